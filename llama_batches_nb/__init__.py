@@ -1,0 +1,93 @@
+"""LlamaCloud (LlamaParse) batches as pandas frames.
+
+Each function takes the frame that the one before it returned::
+
+    import llama_batches_nb as lb
+
+    lb.connect()                                       # key from LLAMA_CLOUD_API_KEY
+    batches = lb.fetch_batches(created_at_on_or_after="2026-08-01")
+    results = lb.fetch_results(batches)                # one row per file of each batch
+    jobs    = lb.fetch_jobs(results)                   # how each file's job ended
+    files   = lb.outcomes(results, jobs)               # the three layers of failure as one column
+    lb.failure_rates(files, by="configuration_id")     # failed ÷ decided, with its interval
+    lb.plot_failure_rates(files, freq="W")
+
+    (lb.upload_files("scans/*.pdf")                    # start a batch and see it end
+       .pipe(lb.create_batch, "cfg-PARSE_AGENTIC")
+       .pipe(lb.wait_for_batches)
+       .pipe(lb.fetch_results))
+
+Without a key, ``lb.sandbox()`` starts a server on this machine with a history worth looking at; the
+examples of the functions run on it.
+"""
+
+from importlib.metadata import version as _version
+
+from llama_batches_nb.batches import fetch_batches, get_batch
+from llama_batches_nb.charts import plot_failure_rates
+from llama_batches_nb.client import Client, connect
+from llama_batches_nb.creating import cancel_batch, create_batch
+from llama_batches_nb.directories import fetch_configurations, fetch_directories, fetch_files
+from llama_batches_nb.errors import (
+    AuthenticationError,
+    BatchesError,
+    ConflictError,
+    ConnectionFailedError,
+    DatasetError,
+    DatasetLockedError,
+    InvalidRequestError,
+    NotFoundError,
+    PaginationError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    UnconfirmedCreateError,
+    WaitTimeoutError,
+)
+from llama_batches_nb.jobs import fetch_jobs
+from llama_batches_nb.outcomes import outcomes
+from llama_batches_nb.parquet import export_parquet, read_parquet
+from llama_batches_nb.rates import failure_rates
+from llama_batches_nb.results import fetch_results
+from llama_batches_nb.sandbox import Sandbox, sandbox
+from llama_batches_nb.uploads import upload_files
+from llama_batches_nb.waiting import wait_for_batches
+
+__version__ = _version("llama_batches_nb")
+
+__all__ = [
+    "AuthenticationError",
+    "BatchesError",
+    "Client",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DatasetError",
+    "DatasetLockedError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "PaginationError",
+    "RateLimitError",
+    "ResponseError",
+    "Sandbox",
+    "ServerError",
+    "UnconfirmedCreateError",
+    "WaitTimeoutError",
+    "cancel_batch",
+    "connect",
+    "create_batch",
+    "export_parquet",
+    "failure_rates",
+    "fetch_batches",
+    "fetch_configurations",
+    "fetch_directories",
+    "fetch_files",
+    "fetch_jobs",
+    "fetch_results",
+    "get_batch",
+    "outcomes",
+    "plot_failure_rates",
+    "read_parquet",
+    "sandbox",
+    "upload_files",
+    "wait_for_batches",
+]

@@ -1,0 +1,139 @@
+"""Batches as frames: all of them by filter, or one by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from llama_batches_nb import endpoints, frames, listing
+from llama_batches_nb.client import Client, current
+from llama_batches_nb.inputs import TimeLike, as_one_id
+from llama_batches_nb.progress import Progress
+from llama_batches_nb.schema import BATCHES
+from llama_batches_nb.selection import Selection
+
+
+def fetch_batches(
+    *,
+    status: str | Iterable[str] | None = None,
+    source_directory_id: Any = None,
+    created_at_on_or_after: TimeLike | None = None,
+    created_at_on_or_before: TimeLike | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    page_size: int | None = None,
+    limit: int | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Fetch the batches of a project, every page of them; one row is one batch.
+
+    Parameters
+    ----------
+    status
+        One of ``PENDING``, ``THROTTLED``, ``RUNNING``, ``COMPLETED``, ``FAILED``, ``CANCELLED``,
+        or several of them.
+    source_directory_id
+        Only batches over this directory: an id, or a frame with one.
+    created_at_on_or_after, created_at_on_or_before
+        Only batches created in this time; text, date, datetime or Timestamp. Without a time zone
+        it is UTC, and a date is its first instant.
+    project_id, organization_id
+        Instead of those of the client.
+    page_size
+        Rows to ask for at a time; the largest that the API gives if left out.
+    limit
+        The most rows wanted.
+    progress
+        Whether to show a bar; None for in a notebook or a terminal.
+    client
+        Instead of the one that `connect` made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of the API (newest first), with the columns
+
+        ==================== ============================ ===========================
+        batch_id             string
+        status               category                     what the batch came to
+        job_type             category                     ``parse_v2``, ``extract_v2``
+        configuration_id     string
+        source_directory_id  string
+        project_id           string
+        created_at           datetime64[us, UTC]
+        updated_at           datetime64[us, UTC]          missing where not given
+        ==================== ============================ ===========================
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a filter makes no sense; nothing was asked then.
+    BatchesError
+        If a page can't be had; `.partial` holds the rows before it. Not if there is no batch:
+        the frame is empty then, with the same columns.
+
+    Warns
+    -----
+    UserWarning
+        If the list ends with fewer rows than the size that the server gave.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> batches = lb.fetch_batches(status=["FAILED", "CANCELLED"], limit=5)
+    >>> len(batches)
+    5
+    >>> batches.status.isin(["FAILED", "CANCELLED"]).all()
+    np.True_
+    """
+    chosen = Selection.of(
+        status=status,
+        source_directory_id=source_directory_id,
+        created_at_on_or_after=created_at_on_or_after,
+        created_at_on_or_before=created_at_on_or_before,
+        project_id=project_id,
+        organization_id=organization_id,
+        page_size=page_size,
+        limit=limit,
+    )
+    client = current(client)
+    return listing.fetch(BATCHES, lambda bar: chosen.records(client, bar), progress)
+
+
+def get_batch(
+    batch_id: Any,
+    *,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Fetch one batch as a frame of one row, in the columns of `fetch_batches`.
+
+    Parameters
+    ----------
+    batch_id
+        Its id, or a frame with one.
+    project_id, organization_id, client
+        As for `fetch_batches`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such batch in the project.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> lb.get_batch(lb.fetch_batches(limit=1)).shape
+    (1, 8)
+    """
+    record = endpoints.get_batch(
+        current(client),
+        as_one_id("batch_id", batch_id),
+        project_id=project_id,
+        organization_id=organization_id,
+    )
+    return frames.frame(BATCHES, [record])

@@ -1,0 +1,171 @@
+"""The client that every function uses: made by `connect`, or from the environment when needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NoReturn, Self
+
+from llama_batches_nb import settings as _settings
+from llama_batches_nb.transport import Params, Transport
+
+
+class Client:
+    """A connection to one LlamaCloud project. Made by `connect`.
+
+    Its `repr` tells where each setting came from, never the key. It may be used from several
+    threads, and as a context manager that closes its connections.
+    """
+
+    def __init__(self, settings: _settings.Settings) -> None:
+        self.settings = settings
+        self._transport = Transport(settings)
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go."""
+        return self.settings.base_url
+
+    @property
+    def max_workers(self) -> int:
+        """The most requests that are under way at once."""
+        return self.settings.max_workers
+
+    def get(self, path: str, params: Params, *, retry: bool = True) -> Any:
+        """Return the JSON of a GET request; a parameter that is None is not sent."""
+        return self._transport.send("GET", path, self._scoped(params), retry=retry)
+
+    def post(self, path: str, params: Params, *, retry: bool, **body: Any) -> Any:
+        """Return the JSON of a POST request, whose body is `json=` or `files=` and `data=`."""
+        return self._transport.send("POST", path, self._scoped(params), retry=retry, **body)
+
+    def pause_left(self) -> float:
+        """Seconds until requests go on after the server asked us to slow down."""
+        return self._transport.pacing.pause_left()
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._transport.close()
+
+    def _scoped(self, params: Params) -> dict[str, Any]:
+        scope = {
+            "project_id": self.settings.project_id,
+            "organization_id": self.settings.organization_id,
+        }
+        given = {name: value for name, value in params.items() if value is not None}
+        return {**{n: v for n, v in scope.items() if v is not None}, **given}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A Client is not pickled, nor copied: call lb.connect() where it is used.")
+
+    def __repr__(self) -> str:
+        shown = {
+            "base_url": repr(self.settings.base_url),
+            "api_key": "***",
+            "project_id": repr(self.settings.project_id),
+            "organization_id": repr(self.settings.organization_id),
+        }
+        sources = self.settings.sources
+        lines = [f"  {name}={value},  # {sources[name]}" for name, value in shown.items()]
+        numbers = ", ".join(
+            f"{name}={getattr(self.settings, name):g}"
+            for name in ("max_workers", "timeout", "max_retries")
+        )
+        return "\n".join(["Client(", *lines, f"  {numbers},", ")"])
+
+
+_default: Client | None = None
+_lock = threading.Lock()
+
+
+def connect(
+    api_key: str | None = None,
+    *,
+    base_url: str | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    max_workers: int = 16,
+    timeout: float = 60.0,
+    max_retries: int = 5,
+) -> Client:
+    """Make the client that every function uses from now on.
+
+    Without a call, the first function that needs a client connects from the environment. No
+    request is made yet.
+
+    Parameters
+    ----------
+    api_key
+        The key, else the variable ``LLAMA_CLOUD_API_KEY``, else ``LLAMA_PARSE_API_KEY``.
+    base_url
+        Where the API is, else ``LLAMA_CLOUD_BASE_URL``, else ``https://api.cloud.llamaindex.ai``
+        (the EU region is ``https://api.cloud.eu.llamaindex.ai``).
+    project_id, organization_id
+        The project to work in, else ``LLAMA_CLOUD_PROJECT_ID`` and
+        ``LLAMA_CLOUD_ORGANIZATION_ID``, else the key's own.
+    max_workers
+        The most requests under way at once.
+    timeout
+        Seconds to wait for the next byte of an answer.
+    max_retries
+        How often a request that may be repeated is sent again after a failure.
+
+    Returns
+    -------
+    Client
+        For the ``client=`` argument of the functions, should you need more than one.
+
+    Raises
+    ------
+    AuthenticationError
+        If there is no key. A key that the server refuses shows at the first request.
+    ValueError
+        If a setting makes no sense, such as plain ``http`` to another machine.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> lb.connect("llx-…", max_workers=8)  # doctest: +SKIP
+    Client(
+      base_url='https://api.cloud.llamaindex.ai',  # default
+      api_key=***,  # argument
+      project_id=None,  # default
+      organization_id=None,  # default
+      max_workers=8, timeout=60, max_retries=5,
+    )
+    """
+    client = Client(
+        _settings.resolve(
+            api_key=api_key,
+            base_url=base_url,
+            project_id=project_id,
+            organization_id=organization_id,
+            max_workers=max_workers,
+            timeout=timeout,
+            max_retries=max_retries,
+        )
+    )
+    use(client)
+    return client
+
+
+def use(client: Client | None) -> Client | None:
+    """Make `client` the default and return the one before it."""
+    global _default
+    with _lock:
+        before, _default = _default, client
+    return before
+
+
+def current(client: Client | None = None) -> Client:
+    """Return `client`, else the default one, else one made from the environment."""
+    if client is not None:
+        if not isinstance(client, Client):
+            raise TypeError(f"client must come from lb.connect(), not be {client!r}.")
+        return client
+    return _default or connect()

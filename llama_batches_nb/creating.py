@@ -1,0 +1,213 @@
+"""Start a batch, once; and cancel batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb.client import Client, current
+from llama_batches_nb.errors import (
+    BatchesError,
+    ConnectionFailedError,
+    ResponseError,
+    ServerError,
+    UnconfirmedCreateError,
+    carrying_partial,
+)
+from llama_batches_nb.paging import Record
+from llama_batches_nb.schema import BATCHES
+from llama_batches_nb.selection import scope_of
+from llama_batches_nb.statuses import JOB_TYPES
+
+LOOK_BACK = timedelta(hours=1)  # how much the server's clock may differ from ours
+LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for a batch whose answer was lost
+SURE_REFUSALS = frozenset({301, 302, 303, 307, 308, 500, 501, 503})
+"""Statuses after which a batch that does not appear was not made."""
+
+
+def create_batch(
+    source_directory_id: Any,
+    configuration_id: Any,
+    *,
+    job_type: str = "parse_v2",
+    webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
+    webhook_configuration_ids: Sequence[str] | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Start a batch over the files of a directory.
+
+    The API has no idempotency key, so the request is sent once. If its answer is lost, the batch
+    that it may have made is looked for among those of the directory that were not there before;
+    no second one is made.
+
+    Parameters
+    ----------
+    source_directory_id
+        The directory whose files are run: its id, or a frame with one, such as `upload_files`
+        returns.
+    configuration_id
+        A saved configuration or a built-in preset that fits the job type.
+    job_type
+        ``"parse_v2"`` or ``"extract_v2"``.
+    webhook_configurations, webhook_configuration_ids
+        As the API takes them.
+    project_id, organization_id
+        Instead of those of the client.
+    client
+        Instead of the one that `connect` made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row, in the columns of `fetch_batches`.
+
+    Raises
+    ------
+    NotFoundError, InvalidRequestError
+        If the server refuses; it made no batch then.
+    UnconfirmedCreateError
+        If the answer was lost and it can't be told which batch it made, if any; `.candidates`
+        holds those that it may be.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> directory = lb.fetch_directories(name="Invoices 2026")
+    >>> batch = lb.create_batch(directory, "cfg-PARSE_AGENTIC")
+    >>> batch.status.tolist()
+    ['PENDING']
+    """
+    directory = inputs.as_one_id("source_directory_id", source_directory_id)
+    configuration = inputs.as_one_id("configuration_id", configuration_id)
+    inputs.as_choice("job_type", job_type, JOB_TYPES)
+    scope = scope_of(project_id, organization_id)
+    client = current(client)
+    body: Record = {
+        "source_directory_id": directory,
+        "config": {"job": {"type": job_type, "configuration_id": configuration}},
+    }
+    if webhook_configurations is not None:
+        body["webhook_configurations"] = [dict(one) for one in webhook_configurations]
+    if webhook_configuration_ids is not None:
+        body["webhook_configuration_ids"] = list(webhook_configuration_ids)
+
+    attempt = _Attempt(client, directory, body["config"]["job"], scope)
+    try:
+        record = endpoints.create_batch(client, body, **scope)
+    except (ConnectionFailedError, ServerError, ResponseError) as error:
+        record = attempt.find(error)
+    return frames.frame(BATCHES, [record])
+
+
+def cancel_batch(
+    batches: Any,
+    *,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Ask the service to stop batches; files that are finished keep their results.
+
+    It answers at once, and a batch is `CANCELLED` only when its processing has stopped: go on with
+    `wait_for_batches` to see that.
+
+    Parameters
+    ----------
+    batches
+        A batch id, several, or a frame with the column ``batch_id``.
+    project_id, organization_id
+        Instead of those of the client.
+    client
+        Instead of the one that `connect` made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The batches as they now stand, in the columns of `fetch_batches`.
+
+    Raises
+    ------
+    ConflictError
+        If a batch has ended already; `.partial` holds those that were cancelled.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> batch = lb.create_batch(lb.fetch_directories(limit=1), "cfg-PARSE_AGENTIC")
+    >>> lb.cancel_batch(batch).pipe(lb.wait_for_batches).status.tolist()
+    ['CANCELLED']
+    """
+    ids = inputs.as_ids("batch_id", batches)
+    scope = scope_of(project_id, organization_id)
+    client = current(client)
+    records: dict[int, Record] = {}
+
+    def cancel_one(batch_id: str) -> Record:
+        record: Record = endpoints.cancel_batch(client, batch_id, **scope)
+        return record
+
+    def rows_so_far() -> pd.DataFrame:
+        return frames.frame(BATCHES, [records[position] for position in sorted(records)])
+
+    with (
+        carrying_partial(rows_so_far),
+        workers.running(cancel_one, ids, max_workers=client.max_workers) as finished,
+    ):
+        for position, _, future in finished:
+            records[position] = future.result()
+    return rows_so_far()
+
+
+class _Attempt:
+    """What is known about a create, should its answer be lost."""
+
+    def __init__(self, client: Client, directory: str, job: Record, scope: Record) -> None:
+        self._client, self._directory, self._job, self._scope = client, directory, job, scope
+        self._before = self._look().keys()
+
+    def _look(self) -> dict[str, Record]:
+        """Return the batches of late over the directory."""
+        pages = endpoints.list_batches(
+            self._client,
+            source_directory_id=self._directory,
+            created_at_on_or_after=inputs.as_time("since", datetime.now(UTC) - LOOK_BACK),
+            **self._scope,
+        )
+        return {record["id"]: record for record in listing.records(BATCHES, pages)}
+
+    def _is_alike(self, record: Record) -> bool:
+        job = (record.get("config") or {}).get("job") or {}
+        return all(job.get(name) == value for name, value in self._job.items())
+
+    def find(self, error: BatchesError) -> Record:
+        """Return the batch that was made although `error` came instead of an answer."""
+        if isinstance(error, ConnectionFailedError) and not error.request_sent:
+            raise error
+        new: list[Record] = []
+        for pause in LOOKS:
+            workers.sleep(pause)
+            try:
+                found = self._look()
+            except BatchesError:
+                continue
+            new = [record for batch_id, record in found.items() if batch_id not in self._before]
+            alike = [record for record in new if self._is_alike(record)]
+            if len(alike) == 1:
+                return alike[0]
+            if new:
+                break
+        if not new and error.status_code in SURE_REFUSALS:
+            raise error
+        unconfirmed = UnconfirmedCreateError(
+            f"The answer to the create was lost ({error}), and {len(new)} new batches over the "
+            f"directory {self._directory} may be it. Look at .candidates, and at "
+            "fetch_batches(source_directory_id=…) in a minute, before you create again."
+        )
+        unconfirmed.candidates = frames.frame(BATCHES, new)
+        raise unconfirmed from error

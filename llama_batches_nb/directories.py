@@ -1,0 +1,197 @@
+"""What can be run: the directories of a project, their files, and the saved configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb.client import Client, current
+from llama_batches_nb.errors import carrying_partial
+from llama_batches_nb.progress import Progress, bar
+from llama_batches_nb.schema import CONFIGURATIONS, DIRECTORIES, FILES
+from llama_batches_nb.selection import scope_of
+from llama_batches_nb.statuses import DIRECTORY_TYPES, JOB_TYPES
+
+
+def fetch_directories(
+    *,
+    name: str | None = None,
+    type: str | Iterable[str] | None = None,  # noqa: A002  # the API's word
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    page_size: int | None = None,
+    limit: int | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Fetch the directories of a project, whose files batches run over; one row is one directory.
+
+    Parameters
+    ----------
+    name
+        Only the directory of this name.
+    type
+        Only directories of this type or these types: ``user``, ``ephemeral`` (cleaned up by the
+        service after a while), ``index``.
+    project_id, organization_id, page_size, limit, progress, client
+        As for `fetch_batches`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of the API, with the columns ``source_directory_id`` and ``name`` (string),
+        ``type`` (category), ``created_at`` and ``expires_at`` (datetime64[us, UTC]; missing where
+        it is kept).
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> "Invoices 2026" in set(lb.fetch_directories().name)
+    True
+    """
+    types = inputs.as_words("type", type, DIRECTORY_TYPES)
+    limit = inputs.as_count("limit", limit)
+    page_size = listing.page_size_for(limit, inputs.as_count("page_size", page_size))
+    scope = scope_of(project_id, organization_id)
+    client = current(client)
+    pages = endpoints.list_directories(
+        client, name=name, types=types, page_size=page_size, **scope
+    )
+    return listing.fetch(
+        DIRECTORIES,
+        lambda bar: listing.records(DIRECTORIES, pages, limit=limit, bar=bar),
+        progress,
+    )
+
+
+def fetch_configurations(
+    *,
+    name: str | None = None,
+    job_type: str | Iterable[str] | None = None,
+    latest_only: bool | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    page_size: int | None = None,
+    limit: int | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Fetch the saved configurations of a project; one row is one configuration.
+
+    Built-in presets, such as ``cfg-PARSE_AGENTIC``, need not be among them.
+
+    Parameters
+    ----------
+    name
+        Only configurations of this name.
+    job_type
+        Only those for this job type or these: ``parse_v2``, ``extract_v2``.
+    latest_only
+        Only the newest version of each name.
+    project_id, organization_id, page_size, limit, progress, client
+        As for `fetch_batches`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of the API, with the columns ``configuration_id`` and ``name`` (string),
+        ``job_type`` (category), ``version`` (string), ``created_at`` and ``updated_at``
+        (datetime64[us, UTC]).
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> lb.fetch_configurations(job_type="extract_v2").job_type.unique().tolist()
+    ['extract_v2']
+    """
+    product_type = inputs.as_words("job_type", job_type, JOB_TYPES)
+    limit = inputs.as_count("limit", limit)
+    page_size = listing.page_size_for(limit, inputs.as_count("page_size", page_size))
+    scope = scope_of(project_id, organization_id)
+    client = current(client)
+    pages = endpoints.list_configurations(
+        client,
+        name=name,
+        product_type=product_type,
+        latest_only=latest_only,
+        page_size=page_size,
+        **scope,
+    )
+    return listing.fetch(
+        CONFIGURATIONS,
+        lambda bar: listing.records(CONFIGURATIONS, pages, limit=limit, bar=bar),
+        progress,
+    )
+
+
+def fetch_files(
+    directories: Any,
+    *,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    page_size: int | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Fetch the files of source directories, with their names; one row is one file.
+
+    Parameters
+    ----------
+    directories
+        The id of a directory, several, or a frame with the column ``source_directory_id``, such
+        as one of batches.
+    project_id, organization_id, page_size, progress, client
+        As for `fetch_batches`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of the directories, and in each of the API, with the columns
+        ``source_directory_file_id`` (the one that results have), ``source_directory_id``,
+        ``display_name``, ``file_id`` (string; missing where nothing is stored), ``created_at`` and
+        ``updated_at`` (datetime64[us, UTC]).
+
+    Raises
+    ------
+    NotFoundError
+        If a directory is gone, as ephemeral ones are after a while; `.partial` holds the others.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> invoices = lb.fetch_directories(name="Invoices 2026")
+    >>> files = lb.fetch_files(invoices)
+    >>> files.source_directory_id.nunique()
+    1
+    """
+    ids = inputs.as_ids("source_directory_id", directories)
+    page_size = inputs.as_count("page_size", page_size)
+    scope = scope_of(project_id, organization_id)
+    client = current(client)
+    parts: dict[int, pa.Table] = {}
+
+    def fetch_one(directory_id: str) -> pa.Table:
+        pages = endpoints.list_directory_files(client, directory_id, page_size=page_size, **scope)
+        return frames.rows(FILES, list(listing.records(FILES, pages)))
+
+    def rows_so_far() -> pd.DataFrame:
+        return frames.concat(FILES, [parts[position] for position in sorted(parts)])
+
+    with (
+        bar(progress, "files", unit="directory", total=len(ids)) as shown,
+        carrying_partial(rows_so_far),
+        workers.running(
+            fetch_one,
+            ids,
+            max_workers=client.max_workers,
+            tick=lambda: shown.show_pause(client.pause_left()),
+        ) as finished,
+    ):
+        for position, _, future in finished:
+            parts[position] = future.result()
+            shown.advance()
+    return rows_so_far()

@@ -1,0 +1,79 @@
+"""One thin function per REST call. The one room that knows paths and bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llama_batches_nb.client import Client
+from llama_batches_nb.inputs import in_path
+from llama_batches_nb.paging import Page, Record, walk
+
+BATCHES = "/api/v2/batches"
+DIRECTORIES = "/api/v1/beta/directories"
+CONFIGURATIONS = "/api/v1/beta/configurations"
+JOBS = {"parse_v2": "/api/v2/parse", "extract_v2": "/api/v2/extract"}
+
+
+def list_batches(
+    client: Client, *, page_size: int | None = None, retry: bool = True, **filters: Any
+) -> Iterator[Page]:
+    return _list(client, BATCHES, page_size, filters, retry=retry)
+
+
+def get_batch(
+    client: Client, batch_id: str, *, expand: str | None = None, retry: bool = True, **scope: Any
+) -> Any:
+    path = f"{BATCHES}/{in_path(batch_id)}"
+    return client.get(path, {"expand": expand, **scope}, retry=retry)
+
+
+def create_batch(client: Client, body: Record, **scope: Any) -> Any:
+    return client.post(BATCHES, scope, retry=False, json=body)
+
+
+def cancel_batch(client: Client, batch_id: str, **scope: Any) -> Any:
+    return client.post(f"{BATCHES}/{in_path(batch_id)}/cancel", scope, retry=True)
+
+
+def list_jobs(client: Client, job_type: str, job_ids: list[str], **scope: Any) -> Iterator[Page]:
+    return _list(client, JOBS[job_type], len(job_ids), {"job_ids": job_ids, **scope})
+
+
+def list_directories(
+    client: Client, *, page_size: int | None = None, **filters: Any
+) -> Iterator[Page]:
+    return _list(client, DIRECTORIES, page_size, filters)
+
+
+def create_directory(client: Client, body: Record, **scope: Any) -> Any:
+    return client.post(DIRECTORIES, scope, retry=False, json=body)
+
+
+def list_directory_files(
+    client: Client, directory_id: str, *, page_size: int | None = None, **filters: Any
+) -> Iterator[Page]:
+    return _list(client, f"{DIRECTORIES}/{in_path(directory_id)}/files", page_size, filters)
+
+
+def upload_directory_file(
+    client: Client, directory_id: str, name: str, content: bytes, **scope: Any
+) -> Any:
+    path = f"{DIRECTORIES}/{in_path(directory_id)}/files/upload"
+    files = {"upload_file": (name, content)}
+    return client.post(path, scope, retry=False, files=files, data={"display_name": name})
+
+
+def list_configurations(
+    client: Client, *, page_size: int | None = None, **filters: Any
+) -> Iterator[Page]:
+    return _list(client, CONFIGURATIONS, page_size, filters)
+
+
+def _list(
+    client: Client, path: str, page_size: int | None, filters: Record, *, retry: bool = True
+) -> Iterator[Page]:
+    def ask(**page: Any) -> Any:
+        return client.get(path, {**filters, **page}, retry=retry)
+
+    return walk(ask, page_size=page_size)

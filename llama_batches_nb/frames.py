@@ -1,0 +1,118 @@
+"""Records of the API become frames. Pure: no network, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llama_batches_nb import schema
+from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.paging import Record
+from llama_batches_nb.schema import BATCHES, MAPPINGS, RESULTS, Column, Table
+
+
+def frame(table: Table, records: Iterable[Record], **constants: str) -> pd.DataFrame:
+    """Return one row per record, in the table's columns; `constants` fill whole columns."""
+    return schema.to_pandas(rows(table, list(records), **constants), table.columns)
+
+
+def rows(table: Table, records: Sequence[Record], **constants: str) -> pa.Table:
+    """Return one Arrow row per record, or raise `ResponseError` if a value is not as promised."""
+    arrays = []
+    for column in table.columns:
+        if column.name in constants:
+            values: list[Any] = [constants[column.name]] * len(records)
+        else:
+            values = _values(table, column, records)
+        arrays.append(_array(table, column, values))
+    if arrays[0].null_count:
+        raise ResponseError(f"The server sent a {table.row} without {table.columns[0].path[-1]!r}.")
+    return pa.Table.from_arrays(arrays, schema=table.arrow_schema)
+
+
+@dataclass(frozen=True)
+class BatchResults:
+    """One batch with the mapping of each of its files."""
+
+    batch: Record
+    mappings: pa.Table
+
+
+def batch_results(batch: Any) -> BatchResults:
+    """Read a batch that was asked for with ``expand=results``; null results are no rows."""
+    if not isinstance(batch, dict):
+        raise ResponseError(f"A batch is not a JSON object: {str(batch)[:80]!r}.")
+    results = batch.pop("results", None) or []
+    if not isinstance(results, list):
+        raise ResponseError(f"The results of batch {batch.get('id')} are not a list.")
+    return BatchResults(batch, rows(MAPPINGS, results))
+
+
+def results_frame(parts: Sequence[BatchResults]) -> pd.DataFrame:
+    """Return one row per file of each batch, the batch's own columns repeated on each."""
+    batches = rows(BATCHES, [part.batch for part in parts])
+    mappings = pa.concat_tables([MAPPINGS.arrow_schema.empty_table(), *(p.mappings for p in parts)])
+    batch_of_row = np.repeat(np.arange(len(parts)), [len(part.mappings) for part in parts])
+    repeated = batches.take(pa.array(batch_of_row, pa.int64()))
+    columns = {
+        "batch_id": repeated["batch_id"],
+        "batch_status": repeated["status"],
+        "batch_created_at": repeated["created_at"],
+        "configuration_id": repeated["configuration_id"],
+        "source_directory_id": repeated["source_directory_id"],
+        "source_directory_file_id": mappings["source_directory_file_id"],
+        "job_type": pc.coalesce(mappings["job_type"], repeated["job_type"]),
+        "job_id": mappings["job_id"],
+        "error_message": mappings["error_message"],
+    }
+    return schema.to_pandas(pa.table(columns, schema=RESULTS.arrow_schema), RESULTS.columns)
+
+
+def _values(table: Table, column: Column, records: Sequence[Record]) -> list[Any]:
+    """Return each record's value at the column's path, None where a step is missing."""
+    values: list[Any] = list(records)
+    try:
+        for step in column.path:
+            values = [None if value is None else value.get(step) for value in values]
+    except AttributeError:
+        raise ResponseError(
+            f"The server sent a {table.row} that is not the JSON object the API promises "
+            f"(at {'.'.join(column.path)!r})."
+        ) from None
+    return values
+
+
+def _array(table: Table, column: Column, values: list[Any]) -> pa.Array:
+    arrow_type = column.field.type
+    try:
+        if column.kind == "time":
+            return pa.array([_instant(value) for value in values], arrow_type)
+        return pa.array(values, arrow_type)
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can hold it, UTF-8 can't
+        return pa.array([v and v.encode(errors="replace").decode() for v in values], arrow_type)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ResponseError(
+            f"The server sent a {table.row} whose {'.'.join(column.path)!r} is not a "
+            f"{'text' if column.kind in ('string', 'category') else column.kind}: {error}"
+        ) from error
+
+
+def _instant(text: str | None) -> datetime | None:
+    """Parse ISO 8601; a time without a zone is UTC."""
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def concat(table: Table, parts: Iterable[pa.Table]) -> pd.DataFrame:
+    """Return the rows of several tables of one kind, in order, as one frame."""
+    whole = pa.concat_tables([table.arrow_schema.empty_table(), *parts])
+    return schema.to_pandas(whole, table.columns)

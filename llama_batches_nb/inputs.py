@@ -1,0 +1,159 @@
+"""Loose at the door: whatever a person passes as a time, a status or a set of ids becomes exact."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import narwhals as nw
+import pandas as pd
+
+TimeLike: TypeAlias = str | date | pd.Timestamp
+Ids: TypeAlias = Any
+"""An id, an iterable of ids, or a frame (pandas, Polars, Arrow …) with the column of ids."""
+
+
+def as_time(name: str, value: TimeLike | None) -> str | None:
+    """Return a time as the API writes it, in UTC; one without a zone is UTC already."""
+    if value is None:
+        return None
+    if not isinstance(value, str | date):
+        raise TypeError(f"{name} must be text, a date or a datetime, not {value!r}.")
+    try:
+        time = pd.Timestamp(value)
+        if pd.isna(time):
+            raise ValueError("not a time")
+    except ValueError as error:
+        raise ValueError(f"{name}={value!r} is not a time: write it as '2026-08-01 14:00'.") from error
+    time = time.tz_localize(UTC) if time.tzinfo is None else time.tz_convert(UTC)
+    return time.to_pydatetime(warn=False).isoformat().replace("+00:00", "Z")
+
+
+def as_words(
+    name: str, value: str | Iterable[str] | None, known: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Return one or several of the API's words, in its order; None stands for no filter."""
+    if value is None:
+        return None
+    given = [value] if isinstance(value, str) else list(value)
+    if not given:
+        raise ValueError(f"{name} is empty: leave it out for all, or name some of {known}.")
+    spelled = {word.casefold(): word for word in known}
+    found = set()
+    for word in given:
+        if not isinstance(word, str) or word.strip().casefold() not in spelled:
+            near = difflib.get_close_matches(str(word).casefold(), spelled, n=1)
+            hint = f" Did you mean {spelled[near[0]]!r}?" if near else ""
+            raise ValueError(f"{name}={word!r} is none of {', '.join(known)}.{hint}")
+        found.add(spelled[word.strip().casefold()])
+    return tuple(word for word in known if word in found)
+
+
+def as_count(name: str, value: int | None) -> int | None:
+    """Return a number of rows, which is at least 1."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be a whole number, not {value!r}.")
+    if value.__index__() < 1:
+        raise ValueError(f"{name}={value!r} must be at least 1.")
+    return value.__index__()
+
+
+def as_seconds(name: str, value: float | None, *, positive: bool = False) -> float | None:
+    """Return a number of seconds, which is not negative."""
+    if value is None:
+        return None
+    if isinstance(value, pd.Timedelta) or hasattr(value, "total_seconds"):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}.")
+    if not value >= 0 or (positive and value == 0):
+        raise ValueError(f"{name}={value!r} must be {'more than' if positive else 'at least'} 0.")
+    return float(value)
+
+
+def as_choice(name: str, value: str, known: tuple[str, ...]) -> str:
+    """Return one of a few words."""
+    if value not in known:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, known))}.")
+    return value
+
+
+def as_id(name: str, value: Any) -> str:
+    """Return one id, or say what is wrong with it before it becomes part of a URL."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {value!r}.")
+    odd = any(c in "/\\" or unicodedata.category(c)[0] == "C" for c in value)
+    if odd or value.strip() in ("", ".", ".."):
+        raise ValueError(f"{name}={value!r} is not an id: copy it from a frame or from the web page.")
+    return value
+
+
+def as_ids(column: str, value: Ids) -> list[str]:
+    """Return the ids that a person means, each once, in order.
+
+    A frame gives its `column`, and so does one row of a frame.
+    """
+    return list(dict.fromkeys(as_id(column, one) for one in _flat(column, value)))
+
+
+def as_one_id(column: str, value: Ids) -> str:
+    """Return the one id in a text or a frame."""
+    ids = as_ids(column, value)
+    if len(ids) != 1:
+        raise ValueError(f"One {column} is needed here, and {len(ids)} were given.")
+    return ids[0]
+
+
+def in_path(value: str) -> str:
+    """Quote an id for use in a URL's path."""
+    return quote(value, safe="")
+
+
+def column_names(value: Any) -> list[str]:
+    """Return the names of any frame's columns."""
+    given = nw.from_native(value, pass_through=True)
+    if not isinstance(given, nw.DataFrame | nw.LazyFrame):
+        raise TypeError(f"A frame is needed, not {value!r:.80}.")
+    return given.collect_schema().names()
+
+
+def check_columns(value: Any, *names: str) -> None:
+    """Raise `ValueError` if a frame lacks one of the columns."""
+    there = column_names(value)
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise ValueError(
+            f"The frame has no column {', '.join(map(repr, missing))}; it has "
+            f"{', '.join(map(repr, there)) or 'none'}."
+        )
+
+
+def columns_of(value: Any, *names: str) -> pd.DataFrame:
+    """Return some columns of any frame, as pandas."""
+    check_columns(value, *names)
+    chosen = nw.from_native(value).select(*names)
+    return (chosen.collect() if isinstance(chosen, nw.LazyFrame) else chosen).to_pandas()
+
+
+def _flat(column: str, value: Ids) -> list[Any]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, pd.Series) and column in value.index:
+        return [value[column]]
+    if isinstance(nw.from_native(value, pass_through=True), nw.DataFrame | nw.LazyFrame):
+        ids = columns_of(value, column)[column]
+        if ids.isna().any():
+            raise ValueError(f"{int(ids.isna().sum())} rows of the frame have no {column}.")
+        return ids.tolist()
+    if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{column}: pass an id, several ids, or a frame with the column {column!r}, "
+            f"not {value!r:.80}."
+        )
+    return list(value)

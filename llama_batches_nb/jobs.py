@@ -1,0 +1,128 @@
+"""The jobs that results refer to: how each ended and what it cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb.client import Client, current
+from llama_batches_nb.errors import carrying_partial, warn
+from llama_batches_nb.progress import Progress, bar
+from llama_batches_nb.schema import JOBS
+from llama_batches_nb.selection import scope_of
+
+CHUNK = 100  # ids in one request: more make the URL too long
+
+Chunk = tuple[str, list[str]]
+
+
+def fetch_jobs(
+    results: Any,
+    *,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Fetch the jobs that results refer to; one row is one job.
+
+    They are asked for by the hundred, many requests at once.
+
+    Parameters
+    ----------
+    results
+        A frame with the columns ``job_id`` and ``job_type``, as from `fetch_results`. Rows
+        without a job are passed over, and a job that several rows refer to is asked for once.
+    project_id, organization_id
+        Instead of those of the client.
+    progress
+        Whether to show a bar; None for in a notebook or a terminal.
+    client
+        Instead of the one that `connect` made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of the results by the hundred, and therein of the API, with the columns
+
+        ================ ===================== ======================================
+        job_id           string
+        job_type         category
+        status           category              ``COMPLETED``, ``FAILED``, …
+        error_message    string                why it failed
+        credits          Float64               billed; missing until that is recorded
+        created_at       datetime64[us, UTC]
+        updated_at       datetime64[us, UTC]
+        ================ ===================== ======================================
+
+    Raises
+    ------
+    BatchesError
+        If a request fails; `.partial` holds the jobs of the others.
+
+    Warns
+    -----
+    UserWarning
+        If jobs are of a type for which no endpoint is known, or the API does not know them; they
+        are left out.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> results = lb.fetch_results(status="COMPLETED", limit=2)
+    >>> jobs = lb.fetch_jobs(results)
+    >>> len(jobs) == results.job_id.nunique()
+    True
+    """
+    chunks = _chunks(inputs.columns_of(results, "job_id", "job_type"))
+    client = current(client)
+    scope = scope_of(project_id, organization_id)
+    parts: dict[int, pa.Table] = {}
+
+    def fetch_chunk(chunk: Chunk) -> pa.Table:
+        job_type, wanted = chunk
+        found = listing.records(JOBS, endpoints.list_jobs(client, job_type, wanted, **scope))
+        asked_for = set(wanted)
+        return frames.rows(JOBS, [j for j in found if j["id"] in asked_for], job_type=job_type)
+
+    def rows_so_far() -> pd.DataFrame:
+        return frames.concat(JOBS, [parts[position] for position in sorted(parts)])
+
+    n_wanted = sum(len(ids) for _, ids in chunks)
+    with (
+        bar(progress, "jobs", unit="job", total=n_wanted) as shown,
+        carrying_partial(rows_so_far),
+        workers.running(
+            fetch_chunk,
+            chunks,
+            max_workers=client.max_workers,
+            tick=lambda: shown.show_pause(client.pause_left()),
+        ) as finished,
+    ):
+        for position, (_, ids), future in finished:
+            parts[position] = future.result()
+            shown.advance(len(ids))
+    n_found = sum(len(part) for part in parts.values())
+    if n_found < n_wanted:
+        warn(
+            f"The API returned {n_found:,} of {n_wanted:,} jobs; the others may have been deleted, "
+            "or be another project's. Their files have the outcome 'job_unknown'."
+        )
+    return rows_so_far()
+
+
+def _chunks(references: pd.DataFrame) -> list[Chunk]:
+    """Return the jobs to ask for, by type and in chunks, each job once."""
+    mapped = references.dropna(subset="job_id").drop_duplicates("job_id")
+    known = mapped.job_type.isin(list(endpoints.JOBS))
+    if not known.all():
+        types = ", ".join(sorted(mapped.job_type[~known].astype(object).fillna("none").unique()))
+        warn(f"{int((~known).sum()):,} jobs are left out, of a type not known here: {types}.")
+    chunks: list[Chunk] = []
+    for job_type, group in mapped[known].groupby("job_type", observed=True, sort=False):
+        ids = [inputs.as_id("job_id", job_id) for job_id in group.job_id]
+        chunks += [(str(job_type), ids[i : i + CHUNK]) for i in range(0, len(ids), CHUNK)]
+    return chunks

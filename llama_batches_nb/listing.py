@@ -1,0 +1,70 @@
+"""From the pages of a list to one frame: each row once, and a warning if some are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pandas as pd
+
+from llama_batches_nb import frames
+from llama_batches_nb.errors import ResponseError, carrying_partial, warn
+from llama_batches_nb.paging import LARGEST_PAGE, Page, Record
+from llama_batches_nb.progress import Bar, Progress, bar
+from llama_batches_nb.schema import Table
+
+
+def records(
+    table: Table, pages: Iterable[Page], *, limit: int | None = None, bar: Bar | None = None
+) -> Iterator[Record]:
+    """Yield each record of a list once, in the server's order, at most `limit` of them.
+
+    A list that ends with fewer rows than the size the server gave for it is warned about.
+    """
+    seen: set[str] = set()
+    total = None
+    for page in pages:
+        if total is None and page.total_size is not None:
+            total = page.total_size
+            if bar is not None:
+                bar.expect(min(total, limit or total))
+        for item in page.items:
+            key = key_of(table, item)
+            if key not in seen:
+                seen.add(key)
+                yield item
+                if len(seen) == limit:
+                    return
+    if total is not None and len(seen) < total:
+        warn(
+            f"The list of {table.name} ended after {len(seen):,} rows, though the server said that "
+            f"it has {total:,}: some are missing, or were deleted meanwhile. Fetch again to see.",
+        )
+
+
+def fetch(
+    table: Table, records_for: Callable[[Bar], Iterable[Record]], progress: Progress
+) -> pd.DataFrame:
+    """Return all records as one frame, with a bar; what there is goes with an error."""
+    found: list[Record] = []
+    with (
+        bar(progress, table.name, unit=table.row) as shown,
+        carrying_partial(lambda: frames.frame(table, found)),
+    ):
+        for record in records_for(shown):
+            found.append(record)  # noqa: PERF402  # one by one, so that an error leaves the rest
+            shown.advance()
+    return frames.frame(table, found)
+
+
+def page_size_for(limit: int | None, page_size: int | None) -> int | None:
+    """Return the page size to ask for: no larger than the rows that are wanted."""
+    return min(page_size or LARGEST_PAGE, limit) if limit else page_size
+
+
+def key_of(table: Table, item: object) -> str:
+    """Return a record's id, or raise `ResponseError` if it has none."""
+    (name,) = table.columns[0].path
+    key = item.get(name) if isinstance(item, dict) else None
+    if not isinstance(key, str):
+        raise ResponseError(f"The server listed a {table.row} without {name!r}: {item!r:.80}.")
+    return key

@@ -1,0 +1,118 @@
+"""What became of each file, from the three places in which the API tells it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from llama_batches_nb import inputs
+from llama_batches_nb.schema import CREDITS, JOB_ERROR_MESSAGE, OUTCOME
+from llama_batches_nb.statuses import OUTCOMES
+
+_RUNNING = ("PENDING", "THROTTLED", "RUNNING")
+_JOB_STATUS = "_job_status"
+
+
+def outcomes(results: Any, jobs: Any = None) -> Any:
+    """Tell what became of each file, in one column; one row is one file of one batch.
+
+    Parameters
+    ----------
+    results
+        The frame of `fetch_results`, or any with the columns ``job_id`` and ``error_message``:
+        pandas, or what else Narwhals takes.
+    jobs
+        The frame of `fetch_jobs` over these results, of the same kind. Without it nothing is known
+        of a file beyond that it was mapped to a job.
+
+    Returns
+    -------
+    pandas.DataFrame
+        (or what `results` is) The results, in their order, and the columns
+
+        ================== ========= ==========================================================
+        outcome            category  see below
+        job_error_message  string    why the job failed; only with `jobs`
+        credits            Float64   what the job was billed; only with `jobs`
+        ================== ========= ==========================================================
+
+        Each row has one of the outcomes
+
+        ================== ========== =========================================================
+        succeeded          success    its job is ``COMPLETED``
+        mapped             success    it has a job, and no `jobs` were given
+        mapping_error      failure    no job could be made for it; see ``error_message``
+        job_failed         failure    its job is ``FAILED``; see ``job_error_message``
+        job_cancelled      undecided  its job was cancelled
+        job_running        undecided  its job has not ended
+        job_unknown        undecided  its job is not in `jobs`, or has a status unknown here
+        no_job             undecided  no job, and no message: not run, as in a cancelled batch
+        ================== ========== =========================================================
+
+    Raises
+    ------
+    ValueError
+        If a frame lacks one of the columns.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> results = lb.fetch_results(status="COMPLETED", limit=3)
+    >>> files = lb.outcomes(results, lb.fetch_jobs(results))
+    >>> len(files) == len(results)
+    True
+    >>> files[files.outcome == "job_failed"].job_error_message.notna().all()
+    np.True_
+    """
+    inputs.check_columns(results, "job_id", "error_message")
+    frame = nw.from_native(results)
+    added = [c.name for c in (OUTCOME, JOB_ERROR_MESSAGE, CREDITS)]
+    frame = frame.drop(added, strict=False)
+    mapping_error = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
+    if jobs is None:
+        with_job: nw.Expr = nw.lit("mapped")
+    else:
+        frame = frame.join(_job_ends(jobs), on="job_id", how="left")  # type: ignore[arg-type]
+        with_job = _job_outcome(nw.col(_JOB_STATUS).cast(nw.String))
+    outcome = (
+        nw.when(mapping_error)
+        .then(nw.lit("mapping_error"))
+        .otherwise(nw.when(nw.col("job_id").is_null()).then(nw.lit("no_job")).otherwise(with_job))
+    )
+    frame = frame.with_columns(outcome.alias("outcome")).drop(_JOB_STATUS, strict=False)
+    order = [name for name in frame.collect_schema().names() if name not in added]
+    order += [name for name in added if jobs is not None or name == "outcome"]
+    native = frame.select(order).to_native()
+    if isinstance(native, pd.DataFrame):
+        native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
+        native.index = results.index
+    return native
+
+
+def _job_ends(jobs: Any) -> Any:
+    """Return each job once, with what is told of its end."""
+    inputs.check_columns(jobs, "job_id", "status", "error_message", "credits")
+    frame = nw.from_native(jobs)
+    ends = frame.select(
+        nw.col("job_id"),
+        nw.col("status").alias(_JOB_STATUS),
+        nw.col("error_message").alias("job_error_message"),
+        nw.col("credits"),
+    ).filter(~nw.col("job_id").is_null())
+    if isinstance(ends, nw.DataFrame):
+        return ends.unique(subset=["job_id"], keep="last", maintain_order=True)
+    return ends.unique(subset=["job_id"], keep="any")
+
+
+def _job_outcome(status: nw.Expr) -> nw.Expr:
+    outcome: nw.Expr = nw.lit("job_unknown")
+    for statuses, word in (
+        (_RUNNING, "job_running"),
+        (("CANCELLED",), "job_cancelled"),
+        (("FAILED",), "job_failed"),
+        (("COMPLETED",), "succeeded"),
+    ):
+        outcome = nw.when(status.is_in(statuses)).then(nw.lit(word)).otherwise(outcome)
+    return outcome

@@ -1,0 +1,92 @@
+"""The one door to tqdm: a bar in a notebook or a terminal, and silence elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, TypeAlias
+
+from tqdm.std import tqdm
+
+Progress: TypeAlias = bool | type[tqdm] | None  # type: ignore[type-arg]
+
+DELAY = 0.4  # seconds before a bar shows: what is over sooner needs none
+
+
+class Bar:
+    """A bar that also says when the server makes us wait."""
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        self._bar = bar
+        self._note = ""
+        self._pause = ""
+
+    def advance(self, n: int = 1) -> None:
+        self._bar.update(n)
+
+    def set_done(self, n: int) -> None:
+        self._bar.update(n - self._bar.n)
+
+    def expect(self, total: int | None) -> None:
+        """Set how many there will be, once that is known."""
+        if total is not None and total != self._bar.total and total >= self._bar.n:
+            self._bar.total = total
+            self._bar.refresh()
+
+    def note(self, text: str) -> None:
+        """Show a text behind the bar."""
+        self._note = text
+        self._show()
+
+    def show_pause(self, seconds: float) -> None:
+        """Show how long the server makes all workers wait, while it does."""
+        pause = f"rate limit, waiting {math.ceil(seconds)} s" if seconds > 0 else ""
+        if pause != self._pause:
+            self._pause = pause
+            self._show()
+
+    def refresh(self) -> None:
+        """Let the time that the bar shows go on."""
+        self._bar.refresh()
+
+    def _show(self) -> None:
+        self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))))
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.close()
+
+
+def bar(
+    progress: Progress, desc: str, *, unit: str, total: int | None = None, **options: Any
+) -> Bar:
+    """Open a bar: `progress` is True, False, a class like tqdm's, or None to decide by the place."""
+    if isinstance(progress, type):
+        return Bar(progress(desc=desc, unit=unit, total=total, **options))
+    if progress is not None and not isinstance(progress, bool):
+        raise TypeError(f"progress must be True, False or None, not {progress!r}.")
+    in_notebook = _in_notebook()
+    kind: type[tqdm[Any]] = tqdm
+    if in_notebook and progress is not False:
+        from tqdm.notebook import tqdm as kind  # type: ignore[no-redef]  # imports ipywidgets
+    shown = progress if progress is not None else in_notebook or sys.stderr.isatty()
+    return Bar(
+        kind(
+            desc=desc,
+            unit=f" {unit}",
+            total=total,
+            disable=not shown,
+            delay=DELAY,
+            dynamic_ncols=True,
+            **options,
+        )
+    )
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this code."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

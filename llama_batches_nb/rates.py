@@ -1,0 +1,239 @@
+"""Failure rates with their intervals, per group and period. Pure; the grouping runs in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Self
+
+import narwhals as nw
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from llama_batches_nb import inputs
+
+Floats = npt.NDArray[np.float64]
+
+COUNTS = ["total", "decided", "failed"]
+RATES = ["failure_rate", "ci_low", "ci_high"]
+
+_PERIODS = {"MS": "M", "ME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}
+_TICKS = {"Day": "d", "Hour": "h", "Minute": "m"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of frame tells failures from successes, and what one row of it is."""
+
+    column: str
+    failures: tuple[str, ...]
+    successes: tuple[str, ...]
+    time: str
+    row: str
+    layer: str
+
+
+BATCHES = Kind("status", ("FAILED",), ("COMPLETED",), "created_at", "batches", "batch")
+JOBS = Kind("status", ("FAILED",), ("COMPLETED",), "created_at", "jobs", "job")
+OUTCOMES = Kind(
+    "outcome",
+    ("mapping_error", "job_failed"),
+    ("succeeded", "mapped"),
+    "batch_created_at",
+    "files",
+    "mapping or job",
+)
+RESULTS = Kind(
+    "_mapping", ("mapping_error",), ("mapped",), "batch_created_at", "files", "mapping"
+)
+
+
+def failure_rates(
+    frame: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    freq: str | None = None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Return failed ÷ decided per group, with the interval that the number of rows leaves open.
+
+    Parameters
+    ----------
+    frame
+        What is counted follows from the columns:
+
+        - batches (``status``): ``FAILED`` against ``COMPLETED``;
+        - results (``job_id``, ``error_message``): files that got no job against mapped ones;
+        - outcomes (``outcome``): ``mapping_error`` or ``job_failed`` against ``succeeded``;
+        - jobs (``status``): ``FAILED`` against ``COMPLETED``.
+
+        Files of a ``FAILED`` batch are no reliable set and are left out. It may be pandas, or what
+        else Narwhals takes: the grouping runs there.
+    by
+        A column or several to group by. Rows without a value form a group of their own.
+    freq
+        A pandas offset such as ``"D"``, ``"W"`` (Monday to Sunday) or ``"MS"``: also group by the
+        period of creation, in UTC, named by its start.
+    confidence
+        Of the interval, between 0 and 1.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per group, sorted by its keys; the keys, then
+
+        ============= ======== ==================================================
+        total         int64    rows of the group
+        decided       int64    of these, successes and failures
+        failed        int64    of these, failures
+        failure_rate  float64  failed ÷ decided; missing where nothing is decided
+        ci_low        float64  the Wilson score interval of the rate
+        ci_high       float64
+        ============= ======== ==================================================
+
+    Raises
+    ------
+    ValueError
+        If the frame is none of these kinds, lacks a column of `by`, or `freq` or `confidence`
+        makes no sense.
+
+    Notes
+    -----
+    The interval is Wilson's, without continuity correction (E. B. Wilson 1927, "Probable
+    inference, the law of succession, and statistical inference", J. Am. Stat. Assoc. 22,
+    209-212): it stays inside 0 and 1, and says something where there were no failures.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> import pandas as pd
+    >>> batches = pd.DataFrame({"batch_id": list("abcd"), "job_type": ["parse_v2"] * 4,
+    ...                         "status": ["COMPLETED", "COMPLETED", "FAILED", "RUNNING"]})
+    >>> lb.failure_rates(batches, by="job_type").round(3)
+       job_type  total  decided  failed  failure_rate  ci_low  ci_high
+    0  parse_v2      4        3       1         0.333   0.061    0.792
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95.")
+    keys = [by] if isinstance(by, str) else list(by or ())
+    kind = kind_of(frame)
+    period = None if freq is None else _Period.of(freq)
+    inputs.check_columns(frame, *keys, *([kind.time] if period else []))
+    judged = _judged(nw.from_native(frame), kind)
+    if period:
+        if kind.time in keys:
+            raise ValueError(f"by={by!r} and freq={freq!r} both group by {kind.time!r}: leave one.")
+        judged = judged.with_columns(nw.col(kind.time).dt.truncate(period.truncation))
+        keys.append(kind.time)
+    rates = _counted(judged, keys)
+    if period:
+        starts = rates.assign(**{kind.time: period.starts(rates[kind.time])})
+        rates = starts.groupby(keys, dropna=False, observed=True, as_index=False)[COUNTS].sum()
+    low, high = wilson(rates["failed"].to_numpy(), rates["decided"].to_numpy(), confidence)
+    with np.errstate(invalid="ignore"):
+        rate = rates["failed"].to_numpy() / rates["decided"].to_numpy()
+    return rates.assign(failure_rate=rate, ci_low=low, ci_high=high)
+
+
+def wilson(
+    failed: npt.ArrayLike, decided: npt.ArrayLike, confidence: float
+) -> tuple[Floats, Floats]:
+    """Return the Wilson score interval of each rate; missing where nothing is decided."""
+    k, n = np.asarray(failed, dtype=float), np.asarray(decided, dtype=float)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = k / n
+        middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    low = np.where(k == 0, 0.0, np.clip(middle - half, 0, rate))
+    high = np.where(k == n, 1.0, np.clip(middle + half, rate, 1))
+    undecided = n == 0
+    return np.where(undecided, np.nan, low), np.where(undecided, np.nan, high)
+
+
+def kind_of(frame: Any) -> Kind:
+    """Tell by its columns what a frame holds."""
+    columns = set(inputs.column_names(frame))
+    if "outcome" in columns:
+        return OUTCOMES
+    if columns >= {"job_id", "error_message"} and "status" not in columns:
+        return RESULTS
+    if "status" in columns:
+        return JOBS if "job_id" in columns else BATCHES
+    raise ValueError(
+        "Failure rates need the frame of fetch_batches, fetch_results, fetch_jobs or outcomes; "
+        f"this one has the columns {', '.join(sorted(columns)) or '(none)'}."
+    )
+
+
+def _judged(frame: Any, kind: Kind) -> Any:
+    """Return the rows that count, with 0 or 1 for decided and for failed."""
+    if "batch_status" in frame.collect_schema().names():
+        status = nw.col("batch_status").cast(nw.String)
+        frame = frame.filter(status.is_null() | (status != "FAILED"))
+    if kind is RESULTS:
+        unmappable = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
+        has_job = ~nw.col("job_id").is_null()
+        failed, decided = unmappable, unmappable | has_job
+    else:
+        word = nw.col(kind.column).cast(nw.String)
+        failed = word.is_in(kind.failures)
+        decided = word.is_in((*kind.failures, *kind.successes))
+    return frame.with_columns(
+        nw.when(decided).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int64).alias("_decided"),
+        nw.when(failed).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int64).alias("_failed"),
+    )
+
+
+def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
+    """Group in the engine, and return the small answer in one form whatever the engine."""
+    counts = (
+        nw.len().alias("total"),
+        nw.col("_decided").sum().alias("decided"),
+        nw.col("_failed").sum().alias("failed"),
+    )
+    grouped = frame.group_by(*keys).agg(*counts) if keys else frame.select(*counts)
+    answer = (grouped.collect() if isinstance(grouped, nw.LazyFrame) else grouped).to_pandas()
+    answer[COUNTS] = answer[COUNTS].fillna(0).astype("int64")
+    for key in keys:
+        if isinstance(answer[key].dtype, pd.DatetimeTZDtype):
+            answer[key] = answer[key].dt.tz_convert("UTC").dt.as_unit("us")
+    if keys:
+        answer = answer.sort_values(keys, na_position="last", ignore_index=True)
+    return answer[[*keys, *COUNTS]]
+
+
+@dataclass(frozen=True)
+class _Period:
+    """A span of the calendar: the engine cuts times to days or less, pandas the rest."""
+
+    truncation: str
+    code: str | None
+
+    @classmethod
+    def of(cls, freq: str) -> Self:
+        try:
+            offset = pd.tseries.frequencies.to_offset(freq)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"freq={freq!r} is no pandas offset such as 'D' or 'W'.") from error
+        kind = type(offset).__name__
+        if kind in _TICKS and offset.n > 0:
+            return cls(f"{offset.n}{_TICKS[kind]}", None)
+        if kind == "Week" and offset.n == 1:
+            return cls("1d", "W-SUN" if offset.weekday is None else offset.freqstr)
+        for alias, code in _PERIODS.items():
+            if offset == pd.tseries.frequencies.to_offset(alias):
+                return cls("1d", code)
+        raise ValueError(
+            f"freq={freq!r} can't be grouped by: use minutes ('min'), hours ('h'), days ('D'), "
+            "weeks from Monday ('W'), months ('MS'), quarters ('QS') or years ('YS')."
+        )
+
+    def starts(self, times: pd.Series[Any]) -> pd.Series[Any]:
+        """Return the first instant of the period that each time lies in."""
+        if self.code is None:
+            return times
+        starts = times.dt.tz_localize(None).dt.to_period(self.code).dt.start_time
+        return starts.dt.tz_localize("UTC").dt.as_unit("us")

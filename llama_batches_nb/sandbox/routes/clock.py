@@ -1,0 +1,39 @@
+"""The clock of the sandbox, which is no part of the API."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from llama_batches_nb.sandbox.clock import iso
+from llama_batches_nb.sandbox.routes.parameters import Here, answer
+from llama_batches_nb.sandbox.world import World
+
+PREFIX = "/sandbox"
+MOST_SECONDS = 10 * 366 * 86400.0
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+
+class Step(BaseModel):
+    """How far to set the clock forward."""
+
+    seconds: Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
+
+
+def reading(world: World) -> Response:
+    """Answer with the time and the speed."""
+    return answer({"now": iso(world.clock.now()), "speed": world.clock.speed})
+
+
+@router.get("/clock")
+async def get_clock(world: Here) -> Response:
+    """Read the clock."""
+    return reading(world)
+
+
+@router.post("/advance")
+async def advance(world: Here, body: Step) -> Response:
+    """Set the clock forward."""
+    world.clock.advance(body.seconds)
+    return reading(world)

@@ -1,0 +1,50 @@
+"""Configurations: list and get."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from llama_batches_nb.sandbox import rendering
+from llama_batches_nb.sandbox.records import Configuration
+from llama_batches_nb.sandbox.routes.parameters import Here, Paged, Text, answer, missing, numbered
+
+router = APIRouter(prefix="/api/v1/beta/configurations")
+
+ProductType = Literal[
+    "classify_v2", "extract_v2", "parse_v2", "split_v1", "spreadsheet_v1", "unknown"
+]
+
+
+def latest(configurations: list[Configuration]) -> dict[str, Configuration]:
+    """Return the latest version of each name."""
+    return {it.name: it for it in sorted(configurations, key=lambda it: it.updated)}
+
+
+@router.get("")
+async def list_configurations(
+    world: Here,
+    page: Paged,
+    product_type: Annotated[list[ProductType] | None, Query()] = None,
+    name: Text = None,
+    latest_only: bool = False,
+) -> Response:
+    """List configurations, oldest first; the presets that the history uses are among them."""
+    newest = latest(world.configurations)
+    wanted = [
+        (place, it)
+        for place, it in enumerate(world.configurations)
+        if (not product_type or it.job_type in product_type)
+        and (name is None or it.name == name)
+        and (not latest_only or newest[it.name] is it)
+    ]
+    rest = numbered(world.ids, "configurations", page, wanted)
+    return page.answer(world.ids, "configurations", rest, rendering.configuration, len(wanted))
+
+
+@router.get("/{configuration_id}")
+async def get_configuration(world: Here, configuration_id: str) -> Response:
+    """Get a configuration."""
+    found = world.configuration(configuration_id)
+    if found is None:
+        raise missing("Configuration", configuration_id)
+    return answer(rendering.configuration(found[1]))

@@ -1,0 +1,134 @@
+"""Uvicorn, on a loopback socket of our own, with connections that can be dropped."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from asyncio import CancelledError
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from llama_batches_nb.sandbox.faults import DROP, Faults
+from llama_batches_nb.sandbox.gate import guarded
+from llama_batches_nb.sandbox.routes import application
+from llama_batches_nb.sandbox.world import World
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from llama_batches_nb.sandbox.options import Options
+
+HOST = "127.0.0.1"
+KEEP_ALIVE = 75  # seconds that an idle connection stays open
+BACKLOG = 2048
+
+Peer = tuple[str, int]
+
+
+def listen(port: int) -> socket.socket:
+    """Return a listening socket on loopback.
+
+    Raises
+    ------
+    OSError
+        If the port is taken or not allowed.
+    """
+    # asyncio turns off the delays of small packets only for sockets that name their protocol
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":  # there, it would let two listen on one port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 that knows the transport of each peer."""
+
+    transports: dict[Peer, asyncio.Transport]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Remember the transport."""
+        super().connection_made(transport)
+        if self.client is not None:
+            self.transports[self.client] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        if self.client is not None:
+            self.transports.pop(self.client, None)
+        super().connection_lost(exc)
+
+
+class Droppable:
+    """Gives the application a way to drop the connection, and is silent when it went away."""
+
+    def __init__(self, app: ASGIApp, transports: dict[Peer, asyncio.Transport]) -> None:
+        self._app = app
+        self._transports = transports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application."""
+        transport = self._transports.get(scope["client"])
+        if transport is None:
+            return
+        scope["extensions"] = {DROP: transport.abort}
+        try:
+            await self._app(scope, receive, send)
+            while transport.is_closing() and (await receive())["type"] != "http.disconnect":
+                pass
+        except CancelledError:  # at shutdown, when nobody listens any more
+            transport.abort()
+
+
+class Uvicorn(uvicorn.Server):
+    """Uvicorn that tells when it is ready and closes all connections when it stops."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell."""
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop at once, whatever clients keep open."""
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        self.force_exit = True
+        await super().shutdown(sockets)
+
+
+def server(options: Options, ready: Callable[[], None]) -> Uvicorn:
+    """Return a server over a new world; it runs on the socket given to its `run`."""
+    transports: dict[Peer, asyncio.Transport] = {}
+    app = guarded(Faults(application(World(options)), options), options.api_key)
+    protocol = type("SandboxProtocol", (Protocol,), {"transports": transports})
+    config = uvicorn.Config(
+        Droppable(app, transports),
+        http=protocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=1,
+    )
+    return Uvicorn(config, ready)

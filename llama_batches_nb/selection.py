@@ -1,0 +1,97 @@
+"""Which batches: the filters of the list, checked before anything is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Any, Self
+
+from llama_batches_nb import endpoints, listing
+from llama_batches_nb.client import Client
+from llama_batches_nb.inputs import TimeLike, as_count, as_id, as_one_id, as_time, as_words
+from llama_batches_nb.paging import Record
+from llama_batches_nb.progress import Bar
+from llama_batches_nb.schema import BATCHES
+from llama_batches_nb.statuses import BATCH_STATUSES
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Batches by filter, as the API can be asked for them."""
+
+    statuses: tuple[str, ...] | None
+    filters: dict[str, str | None]
+    page_size: int | None
+    limit: int | None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        status: str | Iterable[str] | None = None,
+        source_directory_id: Any = None,
+        created_at_on_or_after: TimeLike | None = None,
+        created_at_on_or_before: TimeLike | None = None,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+        page_size: int | None = None,
+        limit: int | None = None,
+    ) -> Self:
+        """Check filters as a person writes them, and make them exact."""
+        after = as_time("created_at_on_or_after", created_at_on_or_after)
+        before = as_time("created_at_on_or_before", created_at_on_or_before)
+        directory = source_directory_id
+        return cls(
+            statuses=as_words("status", status, BATCH_STATUSES),
+            filters={
+                "source_directory_id": directory
+                if directory is None
+                else as_one_id("source_directory_id", directory),
+                "created_at_on_or_after": after,
+                "created_at_on_or_before": before,
+                **scope_of(project_id, organization_id),
+            },
+            page_size=as_count("page_size", page_size),
+            limit=as_count("limit", limit),
+        )
+
+    def records(self, client: Client, bar: Bar | None = None) -> Iterator[Record]:
+        """Yield the batches, each once, in the order of the API."""
+        if self.statuses is None or len(self.statuses) == 1:
+            yield from self._walk(client, self.statuses and self.statuses[0], bar)
+            return
+        # The API takes one status. The walks go along a batch's life, so that one which moves on
+        # meanwhile is met twice rather than never.
+        walks = [list(self._walk(client, status, None)) for status in self.statuses]
+        yield from islice(_merged(walks), self.limit)
+
+    def _walk(self, client: Client, status: str | None, bar: Bar | None) -> Iterator[Record]:
+        pages = endpoints.list_batches(
+            client,
+            status=status,
+            page_size=listing.page_size_for(self.limit, self.page_size),
+            **self.filters,
+        )
+        return listing.records(BATCHES, pages, limit=self.limit, bar=bar)
+
+
+def scope_of(project_id: str | None, organization_id: str | None) -> dict[str, str | None]:
+    """Return the checked parameters that say in which project to look."""
+    given = {"project_id": project_id, "organization_id": organization_id}
+    return {name: value if value is None else as_id(name, value) for name, value in given.items()}
+
+
+def _merged(walks: list[list[Record]]) -> Iterator[Record]:
+    """Yield the records of several lists, each once, in the order that the lists have in common."""
+    found = {listing.key_of(BATCHES, record): record for walk in walks for record in walk}
+    times = [[str(record.get("created_at") or "") for record in walk] for walk in walks]
+    if all(a >= b for walk in times for a, b in pairwise(walk)):
+        newest_first = True
+    elif all(a <= b for walk in times for a, b in pairwise(walk)):
+        newest_first = False
+    else:
+        return iter(found.values())
+    return iter(
+        sorted(found.values(), key=lambda r: str(r.get("created_at") or ""), reverse=newest_first)
+    )

@@ -1,0 +1,174 @@
+"""Where to connect and as whom: argument, else environment, else default. The key stays hidden."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from llama_batches_nb.errors import AuthenticationError
+
+KEY_VARIABLES = ("LLAMA_CLOUD_API_KEY", "LLAMA_PARSE_API_KEY")
+DEFAULT_BASE_URL = "https://api.cloud.llamaindex.ai"
+EU_BASE_URL = "https://api.cloud.eu.llamaindex.ai"
+
+NO_KEY = (
+    "No API key. Set the environment variable LLAMA_CLOUD_API_KEY (or LLAMA_PARSE_API_KEY), or "
+    "call connect(api_key=…). To try things out, lb.sandbox() needs no key."
+)
+
+
+class _HiddenText(str):
+    """A header value that shows itself to nobody who prints it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'Bearer ***'"
+
+
+class Key(AuthBase):
+    """Signs the requests that go to one origin, and shows the key to nothing else."""
+
+    __slots__ = ("_origin", "_reveal")
+
+    def __init__(self, key: str, origin: str) -> None:
+        self._origin = origin
+        self._reveal = lambda: key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if origin(request.url or "") == self._origin:
+            request.headers["Authorization"] = _HiddenText(f"Bearer {self._reveal()}")
+        return request
+
+    def scrub(self, text: str) -> str:
+        """Return `text` without the key, should a server have echoed it."""
+        return text.replace(self._reveal(), "***")
+
+    def __repr__(self) -> str:
+        return "<key hidden>"
+
+    def __copy__(self) -> Key:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Key:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An API key is not pickled: call lb.connect() in the other process.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a client works with; `sources` says where each value came from."""
+
+    key: Key
+    base_url: str
+    project_id: str | None
+    organization_id: str | None
+    max_workers: int
+    timeout: float  # seconds between two bytes of an answer
+    max_retries: int
+    sources: Mapping[str, str]
+
+
+def resolve(
+    *,
+    api_key: str | None,
+    base_url: str | None,
+    project_id: str | None,
+    organization_id: str | None,
+    max_workers: int,
+    timeout: float,
+    max_retries: int,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settle every setting, or say which can't be and what to do."""
+    _check_number("max_workers", max_workers, at_least=1, integer=True)
+    _check_number("max_retries", max_retries, at_least=0, integer=True)
+    _check_number("timeout", timeout, at_least=0.001)
+    sources: dict[str, str] = {}
+
+    def settle(name: str, argument: str | None, *variables: str) -> str | None:
+        if argument is not None and not isinstance(argument, str):
+            raise TypeError(f"{name} must be text, not {type(argument).__name__}.")
+        given = [("argument", argument), *((v, environment.get(v)) for v in variables)]
+        for source, value in given:
+            if value and value.strip():
+                sources[name] = source
+                return value.strip()
+        sources[name] = "default"
+        return None
+
+    key = settle("api_key", api_key, *KEY_VARIABLES)
+    url = _checked_url(
+        settle("base_url", base_url, "LLAMA_CLOUD_BASE_URL") or DEFAULT_BASE_URL,
+        sources["base_url"],
+    )
+    if key is None:
+        raise AuthenticationError(NO_KEY)
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise AuthenticationError(
+            f"The API key ({_where(sources['api_key'])}) holds characters that no key has, such as "
+            "a space or a line break: copy it again."
+        )
+    return Settings(
+        key=Key(key, origin(url)),
+        base_url=url,
+        project_id=settle("project_id", project_id, "LLAMA_CLOUD_PROJECT_ID"),
+        organization_id=settle("organization_id", organization_id, "LLAMA_CLOUD_ORGANIZATION_ID"),
+        max_workers=int(max_workers),
+        timeout=float(timeout),
+        max_retries=int(max_retries),
+        sources=sources,
+    )
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL, which together decide who gets the key."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host can only be this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _checked_url(url: str, source: str) -> str:
+    given = f"base_url={url!r} ({_where(source)})"
+    parts = urlsplit(url)
+    try:
+        has_host = bool(parts.hostname and (parts.port or True))
+    except ValueError:
+        has_host = False
+    if parts.username or parts.password:
+        raise ValueError("base_url must not hold a user name or password.")
+    if parts.scheme not in ("http", "https") or not has_host or parts.query or parts.fragment:
+        raise ValueError(f"{given} is not a URL such as {DEFAULT_BASE_URL!r}.")
+    if parts.scheme == "http" and not is_loopback(url):
+        raise ValueError(f"{given} would send the key unencrypted: use https.")
+    return url.rstrip("/")
+
+
+def _where(source: str) -> str:
+    return f"from {source}" if source.isupper() else source
+
+
+def _check_number(name: str, value: Any, *, at_least: float, integer: bool = False) -> None:
+    kind = int if integer else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name} must be a number, not {value!r}.")
+    if not at_least <= value < float("inf"):
+        raise ValueError(f"{name}={value!r} must be at least {at_least:g}.")

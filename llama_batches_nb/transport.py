@@ -1,0 +1,300 @@
+"""Send one request and get its JSON, or the error that says what to do. The one room that knows HTTP."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from llama_batches_nb import workers
+from llama_batches_nb.errors import (
+    AuthenticationError,
+    BatchesError,
+    ConflictError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+)
+from llama_batches_nb.pacing import Pacing
+from llama_batches_nb.settings import EU_BASE_URL, Settings, is_loopback
+
+CONNECT_TIMEOUT = 10.0  # seconds
+LONGEST_RETRY_AFTER = 120.0  # seconds; a longer one is raised, not slept
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 8.0  # seconds between tries after a failure
+LONGEST_WORDS = 1000  # characters of the server's own words in a message
+
+RETRIED_STATUSES = frozenset({408, 500, 502, 503, 504})
+
+Params = Mapping[str, Any]
+
+log = logging.getLogger("llama_batches_nb")
+
+
+class _Cuttable:
+    """A connection whose wait another thread can end, by shutting its socket down."""
+
+    sock: socket.socket | None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        workers.cut_when_stopped(self._cut)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def _cut(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(_Cuttable, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Cuttable, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class _Adapter(HTTPAdapter):
+    pools = {"http": _Pool, "https": _SecurePool}  # noqa: RUF012
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.poolmanager.pool_classes_by_scheme = self.pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)  # type: ignore[no-untyped-call]
+        manager.pool_classes_by_scheme = self.pools
+        return manager
+
+
+class _Failure(Exception):  # noqa: N818
+    """One try that failed; holds the error to raise if there is no other try."""
+
+    def __init__(self, error: BatchesError, *, refused: bool = False, unsent: bool = False) -> None:
+        self.error = error
+        self.refused = refused  # by a rate limit
+        self.unsent = unsent  # the server can't have acted on it
+
+
+class Transport:
+    """Sends requests with the key, retries what may be retried, and keeps one pace."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.pacing = Pacing(settings.max_workers)
+        self._session = requests.Session()
+        self._session.auth = settings.key
+        self._session.headers.update(
+            {"Accept": "application/json", "User-Agent": f"llama_batches_nb/{_version()}"}
+        )
+        self._session.trust_env = not is_loopback(settings.base_url)  # no proxy on the way home
+        for scheme in ("https://", "http://"):
+            self._session.mount(
+                scheme, _Adapter(pool_maxsize=settings.max_workers, pool_block=True)
+            )
+
+    def close(self) -> None:
+        self._session.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        retry: bool = True,
+        **body: Any,
+    ) -> Any:
+        """Return the JSON of the answer.
+
+        With `retry=False` (what must not happen twice) only what the server can't have acted on
+        is sent again: a refusal by the rate limit, a connection that was never made.
+        """
+        tries = 0
+        while True:
+            with self.pacing.turn() as sent_at:
+                try:
+                    answer = self._try(method, path, params, body)
+                except _Failure as failure:
+                    failed = failure
+                else:
+                    self.pacing.answered()
+                    return answer
+            error, retry_after = failed.error, failed.error.retry_after
+            tries += 1
+            if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
+                raise error
+            if failed.refused:
+                if self.pacing.refused(sent_at, retry_after) > self._settings.max_retries:
+                    raise error
+                continue
+            if tries > self._settings.max_retries or not (retry or failed.unsent):
+                raise error
+            workers.sleep(retry_after if retry_after is not None else _backoff(tries))
+
+    def _try(self, method: str, path: str, params: Params | None, body: Mapping[str, Any]) -> Any:
+        asked = f"{method} {path}"
+        started = time.monotonic()
+        try:
+            with workers.on_the_network():
+                response = self._session.request(
+                    method,
+                    self._settings.base_url + path,
+                    params=params,
+                    timeout=(min(CONNECT_TIMEOUT, self._settings.timeout), self._settings.timeout),
+                    allow_redirects=False,
+                    **body,
+                )
+        except requests.RequestException as error:
+            raise self._lost(asked, error) from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None  # without frames whose locals hold the request
+        log.debug("%s: %d in %.3f s", asked, response.status_code, time.monotonic() - started)
+        if 200 <= response.status_code < 300:
+            return _json(asked, response)
+        raise self._refusal(asked, response)
+
+    def _lost(self, asked: str, error: requests.RequestException) -> Exception:
+        """Turn what `requests` raised into our error, without the request that it carries."""
+        unsent = isinstance(error, requests.ConnectTimeout) or _never_connected(error)
+        words = self._settings.key.scrub(str(error))
+        cause = type(error)(words)
+        if isinstance(error, requests.exceptions.SSLError):
+            advice = "The server's certificate can't be verified; check base_url and your network."
+        elif isinstance(error, requests.Timeout):
+            advice = f"No answer within {self._settings.timeout:g} s; see connect(timeout=…)."
+        else:
+            advice = f"Check the network and that base_url is right ({self._settings.base_url})."
+        ours = ConnectionFailedError(f"{asked} got no whole answer: {words}. {advice}")
+        ours.request_sent = not unsent
+        ours.__cause__ = cause
+        if isinstance(error, requests.exceptions.SSLError | requests.exceptions.InvalidURL):
+            return ours
+        return _Failure(ours, unsent=unsent)
+
+    def _refusal(self, asked: str, response: requests.Response) -> Exception:
+        """Turn an answer that is no success into the error with the server's own words."""
+        status = response.status_code
+        words, fields = _words(response)
+        said = f"{asked} was answered {status}: {self._settings.key.scrub(words)}"
+        retry_after = _retry_after(response)
+
+        def error(kind: type[BatchesError], advice: str) -> BatchesError:
+            return kind(
+                f"{said.rstrip('.')}. {advice}".rstrip(),
+                status_code=status,
+                retry_after=retry_after,
+                fields=fields,
+            )
+
+        if status == 429:
+            wait = "later" if retry_after is None else f"in {retry_after:.0f} s"
+            return _Failure(error(RateLimitError, f"Try again {wait}."), refused=True)
+        if status in (401, 403):
+            return error(
+                AuthenticationError,
+                f"Check the key ({self._settings.sources['api_key']}), its project, and its region:"
+                f" a key of one region is refused by the other (base_url is "
+                f"{self._settings.base_url}; the EU's is {EU_BASE_URL}).",
+            )
+        if status == 404:
+            return error(NotFoundError, "Check the id, and that it is of this key's project.")
+        if status == 409:
+            return error(ConflictError, "")
+        if status == 408 or status >= 500:
+            failure = error(ServerError, "The service has a fault; try again later.")
+            return _Failure(failure) if status in RETRIED_STATUSES else failure
+        if 300 <= status < 400:
+            return error(
+                ResponseError,
+                f"It sends us to {response.headers.get('Location')!r}, where the key does not go: "
+                "correct base_url.",
+            )
+        return error(InvalidRequestError, "Correct what it names and call again.")
+
+
+def _json(asked: str, response: requests.Response) -> Any:
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError) as error:
+        ours = ResponseError(
+            f"{asked} was answered {response.status_code} with what is not JSON: "
+            f"{response.text[:80]!r}. Check that base_url is the API's.",
+            status_code=response.status_code,
+        )
+        ours.__cause__ = error
+        if "html" in response.headers.get("Content-Type", ""):
+            raise ours from None
+        raise _Failure(ours) from None  # perhaps cut short: worth another try
+
+
+def _words(response: requests.Response) -> tuple[str, tuple[str, ...]]:
+    """Return the server's own words and the names of the fields it complains of."""
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return (response.reason or "no reason given"), ()
+    if not isinstance(detail, list):
+        return (detail if isinstance(detail, str) else json.dumps(detail))[:LONGEST_WORDS], ()
+    fields, words = [], []
+    for problem in detail:
+        if not isinstance(problem, dict):
+            words.append(str(problem))
+            continue
+        place = [str(part) for part in problem.get("loc") or () if part not in ("query", "body")]
+        fields.append(".".join(place))
+        words.append(f"{fields[-1]}: {problem.get('msg')}")
+    return "; ".join(words)[:LONGEST_WORDS], tuple(fields)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds that the answer asks us to wait, be it given as a number or as a date."""
+    text = response.headers.get("Retry-After", "").strip()
+    with suppress(ValueError):
+        seconds = float(text)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    with suppress(ValueError, TypeError):
+        until = parsedate_to_datetime(text)
+        try:
+            now = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError):
+            now = time.time()
+        return max(0.0, until.timestamp() - now)
+    return None
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return type(reason).__name__ in ("NewConnectionError", "NameResolutionError")
+
+
+def _backoff(tries: int) -> float:
+    longest = min(FIRST_BACKOFF * 2.0 ** (tries - 1), LONGEST_BACKOFF)
+    return longest * (0.5 + random.random() / 2)
+
+
+def _version() -> str:
+    return version("llama_batches_nb")

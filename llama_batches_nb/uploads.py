@@ -1,0 +1,171 @@
+"""Bring files from disk into a directory that a batch can run over."""
+
+from __future__ import annotations
+
+import glob
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb.client import Client, current
+from llama_batches_nb.errors import (
+    ConnectionFailedError,
+    ResponseError,
+    ServerError,
+    carrying_partial,
+)
+from llama_batches_nb.paging import Record
+from llama_batches_nb.progress import Progress, bar
+from llama_batches_nb.schema import FILES
+from llama_batches_nb.selection import scope_of
+
+MOST_FILES = 1000  # of one batch
+
+PathLike = str | os.PathLike[str]
+
+
+def upload_files(
+    paths: PathLike | Iterable[PathLike],
+    *,
+    name: str | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Upload files to a new ephemeral directory; one row is one file.
+
+    Parameters
+    ----------
+    paths
+        A file, a folder (all files in it and below, but hidden ones), a pattern such as
+        ``"scans/*.pdf"``, or several of these.
+    name
+        Name of the new directory, which no other of the project may have; made from the time if
+        left out.
+    project_id, organization_id
+        Instead of those of the client.
+    progress
+        Whether to show a bar; None for in a notebook or a terminal.
+    client
+        Instead of the one that `connect` made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of the paths and in the columns of `fetch_files`, so that
+        ``upload_files(…).pipe(create_batch, "cfg-…")`` reads well.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a path leads to no file, two files have one name, or there are more than 1,000. Nothing
+        was uploaded then.
+    BatchesError
+        If an upload fails; `.partial` holds the files that arrived.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> from pathlib import Path
+    >>> Path("invoice.txt").write_text("Total: 12.50")
+    12
+    >>> lb.upload_files("invoice.txt").display_name.tolist()
+    ['invoice.txt']
+    """
+    files = _files(paths)
+    scope = scope_of(project_id, organization_id)
+    client = current(client)
+    if name is None:
+        name = f"upload {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(3)}"
+    directory = endpoints.create_directory(client, {"name": name, "type": "ephemeral"}, **scope)
+    directory_id = inputs.as_id("source_directory_id", directory["id"])
+    records: dict[int, Record] = {}
+
+    def rows_so_far() -> pd.DataFrame:
+        return frames.frame(FILES, [records[position] for position in sorted(records)])
+
+    with (
+        bar(
+            progress,
+            "uploading",
+            unit="B",
+            total=sum(file.stat().st_size for file in files),
+            unit_scale=True,
+        ) as shown,
+        carrying_partial(rows_so_far),
+        workers.running(
+            lambda file: _upload(client, directory_id, file, scope),
+            files,
+            max_workers=client.max_workers,
+            tick=lambda: shown.show_pause(client.pause_left()),
+        ) as finished,
+    ):
+        for position, file, future in finished:
+            records[position] = future.result()
+            shown.advance(file.stat().st_size)
+    return rows_so_far()
+
+
+def _upload(client: Client, directory_id: str, file: Path, scope: Record) -> Record:
+    """Upload a file, once: if the answer is lost, see whether it has arrived before trying again."""
+    content = file.read_bytes()
+    for last_try in (False, True):
+        try:
+            return endpoints.upload_directory_file(
+                client, directory_id, file.name, content, **scope
+            )
+        except (ConnectionFailedError, ServerError, ResponseError):
+            pages = endpoints.list_directory_files(
+                client, directory_id, display_name=file.name, **scope
+            )
+            for record in listing.records(FILES, pages):
+                if record.get("display_name") == file.name:
+                    return record
+            if last_try:
+                raise
+    raise AssertionError("the second try returns or raises")
+
+
+def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
+    """Return the files that are meant, or say why they can't be uploaded together."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    files = list(dict.fromkeys(file for path in given for file in _expand(path)))
+    if not files:
+        raise ValueError("There are no files to upload: the folder or the list is empty.")
+    if len(files) > MOST_FILES:
+        raise ValueError(
+            f"{len(files):,} files are more than the {MOST_FILES:,} of one batch: upload them in "
+            "several directories."
+        )
+    twice = [name for name, n in Counter(file.name for file in files).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"Several files have the name {', '.join(map(repr, twice[:5]))}; names in a directory "
+            "tell files apart, so upload them separately or rename them."
+        )
+    return files
+
+
+def _expand(path: PathLike) -> list[Path]:
+    here = Path(path).expanduser()
+    if here.is_file():
+        return [here]
+    if here.is_dir():
+        below = sorted(here.rglob("*"))
+        return [f for f in below if f.is_file() and not _is_hidden(f.relative_to(here))]
+    found = sorted(Path(match) for match in glob.glob(str(here), recursive=True))  # noqa: PTH207
+    files = [file for file in found if file.is_file()]
+    if not files:
+        raise FileNotFoundError(f"There is no file or folder {str(path)!r}, and it matches none.")
+    return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,202 @@
+"""Wait until batches end: one list request for many of them, and patience with a bad connection."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb.client import Client, current
+from llama_batches_nb.errors import (
+    BatchesError,
+    ConnectionFailedError,
+    NotFoundError,
+    PaginationError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    WaitTimeoutError,
+    carrying_partial,
+)
+from llama_batches_nb.paging import Record
+from llama_batches_nb.progress import Bar, Progress, bar
+from llama_batches_nb.schema import BATCHES
+from llama_batches_nb.selection import scope_of
+from llama_batches_nb.statuses import BATCH_STATUSES, ENDED
+
+SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.5, 30.0  # seconds between polls
+SHARE_OF_WAIT = 0.1  # an interval is this share of the wait so far: what a poll may come too late
+SINGLY = 3  # up to so many batches are asked for one by one, more by the list
+PATIENCE = 300.0  # seconds for which polls may fail one after another
+PATIENCE_FOR_NEW = 30.0  # seconds for which a batch may be unknown to the server
+
+_PASSING = (ConnectionFailedError, ServerError, RateLimitError, ResponseError, PaginationError)
+
+
+def wait_for_batches(
+    batches: Any,
+    *,
+    timeout: float | None = None,
+    poll_interval: float | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Wait until all batches are ``COMPLETED``, ``FAILED`` or ``CANCELLED``.
+
+    A poll that fails is borne for five minutes, and a batch that the server does not know yet for
+    half a minute. An interrupt stops the waiting, not the batches.
+
+    Parameters
+    ----------
+    batches
+        A batch id, several, or a frame with the column ``batch_id``.
+    timeout
+        The most seconds to wait; None for as long as it takes.
+    poll_interval
+        Seconds between two polls. If left out, a tenth of the time waited so far, between half a
+        second and half a minute.
+    project_id, organization_id
+        Instead of those of the client.
+    progress
+        Whether to show a bar (the batches that have ended, and a count per status); None for in a
+        notebook or a terminal.
+    client
+        Instead of the one that `connect` made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The batches as they ended, in the order given and in the columns of `fetch_batches`.
+        ``COMPLETED`` says that every file was mapped to a job, not that the jobs succeeded.
+
+    Raises
+    ------
+    WaitTimeoutError
+        If some have not ended after `timeout` seconds. Its `.partial`, as that of any other error
+        and of a `KeyboardInterrupt`, holds the batches as they last stood.
+    NotFoundError
+        If there is no such batch.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> directory = lb.fetch_directories(name="Invoices 2026")
+    >>> batch = lb.create_batch(directory, "cfg-PARSE_AGENTIC").pipe(lb.wait_for_batches)
+    >>> batch.status.tolist()
+    ['COMPLETED']
+    """
+    ids = inputs.as_ids("batch_id", batches)
+    timeout = inputs.as_seconds("timeout", timeout)
+    poll_interval = inputs.as_seconds("poll_interval", poll_interval, positive=True)
+    watch = Watch(current(client), ids, scope_of(project_id, organization_id))
+    with (
+        bar(progress, "waiting", unit="batch", total=len(ids)) as shown,
+        carrying_partial(watch.frame),
+    ):
+        watch.wait(timeout, poll_interval, shown)
+    return watch.frame()
+
+
+class Watch:
+    """Batches that are waited for, as they last stood."""
+
+    def __init__(
+        self,
+        client: Client,
+        ids: list[str],
+        scope: Record,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = workers.sleep,
+    ) -> None:
+        self._client, self._scope, self._clock, self._sleep = client, scope, clock, sleep
+        self._records: dict[str, Record | None] = dict.fromkeys(ids)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the batches as they last stood, those never seen left out."""
+        return frames.frame(BATCHES, [r for r in self._records.values() if r is not None])
+
+    def open_ids(self) -> list[str]:
+        """Return the batches that are not known to have ended."""
+        return [i for i, r in self._records.items() if r is None or r.get("status") not in ENDED]
+
+    def wait(self, timeout: float | None, poll_interval: float | None, shown: Bar) -> None:
+        """Poll until no batch is open, or raise what keeps us from it."""
+        started = last_answer = self._clock()
+        deadline = float("inf") if timeout is None else started + timeout
+        while self.open_ids():
+            try:
+                self.poll(bear_unknown=self._clock() < started + PATIENCE_FOR_NEW)
+                last_answer = self._clock()
+            except _PASSING:
+                if self._clock() >= last_answer + PATIENCE:
+                    raise
+            self._show(shown)
+            now = self._clock()
+            if not self.open_ids():
+                return
+            if now >= deadline:
+                raise self._timed_out(timeout)
+            growing = max(SHORTEST_INTERVAL, min((now - started) * SHARE_OF_WAIT, LONGEST_INTERVAL))
+            self._pause(min(poll_interval or growing, deadline - now), shown)
+
+    def poll(self, *, bear_unknown: bool) -> None:
+        """Ask once how the open batches stand."""
+        wanted = self.open_ids()
+        if len(wanted) > SINGLY:
+            self._list(set(wanted))
+            wanted = [batch_id for batch_id in wanted if self._records[batch_id] is None][:SINGLY]
+        for batch_id in wanted:
+            try:
+                record = endpoints.get_batch(self._client, batch_id, retry=False, **self._scope)
+            except NotFoundError:
+                if not bear_unknown:
+                    raise
+            else:
+                listing.key_of(BATCHES, record)
+                self._records[batch_id] = record
+
+    def _list(self, wanted: set[str]) -> None:
+        """Find batches in the list, no further than needed."""
+        times = [(self._records[batch_id] or {}).get("created_at") for batch_id in wanted]
+        window = {}
+        if all(times):
+            window = {
+                "created_at_on_or_after": min(times, key=pd.Timestamp),
+                "created_at_on_or_before": max(times, key=pd.Timestamp),
+            }
+        pages = endpoints.list_batches(self._client, retry=False, **window, **self._scope)
+        for page in pages:
+            for record in page.items:
+                batch_id = listing.key_of(BATCHES, record)
+                if batch_id in wanted:
+                    self._records[batch_id] = record
+                    wanted.discard(batch_id)
+            if not wanted:
+                return
+
+    def _show(self, shown: Bar) -> None:
+        counts = Counter(str((r or {}).get("status", "unknown")) for r in self._records.values())
+        ordered = sorted(counts, key=lambda s: BATCH_STATUSES.index(s) if s in BATCH_STATUSES else 9)
+        shown.note(" · ".join(f"{counts[status]:,} {status}" for status in ordered))
+        shown.set_done(len(self._records) - len(self.open_ids()))
+
+    def _pause(self, seconds: float, shown: Bar) -> None:
+        until = self._clock() + seconds
+        while (left := until - self._clock()) > 0:
+            self._sleep(min(left, 1.0))
+            shown.refresh()
+
+    def _timed_out(self, timeout: float | None) -> BatchesError:
+        open_ids = self.open_ids()
+        named = ", ".join(open_ids[:5]) + (" …" if len(open_ids) > 5 else "")
+        return WaitTimeoutError(
+            f"{len(open_ids):,} of {len(self._records):,} batches had not ended after {timeout:g} s"
+            f" ({named}). They go on: wait again, or cancel them. .partial holds all as they stand."
+        )
