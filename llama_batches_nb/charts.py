@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from llama_batches_nb import inputs
-from llama_batches_nb.rates import COUNTS, RATES, Kind, failure_rates, kind_of
+from llama_batches_nb.rates import COUNTS, RATES, Kind, failure_rates, kind_of, rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,9 +108,9 @@ def _draw_over_time(ax: Axes, rates: pd.DataFrame, time: str, groups: list[str])
         ax.fill_between(when, line["ci_low"], line["ci_high"], color=colour, alpha=0.18, lw=0)
         ax.plot(when, line["failure_rate"], color=colour, marker="o", ms=4, lw=1.6, label=shown)
     _percent_axis(ax, rates, "y")
-    locator = AutoDateLocator(minticks=3, maxticks=10)
+    locator = AutoDateLocator(minticks=3, maxticks=10)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.set_xlabel(f"{time.replace('_', ' ')} (UTC)", color=INK)
     if len(lines) == 1 and not groups:
         _write_sizes(ax, lines[0][1].sort_values(time), time)
@@ -159,7 +159,7 @@ def _draw_groups(ax: Axes, rates: pd.DataFrame, groups: list[str]) -> None:
     _percent_axis(ax, rates, "x")
     for y, (_, row) in zip(place, ordered.iterrows(), strict=True):
         ax.annotate(
-            _rate_with_base(row),
+            rate_text(row),
             (1, y),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
@@ -200,7 +200,8 @@ def _largest_first(rates: pd.DataFrame, groups: list[str]) -> list[tuple[str, pd
 
 
 def _shortest_step(times: pd.Series[Any]) -> pd.Timedelta:
-    return times.drop_duplicates().sort_values().diff().min()
+    step: pd.Timedelta = times.drop_duplicates().sort_values().diff().min()
+    return step
 
 
 def _with_gaps(line: pd.DataFrame, time: str, step: pd.Timedelta) -> pd.DataFrame:
@@ -214,12 +215,6 @@ def _label(row: pd.Series[Any], groups: list[str]) -> str:
     words = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in groups]
     text = " · ".join(words) or "all"
     return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"
-
-
-def _rate_with_base(row: pd.Series[Any]) -> str:
-    if pd.isna(row["failure_rate"]):
-        return f"none of {row['total']:,} decided"
-    return f"{row['failure_rate']:.1%}  ({row['failed']:,} of {row['decided']:,})"
 
 
 def _title(kind: Kind | None, rates: pd.DataFrame, groups: list[str], confidence: float) -> str:

@@ -58,9 +58,7 @@ def fetch_directories(
     page_size = listing.page_size_for(limit, inputs.as_count("page_size", page_size))
     scope = scope_of(project_id, organization_id)
     client = current(client)
-    pages = endpoints.list_directories(
-        client, name=name, types=types, page_size=page_size, **scope
-    )
+    pages = endpoints.list_directories(client, name=name, types=types, page_size=page_size, **scope)
     return listing.fetch(
         DIRECTORIES,
         lambda bar: listing.records(DIRECTORIES, pages, limit=limit, bar=bar),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -28,7 +28,9 @@ def as_time(name: str, value: TimeLike | None) -> str | None:
         if pd.isna(time):
             raise ValueError("not a time")
     except ValueError as error:
-        raise ValueError(f"{name}={value!r} is not a time: write it as '2026-08-01 14:00'.") from error
+        raise ValueError(
+            f"{name}={value!r} is not a time: write it as '2026-08-01 14:00'."
+        ) from error
     time = time.tz_localize(UTC) if time.tzinfo is None else time.tz_convert(UTC)
     return time.to_pydatetime(warn=False).isoformat().replace("+00:00", "Z")
 
@@ -64,11 +66,13 @@ def as_count(name: str, value: int | None) -> int | None:
     return value.__index__()
 
 
-def as_seconds(name: str, value: float | None, *, positive: bool = False) -> float | None:
+def as_seconds(
+    name: str, value: float | timedelta | None, *, positive: bool = False
+) -> float | None:
     """Return a number of seconds, which is not negative."""
     if value is None:
         return None
-    if isinstance(value, pd.Timedelta) or hasattr(value, "total_seconds"):
+    if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}.")
@@ -90,7 +94,9 @@ def as_id(name: str, value: Any) -> str:
         raise TypeError(f"{name} must be text, not {value!r}.")
     odd = any(c in "/\\" or unicodedata.category(c)[0] == "C" for c in value)
     if odd or value.strip() in ("", ".", ".."):
-        raise ValueError(f"{name}={value!r} is not an id: copy it from a frame or from the web page.")
+        raise ValueError(
+            f"{name}={value!r} is not an id: copy it from a frame or from the web page."
+        )
     return value
 
 

@@ -51,7 +51,7 @@ def fetch(
         carrying_partial(lambda: frames.frame(table, found)),
     ):
         for record in records_for(shown):
-            found.append(record)  # noqa: PERF402  # one by one, so that an error leaves the rest
+            found.append(record)  # one by one, so that an error leaves the rest
             shown.advance()
     return frames.frame(table, found)
 

@@ -74,7 +74,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     if jobs is None:
         with_job: nw.Expr = nw.lit("mapped")
     else:
-        frame = frame.join(_job_ends(jobs), on="job_id", how="left")  # type: ignore[arg-type]
+        frame = frame.join(_job_ends(jobs), on="job_id", how="left")
         with_job = _job_outcome(nw.col(_JOB_STATUS).cast(nw.String))
     outcome = (
         nw.when(mapping_error)

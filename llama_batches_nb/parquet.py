@@ -146,7 +146,7 @@ def _to_arrow(frame: pd.DataFrame) -> pa.Table:
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     ours = json.loads((table.schema.metadata or {}).get(_OURS, b"{}"))
     texts = {pa.string(): schema.TEXT, pa.large_string(): schema.TEXT}
-    frame = table.to_pandas(types_mapper=texts.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=texts.get)
     for name, words in ours.get("categories", {}).items():
         ordered = name in ours.get("ordered", ())
         frame[name] = pd.Categorical(frame[name], categories=words, ordered=ordered)
@@ -202,7 +202,9 @@ def _read_folder(filesystem: Any, root: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     if not filesystem.exists(f"{root}/{SCHEMA_FILE}"):
-        return ds.dataset(root, filesystem=filesystem, format="parquet", partitioning="hive").to_table()
+        return ds.dataset(
+            root, filesystem=filesystem, format="parquet", partitioning="hive"
+        ).to_table()
     with filesystem.open(f"{root}/{SCHEMA_FILE}", "rb") as file:
         whole = pq.read_schema(file)
     keys = json.loads((whole.metadata or {}).get(_OURS + b".partitions", b"[]"))
@@ -257,7 +259,7 @@ def _remove(path: Path) -> None:
 
 
 def _upload(table: pa.Table, url: str, keys: Sequence[str]) -> None:
-    """Write to a temporary place, then upload; the schema of a folder comes last and completes it."""
+    """Write to a temporary place, then upload; a folder is complete with its schema, the last."""
     import fsspec
 
     filesystem, target = fsspec.url_to_fs(url)

@@ -62,7 +62,7 @@ class Bar:
 def bar(
     progress: Progress, desc: str, *, unit: str, total: int | None = None, **options: Any
 ) -> Bar:
-    """Open a bar: `progress` is True, False, a class like tqdm's, or None to decide by the place."""
+    """Open a bar: `progress` is True, False, a class like tqdm's, or None to go by the place."""
     if isinstance(progress, type):
         return Bar(progress(desc=desc, unit=unit, total=total, **options))
     if progress is not None and not isinstance(progress, bool):
@@ -70,7 +70,7 @@ def bar(
     in_notebook = _in_notebook()
     kind: type[tqdm[Any]] = tqdm
     if in_notebook and progress is not False:
-        from tqdm.notebook import tqdm as kind  # type: ignore[no-redef]  # imports ipywidgets
+        from tqdm.notebook import tqdm as kind  # it imports ipywidgets
     shown = progress if progress is not None else in_notebook or sys.stderr.isatty()
     return Bar(
         kind(

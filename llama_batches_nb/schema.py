@@ -174,7 +174,7 @@ CREDITS = Column("credits", "Float64")
 
 def to_pandas(rows: pa.Table, columns: Iterable[Column]) -> pd.DataFrame:
     """Return Arrow columns as a frame with the exact dtypes, also when there are no rows."""
-    frame = rows.to_pandas(types_mapper=_dtype)
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=_dtype)
     for column in columns:
         if column.kind == "category":
             frame[column.name] = as_category(rows[column.name], column.words)

@@ -21,7 +21,7 @@ class Selection:
     """Batches by filter, as the API can be asked for them."""
 
     statuses: tuple[str, ...] | None
-    filters: dict[str, str | None]
+    filters: dict[str, Any]
     page_size: int | None
     limit: int | None
 
@@ -76,7 +76,7 @@ class Selection:
         return listing.records(BATCHES, pages, limit=self.limit, bar=bar)
 
 
-def scope_of(project_id: str | None, organization_id: str | None) -> dict[str, str | None]:
+def scope_of(project_id: str | None, organization_id: str | None) -> dict[str, Any]:
     """Return the checked parameters that say in which project to look."""
     given = {"project_id": project_id, "organization_id": organization_id}
     return {name: value if value is None else as_id(name, value) for name, value in given.items()}

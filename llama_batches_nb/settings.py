@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -40,9 +40,10 @@ class Key(AuthBase):
 
     def __init__(self, key: str, origin: str) -> None:
         self._origin = origin
-        self._reveal = lambda: key
+        self._reveal: Callable[[], str] = lambda: key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign a request, if it goes to the origin that the key is for."""
         if origin(request.url or "") == self._origin:
             request.headers["Authorization"] = _HiddenText(f"Bearer {self._reveal()}")
         return request
@@ -150,8 +151,8 @@ def _checked_url(url: str, source: str) -> str:
     given = f"base_url={url!r} ({_where(source)})"
     parts = urlsplit(url)
     try:
-        has_host = bool(parts.hostname and (parts.port or True))
-    except ValueError:
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
         has_host = False
     if parts.username or parts.password:
         raise ValueError("base_url must not hold a user name or password.")

@@ -1,4 +1,4 @@
-"""Send one request and get its JSON, or the error that says what to do. The one room that knows HTTP."""
+"""Send one request and get its JSON, or the error that says what to do. All HTTP is here."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class _Adapter(HTTPAdapter):
     pools = {"http": _Pool, "https": _SecurePool}  # noqa: RUF012
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self.pools
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)  # type: ignore[no-untyped-call]
+        manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = self.pools
         return manager
 

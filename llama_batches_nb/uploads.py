@@ -114,13 +114,14 @@ def upload_files(
 
 
 def _upload(client: Client, directory_id: str, file: Path, scope: Record) -> Record:
-    """Upload a file, once: if the answer is lost, see whether it has arrived before trying again."""
+    """Upload a file once: if the answer is lost, see whether it arrived before another try."""
     content = file.read_bytes()
     for last_try in (False, True):
         try:
-            return endpoints.upload_directory_file(
+            record: Record = endpoints.upload_directory_file(
                 client, directory_id, file.name, content, **scope
             )
+            return record
         except (ConnectionFailedError, ServerError, ResponseError):
             pages = endpoints.list_directory_files(
                 client, directory_id, display_name=file.name, **scope

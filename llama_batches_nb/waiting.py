@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -31,6 +32,7 @@ from llama_batches_nb.statuses import BATCH_STATUSES, ENDED
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.5, 30.0  # seconds between polls
 SHARE_OF_WAIT = 0.1  # an interval is this share of the wait so far: what a poll may come too late
 SINGLY = 3  # up to so many batches are asked for one by one, more by the list
+MARGIN = timedelta(seconds=1)  # around times of creation, which a server may round
 PATIENCE = 300.0  # seconds for which polls may fail one after another
 PATIENCE_FOR_NEW = 30.0  # seconds for which a batch may be unknown to the server
 
@@ -40,8 +42,8 @@ _PASSING = (ConnectionFailedError, ServerError, RateLimitError, ResponseError, P
 def wait_for_batches(
     batches: Any,
     *,
-    timeout: float | None = None,
-    poll_interval: float | None = None,
+    timeout: float | timedelta | None = None,
+    poll_interval: float | timedelta | None = None,
     project_id: str | None = None,
     organization_id: str | None = None,
     progress: Progress = None,
@@ -164,12 +166,13 @@ class Watch:
 
     def _list(self, wanted: set[str]) -> None:
         """Find batches in the list, no further than needed."""
-        times = [(self._records[batch_id] or {}).get("created_at") for batch_id in wanted]
-        window = {}
-        if all(times):
+        known = [(self._records[batch_id] or {}).get("created_at") for batch_id in wanted]
+        times = [pd.Timestamp(time) for time in known if time]
+        window: Record = {}
+        if len(times) == len(wanted):
             window = {
-                "created_at_on_or_after": min(times, key=pd.Timestamp),
-                "created_at_on_or_before": max(times, key=pd.Timestamp),
+                "created_at_on_or_after": inputs.as_time("created_at", min(times) - MARGIN),
+                "created_at_on_or_before": inputs.as_time("created_at", max(times) + MARGIN),
             }
         pages = endpoints.list_batches(self._client, retry=False, **window, **self._scope)
         for page in pages:
@@ -183,7 +186,9 @@ class Watch:
 
     def _show(self, shown: Bar) -> None:
         counts = Counter(str((r or {}).get("status", "unknown")) for r in self._records.values())
-        ordered = sorted(counts, key=lambda s: BATCH_STATUSES.index(s) if s in BATCH_STATUSES else 9)
+        ordered = sorted(
+            counts, key=lambda s: BATCH_STATUSES.index(s) if s in BATCH_STATUSES else 9
+        )
         shown.note(" · ".join(f"{counts[status]:,} {status}" for status in ordered))
         shown.set_done(len(self._records) - len(self.open_ids()))
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -98,6 +99,12 @@ def running(
         crew.stop()
 
 
+def _report(
+    done: queue.SimpleQueue[tuple[int, T, Future[R]]], position: int, item: T, future: Future[R]
+) -> None:
+    done.put((position, item, future))
+
+
 def _as_they_end(
     pool: ThreadPoolExecutor,
     work: Callable[[T], R],
@@ -109,9 +116,9 @@ def _as_they_end(
     n_open = 0
     while True:
         for position, item in itertools.islice(items, ahead - n_open):
-            future = pool.submit(work, item)
             n_open += 1
-            future.add_done_callback(lambda f, p=position, i=item: done.put((p, i, f)))
+            report = partial(_report, done, position, item)
+            pool.submit(work, item).add_done_callback(report)
         if n_open == 0:
             return
         try:

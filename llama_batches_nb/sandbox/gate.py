@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")  # a page of another site has another Host
-MOST_BODY_BYTES = 51 * 2**20  # an upload of 50 MB and what surrounds it
-TOO_LARGE = f"A request may have {MOST_BODY_BYTES} bytes"
+MOST_UPLOAD_BYTES = 51 * 2**20  # a file of 50 MB and what surrounds it
+MOST_JSON_BYTES = 2**20
+MOST_DRAINED_BYTES = 256 * 2**20  # read and forgotten, so that the client comes to read the answer
 
 
 class Gate:
@@ -27,16 +28,32 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in or answer it."""
         headers = dict(scope["headers"])
-        length = headers.get(b"content-length", b"0")
+        most = MOST_UPLOAD_BYTES if scope["path"].endswith("/upload") else MOST_JSON_BYTES
         if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
             await JSONResponse({"detail": "Invalid API key"}, 401)(scope, receive, send)
-        elif not length.isdigit() or int(length) > MOST_BODY_BYTES:
-            await JSONResponse({"detail": TOO_LARGE}, 413)(scope, receive, send)
+        elif int(headers.get(b"content-length", 0)) > most:
+            await drain(receive)
+            await JSONResponse({"detail": too_large(most)}, 413)(scope, receive, send)
         else:
-            await self._app(scope, bounded(receive), send)
+            await self._app(scope, bounded(receive, most), send)
 
 
-def bounded(receive: Receive) -> Receive:
+def too_large(most: int) -> str:
+    """Say how much a body may have."""
+    return f"The body of this request may have {most} bytes"
+
+
+async def drain(receive: Receive) -> None:
+    """Read the rest of a body."""
+    left = MOST_DRAINED_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
+
+
+def bounded(receive: Receive, most: int) -> Receive:
     """Count the bytes of a body, which need not have told its length."""
     size = 0
 
@@ -44,8 +61,10 @@ def bounded(receive: Receive) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > MOST_BODY_BYTES:
-            raise HTTPException(413, TOO_LARGE)
+        if size > most:
+            if message.get("more_body"):
+                await drain(receive)
+            raise HTTPException(413, too_large(most))
         return message
 
     return counted

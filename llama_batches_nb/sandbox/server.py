@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 START_TIME = 60.0  # seconds to wait for the process to serve
 STOP_TIME = 5.0  # seconds to wait for it to end by itself
 CONTROL_TIME = 10.0  # seconds to wait for the clock
-MODULE = "llama_batches_nb.sandbox"
+SCRIPT = str(Path(__file__).with_name("__main__.py"))
 
 
 class _Run(Protocol):
@@ -149,14 +150,7 @@ class _Process:
     def __init__(self, options: Options) -> None:
         with tempfile.TemporaryFile() as errors:
             self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    MODULE,
-                    "--until-stdin-closes",
-                    *arguments_of(options),
-                ],
+                [sys.executable, "-P", SCRIPT, "--until-stdin-closes", *arguments_of(options)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

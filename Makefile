@@ -1,0 +1,42 @@
+# `make demo` runs the main job on the embedded sandbox; `make test` checks everything.
+# Each installs what it needs into $(VENV), once.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= demo
+
+.PHONY: help demo lab test check format bench clean
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: $(VENV)/.sandbox ## the main job end to end, into $(OUT)/
+	$(BIN)/python -m llama_batches_nb demo --out $(OUT)
+
+lab: $(VENV)/.lab ## the tour in JupyterLab, on the sandbox
+	$(BIN)/python -m jupyterlab notebooks/tour.ipynb
+
+test: check ## all checks, tests, examples and notebooks
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+check: $(VENV)/.test ## style, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test ## put the code in order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.test ## ours beside the official SDK and the raw bytes
+	$(BIN)/python -m tests.benchmarks.fetching
+
+clean: ## remove what was made here
+	rm -rf $(VENV) $(OUT) dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/.%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@

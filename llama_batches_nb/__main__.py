@@ -1,0 +1,40 @@
+"""The command: `python -m llama_batches_nb demo` and `sandbox`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from llama_batches_nb import __version__, demo
+from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.sandbox import command as sandbox
+
+COMMANDS = {
+    "demo": (demo, "run the main job end to end"),
+    "sandbox": (sandbox, "serve a LlamaCloud of your own on this machine"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands and return its exit code: 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser("llama_batches_nb", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    chosen = parser.parse_args(arguments)
+    try:
+        code: int = chosen.run(chosen)
+    except (BatchesError, ImportError, OSError, ValueError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

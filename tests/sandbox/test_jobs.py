@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import llama_cloud
+import pytest
+from llama_cloud import LlamaCloud
+
+from .conftest import Start, new_batch, total
+
+
+def job_ids(api: LlamaCloud, kind: str, status: Any = "COMPLETED", at_least: int = 1) -> list[str]:
+    for batch in api.batches.list(status=status, page_size=1000):
+        if batch.config.job.type == kind:
+            results = api.batches.get(batch.id, expand=["results"]).results or []
+            ids = [it.job_reference.id for it in results if it.job_reference]
+            if len(ids) >= at_least:
+                return ids
+    raise AssertionError("no such batch")
+
+
+def jobs_of(api: LlamaCloud, kind: str) -> Any:
+    return api.parsing if kind == "parse_v2" else api.extract
+
+
+both = pytest.mark.parametrize("kind", ["parse_v2", "extract_v2"])
+
+
+@both
+def test_a_batchs_jobs_are_found_by_their_ids(api: LlamaCloud, kind: str) -> None:
+    wanted = job_ids(api, kind, at_least=60)[:100]
+    page = jobs_of(api, kind).list(job_ids=wanted, page_size=100)
+    assert {job.id for job in page.items} == set(wanted)
+    assert total(page) == len(wanted)
+    assert page.next_page_token is None
+    assert {job.project_id for job in page.items} == {
+        api.batches.list(page_size=1).items[0].project_id
+    }
+
+
+@both
+def test_jobs_asked_for_by_id_come_in_pages_too(api: LlamaCloud, kind: str) -> None:
+    wanted = job_ids(api, kind, at_least=60)[:60]
+    paged = [job.id for job in jobs_of(api, kind).list(job_ids=wanted, page_size=7)]
+    assert sorted(paged) == sorted(wanted)
+
+
+@both
+def test_unknown_and_repeated_ids_are_passed_over(api: LlamaCloud, kind: str) -> None:
+    known = job_ids(api, kind)[0]
+    other = job_ids(api, "extract_v2" if kind == "parse_v2" else "parse_v2")[0]
+    found = jobs_of(api, kind).list(job_ids=[known, known, "pjb-x", "", other]).items
+    assert [job.id for job in found] == [known]
+
+
+@both
+def test_without_ids_all_jobs_are_walked(start: Start, kind: str) -> None:
+    _, api = start(files=(1, 20))
+    walked = [job.id for job in jobs_of(api, kind).list(page_size=29)]
+    assert len(walked) == len(set(walked)) > 30
+    results: set[str] = set()
+    for batch in api.batches.list(page_size=1000):
+        if batch.config.job.type == kind:
+            expanded = api.batches.get(batch.id, expand=["results"]).results or []
+            results |= {it.job_reference.id for it in expanded if it.job_reference}
+    assert results <= set(walked)
+
+
+@both
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED", "RUNNING"])
+def test_a_status_filters(api: LlamaCloud, kind: str, status: str) -> None:
+    found = jobs_of(api, kind).list(status=status, page_size=20).items
+    assert {job.status for job in found} == {status}
+
+
+def test_pending_jobs_are_found(api: LlamaCloud) -> None:
+    assert {job.status for job in api.parsing.list(status="PENDING")} <= {"PENDING"}
+
+
+@both
+def test_times_of_creation_filter(api: LlamaCloud, kind: str) -> None:
+    wanted = job_ids(api, kind, at_least=20)
+    every = jobs_of(api, kind).list(job_ids=wanted[:20]).items
+    middle = every[10].created_at
+    found = jobs_of(api, kind).list(
+        job_ids=wanted[:20], created_at_on_or_after=middle, created_at_on_or_before=middle
+    )
+    assert every[10].id in {job.id for job in found.items}
+    assert {job.created_at for job in found.items} == {middle}
+
+
+def test_a_configuration_filters_extract_jobs(api: LlamaCloud) -> None:
+    saved = api.configurations.list(product_type=["extract_v2"]).items
+    for each in saved:
+        found = api.extract.list(configuration_id=each.id, page_size=10).items
+        assert {job.configuration_id for job in found} == {each.id}
+
+
+def test_one_parse_job_is_under_job(api: LlamaCloud) -> None:
+    wanted = job_ids(api, "parse_v2")[0]
+    got = api.parsing.get(wanted).job
+    assert got.id == wanted
+    assert got.tier in ("agentic", "cost_effective")
+    assert got.name
+
+
+def test_one_extract_job_is_bare_and_names_its_file(api: LlamaCloud) -> None:
+    wanted = job_ids(api, "extract_v2")[0]
+    got = api.extract.get(wanted)
+    assert got.id == wanted
+    assert got.file_input.startswith("dfl-")
+    usage = got.usage
+    assert usage is not None
+    if usage.credits is not None:
+        assert usage.credits == (usage.parse_credits or 0) + (usage.extract_credits or 0)
+
+
+@both
+def test_an_unknown_job_is_404(api: LlamaCloud, kind: str) -> None:
+    with pytest.raises(llama_cloud.NotFoundError, match="pjb-none"):
+        jobs_of(api, kind).get("pjb-none")
+
+
+def test_jobs_appear_and_end_with_their_batch(start: Start) -> None:
+    server, api = start()
+    batch = new_batch(api)
+    assert api.parsing.list(created_at_on_or_after=batch.created_at).items == []
+    server.advance(7)
+    running = api.parsing.list(created_at_on_or_after=batch.created_at).items
+    assert "RUNNING" in {job.status for job in running}
+    server.advance(60)
+    ended = api.parsing.list(created_at_on_or_after=batch.created_at, page_size=1000).items
+    assert len(ended) > len(running)
+    assert {job.status for job in ended} <= {"COMPLETED", "FAILED", "CANCELLED"}
+
+
+def test_files_finished_before_a_cancel_keep_their_results(start: Start) -> None:
+    server, api = start(files=1000)
+    batch = new_batch(api)
+    server.advance(60)
+    finished = {
+        job.id: job.status
+        for job in api.parsing.list(created_at_on_or_after=batch.created_at, page_size=1000)
+        if job.status in ("COMPLETED", "FAILED")
+    }
+    api.batches.cancel(batch.id)
+    server.advance(1)
+    results = api.batches.get(batch.id, expand=["results"]).results or []
+    ids = [it.job_reference.id for it in results if it.job_reference]
+    after = {
+        job.id: job.status
+        for start in range(0, len(ids), 100)
+        for job in api.parsing.list(job_ids=ids[start : start + 100], page_size=100)
+    }
+    assert finished
+    assert finished.items() <= after.items()
+    assert set(after) == set(ids)
+    assert set(after.values()) == {"COMPLETED", "FAILED", "CANCELLED"}
+    assert any(it.job_reference is None and it.error_message is None for it in results)
