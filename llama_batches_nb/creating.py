@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -23,7 +22,6 @@ from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.selection import scope_of
 from llama_batches_nb.statuses import JOB_TYPES
 
-LOOK_BACK = timedelta(hours=1)  # how much the server's clock may differ from ours
 LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for a batch whose answer was lost
 SURE_REFUSALS = frozenset({301, 302, 303, 307, 308, 500, 501, 503})
 """Statuses after which a batch that does not appear was not made."""
@@ -99,10 +97,9 @@ def create_batch(
 
     attempt = _Attempt(client, directory, body["config"]["job"], scope)
     try:
-        record = endpoints.create_batch(client, body, **scope)
+        return frames.frame(BATCHES, [endpoints.create_batch(client, body, **scope)])
     except (ConnectionFailedError, ServerError, ResponseError) as error:
-        record = attempt.find(error)
-    return frames.frame(BATCHES, [record])
+        return frames.frame(BATCHES, [attempt.find(error)])
 
 
 def cancel_batch(
@@ -172,12 +169,9 @@ class _Attempt:
         self._before = self._look().keys()
 
     def _look(self) -> dict[str, Record]:
-        """Return the batches of late over the directory."""
+        """Return the batches over the directory: all, since our clock may not be the server's."""
         pages = endpoints.list_batches(
-            self._client,
-            source_directory_id=self._directory,
-            created_at_on_or_after=inputs.as_time("since", datetime.now(UTC) - LOOK_BACK),
-            **self._scope,
+            self._client, source_directory_id=self._directory, **self._scope
         )
         return {record["id"]: record for record in listing.records(BATCHES, pages)}
 

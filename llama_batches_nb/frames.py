@@ -94,10 +94,11 @@ def _array(table: Table, column: Column, values: list[Any]) -> pa.Array:
     try:
         if column.kind == "time":
             return pa.array([_instant(value) for value in values], arrow_type)
-        return pa.array(values, arrow_type)
-    except UnicodeEncodeError:  # half of a surrogate pair: JSON can hold it, UTF-8 can't
-        return pa.array([v and v.encode(errors="replace").decode() for v in values], arrow_type)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+        try:
+            return pa.array(values, arrow_type)
+        except UnicodeEncodeError:
+            return pa.array([_whole(value) for value in values], arrow_type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ResponseError(
             f"The server sent a {table.row} whose {'.'.join(column.path)!r} is not a "
             f"{'text' if column.kind in ('string', 'category') else column.kind}: {error}"
@@ -109,7 +110,12 @@ def _instant(text: str | None) -> datetime | None:
     if text is None:
         return None
     time = datetime.fromisoformat(text)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _whole(value: Any) -> Any:
+    """Return text without halves of surrogate pairs: JSON can hold them, UTF-8 can't."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def concat(table: Table, parts: Iterable[pa.Table]) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
 
-TimeLike: TypeAlias = str | date | pd.Timestamp
+TimeLike: TypeAlias = str | date | pd.Timestamp | np.datetime64
 Ids: TypeAlias = Any
 """An id, an iterable of ids, or a frame (pandas, Polars, Arrow …) with the column of ids."""
 
@@ -21,7 +22,7 @@ def as_time(name: str, value: TimeLike | None) -> str | None:
     """Return a time as the API writes it, in UTC; one without a zone is UTC already."""
     if value is None:
         return None
-    if not isinstance(value, str | date):
+    if not isinstance(value, str | date | np.datetime64):
         raise TypeError(f"{name} must be text, a date or a datetime, not {value!r}.")
     try:
         time = pd.Timestamp(value)

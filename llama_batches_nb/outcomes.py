@@ -13,6 +13,7 @@ from llama_batches_nb.statuses import OUTCOMES
 
 _RUNNING = ("PENDING", "THROTTLED", "RUNNING")
 _JOB_STATUS = "_job_status"
+_ROW = "_row"
 
 
 def outcomes(results: Any, jobs: Any = None) -> Any:
@@ -30,7 +31,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     Returns
     -------
     pandas.DataFrame
-        (or what `results` is) The results, in their order, and the columns
+        (or what `results` is) The results, in their order unless lazy, and the columns
 
         ================== ========= ==========================================================
         outcome            category  see below
@@ -74,7 +75,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     if jobs is None:
         with_job: nw.Expr = nw.lit("mapped")
     else:
-        frame = frame.join(_job_ends(jobs), on="job_id", how="left")
+        frame = _joined(frame, _job_ends(jobs))
         with_job = _job_outcome(nw.col(_JOB_STATUS).cast(nw.String))
     outcome = (
         nw.when(mapping_error)
@@ -104,6 +105,14 @@ def _job_ends(jobs: Any) -> Any:
     if isinstance(ends, nw.DataFrame):
         return ends.unique(subset=["job_id"], keep="last", maintain_order=True)
     return ends.unique(subset=["job_id"], keep="any")
+
+
+def _joined(frame: Any, ends: Any) -> Any:
+    """Give each row the end of its job; the rows keep their order where the engine has one."""
+    if isinstance(frame, nw.LazyFrame):
+        return frame.join(ends, on="job_id", how="left")
+    joined = frame.with_row_index(_ROW).join(ends, on="job_id", how="left")
+    return joined.sort(_ROW).drop(_ROW)
 
 
 def _job_outcome(status: nw.Expr) -> nw.Expr:

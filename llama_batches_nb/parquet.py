@@ -22,6 +22,7 @@ PathLike = str | os.PathLike[str]
 
 COMPRESSION = "zstd"
 SCHEMA_FILE = "_common_metadata"  # where Parquet datasets keep the schema that their files share
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # names the sub-folder of missing values
 _OURS = b"llama_batches_nb"
 
 
@@ -66,6 +67,7 @@ def export_parquet(
     True
     """
     keys = [partition_by] if isinstance(partition_by, str) else list(partition_by or ())
+    keys = list(dict.fromkeys(keys))
     inputs.check_columns(frame, *keys)
     table = _to_arrow(inputs.columns_of(frame, *inputs.column_names(frame)))
     _check_partitions(table, keys)
@@ -118,9 +120,11 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
         else:
             with filesystem.open(root, "rb") as file:
                 table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
+        return _to_pandas(table)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
+            raise  # it is of the place; what Arrow says of the contents is a bare OSError
         raise DatasetError(f"{os.fspath(path)!r} is not Parquet, or damaged: {error}") from error
-    return _to_pandas(table)
 
 
 def _to_arrow(frame: pd.DataFrame) -> pa.Table:
@@ -134,7 +138,8 @@ def _to_arrow(frame: pd.DataFrame) -> pa.Table:
             if all(isinstance(word, str) for word in words):
                 categories[str(name)] = words
                 plain[name] = frame[name].astype(schema.TEXT)
-    table = pa.Table.from_pandas(plain)
+    numbered = frame.index.equals(pd.RangeIndex(len(frame)))
+    table = pa.Table.from_pandas(plain, preserve_index=None if numbered else True)
     for place, field in enumerate(table.schema):
         if pa.types.is_null(field.type):  # nothing but missing values: readable only with a type
             table = table.set_column(place, field.with_type(pa.string()), table[place].cast("str"))
@@ -155,6 +160,8 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 def _check_partitions(table: pa.Table, keys: Sequence[str]) -> None:
     for key in keys:
+        if key.startswith((".", "_")) or not set(key).isdisjoint("/=%\0"):
+            raise ValueError(f"partition_by={key!r} can't name a folder: rename the column.")
         kind = table.schema.field(key).type
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             if pa.types.is_integer(kind) or pa.types.is_date32(kind):
@@ -163,9 +170,10 @@ def _check_partitions(table: pa.Table, keys: Sequence[str]) -> None:
                 f"partition_by={key!r} holds {kind}, whose values make no good folder names: "
                 f"use text, whole numbers or dates, such as frame[{key!r}].dt.date."
             )
-        if (table[key].to_pandas() == "").any():
-            raise ValueError(f"partition_by={key!r} holds empty text, which can't name a folder.")
-    if keys and len(set(keys)) == table.num_columns:
+        for word in table[key].unique().to_pylist():
+            if word in ("", NO_VALUE) or "\0" in (word or ""):
+                raise ValueError(f"partition_by={key!r} holds {word!r}, which can't name a folder.")
+    if keys and len(keys) == table.num_columns:
         raise ValueError("partition_by must leave at least one column for the files.")
 
 
@@ -182,8 +190,9 @@ def _write_folder(table: pa.Table, place: Path, keys: Sequence[str]) -> None:
     import pyarrow.dataset as ds
     import pyarrow.parquet as pq
 
+    place.mkdir()
     parquet = ds.ParquetFileFormat()
-    n_folders = len(table.select(list(dict.fromkeys(keys))).group_by(list(keys)).aggregate([]))
+    n_folders = len(table.group_by(list(keys)).aggregate([]))
     ds.write_dataset(
         table,
         place,
@@ -191,6 +200,7 @@ def _write_folder(table: pa.Table, place: Path, keys: Sequence[str]) -> None:
         file_options=parquet.make_write_options(compression=COMPRESSION),
         partitioning=ds.partitioning(pa.schema([table.field(key) for key in keys]), flavor="hive"),
         max_partitions=n_folders + 1,
+        use_threads=False,  # keeps the order of rows
     )
     partitions = json.dumps(list(keys)).encode()
     metadata = {**table.schema.metadata, _OURS + b".partitions": partitions}
@@ -202,9 +212,10 @@ def _read_folder(filesystem: Any, root: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     if not filesystem.exists(f"{root}/{SCHEMA_FILE}"):
-        return ds.dataset(
-            root, filesystem=filesystem, format="parquet", partitioning="hive"
-        ).to_table()
+        found = ds.dataset(root, filesystem=filesystem, format="parquet", partitioning="hive")
+        if not found.files:
+            raise DatasetError(f"The folder {root!r} holds no Parquet files.")
+        return found.to_table()
     with filesystem.open(f"{root}/{SCHEMA_FILE}", "rb") as file:
         whole = pq.read_schema(file)
     keys = json.loads((whole.metadata or {}).get(_OURS + b".partitions", b"[]"))

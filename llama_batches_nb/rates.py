@@ -20,7 +20,7 @@ COUNTS = ["total", "decided", "failed"]
 RATES = ["failure_rate", "ci_low", "ci_high"]
 
 _PERIODS = {"MS": "M", "ME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}
-_TICKS = {"Day": "d", "Hour": "h", "Minute": "m"}
+_UNITS = {"Day": "1d", "Hour": "1h", "Minute": "1m"}
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,9 @@ def failure_rates(
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95.")
-    keys = [by] if isinstance(by, str) else list(by or ())
+    keys = list(dict.fromkeys([by] if isinstance(by, str) else by or ()))
+    if not {*COUNTS, *RATES}.isdisjoint(keys):
+        raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     kind = kind_of(frame)
     period = None if freq is None else _Period.of(freq)
     inputs.check_columns(frame, *keys, *([kind.time] if period else []))
@@ -123,7 +125,7 @@ def failure_rates(
     if period:
         if kind.time in keys:
             raise ValueError(f"by={by!r} and freq={freq!r} both group by {kind.time!r}: leave one.")
-        judged = judged.with_columns(nw.col(kind.time).dt.truncate(period.truncation))
+        judged = _cut(judged, kind.time, period.unit)
         keys.append(kind.time)
     rates = _counted(judged, keys)
     if period:
@@ -193,6 +195,22 @@ def _judged(frame: Any, kind: Kind) -> Any:
     )
 
 
+def _cut(frame: Any, time: str, unit: str) -> Any:
+    """Cut times in the engine: to the unit, in UTC."""
+    native = frame.to_native()
+    if isinstance(native, pd.DataFrame):  # it has zones that Narwhals does not know
+        frame = nw.from_native(native.assign(**{time: pd.to_datetime(native[time], utc=True)}))
+    dtype = frame.collect_schema()[time]
+    if dtype != nw.Datetime:
+        raise ValueError(f"freq needs times in the column {time!r}, which holds {dtype}.")
+    if dtype.time_zone not in (None, "UTC"):
+        try:
+            frame = frame.with_columns(nw.col(time).dt.convert_time_zone("UTC"))
+        except NotImplementedError:  # SQL cuts in its session's zone; minutes are one in all
+            unit = "1m"
+    return frame.with_columns(nw.col(time).dt.truncate(unit))
+
+
 def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
     """Group in the engine, and return the small answer in one form whatever the engine."""
     counts = (
@@ -213,10 +231,11 @@ def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Period:
-    """A span of the calendar: the engine cuts times to days or less, pandas the rest."""
+    """A span of the calendar: the engine cuts times to a day or less, pandas does the rest."""
 
-    truncation: str
-    code: str | None
+    unit: str
+    freq: str
+    code: str | None = None
 
     @classmethod
     def of(cls, freq: str) -> Self:
@@ -225,13 +244,13 @@ class _Period:
         except (ValueError, TypeError) as error:
             raise ValueError(f"freq={freq!r} is no pandas offset such as 'D' or 'W'.") from error
         kind = type(offset).__name__
-        if kind in _TICKS and offset.n > 0:
-            return cls(f"{offset.n}{_TICKS[kind]}", None)
+        if kind in _UNITS and offset.n > 0:
+            return cls(_UNITS[kind], offset.freqstr)
         if kind == "Week" and offset.n == 1:
-            return cls("1d", offset.freqstr if "-" in offset.freqstr else "W-SUN")
+            return cls("1d", freq, offset.freqstr if "-" in offset.freqstr else "W-SUN")
         for alias, code in _PERIODS.items():
             if offset == pd.tseries.frequencies.to_offset(alias):
-                return cls("1d", code)
+                return cls("1d", freq, code)
         raise ValueError(
             f"freq={freq!r} can't be grouped by: use minutes ('min'), hours ('h'), days ('D'), "
             "weeks from Monday ('W'), months ('MS'), quarters ('QS') or years ('YS')."
@@ -239,8 +258,10 @@ class _Period:
 
     def starts(self, times: pd.Series[Any]) -> pd.Series[Any]:
         """Return the first instant of the period that each time lies in."""
+        in_utc = pd.to_datetime(times, utc=True).astype("datetime64[us, UTC]")
+        naive = in_utc.dt.tz_localize(None)
         if self.code is None:
-            return times
-        starts = times.dt.tz_localize(None).dt.to_period(self.code).dt.start_time
-        in_utc: pd.Series[Any] = starts.dt.tz_localize("UTC").dt.as_unit("us")
-        return in_utc
+            starts = naive.dt.floor(self.freq)
+        else:
+            starts = naive.dt.to_period(self.code).dt.start_time
+        return starts.dt.tz_localize("UTC").dt.as_unit("us")

@@ -1,7 +1,7 @@
 """`python -m llama_batches_nb.sandbox`, or this file as a script.
 
-As a script it leaves the rest of the package alone, whose imports (pandas, matplotlib) would only
-make the sandbox slow to start.
+As a script it leaves the toolkit alone, whose imports (pandas, matplotlib) would only make the
+sandbox slow to start.
 """
 
 import sys
@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 if not __package__:
-    bare = ModuleType("llama_batches_nb")
-    bare.__path__ = [str(Path(__file__).resolve().parents[1])]
-    sys.modules[bare.__name__] = bare
+    here = Path(__file__).resolve().parent
+    for name, folder in (("llama_batches_nb", here.parent), ("llama_batches_nb.sandbox", here)):
+        bare = sys.modules[name] = ModuleType(name)
+        bare.__path__ = [str(folder)]
 
 from llama_batches_nb.sandbox.command import main
 

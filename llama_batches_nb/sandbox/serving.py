@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
-from asyncio import CancelledError
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -16,7 +16,6 @@ from llama_batches_nb.sandbox.routes import application
 from llama_batches_nb.sandbox.world import World
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -86,7 +85,7 @@ class Droppable:
             await self._app(scope, receive, send)
             while transport.is_closing() and (await receive())["type"] != "http.disconnect":
                 pass
-        except CancelledError:  # at shutdown, when nobody listens any more
+        except asyncio.CancelledError:  # at shutdown, when nobody listens any more
             transport.abort()
 
 
@@ -103,14 +102,16 @@ class Uvicorn(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop at once, whatever clients keep open."""
+        """Stop at once, whatever clients keep open or wait for."""
+        for server in self.servers:
+            server.close()
         for connection in list(self.server_state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
-        for task in list(self.server_state.tasks):
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
             task.cancel()
-        self.force_exit = True
-        await super().shutdown(sockets)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def server(options: Options, ready: Callable[[], None]) -> Uvicorn:
@@ -129,6 +130,5 @@ def server(options: Options, ready: Callable[[], None]) -> Uvicorn:
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=1,
     )
     return Uvicorn(config, ready)

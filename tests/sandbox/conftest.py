@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from llama_cloud import BaseModel, LlamaCloud
+from llama_cloud import BaseModel, DefaultHttpxClient, LlamaCloud
 
 from llama_batches_nb.sandbox.options import Options
 from llama_batches_nb.sandbox.server import Server
@@ -24,6 +24,7 @@ def connect(server: Server) -> LlamaCloud:
         api_key=server.api_key,
         base_url=server.url,
         max_retries=0,
+        http_client=DefaultHttpxClient(verify=False),  # no certificates to read for plain HTTP
         timeout=10,
         _strict_response_validation=True,
     )

@@ -11,20 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
-from llama_batches_nb.sandbox import requirements
+from llama_batches_nb.sandbox import command, requirements
 from llama_batches_nb.sandbox.command import KEY_VARIABLE, add_arguments, arguments_of, main
 from llama_batches_nb.sandbox.options import Options
 from llama_batches_nb.sandbox.server import Server
 
-from .conftest import END, connect, still
+from .conftest import END, connect, still, total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULE = [sys.executable, "-m", "llama_batches_nb.sandbox", "--batches=5", "--files=3"]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+MAIN = Path(command.__file__).with_name("__main__.py")
+COMMAND = [sys.executable, str(MAIN), "--batches=5", "--files=3"]
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def running(
     """The command, with the two lines that it prints."""
     environment = dict(os.environ) | ({KEY_VARIABLE: key} if key else {})
     with subprocess.Popen(
-        [*MODULE, *more], stdout=subprocess.PIPE, text=True, env=environment
+        [*COMMAND, *more], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdout is not None
         try:
@@ -43,13 +45,23 @@ def running(
             process.kill()
 
 
-def gone(pid: int, seconds: float = 5) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid: int) -> list[int]:
+    lists = [it.read_text() for it in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(it) for each in lists for it in each.split()]
+
+
+def sandboxes() -> dict[int, str]:
+    """Command lines of the sandboxes that this process started."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children(os.getpid())}
+    return {pid: line for pid, line in lines.items() if "--until-stdin-closes" in line}
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +70,9 @@ def server() -> Iterator[Server]:
         yield started
 
 
-def child_of_this() -> psutil.Process:
-    (child,) = (
-        each for each in psutil.Process().children() if "llama_batches_nb.sandbox" in each.cmdline()
-    )
-    return child
-
-
 def test_a_process_serves_what_it_was_told(server: Server) -> None:
     with connect(server) as api:
-        assert api.batches.list().total_size == 12
+        assert total(api.batches.list()) == 12
         created_at = api.batches.list().items[0].created_at
         assert created_at is not None
         assert created_at < END
@@ -75,23 +80,30 @@ def test_a_process_serves_what_it_was_told(server: Server) -> None:
         assert {it.status for it in api.batches.list()} <= {"COMPLETED", "FAILED", "CANCELLED"}
 
 
+@linux
 def test_the_key_is_not_on_the_command_line(server: Server) -> None:
-    assert "llx-told-quietly" not in " ".join(child_of_this().cmdline())
+    assert server.api_key == "llx-told-quietly"
+    assert sandboxes()
+    assert not any("quietly" in line for line in sandboxes().values())
 
 
+@linux
 def test_the_process_is_out_of_reach_of_our_groups_interrupts(server: Server) -> None:
-    assert os.getpgid(child_of_this().pid) != os.getpgid(0)
+    assert server.url
+    assert os.getpgid(0) not in {os.getpgid(pid) for pid in sandboxes()}
 
 
+@linux
 def test_close_ends_the_process_quickly_with_connections_open() -> None:
+    before = set(sandboxes())
     with Server.start(still(batches=1, files=1)) as started, connect(started) as api:
         api.batches.list()
-        before = {each.pid for each in psutil.Process().children()}
+        assert len(set(sandboxes()) - before) == 1
         began = time.monotonic()
         started.close()
         started.close()
         assert time.monotonic() - began < 2
-        assert before - {each.pid for each in psutil.Process().children()}
+        assert set(sandboxes()) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -106,26 +118,33 @@ def test_it_prints_url_and_key_and_stops_on_a_signal(number: signal.Signals) -> 
         assert process.stdout.read() == ""
 
 
+PARENT = f"""
+import sys, time, types
+folder = {str(MAIN.parent)!r}
+for name, path in ("llama_batches_nb", folder + "/.."), ("llama_batches_nb.sandbox", folder):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [path]  # without the imports of the toolkit
+from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.server import Server
+server = Server.start(Options(batches=1, files=1))
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
+@linux
 def test_it_ends_when_its_parent_is_killed() -> None:
-    program = (
-        "from llama_batches_nb.sandbox.server import Server, Options\n"
-        "import os, psutil, time\n"
-        "server = Server.start(Options(batches=1, files=1))\n"
-        "print(psutil.Process().children()[0].pid, flush=True)\n"
-        "time.sleep(60)\n"
-    ).replace(
-        "server import Server, Options",
-        "server import Server\nfrom llama_batches_nb.sandbox.options import Options",
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert psutil.pid_exists(child)
+        assert parent.stdout.readline() == b"started\n"
+        (child,) = children(parent.pid)
+        assert alive(child)
         parent.kill()
         parent.wait()
-        assert gone(child)
+        until = time.monotonic() + 5
+        while alive(child) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not alive(child)
 
 
 def test_a_taken_port_is_told_in_the_childs_words(server: Server) -> None:
@@ -171,14 +190,21 @@ def test_missing_requirements_say_what_to_install(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_sandbox_imports_nothing_else_of_the_package() -> None:
-    folder = Path(requirements.__file__).parent
-    for each in folder.rglob("*.py"):
-        for name in re.findall(
-            r"^\s*(?:from|import) (llama_batches_nb\S*)", each.read_text(), re.M
-        ):
-            assert name.startswith("llama_batches_nb.sandbox")
+    program = (
+        "import runpy, sys; sys.argv = ['it', '--batches=-1']\n"
+        f"try: runpy.run_path({str(MAIN)!r}, run_name='__main__')\n"
+        "except SystemExit: print(*(it for it in sys.modules if it.startswith('llama_batches')))"
+    )
+    loaded = subprocess.check_output(
+        [sys.executable, "-c", program], text=True, stderr=subprocess.DEVNULL
+    ).split()
+    assert "llama_batches_nb.sandbox.command" in loaded
+    assert set(loaded) - {"llama_batches_nb"} == {
+        it for it in loaded if f"{it}.".startswith("llama_batches_nb.sandbox.")
+    }
 
 
 def test_the_handle_is_light_to_import() -> None:
-    program = "import sys, llama_batches_nb.sandbox.server; print('fastapi' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
+    source = Path(command.__file__).with_name("server.py").read_text()
+    top = [line for line in source.splitlines() if line.startswith(("import", "from"))]
+    assert not any(name in line for line in top for name in ("fastapi", "uvicorn", "serving"))

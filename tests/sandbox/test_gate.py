@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import httpx
 import llama_cloud
@@ -85,8 +86,6 @@ def test_two_servers_do_not_mix(start: Start) -> None:
 
 
 def test_close_is_quick_with_connections_open_and_may_be_repeated(start: Start) -> None:
-    import time
-
     server, client = start(latency=0)
     client.batches.list()
     began = time.monotonic()

@@ -45,9 +45,9 @@ def everything(**options: Any) -> bytes:
         for index in range(it.files):
             if job := world.job(it, index, world.odds(it), NOW):
                 parts.append(encode(job_json(world, job, NOW)))
-    for place, it in enumerate(world.directories):
+    for place, each in enumerate(world.directories):
         parts.append(encode(directory(world, place)))
-        parts += [encode(file_json(world, place, index)) for index in range(len(it.files))]
+        parts += [encode(file_json(world, place, index)) for index in range(len(each.files))]
     parts += [encode(configuration(it)) for it in world.configurations]
     return b"\n".join(parts)
 
@@ -102,6 +102,20 @@ def test_every_status_is_there_at_the_end(world: World) -> None:
     assert set(counts) == {"PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}
     assert counts["COMPLETED"] > 250
     assert min(counts["FAILED"], counts["CANCELLED"]) >= 5
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_other_seeds_have_every_status_too(seed: int) -> None:
+    assert len({it.status(NOW) for it in World(still(seed=seed)).batches}) == 6
+
+
+def test_kept_bodies_are_bounded_and_come_again_the_same(world: World) -> None:
+    ended = [it for it in world.batches if it.end == "COMPLETED" and it.ended < NOW][:20]
+    plenty, little = Expanded(world), Expanded(world, most_bytes=50_000)
+    for it in ended * 2:
+        assert little.body(it, NOW) == plenty.body(it, NOW)
+        assert little.size <= 50_000
+    assert plenty.size > 100_000
 
 
 def test_open_batches_move_on_with_the_clock(world: World) -> None:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from llama_batches_nb.sandbox.ids import KINDS, MAJOR_BITS, MINOR_BITS, Ids, Kind
 
+IDS = Ids(0)
 kinds = st.sampled_from(KINDS)
 majors = st.integers(0, 2**MAJOR_BITS - 1)
 minors = st.integers(0, 2**MINOR_BITS - 1)
@@ -24,7 +25,7 @@ def test_an_id_is_of_one_kind(one: Kind, other: Kind, major: int) -> None:
 
 @given(kinds, st.text())
 def test_any_other_text_is_no_id(kind: Kind, text: str) -> None:
-    assert Ids(0).read(kind, text) is None
+    assert IDS.read(kind, text) is None
 
 
 def test_another_seed_cannot_read_an_id() -> None:

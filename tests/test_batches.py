@@ -1,0 +1,265 @@
+"""Listing batches: every page, each row once, filters checked and passed on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import llama_batches_nb as lb
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, Script, Server, batch, in_turn, page
+
+COLUMNS = [
+    "batch_id",
+    "status",
+    "job_type",
+    "configuration_id",
+    "source_directory_id",
+    "project_id",
+    "created_at",
+    "updated_at",
+]
+
+
+def paged(pages: list[list[dict[str, Any]]], **first: Any) -> Script:
+    """Serve pages whose tokens are their numbers."""
+
+    def script(asked: Asked) -> Any:
+        number = int(asked.one("page_token") or 0)
+        token = str(number + 1) if number + 1 < len(pages) else None
+        return page(pages[number], token, **(first if number == 0 else {}))
+
+    return script
+
+
+def test_all_pages_come_in_the_order_of_the_api(serve: Serve) -> None:
+    ids = [f"bat-{n}" for n in (5, 3, 9, 1, 7)]
+    serve(paged([[batch(i) for i in ids[:2]], [], [batch(i) for i in ids[2:4]], [batch(ids[4])]]))
+    frame = lb.fetch_batches()
+    assert frame.batch_id.tolist() == ids
+    assert frame.columns.tolist() == COLUMNS
+    assert isinstance(frame.index, pd.RangeIndex)
+
+
+def test_no_batches_give_the_same_columns(serve: Serve) -> None:
+    serve(paged([[batch("bat-1")]]))
+    full = lb.fetch_batches()
+    serve(lambda asked: {"items": [], "next_page_token": "", "total_size": 0})
+    empty = lb.fetch_batches()
+    assert len(empty) == 0
+    assert (empty.dtypes == full.dtypes).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 12), max_size=25), st.data())
+def test_any_way_of_paging_gives_the_same_frame(numbers: list[int], data: st.DataObject) -> None:
+    """Pages of any size, empty ones and overlapping ones among them."""
+    pages, rest = [], numbers
+    while rest:
+        size = data.draw(st.integers(0, 5))
+        pages.append([batch(f"bat-{n}") for n in rest[:size]])
+        rest = rest[size:]
+    with Server(paged(pages or [[]])) as server, lb.connect("llx-1", base_url=server.url) as client:
+        frame = lb.fetch_batches(client=client)
+    assert frame.batch_id.tolist() == [f"bat-{n}" for n in dict.fromkeys(numbers)]
+
+
+def test_a_token_that_comes_round_is_an_error_with_the_rows_so_far(serve: Serve) -> None:
+    serve(in_turn([page([batch("bat-1")], "a"), page([batch("bat-2")], "b"), page([], "a")]))
+    with pytest.raises(lb.PaginationError) as caught:
+        lb.fetch_batches()
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.tolist() == ["bat-1", "bat-2"]
+
+
+def test_a_page_that_fails_leaves_the_rows_before_it(serve: Serve) -> None:
+    serve(in_turn([page([batch("bat-1")], "a"), Answer({"detail": "Expired"}, 400)]))
+    with pytest.raises(lb.InvalidRequestError) as caught:
+        lb.fetch_batches()
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.tolist() == ["bat-1"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 9])
+def test_limit_is_the_most_rows_and_no_more_is_asked_for(serve: Serve, limit: int) -> None:
+    server = serve(paged([[batch("bat-1"), batch("bat-2")], [batch("bat-3"), batch("bat-4")]]))
+    assert len(lb.fetch_batches(limit=limit)) == min(limit, 4)
+    assert len(server.asked) == (1 if limit <= 2 else 2)
+    assert server.asked[0].one("page_size") == str(limit)
+
+
+def test_a_refused_page_size_is_not_the_end(serve: Serve) -> None:
+    detail = [{"loc": ["query", "page_size"], "msg": "at most 100", "type": "x"}]
+
+    def script(asked: Asked) -> Any:
+        if asked.one("page_size"):
+            return Answer({"detail": detail}, 422)
+        return page([batch("bat-1")])
+
+    server = serve(script)
+    assert len(lb.fetch_batches()) == 1
+    assert [asked.one("page_size") for asked in server.asked] == ["1000", None]
+
+
+def test_fewer_rows_than_the_server_said_are_a_warning(serve: Serve) -> None:
+    serve(paged([[batch("bat-1")], [batch("bat-2")]], total_size=3))
+    with pytest.warns(UserWarning, match=r"after 2 rows.*has 3") as warned:
+        lb.fetch_batches()
+    assert warned[0].filename == __file__
+    serve(paged([[batch("bat-1")], [batch("bat-2")]], total_size=2))
+    lb.fetch_batches()
+    lb.fetch_batches(limit=1)
+
+
+def test_filters_are_passed_on_as_the_api_writes_them(serve: Serve) -> None:
+    server = serve(lambda asked: page([]))
+    lb.fetch_batches(
+        status="failed",
+        source_directory_id=pd.DataFrame({"source_directory_id": ["dir-1"]}),
+        created_at_on_or_after="2026-08-01",
+        created_at_on_or_before=pd.Timestamp("2026-08-02 02:00", tz="Europe/Berlin"),
+        page_size=50,
+    )
+    assert {name: values[0] for name, values in server.asked[0].query.items()} == {
+        "status": "FAILED",
+        "source_directory_id": "dir-1",
+        "created_at_on_or_after": "2026-08-01T00:00:00Z",
+        "created_at_on_or_before": "2026-08-02T00:00:00Z",
+        "page_size": "50",
+    }
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-08-01T12:00:00",
+        "2026-08-01 14:00+02:00",
+        dt.datetime(2026, 8, 1, 12),
+        dt.datetime(2026, 8, 1, 14, tzinfo=dt.timezone(dt.timedelta(hours=2))),
+        pd.Timestamp("2026-08-01 12:00"),
+        np.datetime64("2026-08-01T12:00"),
+    ],
+)
+def test_a_time_is_taken_in_many_forms(serve: Serve, time: Any) -> None:
+    server = serve(lambda asked: page([]))
+    lb.fetch_batches(created_at_on_or_after=time)
+    assert server.asked[0].one("created_at_on_or_after") == "2026-08-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"status": "COMPLTED"}, ValueError, "Did you mean 'COMPLETED'"),
+        ({"status": ["FAILED", 5]}, ValueError, "status=5"),
+        ({"status": []}, ValueError, "status is empty"),
+        ({"created_at_on_or_after": "yesterdayish"}, ValueError, "created_at_on_or_after"),
+        ({"created_at_on_or_before": 1754006400}, TypeError, "created_at_on_or_before"),
+        ({"created_at_on_or_before": pd.NaT}, ValueError, "created_at_on_or_before"),
+        ({"source_directory_id": ""}, ValueError, "source_directory_id"),
+        ({"source_directory_id": ["dir-1", "dir-2"]}, ValueError, "One source_directory_id"),
+        ({"project_id": "../x"}, ValueError, "project_id"),
+        ({"limit": 0}, ValueError, "limit"),
+        ({"limit": 2.5}, TypeError, "limit"),
+        ({"page_size": -1}, ValueError, "page_size"),
+        ({"progress": "yes"}, TypeError, "progress"),
+    ],
+)
+def test_bad_filters_are_refused_before_anything_is_asked(
+    serve: Serve, arguments: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    server = serve(lambda asked: page([]))
+    with pytest.raises(error, match=words):
+        lb.fetch_batches(**arguments)
+    assert not server.asked
+
+
+def _by_status(records: list[dict[str, Any]]) -> Script:
+    def script(asked: Asked) -> Any:
+        status = asked.one("status")
+        return page([r for r in records if status in (None, r["status"])])
+
+    return script
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_several_statuses_keep_the_order_of_the_api(serve: Serve, newest_first: bool) -> None:
+    statuses = ["FAILED", "RUNNING", "COMPLETED", "FAILED", "PENDING", "RUNNING"]
+    days = range(6, 0, -1) if newest_first else range(1, 7)
+    records = [
+        batch(f"bat-{n}", status, created_at=f"2026-08-0{day}T00:00:00Z")
+        for n, (status, day) in enumerate(zip(statuses, days, strict=True))
+    ]
+    server = serve(_by_status(records))
+    chosen = lb.fetch_batches(status=["RUNNING", "FAILED", "failed"])
+    assert chosen.batch_id.tolist() == ["bat-0", "bat-1", "bat-3", "bat-5"]
+    assert lb.fetch_batches(status=["RUNNING", "FAILED"], limit=2).batch_id.tolist() == [
+        "bat-0",
+        "bat-1",
+    ]
+    assert [asked.one("status") for asked in server.asked[:2]] == ["RUNNING", "FAILED"]
+
+
+def test_a_batch_that_moves_on_between_two_statuses_is_one_row(serve: Serve) -> None:
+    serve(lambda asked: page([batch("bat-1", asked.one("status") or "")]))
+    assert len(lb.fetch_batches(status=["PENDING", "RUNNING", "COMPLETED"])) == 1
+
+
+def test_what_the_api_adds_tomorrow_is_kept(serve: Serve) -> None:
+    new = batch("bat-1", "PAUSED", config={"job": {"type": "split_v1"}}, colour="red")
+    serve(lambda asked: page([new, {"id": "bat-2"}]))
+    frame = lb.fetch_batches()
+    assert frame.status.tolist()[0] == "PAUSED"
+    assert frame.job_type.tolist()[0] == "split_v1"
+    assert frame.loc[1].drop("batch_id").isna().all()
+
+
+def test_one_batch_is_a_frame_of_one_row(serve: Serve) -> None:
+    server = serve(lambda asked: batch("bat-1"))
+    frame = lb.get_batch("bat-1", project_id="prj-9")
+    assert frame.columns.tolist() == COLUMNS
+    assert frame.batch_id.tolist() == ["bat-1"]
+    assert server.asked[0].path == "/api/v2/batches/bat-1"
+    assert server.asked[0].one("project_id") == "prj-9"
+    assert len(lb.get_batch(frame)) == len(lb.get_batch(frame.iloc[0])) == 1
+
+
+@pytest.mark.parametrize("odd", ["", " ", "..", "../x", "a/b", "a\\b", "a\nb", "a\x00"])
+def test_an_odd_id_is_refused_before_anything_is_asked(serve: Serve, odd: str) -> None:
+    server = serve(lambda asked: batch("bat-1"))
+    for function in (lb.get_batch, lb.fetch_results, lb.cancel_batch, lb.wait_for_batches):
+        with pytest.raises(ValueError, match="batch_id"):
+            function(odd)
+    assert not server.asked
+
+
+@pytest.mark.parametrize("odd", ["a b", "a?b", "a#b", "a%2fb", "ü"])
+def test_an_id_is_quoted_in_the_path(serve: Serve, odd: str) -> None:
+    server = serve(lambda asked: batch(odd))
+    lb.get_batch(odd)
+    assert server.asked[0].path == f"/api/v2/batches/{odd}"
+    assert not server.asked[0].query
+
+
+def test_an_interrupt_leaves_the_rows_so_far(serve: Serve) -> None:
+    import _thread
+
+    release = threading.Event()
+
+    def script(asked: Asked) -> Any:
+        if asked.one("page_token"):
+            _thread.interrupt_main()
+            release.wait(20)
+        return page([batch("bat-1")], "a")
+
+    serve(script)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lb.fetch_batches()
+    release.set()
+    assert caught.value.partial.batch_id.tolist() == ["bat-1"]  # type: ignore[attr-defined]

@@ -1,0 +1,72 @@
+"""Directories, their files, and configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import llama_batches_nb as lb
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, page
+
+
+def _file(name: str, directory: str) -> dict[str, Any]:
+    return {"id": name, "directory_id": directory, "display_name": f"{name}.pdf", "file_id": None}
+
+
+def test_files_come_directory_by_directory(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        directory = asked.path.split("/")[-2]
+        if asked.one("page_token"):
+            return page([_file(f"{directory}-2", directory)])
+        return page([_file(f"{directory}-1", directory)], "more")
+
+    serve(script)
+    files = lb.fetch_files(["dir-b", "dir-a", "dir-b"])
+    assert files.source_directory_file_id.tolist() == ["dir-b-1", "dir-b-2", "dir-a-1", "dir-a-2"]
+    assert files.source_directory_id.tolist() == ["dir-b", "dir-b", "dir-a", "dir-a"]
+    assert files.file_id.isna().all()
+
+
+def test_a_directory_that_is_gone_leaves_the_others(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        if "dir-gone" in asked.path:
+            return Answer({"detail": "Cleaned up"}, 404)
+        return page([_file("dfl-1", "dir-a")])
+
+    serve(script, max_workers=1)
+    with pytest.raises(lb.NotFoundError, match="Cleaned up") as caught:
+        lb.fetch_files(["dir-a", "dir-gone"])
+    assert caught.value.partial is not None
+    assert len(caught.value.partial) == 1
+
+
+def test_directories_are_filtered_by_the_server(serve: Serve) -> None:
+    server = serve(lambda asked: page([{"id": "dir-1", "name": "A", "type": "folder"}]))
+    directories = lb.fetch_directories(name="A", type=["user", "EPHEMERAL"], limit=5)
+    assert directories.type.tolist() == ["folder"]
+    assert server.asked[0].query["types"] == ["user", "ephemeral"]
+    assert server.asked[0].one("name") == "A"
+    with pytest.raises(ValueError, match="type='folder'"):
+        lb.fetch_directories(type="folder")
+
+
+def test_configurations_are_filtered_by_the_server(serve: Serve) -> None:
+    record = {"id": "cfg-1", "name": "A", "product_type": "parse_v2", "version": "3"}
+    server = serve(lambda asked: page([record]))
+    configurations = lb.fetch_configurations(job_type="parse_v2", latest_only=True)
+    assert configurations.job_type.tolist() == ["parse_v2"]
+    assert configurations.version.tolist() == ["3"]
+    assert server.asked[0].query["product_type"] == ["parse_v2"]
+    assert server.asked[0].one("latest_only") in ("true", "True")
+
+
+def test_the_sandbox_has_seven_directories_and_four_configurations(on_sandbox: lb.Client) -> None:
+    directories = lb.fetch_directories(type="user")
+    assert len(directories) == 7
+    assert len(lb.fetch_configurations()) == 4
+    files = lb.fetch_files(directories)
+    assert set(files.source_directory_id) == set(directories.source_directory_id)
+    results = lb.fetch_results(status="COMPLETED")
+    assert results.source_directory_file_id.isin(files.source_directory_file_id).all()

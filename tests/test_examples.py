@@ -1,0 +1,62 @@
+"""The examples of the docstrings and the code of the README run, on a sandbox, as they stand."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import llama_batches_nb as lb
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def _examples() -> list[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = {}
+    for module in pkgutil.walk_packages(lb.__path__, "llama_batches_nb."):
+        if not module.name.endswith("__main__"):
+            for test in finder.find(importlib.import_module(module.name)):
+                if test.examples:
+                    found[test.name] = test
+    return list(found.values())
+
+
+@pytest.mark.parametrize("example", _examples(), ids=lambda example: example.name)
+def test_the_example_of(
+    example: doctest.DocTest,
+    on_sandbox: lb.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=OPTIONS).run(example, out=said.append)
+    assert not said, "".join(said)
+
+
+def test_the_code_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    names: dict[str, object] = {}
+    try:
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), names)
+    finally:
+        box = names.get("box")
+        if isinstance(box, lb.Sandbox):
+            box.close()
+    assert isinstance(names["files"], pd.DataFrame)
+
+
+def test_the_readme_names_every_public_function() -> None:
+    text = (ROOT / "README.md").read_text()
+    missing = [n for n in lb.__all__ if n.islower() and f"`{n}" not in text]
+    assert not missing

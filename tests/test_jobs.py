@@ -1,0 +1,100 @@
+"""The jobs that results refer to: each once, by the hundred, of every type that is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import llama_batches_nb as lb
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, page
+
+
+def _job(name: str, status: str = "COMPLETED", **more: Any) -> dict[str, Any]:
+    return {"id": name, "project_id": "prj-1", "status": status, **more}
+
+
+def _asked_for(asked: Asked) -> Any:
+    """Serve just the jobs asked for, in pages of sixty, the last first."""
+    ids = asked.query["job_ids"][::-1]
+    start = int(asked.one("page_token") or 0)
+    items = [_job(i, usage={"credits": 3}) for i in ids[start : start + 60]]
+    return page(items, str(start + 60) if start + 60 < len(ids) else None)
+
+
+def _results(*ids: str | None, job_type: str | None = "parse_v2") -> pd.DataFrame:
+    return pd.DataFrame({"job_id": list(ids), "job_type": job_type}).astype({"job_id": "object"})
+
+
+def test_every_job_comes_once_however_many(serve: Serve) -> None:
+    server = serve(_asked_for)
+    ids = [f"pjb-{n}" for n in range(250)]
+    jobs = lb.fetch_jobs(_results(*ids, *ids, None))
+    assert sorted(jobs.job_id) == sorted(ids)
+    assert {len(asked.query["job_ids"]) for asked in server.asked} == {100, 50}
+    assert (jobs.credits == 3).all()
+    assert set(server.paths()) == {"/api/v2/parse"}
+
+
+def test_each_type_has_its_endpoint(serve: Serve) -> None:
+    server = serve(_asked_for)
+    both = pd.concat([_results("pjb-1"), _results("exj-1", job_type="extract_v2")])
+    jobs = lb.fetch_jobs(both)
+    assert dict(zip(jobs.job_id, jobs.job_type, strict=True)) == {
+        "pjb-1": "parse_v2",
+        "exj-1": "extract_v2",
+    }
+    assert set(server.paths()) == {"/api/v2/parse", "/api/v2/extract"}
+
+
+@pytest.mark.parametrize("job_type", ["split_v1", None])
+def test_a_type_without_an_endpoint_is_left_out_with_a_warning(
+    serve: Serve, job_type: str | None
+) -> None:
+    server = serve(_asked_for)
+    with pytest.warns(UserWarning, match=job_type or "none"):
+        jobs = lb.fetch_jobs(_results("job-1", job_type=job_type))
+    assert jobs.empty
+    assert not server.asked
+
+
+def test_jobs_that_the_api_does_not_know_are_warned_of(serve: Serve) -> None:
+    serve(lambda asked: page([_job("pjb-1")]))
+    with pytest.warns(UserWarning, match="1 of 2 jobs"):
+        assert len(lb.fetch_jobs(_results("pjb-1", "pjb-2"))) == 1
+
+
+def test_a_server_that_ignores_the_filter_does_no_harm(serve: Serve) -> None:
+    serve(lambda asked: page([_job("pjb-9"), _job("pjb-1")]))
+    assert lb.fetch_jobs(_results("pjb-1")).job_id.tolist() == ["pjb-1"]
+
+
+def test_without_jobs_nothing_is_asked(serve: Serve) -> None:
+    server = serve(_asked_for)
+    jobs = lb.fetch_jobs(_results(None, None))
+    assert jobs.empty
+    assert jobs.columns.tolist()[:3] == ["job_id", "job_type", "status"]
+    assert not server.asked
+
+
+def test_a_chunk_that_fails_leaves_the_others(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        if "pjb-150" in asked.query["job_ids"]:
+            return Answer({"detail": "Broken"}, 400)
+        return _asked_for(asked)
+
+    serve(script, max_workers=1)
+    with pytest.raises(lb.InvalidRequestError) as caught:
+        lb.fetch_jobs(_results(*(f"pjb-{n}" for n in range(300))))
+    assert caught.value.partial is not None
+    assert len(caught.value.partial) == 100
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame({"job_id": ["pjb-1"]}), ["pjb-1"], None])
+def test_other_things_than_results_are_refused(serve: Serve, frame: Any) -> None:
+    server = serve(_asked_for)
+    with pytest.raises((ValueError, TypeError), match=r"job_type|frame"):
+        lb.fetch_jobs(frame)
+    assert not server.asked

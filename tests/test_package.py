@@ -1,0 +1,64 @@
+"""What `import llama_batches_nb` brings, and how the public functions present themselves."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import llama_batches_nb as lb
+
+FUNCTIONS = [name for name in lb.__all__ if inspect.isfunction(getattr(lb, name))]
+
+
+def test_import_brings_nothing_heavy() -> None:
+    heavy = ["ipywidgets", "matplotlib", "pyarrow.dataset", "fastapi", "IPython", "tqdm.notebook"]
+    code = f"import sys, llama_batches_nb; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_sandbox_stays_callable_when_its_modules_are_imported() -> None:
+    import llama_batches_nb.sandbox.server
+
+    assert callable(lb.sandbox)
+    assert llama_batches_nb.sandbox is lb.sandbox
+
+
+def test_all_names_what_there_is() -> None:
+    assert lb.__all__ == sorted(lb.__all__)
+    for name in lb.__all__:
+        assert getattr(lb, name).__doc__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_function_is_documented_with_an_example(name: str) -> None:
+    function = getattr(lb, name)
+    doc = inspect.getdoc(function) or ""
+    assert ">>> " in doc
+    parameters = inspect.signature(function).parameters
+    for parameter in parameters.values():
+        assert parameter.name in doc, f"{name}: {parameter.name} is not described"
+        assert parameter.annotation is not inspect.Parameter.empty
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in FUNCTIONS if "client" in inspect.signature(getattr(lb, n)).parameters]
+)
+def test_options_are_by_keyword(name: str) -> None:
+    parameters = inspect.signature(getattr(lb, name)).parameters
+    assert parameters["client"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert parameters["client"].default is None
+
+
+def test_errors_are_one_tree_and_can_be_pickled() -> None:
+    import pickle
+
+    errors = [getattr(lb, name) for name in lb.__all__ if name.endswith("Error")]
+    for kind in errors:
+        assert issubclass(kind, lb.BatchesError)
+        error = kind("words", status_code=418, retry_after=2.0)
+        again = pickle.loads(pickle.dumps(error))
+        assert (str(again), again.status_code, again.retry_after) == ("words", 418, 2.0)

@@ -1,0 +1,68 @@
+"""The bar: shown where somebody looks, silent elsewhere, honest about waits."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import pytest
+from tqdm.std import tqdm
+
+import llama_batches_nb as lb
+from llama_batches_nb import progress
+from tests.conftest import Serve
+from tests.servers import Answer, batch, in_turn, mapping, page
+
+
+class Recorder(tqdm):  # type: ignore[type-arg]
+    """A bar that keeps what it showed."""
+
+    shown: list[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, file=io.StringIO(), **kwargs)
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        type(self).shown.append(s)
+
+
+def test_where_nobody_looks_it_is_silent(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    serve(lambda asked: page([batch("bat-1")]))
+    lb.fetch_batches()
+    lb.fetch_batches(progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_terminal_it_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "DELAY", 0)
+    with progress.bar(None, "things", unit="thing", total=3) as shown:
+        shown.advance(2)
+    assert "things:" in capsys.readouterr().err
+
+
+def test_a_class_like_tqdms_is_used_for_the_bar(serve: Serve) -> None:
+    Recorder.shown = []
+    serve(lambda asked: page([batch("bat-1")]))
+    lb.fetch_batches(progress=Recorder)
+
+
+def test_a_wait_for_the_rate_limit_is_said(serve: Serve) -> None:
+    Recorder.shown = []
+    refusal = Answer(status=429, headers={"Retry-After": "0.6"})
+    serve(in_turn([refusal, batch("bat-1", results=[mapping("dfl-1")])]))
+    lb.fetch_results("bat-1", progress=Recorder)
+    assert "rate limit, waiting 1 s" in Recorder.shown
+
+
+def test_the_total_is_that_of_the_list(serve: Serve) -> None:
+    with progress.bar(Recorder, "things", unit="thing") as shown:
+        shown.expect(10)
+        shown.advance(4)
+        shown.expect(2)  # fewer than there are already: not believed
+        assert (shown._bar.n, shown._bar.total) == (4, 10)
+        shown.set_done(3)
+        assert shown._bar.n == 3

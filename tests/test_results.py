@@ -1,0 +1,194 @@
+"""Results of many batches at once: complete, in order, never more connections than allowed."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+
+import llama_batches_nb as lb
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, Script, batch, mapping, page
+
+
+def numbered(n_files: int = 2) -> Script:
+    """Serve any batch with some files; the list has bat-0 to bat-9 in pages of four."""
+
+    def script(asked: Asked) -> Any:
+        if asked.path == "/api/v2/batches":
+            start = int(asked.one("page_token") or 0)
+            items = [batch(f"bat-{n}") for n in range(start, min(start + 4, 10))]
+            return page(items, str(start + 4) if start + 4 < 10 else None, total_size=10)
+        assert asked.one("expand") == "results"
+        name = asked.path.rsplit("/", 1)[1]
+        files = [mapping(f"{name}-{n}", f"pjb-{name}-{n}") for n in range(n_files)]
+        return batch(name, results=files)
+
+    return script
+
+
+def test_rows_come_in_the_order_of_the_batches(serve: Serve) -> None:
+    def slow_first(asked: Asked) -> Any:
+        time.sleep(0.1 if asked.path.endswith("-0") else 0)
+        return numbered()(asked)
+
+    serve(slow_first)
+    ids = [f"bat-{n}" for n in range(20)]
+    results = lb.fetch_results(ids)
+    assert results.batch_id.drop_duplicates().tolist() == ids
+    assert results.source_directory_file_id.tolist() == [f"{i}-{n}" for i in ids for n in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        "bat-1",
+        ["bat-1"],
+        ("bat-1", "bat-1"),
+        pd.DataFrame({"batch_id": ["bat-1", "bat-1"]}),
+        pd.Series(["bat-1"]),
+        pd.DataFrame({"batch_id": ["bat-1"], "x": [1]}).iloc[0],
+        pl.DataFrame({"batch_id": ["bat-1"]}),
+        pl.LazyFrame({"batch_id": ["bat-1"]}),
+        (name for name in ["bat-1"]),
+    ],
+    ids=lambda batches: type(batches).__name__,
+)
+def test_batches_are_taken_in_many_forms(serve: Serve, batches: Any) -> None:
+    server = serve(numbered())
+    assert len(lb.fetch_results(batches)) == 2
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("batches", "error"),
+    [
+        (pd.DataFrame({"id": ["bat-1"]}), ValueError),
+        (pd.DataFrame({"batch_id": ["bat-1", None]}), ValueError),
+        ([None], TypeError),
+        ({"batch_id": "bat-1"}, TypeError),
+        (b"bat-1", TypeError),
+        (7, TypeError),
+        ("", ValueError),
+    ],
+)
+def test_what_means_no_batches_is_refused(
+    serve: Serve, batches: Any, error: type[Exception]
+) -> None:
+    server = serve(numbered())
+    for function in (lb.fetch_results, lb.wait_for_batches, lb.cancel_batch):
+        with pytest.raises(error, match="batch_id"):
+            function(batches)
+    assert not server.asked
+
+
+def test_no_batches_give_no_rows_and_no_request(serve: Serve) -> None:
+    server = serve(numbered())
+    assert lb.fetch_results([]).empty
+    assert not server.asked
+
+
+def test_without_batches_the_filters_choose_them(serve: Serve) -> None:
+    server = serve(numbered())
+    assert lb.fetch_results(status="COMPLETED").batch_id.nunique() == 10
+    assert server.asked[0].one("status") == "COMPLETED"
+    assert lb.fetch_results(limit=3).batch_id.unique().tolist() == ["bat-0", "bat-1", "bat-2"]
+    assert lb.fetch_results(["bat-7", "bat-8"], limit=1).batch_id.unique().tolist() == ["bat-7"]
+
+
+def test_filters_with_batches_are_a_mistake(serve: Serve) -> None:
+    server = serve(numbered())
+    with pytest.raises(TypeError, match="status"):
+        lb.fetch_results("bat-1", status="FAILED")
+    with pytest.raises(TypeError, match="colour"):
+        lb.fetch_results(colour="red")
+    with pytest.raises(ValueError, match="errors='ignore'"):
+        lb.fetch_results("bat-1", errors="ignore")  # type: ignore[arg-type]
+    assert not server.asked
+    assert len(lb.fetch_results("bat-1", project_id="prj-1")) == 2
+
+
+@pytest.mark.parametrize("max_workers", [1, 3])
+def test_no_more_requests_are_under_way_than_allowed(serve: Serve, max_workers: int) -> None:
+    def slow(asked: Asked) -> Any:
+        time.sleep(0.01)
+        return numbered()(asked)
+
+    server = serve(slow, max_workers=max_workers)
+    lb.fetch_results([f"bat-{n}" for n in range(12)])
+    assert server.most_at_once == max_workers
+
+
+@pytest.mark.parametrize("results", [None, []])
+def test_a_batch_without_results_has_no_rows(serve: Serve, results: list[Any] | None) -> None:
+    serve(lambda asked: batch("bat-1", "RUNNING", results=results))
+    assert lb.fetch_results("bat-1").empty
+
+
+def _one_missing(asked: Asked) -> Any:
+    if asked.path.endswith("-3"):
+        return Answer({"detail": "No such batch"}, 404)
+    return numbered()(asked)
+
+
+def test_a_batch_that_cannot_be_had_is_raised_with_the_others_as_partial(serve: Serve) -> None:
+    serve(_one_missing, max_workers=1)
+    with pytest.raises(lb.NotFoundError, match="bat-3") as caught:
+        lb.fetch_results([f"bat-{n}" for n in range(6)])
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.unique().tolist() == ["bat-0", "bat-1", "bat-2"]
+
+
+def test_or_is_left_out_with_a_warning_that_names_it(serve: Serve) -> None:
+    serve(_one_missing)
+    with pytest.warns(UserWarning, match=r"1 batches .*bat-3.*No such batch") as warned:
+        results = lb.fetch_results([f"bat-{n}" for n in range(6)], errors="warn")
+    assert warned[0].filename == __file__
+    assert results.batch_id.nunique() == 5
+
+
+def test_a_refused_key_is_raised_in_any_case(serve: Serve) -> None:
+    serve(lambda asked: Answer({"detail": "No"}, 401))
+    with pytest.raises(lb.AuthenticationError):
+        lb.fetch_results(["bat-1", "bat-2"], errors="warn")
+
+
+def test_an_interrupt_stops_at_once_with_what_was_fetched(serve: Serve) -> None:
+    release = threading.Event()
+
+    def hang(asked: Asked) -> Any:
+        if asked.path.endswith("-5"):
+            time.sleep(0.2)
+            _thread.interrupt_main()
+        if not asked.path.endswith(("-0", "-1")):
+            release.wait(20)
+        return numbered()(asked)
+
+    serve(hang)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lb.fetch_results([f"bat-{n}" for n in range(50)])
+    took = time.monotonic() - started
+    release.set()
+    assert took < 5
+    assert set(caught.value.partial.batch_id) == {"bat-0", "bat-1"}  # type: ignore[attr-defined]
+    assert not [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
+    assert len(lb.fetch_results("bat-0")) == 2  # the next call works
+
+
+def test_a_list_that_fails_on_the_way_leaves_the_results_so_far(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        if asked.one("page_token") == "8":
+            return Answer({"detail": "Expired"}, 400)
+        return numbered()(asked)
+
+    serve(script, max_workers=1)
+    with pytest.raises(lb.InvalidRequestError) as caught:
+        lb.fetch_results()
+    assert caught.value.partial is not None
+    assert caught.value.partial.columns.tolist()[0] == "batch_id"

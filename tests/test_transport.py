@@ -1,0 +1,190 @@
+"""Sending: what is tried again, what is raised, with which words, and where the key goes."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import traceback
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+import llama_batches_nb as lb
+from llama_batches_nb import transport
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, batch, in_turn, page
+
+GOOD = page([batch("bat-1")])
+
+
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "FIRST_BACKOFF", 0.01)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Answer(status=408),
+        Answer(status=500, body={"detail": "Oops"}),
+        Answer(status=502, raw=b"<html>Bad gateway</html>", headers={"Content-Type": "text/html"}),
+        Answer(status=503, headers={"Retry-After": "0"}),
+        Answer(status=504),
+        Answer(status=429, headers={"Retry-After": "0"}),
+        Answer(drop=True),
+        Answer(GOOD, cut=10),
+        Answer(raw=b'{"items": [{"id": "bat-'),
+        Answer(raw=gzip.compress(b"{}")[:9], headers={"Content-Encoding": "gzip"}),
+    ],
+    ids=lambda answer: f"{answer.status}{answer.drop or ''}{answer.cut or ''}",
+)
+def test_a_passing_fault_is_not_seen(serve: Serve, fault: Answer) -> None:
+    server = serve(in_turn([fault, fault, GOOD]))
+    assert lb.fetch_batches().batch_id.tolist() == ["bat-1"]
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer({"detail": "No such key"}, 401), lb.AuthenticationError),
+        (Answer({"detail": "Not yours"}, 403), lb.AuthenticationError),
+        (Answer({"detail": "Not there"}, 404), lb.NotFoundError),
+        (Answer({"detail": "Already"}, 409), lb.ConflictError),
+        (Answer({"detail": "Nonsense"}, 400), lb.InvalidRequestError),
+        (Answer({"detail": "Too large"}, 413), lb.InvalidRequestError),
+        (Answer({"detail": "Not built"}, 501), lb.ServerError),
+    ],
+)
+def test_a_refusal_is_raised_at_once_with_the_servers_words(
+    serve: Serve, answer: Answer, error: type[lb.BatchesError]
+) -> None:
+    server = serve(lambda asked: answer)
+    with pytest.raises(error, match=answer.body["detail"]) as caught:
+        lb.fetch_batches()
+    assert caught.value.status_code == answer.status
+    assert "GET /api/v2/batches" in str(caught.value)
+    assert len(server.asked) == 1
+
+
+def test_a_wrong_key_is_told_of_the_regions(serve: Serve) -> None:
+    serve(lambda asked: Answer({"detail": "Invalid"}, 401))
+    with pytest.raises(lb.AuthenticationError, match="region") as caught:
+        lb.fetch_batches()
+    assert "https://api.cloud.eu.llamaindex.ai" in str(caught.value)
+
+
+def test_each_field_that_the_server_names_is_in_the_message(serve: Serve) -> None:
+    detail = [
+        {"loc": ["query", "limit"], "msg": "too small", "type": "x"},
+        {"loc": ["body", "config", "job"], "msg": "required", "type": "y"},
+        "odd",
+    ]
+    serve(lambda asked: Answer({"detail": detail}, 422))
+    with pytest.raises(
+        lb.InvalidRequestError, match=r"limit: too small; config\.job: required; odd"
+    ):
+        lb.fetch_batches()
+
+
+def test_a_fault_that_stays_is_raised_after_the_retries(serve: Serve) -> None:
+    server = serve(lambda asked: Answer({"detail": "Down"}, 503), max_retries=2)
+    with pytest.raises(lb.ServerError, match="Down") as caught:
+        lb.fetch_batches()
+    assert (caught.value.status_code, len(server.asked)) == (503, 3)
+
+
+def test_no_connection_is_raised_after_the_retries(serve: Serve) -> None:
+    serve(lambda asked: GOOD, max_retries=1).close()
+    with pytest.raises(lb.ConnectionFailedError, match="base_url") as caught:
+        lb.fetch_batches()
+    assert not caught.value.request_sent
+
+
+def test_a_server_that_says_nothing_is_a_timeout(serve: Serve) -> None:
+    import threading
+
+    end = threading.Event()
+
+    def hang(asked: Asked) -> Any:
+        end.wait(10)
+        return GOOD
+
+    serve(hang, timeout=0.2, max_retries=0)
+    with pytest.raises(lb.ConnectionFailedError, match=r"timeout="):
+        lb.fetch_batches()
+    end.set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(raw=b"<html>Log in</html>", headers={"Content-Type": "text/html"}),
+        Answer(raw=b"no json"),
+        Answer([1, 2]),
+        Answer({"data": []}),
+        Answer({"items": {}}),
+        Answer({"items": ["x"]}),
+        Answer({"items": [{"id": None}]}),
+        Answer({"items": [], "next_page_token": 5}),
+    ],
+)
+def test_what_is_not_the_promised_json_is_a_response_error(serve: Serve, answer: Answer) -> None:
+    serve(lambda asked: answer, max_retries=1)
+    with pytest.raises(lb.ResponseError):
+        lb.fetch_batches()
+
+
+def _in(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize("retry_after", ["600", _in(600)])
+def test_a_retry_after_of_minutes_is_raised_not_slept(serve: Serve, retry_after: str) -> None:
+    server = serve(lambda asked: Answer(status=429, headers={"Retry-After": retry_after}))
+    with pytest.raises(lb.RateLimitError) as caught:
+        lb.fetch_batches()
+    assert 500 < (caught.value.retry_after or 0) <= 600
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("retry_after", ["", "soon", "nan", "inf", "-5", _in(-60)])
+def test_an_odd_retry_after_is_no_obstacle(serve: Serve, retry_after: str) -> None:
+    refusal = Answer(status=503, headers={"Retry-After": retry_after})
+    serve(in_turn([refusal, GOOD]))
+    assert len(lb.fetch_batches()) == 1
+
+
+def test_a_limit_that_stays_is_raised(serve: Serve) -> None:
+    server = serve(lambda asked: Answer(status=429, headers={"Retry-After": "0"}), max_retries=1)
+    with pytest.raises(lb.RateLimitError):
+        lb.fetch_batches()
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(serve: Serve, status: int) -> None:
+    elsewhere = serve(lambda asked: GOOD)
+    server = serve(lambda asked: Answer(status=status, headers={"Location": elsewhere.url}))
+    with pytest.raises(lb.ResponseError, match=elsewhere.url):
+        lb.fetch_batches()
+    assert (len(server.asked), len(elsewhere.asked)) == (1, 0)
+
+
+def test_the_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    def echo(asked: Asked) -> Any:
+        return Answer({"detail": f"I got {asked.headers['authorization']}"}, 400)
+
+    serve(echo)
+    with caplog.at_level(logging.DEBUG), pytest.raises(lb.InvalidRequestError) as refused:
+        lb.fetch_batches()
+    serve(lambda asked: Answer(drop=True), max_retries=0)
+    with caplog.at_level(logging.DEBUG), pytest.raises(lb.ConnectionFailedError) as lost:
+        lb.fetch_batches()
+    for caught in (refused.value, lost.value):
+        told = traceback.TracebackException.from_exception(caught, capture_locals=True)
+        assert "llx-secret" not in "".join(told.format())
+    assert "/api/v2/batches: 400" in caplog.text
+    assert "llx-secret" not in caplog.text

@@ -1,0 +1,117 @@
+"""Uploading: what is refused before, and what arrives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import llama_batches_nb as lb
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, page
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.txt", "a.pdf", "deep/c.txt", ".hidden", "deep/.git/x"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    return tmp_path
+
+
+def test_a_folder_is_uploaded_and_run(on_sandbox: lb.Client, folder: Path) -> None:
+    files = lb.upload_files(folder)
+    assert files.display_name.tolist() == ["a.pdf", "b.txt", "c.txt"]
+    assert files.source_directory_id.nunique() == 1
+    assert (
+        lb.fetch_directories(type="ephemeral")
+        .source_directory_id.isin(files.source_directory_id)
+        .any()
+    )
+    batch = files.pipe(lb.create_batch, "cfg-PARSE_AGENTIC").pipe(lb.wait_for_batches, timeout=60)
+    results = lb.fetch_results(batch)
+    assert set(results.source_directory_file_id) == set(files.source_directory_file_id)
+
+
+def test_files_patterns_and_lists_keep_their_order(on_sandbox: lb.Client, folder: Path) -> None:
+    files = lb.upload_files([folder / "deep", str(folder / "*.txt"), folder / "b.txt"])
+    assert files.display_name.tolist() == ["c.txt", "b.txt"]
+
+
+def test_the_directory_has_the_name_given(on_sandbox: lb.Client, folder: Path) -> None:
+    files = lb.upload_files(folder / "b.txt", name="My upload")
+    named = lb.fetch_directories(name="My upload")
+    assert named.source_directory_id.tolist() == files.source_directory_id.unique().tolist()
+    with pytest.raises(lb.ConflictError):
+        lb.upload_files(folder / "b.txt", name="My upload")
+
+
+@pytest.mark.parametrize(
+    ("paths", "error", "words"),
+    [
+        ([], ValueError, "no files"),
+        ("none.txt", FileNotFoundError, r"none\.txt"),
+        ("*.docx", FileNotFoundError, r"\*\.docx"),
+        (["b.txt", "deep/b.txt"], ValueError, r"'b\.txt'"),
+        ("many", ValueError, r"1,001 .* 1,000"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_sent(
+    serve: Serve, folder: Path, paths: Any, error: type[Exception], words: str
+) -> None:
+    (folder / "deep/b.txt").write_text("again")
+    (folder / "many").mkdir()
+    for n in range(1001):
+        (folder / "many" / str(n)).touch()
+    server = serve(lambda asked: {})
+    given = [folder / p for p in paths] if isinstance(paths, list) else folder / paths
+    with pytest.raises(error, match=words):
+        lb.upload_files(given)
+    assert not server.asked
+
+
+def test_a_lost_answer_does_not_upload_twice(serve: Serve, folder: Path) -> None:
+    arrived: list[str] = []
+
+    def script(asked: Asked) -> Any:
+        if asked.method == "GET":
+            return page([{"id": "dfl-1", "directory_id": "dir-1", "display_name": arrived[0]}])
+        if asked.path.endswith("/upload"):
+            arrived.append("b.txt")
+            return Answer(drop=True)
+        return {"id": "dir-1"}
+
+    serve(script)
+    files = lb.upload_files(folder / "b.txt")
+    assert files.source_directory_file_id.tolist() == ["dfl-1"]
+    assert len(arrived) == 1
+
+
+def test_an_upload_that_fails_leaves_those_that_arrived(serve: Serve, folder: Path) -> None:
+    def script(asked: Asked) -> Any:
+        if not asked.path.endswith("/upload"):
+            return {"id": "dir-1"}
+        if b"b.txt" in asked.body:
+            return Answer({"detail": "Too large"}, 413)
+        return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "a.pdf"}
+
+    serve(script, max_workers=1)
+    with pytest.raises(lb.InvalidRequestError, match="Too large") as caught:
+        lb.upload_files(folder)
+    assert caught.value.partial is not None
+    assert caught.value.partial.display_name.tolist() == ["a.pdf"]
+
+
+def test_the_content_arrives_as_it_was(serve: Serve, folder: Path) -> None:
+    content = bytes(range(256)) * 50
+    (folder / "ü ⌘.bin").write_bytes(content)
+
+    def script(asked: Asked) -> Any:
+        return {"id": "x", "directory_id": "x", "display_name": "x"}
+
+    server = serve(script)
+    lb.upload_files(folder / "ü ⌘.bin")
+    assert content in server.asked[1].body
+    assert "ü ⌘.bin".encode() in server.asked[1].body

@@ -1,0 +1,200 @@
+"""Waiting for batches: few requests, much patience, a deadline, and a clock that is handed in."""
+
+from __future__ import annotations
+
+import _thread
+import time
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import llama_batches_nb as lb
+from llama_batches_nb import progress, waiting
+from llama_batches_nb.client import current
+from llama_batches_nb.waiting import Watch
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, Script, Server, batch, in_turn, page
+from tests.test_pacing import Clock
+
+
+def _wait(
+    ids: list[str], clock: Clock, timeout: float | None = None, every: float | None = None
+) -> pd.DataFrame:
+    watch = Watch(current(), ids, {}, clock=clock, sleep=clock.sleep)
+    with progress.bar(False, "waiting", unit="batch", total=len(ids)) as shown:
+        watch.wait(timeout, every, shown)
+    return watch.frame()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_batch_is_waited_for_through_all_its_statuses(serve: Serve, clock: Clock) -> None:
+    words = ["PENDING", "THROTTLED", "RUNNING", "THROTTLED", "PAUSED", "RUNNING", "COMPLETED"]
+    server = serve(in_turn([batch("bat-1", word) for word in words]))
+    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
+    assert len(server.asked) == len(words)
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
+def test_an_ended_batch_is_asked_for_once(serve: Serve, status: str) -> None:
+    server = serve(lambda asked: batch("bat-1", status))
+    assert lb.wait_for_batches("bat-1").status.tolist() == [status]
+    assert len(server.asked) == 1
+
+
+def test_the_interval_grows_with_the_wait(serve: Serve, clock: Clock) -> None:
+    started = clock()
+
+    def script(asked: Asked) -> Any:
+        polls.append(clock() - started)
+        return batch("bat-1", "COMPLETED" if polls[-1] > 2000 else "RUNNING")
+
+    polls: list[float] = []
+    serve(script)
+    _wait(["bat-1"], clock)
+    pauses = [round(b - a, 6) for a, b in pairwise(polls)]
+    assert pauses[0] == waiting.SHORTEST_INTERVAL
+    assert pauses[-1] == waiting.LONGEST_INTERVAL
+    assert pauses == sorted(pauses)
+
+
+def test_or_is_what_is_asked_for(serve: Serve, clock: Clock) -> None:
+    server = serve(in_turn([batch("bat-1", "RUNNING")] * 4 + [batch("bat-1")]))
+    started = clock()
+    _wait(["bat-1"], clock, every=7)
+    assert len(server.asked) == 5
+    assert clock() - started == pytest.approx(28)
+
+
+def _world(n_polls: int, n_batches: int) -> Script:
+    """Batches that end one after the other, listed newest first in pages of ten."""
+    polls = 0
+
+    def script(asked: Asked) -> Any:
+        nonlocal polls
+        assert asked.path == "/api/v2/batches"
+        start = int(asked.one("page_token") or 0)
+        polls += start == 0
+        items = [
+            batch(
+                f"bat-{n}",
+                "COMPLETED" if n * n_polls < polls * n_batches else "RUNNING",
+                created_at=f"2026-08-01T12:00:{59 - n:02}Z",
+            )
+            for n in range(start, start + 10)
+        ]
+        return page(items, str(start + 10))
+
+    return script
+
+
+def test_many_are_polled_by_the_list_no_further_than_needed(serve: Serve, clock: Clock) -> None:
+    server = serve(_world(n_polls=5, n_batches=25))
+    ids = [f"bat-{n}" for n in range(24, -1, -1)]
+    ended = _wait(ids, clock)
+    assert ended.batch_id.tolist() == ids
+    assert set(ended.status) == {"COMPLETED"}
+    assert len(server.asked) <= 5 * 3
+    assert server.asked[0].one("created_at_on_or_after") is None
+    assert server.asked[3].one("created_at_on_or_after") == "2026-08-01T12:00:34Z"
+    assert server.asked[3].one("created_at_on_or_before") == "2026-08-01T12:00:55Z"
+
+
+def test_a_failing_poll_is_no_failed_batch(serve: Serve, clock: Clock) -> None:
+    faults = [Answer(status=500), Answer(drop=True), Answer(raw=b"{"), Answer(status=502)]
+    serve(in_turn([batch("bat-1", "RUNNING"), *faults, batch("bat-1")]))
+    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
+
+
+def test_but_not_for_ever(serve: Serve, clock: Clock) -> None:
+    serve(in_turn([batch("bat-1", "RUNNING"), Answer(status=500)]))
+    started = clock()
+    with pytest.raises(lb.ServerError):
+        _wait(["bat-1"], clock)
+    assert waiting.PATIENCE <= clock() - started < 1.3 * waiting.PATIENCE
+
+
+def test_a_refused_key_is_raised_at_once(serve: Serve) -> None:
+    server = serve(lambda asked: Answer({"detail": "No"}, 401))
+    with pytest.raises(lb.AuthenticationError):
+        lb.wait_for_batches("bat-1")
+    assert len(server.asked) == 1
+
+
+def test_a_batch_may_be_unknown_just_after_its_creation(serve: Serve, clock: Clock) -> None:
+    serve(in_turn([Answer(status=404), Answer(status=404), batch("bat-1")]))
+    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
+
+
+def test_but_not_for_long(serve: Serve, clock: Clock) -> None:
+    serve(lambda asked: Answer(status=404))
+    started = clock()
+    with pytest.raises(lb.NotFoundError):
+        _wait(["bat-1"], clock)
+    assert clock() - started < 2 * waiting.PATIENCE_FOR_NEW
+
+
+def test_past_the_timeout_the_batches_are_given_as_they_stand(serve: Serve, clock: Clock) -> None:
+    serve(lambda asked: batch(asked.path[-5:], "RUNNING" if asked.path[-1] == "1" else "FAILED"))
+    started = clock()
+    with pytest.raises(lb.WaitTimeoutError, match=r"1 of 2 .* 60 s .*bat-1"):
+        _wait(["bat-1", "bat-2"], clock, timeout=60)
+    assert clock() - started == pytest.approx(60)
+    with pytest.raises(lb.WaitTimeoutError) as caught:
+        lb.wait_for_batches(["bat-1", "bat-2"], timeout=0)
+    assert caught.value.partial is not None
+    assert caught.value.partial.status.tolist() == ["RUNNING", "FAILED"]
+
+
+def test_an_interrupt_stops_the_waiting_and_not_the_batches(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        _thread.interrupt_main()
+        return batch("bat-1", "RUNNING")
+
+    server = serve(script)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lb.wait_for_batches("bat-1", poll_interval=60)
+    assert time.monotonic() - started < 5
+    assert {asked.method for asked in server.asked} == {"GET"}
+    assert "partial" in vars(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"timeout": -1}, {"poll_interval": 0}, {"timeout": float("nan")}]
+)
+def test_times_that_make_no_sense_are_refused(serve: Serve, arguments: dict[str, float]) -> None:
+    server = serve(lambda asked: batch("bat-1"))
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        lb.wait_for_batches("bat-1", **arguments)
+    assert not server.asked
+
+
+def test_no_batches_have_ended_already(serve: Serve) -> None:
+    server = serve(lambda asked: batch("bat-1"))
+    assert lb.wait_for_batches([]).empty
+    assert not server.asked
+
+
+def test_the_bar_counts_what_has_ended_and_names_the_statuses(
+    serve: Serve, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(serve(in_turn([batch("bat-1", "RUNNING"), batch("bat-1")])), Server)
+    lb.wait_for_batches("bat-1", progress=True)
+    shown = capsys.readouterr().err
+    assert "1 RUNNING" in shown
+    assert "1/1" in shown
+
+
+def test_on_the_sandbox_a_batch_ends_and_a_cancelled_one_too(on_sandbox: lb.Client) -> None:
+    directory = lb.fetch_directories(name="Invoices 2026")
+    first = lb.create_batch(directory, "cfg-PARSE_AGENTIC")
+    second = lb.create_batch(directory, "cfg-PARSE_AGENTIC").pipe(lb.cancel_batch)
+    ended = lb.wait_for_batches([first.batch_id[0], second.batch_id[0]], timeout=60)
+    assert ended.status.tolist() == ["COMPLETED", "CANCELLED"]
+    assert len(lb.fetch_results(first)) == len(lb.fetch_files(directory))

@@ -1,0 +1,79 @@
+"""Many at once: everything comes, nothing stays behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from llama_batches_nb import workers
+
+
+def _ours() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
+
+
+def test_every_item_comes_once_with_its_position() -> None:
+    with workers.running(lambda n: n * n, range(100), max_workers=4) as finished:
+        found = {position: (item, future.result()) for position, item, future in finished}
+    assert found == {n: (n, n * n) for n in range(100)}
+    assert not _ours()
+
+
+def test_no_more_items_are_taken_than_can_soon_be_used() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for n in range(1000):
+            taken.append(n)
+            yield n
+
+    with workers.running(lambda n: n, items(), max_workers=2) as finished:
+        next(finished)
+        assert len(taken) <= 8
+
+
+def test_an_error_stays_with_its_item() -> None:
+    def work(n: int) -> float:
+        return 1 / n
+
+    with workers.running(work, [1, 0, 2], max_workers=2) as finished:
+        errors = {item: future.exception() for _, item, future in finished}
+    assert isinstance(errors.pop(0), ZeroDivisionError)
+    assert set(errors.values()) == {None}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_leaving_early_stops_those_who_sleep(error: type[BaseException]) -> None:
+    def work(n: int) -> None:
+        if n:
+            workers.sleep(60)
+
+    started = time.monotonic()
+    with pytest.raises(error):  # noqa: SIM117, PT012
+        with workers.running(work, range(10), max_workers=4) as finished:
+            next(finished)
+            raise error
+    assert time.monotonic() - started < 5
+    assert not _ours()
+
+
+def test_somebody_is_told_while_nothing_arrives() -> None:
+    ticks: list[int] = []
+    arrived = threading.Event()
+
+    def tick() -> None:
+        ticks.append(1)
+        arrived.set()
+
+    with workers.running(lambda n: arrived.wait(10), [0], max_workers=1, tick=tick) as finished:
+        assert [future.result() for _, _, future in finished] == [True]
+    assert ticks
+
+
+def test_outside_a_worker_sleep_is_sleep() -> None:
+    started = time.monotonic()
+    workers.sleep(0.01)
+    assert time.monotonic() - started >= 0.01
