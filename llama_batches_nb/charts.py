@@ -173,14 +173,14 @@ def _draw_groups(ax: Axes, rates: pd.DataFrame, groups: list[str]) -> None:
 
 
 def _percent_axis(ax: Axes, rates: pd.DataFrame, axis: str) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     highest = rates["ci_high"].max()
     top = 1.0 if not highest > 0 else min(1.0, 1.12 * highest)
     scale = ax.yaxis if axis == "y" else ax.xaxis
     (ax.set_ylim if axis == "y" else ax.set_xlim)(0, top)
     scale.set_major_locator(MaxNLocator(6))
-    scale.set_major_formatter(PercentFormatter(1))
+    scale.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}%"))
     ax.set_facecolor("white")
     ax.grid(axis=axis, color="#E3E3E3", lw=0.8)  # type: ignore[arg-type]
     ax.set_axisbelow(True)

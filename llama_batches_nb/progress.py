@@ -31,7 +31,6 @@ class Bar:
         """Set how many there will be, once that is known."""
         if total is not None and total != self._bar.total and total >= self._bar.n:
             self._bar.total = total
-            self._bar.refresh()
 
     def note(self, text: str) -> None:
         """Show a text behind the bar."""

@@ -1,0 +1,140 @@
+"""What the API may send and what becomes of it, for Hypothesis: records, frames, times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pandas as pd
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from llama_batches_nb import frames
+from llama_batches_nb.outcomes import outcomes
+from llama_batches_nb.paging import Record
+from llama_batches_nb.schema import (
+    BATCHES,
+    CONFIGURATIONS,
+    DIRECTORIES,
+    FILES,
+    JOBS,
+    MAPPINGS,
+    RESULTS,
+    Column,
+    Table,
+)
+from llama_batches_nb.statuses import BATCH_STATUSES, JOB_STATUSES, JOB_TYPES
+
+LISTED = (BATCHES, JOBS, FILES, DIRECTORIES, CONFIGURATIONS, MAPPINGS)
+"""The tables whose rows are records of the API."""
+TABLES = (*LISTED, RESULTS)
+
+few = settings(max_examples=15, deadline=None)
+some = settings(max_examples=40, deadline=None)
+
+texts = st.text(max_size=12)
+ids = st.text(min_size=1, max_size=6)
+job_ids = st.sampled_from(["pjb-1", "pjb-2", "pjb-3", "ejb-ж"])
+
+
+def words(known: Iterable[str]) -> st.SearchStrategy[str]:
+    """One of the API's words, or one that it adds tomorrow."""
+    return st.sampled_from(tuple(known)) | st.sampled_from(["PAUSED", "NaN", "None", "état"])
+
+
+def instants(year: int = 2026) -> st.SearchStrategy[datetime]:
+    """Times of a year and a half, in UTC."""
+    return st.datetimes(datetime(year, 1, 1), datetime(year + 1, 6, 30), timezones=st.just(UTC))
+
+
+def zones() -> st.SearchStrategy[timezone]:
+    return st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+def values(column: Column) -> st.SearchStrategy[Any]:
+    """What the API may send for a column, missing included."""
+    if column.kind == "category":
+        return st.none() | words(column.words)
+    if column.kind == "time":
+        return st.none() | instants().map(datetime.isoformat)
+    if column.kind == "Float64":
+        return st.none() | st.integers(-10, 10**6) | st.floats(0, 1e9)
+    return st.none() | texts
+
+
+@st.composite
+def records(draw: st.DrawFn, table: Table) -> Record:
+    """One record of a table, with fields left out, and one that nobody knows yet."""
+    record: Record = {"tomorrow": draw(st.none() | st.integers())}
+    for column in table.columns:
+        required = column.name == table.key
+        if required or draw(st.integers(0, 4)):
+            *steps, last = column.path
+            place = record
+            for step in steps:
+                place = place.setdefault(step, {})
+            place[last] = draw(ids if required else values(column))
+    return record
+
+
+def at(record: Record, path: Iterable[str]) -> Any:
+    """Return what a record has at a path, None where a step is missing."""
+    value: Any = record
+    for step in path:
+        value = None if value is None else value.get(step)
+    return value
+
+
+@st.composite
+def mappings(draw: st.DrawFn) -> Record:
+    """How a file was mapped: to a job, or not, with a message or without."""
+    job = st.fixed_dictionaries({"id": st.none() | job_ids}, optional={"type": words(JOB_TYPES)})
+    return {
+        "source_directory_file_id": draw(ids),
+        "job_reference": draw(st.none() | job),
+        "error_message": draw(st.none() | st.sampled_from(["", "no such file"]) | texts),
+    }
+
+
+def result_frames() -> st.SearchStrategy[pd.DataFrame]:
+    """Results of a few batches, some of them without files."""
+    batch = st.builds(
+        lambda record, results: {**record, "results": results},
+        records(BATCHES),
+        st.none() | st.lists(mappings(), max_size=4),
+    )
+    return st.lists(batch, max_size=4).map(
+        lambda batches: frames.results_frame([frames.batch_results(batch) for batch in batches])
+    )
+
+
+def job_frames() -> st.SearchStrategy[pd.DataFrame]:
+    """Jobs, some of which results refer to, some of them more than once."""
+    job = st.fixed_dictionaries(
+        {"id": job_ids | ids, "status": st.none() | words(JOB_STATUSES)},
+        optional={"error_message": st.none() | texts, "usage": st.just({"credits": 3})},
+    )
+    return st.lists(job, max_size=6).map(lambda jobs: frames.frame(JOBS, jobs))
+
+
+def outcome_frames() -> st.SearchStrategy[pd.DataFrame]:
+    return st.builds(outcomes, result_frames(), st.none() | job_frames())
+
+
+def batch_frames() -> st.SearchStrategy[pd.DataFrame]:
+    return st.lists(records(BATCHES), max_size=12).map(lambda found: frames.frame(BATCHES, found))
+
+
+def table_frames(table: Table) -> st.SearchStrategy[pd.DataFrame]:
+    """Frames of any table."""
+    if table is RESULTS:
+        return result_frames()
+    return st.lists(records(table), max_size=6).map(lambda found: frames.frame(table, found))
+
+
+def batches(*statuses: str, **columns: Any) -> pd.DataFrame:
+    """Return batches of these statuses, with these columns."""
+    assert set(statuses) <= set(BATCH_STATUSES)
+    found = [{"id": f"bat-{n}", "status": status} for n, status in enumerate(statuses)]
+    return frames.frame(BATCHES, found).assign(**columns)
