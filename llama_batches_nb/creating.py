@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import (
     BatchesError,
     ConnectionFailedError,
+    NotFoundError,
     ResponseError,
     ServerError,
     UnconfirmedCreateError,
@@ -166,7 +168,9 @@ class _Attempt:
 
     def __init__(self, client: Client, directory: str, job: Record, scope: Record) -> None:
         self._client, self._directory, self._job, self._scope = client, directory, job, scope
-        self._before = self._look().keys()
+        self._before: Collection[str] | None = None  # unknown, should the look fail
+        with suppress(ServerError, ResponseError, NotFoundError):
+            self._before = self._look().keys()
 
     def _look(self) -> dict[str, Record]:
         """Return the batches over the directory: all, since our clock may not be the server's."""
@@ -190,9 +194,10 @@ class _Attempt:
                 found = self._look()
             except BatchesError:
                 continue
-            new = [record for batch_id, record in found.items() if batch_id not in self._before]
+            known = self._before or ()
+            new = [record for batch_id, record in found.items() if batch_id not in known]
             alike = [record for record in new if self._is_alike(record)]
-            if len(alike) == 1:
+            if len(alike) == 1 and self._before is not None:
                 return alike[0]
             if new:
                 break

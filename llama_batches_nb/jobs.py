@@ -84,9 +84,11 @@ def fetch_jobs(
 
     def fetch_chunk(chunk: Chunk) -> pa.Table:
         job_type, wanted = chunk
-        found = listing.records(JOBS, endpoints.list_jobs(client, job_type, wanted, **scope))
-        asked_for = set(wanted)
-        return frames.rows(JOBS, [j for j in found if j["id"] in asked_for], job_type=job_type)
+        pages = endpoints.list_jobs(client, job_type, wanted, **scope)
+        found = {listing.key_of(JOBS, job): job for page in pages for job in page.items}
+        asked_for = set(wanted)  # some servers list more
+        records = [job for job_id, job in found.items() if job_id in asked_for]
+        return frames.rows(JOBS, records, job_type=job_type)
 
     def rows_so_far() -> pd.DataFrame:
         return frames.concat(JOBS, [parts[position] for position in sorted(parts)])

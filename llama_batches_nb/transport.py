@@ -254,8 +254,9 @@ def _json(asked: str, response: requests.Response) -> Any:
 def _words(response: requests.Response) -> tuple[str, tuple[str, ...]]:
     """Return the server's own words and the names of the fields it complains of."""
     try:
-        detail = response.json()["detail"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        body = response.json()
+        detail = body.get("detail") or body.get("message") or body["error"]
+    except (ValueError, KeyError, AttributeError, RecursionError):
         return (response.reason or "no reason given"), ()
     if not isinstance(detail, list):
         return (detail if isinstance(detail, str) else json.dumps(detail))[:LONGEST_WORDS], ()

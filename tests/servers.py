@@ -27,7 +27,7 @@ class Asked:
         return json.loads(self.body)
 
     def one(self, name: str) -> str | None:
-        return self.query.get(name, [None])[0]  # type: ignore[list-item]
+        return self.query.get(name, [None])[0]
 
 
 @dataclass(frozen=True)

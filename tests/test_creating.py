@@ -101,6 +101,17 @@ def test_if_none_appears_it_is_unconfirmed_without_candidates(serve: Serve) -> N
     assert len(world.posts) == 1
 
 
+def test_if_it_was_not_seen_what_there_was_before_nothing_is_taken_for_granted(
+    serve: Serve,
+) -> None:
+    world = World(lambda made: Answer(drop=True))
+    server = serve(lambda asked: Answer(status=404) if len(server.asked) == 1 else world(asked))
+    with pytest.raises(lb.UnconfirmedCreateError) as caught:
+        lb.create_batch("dir-1", "cfg-1")
+    assert caught.value.candidates.batch_id.tolist() == ["bat-new-0", "bat-old", "bat-older"]
+    assert len(world.posts) == 1
+
+
 def test_a_server_that_failed_and_made_nothing_is_a_server_error(serve: Serve) -> None:
     serve(World(lambda made: Answer({"detail": "Oops"}, 500), makes=0))
     with pytest.raises(lb.ServerError, match="Oops"):

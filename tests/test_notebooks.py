@@ -26,7 +26,10 @@ def test_it_runs(path: Path, tmp_path: Path) -> None:
     strict = nbformat.v4.new_code_cell("import warnings\nwarnings.simplefilter('error')")
     notebook.cells.insert(0, strict)
     NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     ).execute()
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) for output in outputs)

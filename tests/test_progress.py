@@ -21,7 +21,7 @@ class Recorder(tqdm):  # type: ignore[type-arg]
     shown: list[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, file=io.StringIO(), **kwargs)
+        super().__init__(*args, **{**kwargs, "file": io.StringIO()})
 
     def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
         type(self).shown.append(s)

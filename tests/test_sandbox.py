@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import Any
+
 import pytest
 
 import llama_batches_nb as lb
@@ -52,16 +55,25 @@ def test_an_unknown_option_is_refused() -> None:
 
 def test_the_main_job_on_a_bad_day() -> None:
     """With every kind of fault at once nothing is lost and nothing comes twice."""
-    options = {"batches": 40, "files": (1, 60), "seed": 3, "speed": 0, "thread": True}
-    now = "2026-08-01"
-    import datetime as dt
-
-    with lb.sandbox(now=dt.datetime.fromisoformat(now), **options):
+    options: dict[str, Any] = {
+        "batches": 40,
+        "files": (1, 60),
+        "seed": 3,
+        "speed": 0,
+        "thread": True,
+    }
+    options["now"] = dt.datetime(2026, 8, 1)
+    with lb.sandbox(**options):
         batches = lb.fetch_batches()
         results = lb.fetch_results(batches)
         jobs = lb.fetch_jobs(results)
-    faults = {"error_rate": 0.08, "drop_rate": 0.08, "throttle_rate": 0.05, "retry_after": 0.05}
-    with lb.sandbox(now=dt.datetime.fromisoformat(now), **options, **faults):
+    faults: dict[str, Any] = {
+        "error_rate": 0.08,
+        "drop_rate": 0.08,
+        "throttle_rate": 0.05,
+        "retry_after": 0.05,
+    }
+    with lb.sandbox(**options, **faults):
         assert lb.fetch_batches().equals(batches)
         assert lb.fetch_results(batches).equals(results)
         assert lb.fetch_jobs(results).equals(jobs)

@@ -76,6 +76,13 @@ def test_a_wrong_key_is_told_of_the_regions(serve: Serve) -> None:
     assert "https://api.cloud.eu.llamaindex.ai" in str(caught.value)
 
 
+@pytest.mark.parametrize("body", [{"message": "Nope"}, {"error": {"code": "Nope"}}])
+def test_other_shapes_of_words_are_read_too(serve: Serve, body: Any) -> None:
+    serve(lambda asked: Answer(body, 400))
+    with pytest.raises(lb.InvalidRequestError, match="Nope"):
+        lb.fetch_batches()
+
+
 def test_each_field_that_the_server_names_is_in_the_message(serve: Serve) -> None:
     detail = [
         {"loc": ["query", "limit"], "msg": "too small", "type": "x"},

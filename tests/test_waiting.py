@@ -168,7 +168,7 @@ def test_an_interrupt_stops_the_waiting_and_not_the_batches(serve: Serve) -> Non
 @pytest.mark.parametrize(
     "arguments", [{"timeout": -1}, {"poll_interval": 0}, {"timeout": float("nan")}]
 )
-def test_times_that_make_no_sense_are_refused(serve: Serve, arguments: dict[str, float]) -> None:
+def test_times_that_make_no_sense_are_refused(serve: Serve, arguments: dict[str, Any]) -> None:
     server = serve(lambda asked: batch("bat-1"))
     with pytest.raises(ValueError, match=next(iter(arguments))):
         lb.wait_for_batches("bat-1", **arguments)
