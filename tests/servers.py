@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -130,6 +131,11 @@ class Server:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def interrupt() -> None:
+    """Press Ctrl-C: a real signal to the main thread."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def in_turn(answers: Iterable[Any]) -> Script:

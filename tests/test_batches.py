@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Script, Server, batch, in_turn, page
+from tests.servers import Answer, Asked, Script, Server, batch, in_turn, interrupt, page
 
 COLUMNS = [
     "batch_id",
@@ -248,13 +248,11 @@ def test_an_id_is_quoted_in_the_path(serve: Serve, odd: str) -> None:
 
 
 def test_an_interrupt_leaves_the_rows_so_far(serve: Serve) -> None:
-    import _thread
-
     release = threading.Event()
 
     def script(asked: Asked) -> Any:
         if asked.one("page_token"):
-            _thread.interrupt_main()
+            interrupt()
             release.wait(20)
         return page([batch("bat-1")], "a")
 

@@ -221,7 +221,7 @@ def test_null_on_the_way_to_a_value_is_missing() -> None:
 
 def test_the_text_none_is_text() -> None:
     found = frames.frame(BATCHES, [{"id": "None", "project_id": "None", "status": "None"}])
-    assert found.loc[0, ["batch_id", "project_id", "status"]].tolist() == ["None"] * 3
+    assert (found.batch_id[0], found.project_id[0], found.status[0]) == ("None",) * 3
 
 
 # --- not what was promised ----------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_dtypes_are_exact_with_rows_and_without(
     files: pd.DataFrame, ended: pd.DataFrame | None
 ) -> None:
     found = lb.outcomes(files, ended)
-    assert found.outcome.dtype == pd.CategoricalDtype(OUTCOMES)
+    assert found.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
     added = ["outcome"] if ended is None else ["outcome", "job_error_message", "credits"]
     assert found.columns.tolist() == [*RESULTS.names, *added]
     if ended is not None:
@@ -214,7 +214,7 @@ def test_frames_that_come_back_from_parquet(backend: Any, tmp_path: Path) -> Non
     ended = pd.read_parquet(tmp_path / "jobs.parquet", **how)
     found = lb.outcomes(files, ended)
     assert words(found.outcome) == EXPECTED
-    assert found.outcome.dtype == pd.CategoricalDtype(OUTCOMES)
+    assert found.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
     assert words(lb.outcomes(files, ENDED).outcome) == EXPECTED
 
 

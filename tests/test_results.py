@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import threading
 import time
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Script, batch, mapping, page
+from tests.servers import Answer, Asked, Script, batch, interrupt, mapping, page
 
 
 def numbered(n_files: int = 2) -> Script:
@@ -164,7 +163,7 @@ def test_an_interrupt_stops_at_once_with_what_was_fetched(serve: Serve) -> None:
     def hang(asked: Asked) -> Any:
         if asked.path.endswith("-5"):
             time.sleep(0.2)
-            _thread.interrupt_main()
+            interrupt()
         if not asked.path.endswith(("-0", "-1")):
             release.wait(20)
         return numbered()(asked)

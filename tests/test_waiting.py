@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import time
 from itertools import pairwise
 from typing import Any
@@ -15,7 +14,7 @@ from llama_batches_nb import progress, waiting
 from llama_batches_nb.client import current
 from llama_batches_nb.waiting import Watch
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Script, Server, batch, in_turn, page
+from tests.servers import Answer, Asked, Script, Server, batch, in_turn, interrupt, page
 from tests.test_pacing import Clock
 
 
@@ -153,7 +152,7 @@ def test_past_the_timeout_the_batches_are_given_as_they_stand(serve: Serve, cloc
 
 def test_an_interrupt_stops_the_waiting_and_not_the_batches(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
-        _thread.interrupt_main()
+        interrupt()
         return batch("bat-1", "RUNNING")
 
     server = serve(script)

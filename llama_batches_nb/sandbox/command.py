@@ -62,8 +62,6 @@ def arguments_of(options: Options) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop; return the exit code."""
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, _stop)
     names = [option.name for option in dataclasses.fields(Options) if option.name != "api_key"]
     chosen = {name: getattr(arguments, name) for name in names}
     try:
@@ -85,6 +83,8 @@ def _serve(options: Options) -> int:
     except OSError as error:
         print(f"Cannot listen on {HOST}:{options.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return 1
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _stop)
     url = f"http://{HOST}:{listening.getsockname()[1]}"
 
     def tell() -> None:
