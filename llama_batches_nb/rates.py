@@ -155,10 +155,11 @@ def wilson(
 
 def rate_text(rate: pd.Series[Any]) -> str:
     """Return one row of `failure_rates` in words: ``3.9 % (1,871 of 47,873; 3.7-4.1)``."""
-    if pd.isna(rate["failure_rate"]):
-        return f"none of {rate['total']:,} decided"
+    total, decided, failed = (int(rate[name]) for name in COUNTS)
+    if not decided:
+        return f"none of {total:,} decided"
     share, low, high = (100 * rate[name] for name in RATES)
-    return f"{share:.1f} % ({rate['failed']:,} of {rate['decided']:,}; {low:.1f}–{high:.1f})"
+    return f"{share:.1f} % ({failed:,} of {decided:,}; {low:.1f}–{high:.1f})"
 
 
 def kind_of(frame: Any) -> Kind:

@@ -54,6 +54,7 @@ class _Cuttable:
     def request(self, *args: Any, **kwargs: Any) -> None:
         workers.cut_when_stopped(self._cut)
         super().request(*args, **kwargs)  # type: ignore[misc]
+        workers.go_on()  # or the cut came before there was a socket
 
     def _cut(self) -> None:
         if self.sock is not None:

@@ -56,6 +56,11 @@ def sleep(seconds: float) -> None:
         raise Stopped
 
 
+def go_on() -> None:
+    """Raise `Stopped` in a worker whose call is over."""
+    sleep(0)
+
+
 def cut_when_stopped(cut: Callable[[], None]) -> None:
     """Register what ends this worker's wait on the network, to be called by another thread."""
     crew: _Crew | None = getattr(_this_thread, "crew", None)

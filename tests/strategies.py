@@ -30,8 +30,8 @@ LISTED = (BATCHES, JOBS, FILES, DIRECTORIES, CONFIGURATIONS, MAPPINGS)
 """The tables whose rows are records of the API."""
 TABLES = (*LISTED, RESULTS)
 
-few = settings(max_examples=15, deadline=None)
-some = settings(max_examples=40, deadline=None)
+few = settings(max_examples=12, deadline=None)
+some = settings(max_examples=30, deadline=None)
 
 texts = st.text(max_size=12)
 ids = st.text(min_size=1, max_size=6)

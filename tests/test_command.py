@@ -19,7 +19,16 @@ PNG = b"\x89PNG"
 def _run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "llama_batches_nb", *arguments],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-W",
+            "ignore::DeprecationWarning",
+            "-m",
+            "llama_batches_nb",
+            *arguments,
+        ],
         cwd=cwd,
         env={**clean, **environment},
         capture_output=True,

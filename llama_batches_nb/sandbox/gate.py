@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOSTS = ("127.0.0.1", "localhost", "[::1]")  # a page of another site has another Host
+HOSTS = ("127.0.0.1", "localhost")  # a page of another site has another Host
 MOST_UPLOAD_BYTES = 51 * 2**20  # a file of 50 MB and what surrounds it
 MOST_JSON_BYTES = 2**20
 MOST_DRAINED_BYTES = 256 * 2**20  # read and forgotten, so that the client comes to read the answer

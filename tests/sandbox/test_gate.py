@@ -38,7 +38,7 @@ def test_a_foreign_host_is_refused(start: Start) -> None:
     assert httpx.get(f"{server.url}/api/v2/batches", headers=headers).status_code == 400
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_names_of_this_machine_are_taken(start: Start, host: str) -> None:
     server, _ = start()
     port = server.url.rpartition(":")[2]
