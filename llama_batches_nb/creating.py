@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -17,9 +18,10 @@ from llama_batches_nb.errors import (
     ResponseError,
     ServerError,
     UnconfirmedCreateError,
-    carrying_partial,
 )
+from llama_batches_nb.gathering import gather
 from llama_batches_nb.paging import Record
+from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.selection import scope_of
 from llama_batches_nb.statuses import JOB_TYPES
@@ -109,6 +111,7 @@ def cancel_batch(
     *,
     project_id: str | None = None,
     organization_id: str | None = None,
+    progress: Progress = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
     """Ask the service to stop batches; files that are finished keep their results.
@@ -122,6 +125,8 @@ def cancel_batch(
         A batch id, several, or a frame with the column ``batch_id``.
     project_id, organization_id
         Instead of those of the client.
+    progress
+        Whether to show a bar; None for in a notebook or a terminal.
     client
         Instead of the one that `connect` made.
 
@@ -145,22 +150,13 @@ def cancel_batch(
     ids = inputs.as_ids("batch_id", batches)
     scope = scope_of(project_id, organization_id)
     client = current(client)
-    records: dict[int, Record] = {}
 
     def cancel_one(batch_id: str) -> Record:
         record: Record = endpoints.cancel_batch(client, batch_id, **scope)
         return record
 
-    def rows_so_far() -> pd.DataFrame:
-        return frames.frame(BATCHES, [records[position] for position in sorted(records)])
-
-    with (
-        carrying_partial(rows_so_far),
-        workers.running(cancel_one, ids, max_workers=client.max_workers) as finished,
-    ):
-        for position, _, future in finished:
-            records[position] = future.result()
-    return rows_so_far()
+    with bar(progress, "cancelling", unit="batch", total=len(ids)) as shown:
+        return gather(cancel_one, ids, partial(frames.frame, BATCHES), client=client, shown=shown)
 
 
 class _Attempt:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import carrying_partial
+from llama_batches_nb.gathering import gather
 from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import CONFIGURATIONS, DIRECTORIES, FILES
 from llama_batches_nb.selection import scope_of
@@ -170,26 +171,10 @@ def fetch_files(
     page_size = inputs.as_count("page_size", page_size)
     scope = scope_of(project_id, organization_id)
     client = current(client)
-    parts: dict[int, pa.Table] = {}
 
     def fetch_one(directory_id: str) -> pa.Table:
         pages = endpoints.list_directory_files(client, directory_id, page_size=page_size, **scope)
         return frames.rows(FILES, list(listing.records(FILES, pages)))
 
-    def rows_so_far() -> pd.DataFrame:
-        return frames.concat(FILES, [parts[position] for position in sorted(parts)])
-
-    with (
-        bar(progress, "files", unit="directory", total=len(ids)) as shown,
-        carrying_partial(rows_so_far),
-        workers.running(
-            fetch_one,
-            ids,
-            max_workers=client.max_workers,
-            tick=lambda: shown.show_pause(client.pause_left()),
-        ) as finished,
-    ):
-        for position, _, future in finished:
-            parts[position] = future.result()
-            shown.advance()
-    return rows_so_far()
+    with bar(progress, "files", unit="directory", total=len(ids)) as shown:
+        return gather(fetch_one, ids, partial(frames.concat, FILES), client=client, shown=shown)

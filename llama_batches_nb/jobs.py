@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import carrying_partial, warn
+from llama_batches_nb.errors import warn
+from llama_batches_nb.gathering import gather
 from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import JOBS
 from llama_batches_nb.selection import scope_of
@@ -80,7 +82,6 @@ def fetch_jobs(
     chunks = _chunks(inputs.columns_of(results, "job_id", "job_type"))
     client = current(client)
     scope = scope_of(project_id, organization_id)
-    parts: dict[int, pa.Table] = {}
 
     def fetch_chunk(chunk: Chunk) -> pa.Table:
         job_type, wanted = chunk
@@ -90,30 +91,22 @@ def fetch_jobs(
         records = [job for job_id, job in found.items() if job_id in asked_for]
         return frames.rows(JOBS, records, job_type=job_type)
 
-    def rows_so_far() -> pd.DataFrame:
-        return frames.concat(JOBS, [parts[position] for position in sorted(parts)])
-
     n_wanted = sum(len(ids) for _, ids in chunks)
-    with (
-        bar(progress, "jobs", unit="job", total=n_wanted) as shown,
-        carrying_partial(rows_so_far),
-        workers.running(
+    with bar(progress, "jobs", unit="job", total=n_wanted) as shown:
+        jobs = gather(
             fetch_chunk,
             chunks,
-            max_workers=client.max_workers,
-            tick=lambda: shown.show_pause(client.pause_left()),
-        ) as finished,
-    ):
-        for position, (_, ids), future in finished:
-            parts[position] = future.result()
-            shown.advance(len(ids))
-    n_found = sum(len(part) for part in parts.values())
-    if n_found < n_wanted:
-        warn(
-            f"The API returned {n_found:,} of {n_wanted:,} jobs; the others may have been deleted, "
-            "or be another project's. Their files have the outcome 'job_unknown'."
+            partial(frames.concat, JOBS),
+            client=client,
+            shown=shown,
+            size=lambda chunk: len(chunk[1]),
         )
-    return rows_so_far()
+    if len(jobs) < n_wanted:
+        warn(
+            f"The API returned {len(jobs):,} of {n_wanted:,} jobs; the others may have been "
+            "deleted, or be another project's. Their files have the outcome 'job_unknown'."
+        )
+    return jobs
 
 
 def _chunks(references: pd.DataFrame) -> list[Chunk]:

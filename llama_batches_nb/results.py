@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import AuthenticationError, BatchesError, carrying_partial, warn
+from llama_batches_nb.errors import AuthenticationError, BatchesError, warn
 from llama_batches_nb.frames import BatchResults
+from llama_batches_nb.gathering import gather
 from llama_batches_nb.progress import Bar, Progress, bar
 from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.selection import Selection, scope_of
@@ -90,7 +91,6 @@ def fetch_results(
     limit = inputs.as_count("limit", limit)
     client = current(client)
     scope = scope_of(filters.get("project_id"), filters.get("organization_id"))
-    parts: dict[int, BatchResults] = {}
     left_out: dict[str, BatchesError] = {}
 
     def fetch_one(batch_id: str) -> BatchResults:
@@ -98,27 +98,17 @@ def fetch_results(
             endpoints.get_batch(client, batch_id, expand="results", **scope)
         )
 
-    def rows_so_far() -> pd.DataFrame:
-        return frames.results_frame([parts[position] for position in sorted(parts)])
+    def leave_out(batch_id: str, error: BatchesError) -> bool:
+        left_out[batch_id] = error
+        return errors == "warn" and not isinstance(error, AuthenticationError)
 
-    with bar(progress, "results", unit="batch") as shown, carrying_partial(rows_so_far):
-        batch_ids = _batch_ids(batches, limit, filters, client, shown)
-        with workers.running(
-            fetch_one,
-            batch_ids,
-            max_workers=client.max_workers,
-            tick=lambda: shown.show_pause(client.pause_left()),
-        ) as finished:
-            for position, batch_id, future in finished:
-                try:
-                    parts[position] = future.result()
-                except BatchesError as error:
-                    if errors == "raise" or isinstance(error, AuthenticationError):
-                        raise
-                    left_out[batch_id] = error
-                shown.advance()
+    with bar(progress, "results", unit="batch") as shown:
+        ids = _batch_ids(batches, limit, filters, client, shown)
+        results = gather(
+            fetch_one, ids, frames.results_frame, client=client, shown=shown, bear=leave_out
+        )
     _warn_of(left_out)
-    return rows_so_far()
+    return results
 
 
 def _batch_ids(

@@ -8,18 +8,15 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import (
-    ConnectionFailedError,
-    ResponseError,
-    ServerError,
-    carrying_partial,
-)
+from llama_batches_nb.errors import ConnectionFailedError, ResponseError, ServerError
+from llama_batches_nb.gathering import gather
 from llama_batches_nb.paging import Record
 from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import FILES
@@ -86,31 +83,16 @@ def upload_files(
         name = f"upload {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(3)}"
     directory = endpoints.create_directory(client, {"name": name, "type": "ephemeral"}, **scope)
     directory_id = inputs.as_id("source_directory_id", directory["id"])
-    records: dict[int, Record] = {}
-
-    def rows_so_far() -> pd.DataFrame:
-        return frames.frame(FILES, [records[position] for position in sorted(records)])
-
-    with (
-        bar(
-            progress,
-            "uploading",
-            unit="B",
-            total=sum(file.stat().st_size for file in files),
-            unit_scale=True,
-        ) as shown,
-        carrying_partial(rows_so_far),
-        workers.running(
+    n_bytes = sum(file.stat().st_size for file in files)
+    with bar(progress, "uploading", unit="B", total=n_bytes, unit_scale=True) as shown:
+        return gather(
             lambda file: _upload(client, directory_id, file, scope),
             files,
-            max_workers=client.max_workers,
-            tick=lambda: shown.show_pause(client.pause_left()),
-        ) as finished,
-    ):
-        for position, file, future in finished:
-            records[position] = future.result()
-            shown.advance(file.stat().st_size)
-    return rows_so_far()
+            partial(frames.frame, FILES),
+            client=client,
+            shown=shown,
+            size=lambda file: file.stat().st_size,
+        )
 
 
 def _upload(client: Client, directory_id: str, file: Path, scope: Record) -> Record:
