@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes too; yellow is too pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, PALE = "#333333", "#8A8A8A"
 MOST_LINES = len(COLOURS)
 MOST_BARS = 30
@@ -78,7 +78,8 @@ def plot_failure_rates(
     if ax is None:
         ax = _new_axes(1 if times else len(rates))
     if times:
-        _draw_over_time(ax, rates, times[-1], groups)
+        step = _step_of(freq) if freq else _shortest_step(rates[times[-1]])
+        _draw_over_time(ax, rates, times[-1], groups, step)
     else:
         _draw_groups(ax, rates, groups)
     axis, share = (ax.yaxis if times else ax.xaxis), f"failed {kind.row if kind else 'rows'}"
@@ -95,26 +96,33 @@ def _new_axes(n_rows: int) -> Axes:
     return ax
 
 
-def _draw_over_time(ax: Axes, rates: pd.DataFrame, time: str, groups: list[str]) -> None:
+def _draw_over_time(
+    ax: Axes, rates: pd.DataFrame, time: str, groups: list[str], step: pd.Timedelta
+) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     lines = _largest_first(rates.dropna(subset=time), groups)
-    step = _shortest_step(rates[time])
     for colour, (label, line) in zip(COLOURS, lines[:MOST_LINES], strict=False):
         line = _with_gaps(line.sort_values(time), time, step)
         decided = int(line["decided"].sum())
         shown = f"{label} (n = {decided:,})" if groups else f"n = {decided:,}"
         when = line[time].dt.tz_localize(None).to_numpy()
         ax.fill_between(when, line["ci_low"], line["ci_high"], color=colour, alpha=0.18, lw=0)
+        ax.vlines(when, line["ci_low"], line["ci_high"], color=colour, alpha=0.35, lw=1)
         ax.plot(when, line["failure_rate"], color=colour, marker="o", ms=4, lw=1.6, label=shown)
     _percent_axis(ax, rates, "y")
+    ax.set_xlabel(f"{time.replace('_', ' ')} (UTC)", color=INK)
+    if not lines:
+        ax.set_xticks([])
+        _say_empty(ax)
+        return
     locator = AutoDateLocator(minticks=3, maxticks=10)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    ax.set_xlabel(f"{time.replace('_', ' ')} (UTC)", color=INK)
-    if len(lines) == 1 and not groups:
-        _write_sizes(ax, lines[0][1].sort_values(time), time)
-    elif lines:
+    if rates[time].nunique() == 1:
+        (only,) = rates[time].dropna().dt.tz_localize(None).unique()
+        ax.set_xlim(only - 3 * step, only + 3 * step)
+    if groups:
         left_out = len(lines) - MOST_LINES
         ax.legend(
             title=f"{left_out} smaller groups not shown" if left_out > 0 else None,
@@ -124,8 +132,8 @@ def _draw_over_time(ax: Axes, rates: pd.DataFrame, time: str, groups: list[str])
             bbox_to_anchor=(1, 1),
             labelcolor=INK,
         )
-    if not lines:
-        _say_empty(ax)
+    else:
+        _write_sizes(ax, lines[0][1].sort_values(time), time)
 
 
 def _write_sizes(ax: Axes, line: pd.DataFrame, time: str) -> None:
@@ -148,7 +156,8 @@ def _write_sizes(ax: Axes, line: pd.DataFrame, time: str) -> None:
 
 def _draw_groups(ax: Axes, rates: pd.DataFrame, groups: list[str]) -> None:
     ordered = rates.sort_values("failure_rate", na_position="first", ignore_index=True)
-    ordered = ordered.tail(MOST_BARS).reset_index(drop=True)
+    left_out = max(0, len(ordered) - MOST_BARS)
+    ordered = ordered[left_out:].reset_index(drop=True)
     place = np.arange(len(ordered))
     rate = ordered["failure_rate"].to_numpy()
     ax.hlines(place, ordered["ci_low"], ordered["ci_high"], color=COLOURS[0], lw=2.5, alpha=0.45)
@@ -168,6 +177,18 @@ def _draw_groups(ax: Axes, rates: pd.DataFrame, groups: list[str]) -> None:
             fontsize="small",
             color=INK,
         )
+    if left_out:
+        note = f"{left_out:,} groups with lower rates are not shown"
+        ax.annotate(
+            note,
+            (0, -1.2),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize="small",
+            color=PALE,
+        )
+        ax.set_ylim(bottom=-1.2)
     if not len(ordered):
         _say_empty(ax)
 
@@ -199,9 +220,16 @@ def _largest_first(rates: pd.DataFrame, groups: list[str]) -> list[tuple[str, pd
     return sorted(parts, key=lambda part: -int(part[1]["decided"].sum()))
 
 
+def _step_of(freq: str) -> pd.Timedelta:
+    """Return how long a period is."""
+    offset = pd.tseries.frequencies.to_offset(freq)
+    start = pd.Timestamp(0) + offset
+    return start + offset - start
+
+
 def _shortest_step(times: pd.Series[Any]) -> pd.Timedelta:
     step: pd.Timedelta = times.drop_duplicates().sort_values().diff().min()
-    return step
+    return pd.Timedelta(days=1) if pd.isna(step) else step
 
 
 def _with_gaps(line: pd.DataFrame, time: str, step: pd.Timedelta) -> pd.DataFrame:
@@ -213,8 +241,10 @@ def _with_gaps(line: pd.DataFrame, time: str, step: pd.Timedelta) -> pd.DataFram
 
 def _label(row: pd.Series[Any], groups: list[str]) -> str:
     words = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in groups]
-    text = " · ".join(words) or "all"
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"
+    text = " ".join(" · ".join(words).split()) or "all"
+    short = text if len(text) <= LONGEST_LABEL else f"{text[:20]}…{text[21 - LONGEST_LABEL :]}"
+    escaped = short.replace("$", r"\$")  # no formulas
+    return f" {escaped}" if escaped.startswith("_") else escaped  # else no part of the legend
 
 
 def _title(kind: Kind | None, rates: pd.DataFrame, groups: list[str], confidence: float) -> str:

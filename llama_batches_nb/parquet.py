@@ -247,7 +247,11 @@ def _beside(place: Path, *, folder: bool = False) -> Iterator[Path]:
         if folder and place.exists():
             old = temporary.with_suffix(".old")
             place.rename(old)
-            temporary.rename(place)
+            try:
+                temporary.rename(place)
+            except BaseException:
+                old.rename(place)
+                raise
             shutil.rmtree(old)
         else:
             temporary.replace(place)

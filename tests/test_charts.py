@@ -66,8 +66,11 @@ def test_line_has_a_point_per_period() -> None:
 def test_interval_is_drawn_around_the_line() -> None:
     frame = days(4, 2, 10)
     rates = lb.failure_rates(frame, freq="D")
-    (band,) = (c for c in lb.plot_failure_rates(frame, freq="D").collections)
+    band, lines = lb.plot_failure_rates(frame, freq="D").collections
     assert isinstance(band, PolyCollection)
+    assert isinstance(lines, LineCollection)
+    ends = [line[:, 1].tolist() for line in map(np.asarray, lines.get_segments())]
+    assert ends == rates[["ci_low", "ci_high"]].to_numpy().tolist()
     heights = set(np.asarray(band.get_paths()[0].vertices)[:, 1].round(9))
     assert heights >= {*rates.ci_low.round(9), *rates.ci_high.round(9)}
 
@@ -278,3 +281,26 @@ def test_errors_are_those_of_the_rates() -> None:
     with pytest.raises(ValueError, match="Failure rates need"):
         lb.plot_failure_rates(pd.DataFrame({"x": [1]}))
     assert plt.get_fignums() == []
+
+
+def test_names_that_mean_something_to_matplotlib_are_shown_as_they_are() -> None:
+    names = ["a$b_{$", "_hidden", "two\nlines"]
+    frame = pd.concat([days(4, 2).assign(configuration_id=name) for name in names])
+    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
+    legend = ax.get_legend()
+    assert legend is not None
+    shown = {text.get_text().split(" (")[0].strip() for text in legend.get_texts()}
+    assert shown == {r"a\$b_{\$", "_hidden", "two lines"}
+
+
+def test_groups_that_find_no_room_are_counted() -> None:
+    frame = pd.concat([batches("FAILED").assign(configuration_id=f"c{n}") for n in range(35)])
+    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
+    assert "5 groups with lower rates are not shown" in [text.get_text() for text in ax.texts]
+
+
+def test_a_period_without_rows_breaks_the_line_however_few_there_are() -> None:
+    frame = days(4, 2).iloc[[0, 0]].copy()
+    frame["created_at"] = pd.to_datetime(["2026-01-05", "2026-03-02"], utc=True)
+    line = lb.plot_failure_rates(frame, freq="W").lines[0]
+    assert np.isnan(np.asarray(line.get_ydata(), dtype=float)).sum() == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -198,6 +200,22 @@ def test_times_in_every_iso_form_are_the_same_instant(instant: datetime, zone: A
 def test_times_of_other_precisions(text: str, instant: datetime) -> None:
     found = frames.frame(JOBS, [{"id": "pjb-1", "created_at": text}])
     assert found.created_at[0].to_pydatetime() == instant
+
+
+@pytest.fixture
+def _in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the machine's clock be five hours behind UTC."""
+    monkeypatch.setenv("TZ", "EST5")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_new_york")
+def test_time_without_a_zone_is_utc_wherever_the_machine_is() -> None:
+    found = frames.frame(JOBS, [{"id": "pjb-1", "created_at": "2026-08-01T10:00:00"}])
+    assert found.created_at[0] == pd.Timestamp("2026-08-01 10:00", tz="UTC")
 
 
 # --- missing ------------------------------------------------------------------------------------

@@ -152,6 +152,11 @@ def test_twice_is_once(files: pd.DataFrame, ended: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(lb.outcomes(once), lb.outcomes(files))
 
 
+def test_job_that_is_listed_twice_has_its_last_status() -> None:
+    twice = pd.concat([jobs(job="RUNNING"), jobs(job="FAILED")])
+    assert words(lb.outcomes(results(("job", None)), twice).outcome) == ["job_failed"]
+
+
 @given(result_frames(), job_frames())
 @few
 def test_last_word_on_a_job_counts_and_doubles_no_row(
