@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any, NoReturn, Self
 
 from llama_batches_nb import settings as _settings
-from llama_batches_nb.transport import Params, Transport
+from llama_batches_nb.transport import Decode, Params, Transport
 
 
 class Client:
@@ -30,9 +31,11 @@ class Client:
         """The most requests that are under way at once."""
         return self.settings.max_workers
 
-    def get(self, path: str, params: Params, *, retry: bool = True) -> Any:
-        """Return the JSON of a GET request; a parameter that is None is not sent."""
-        return self._transport.send("GET", path, self._scoped(params), retry=retry)
+    def get(
+        self, path: str, params: Params, *, retry: bool = True, decode: Decode = json.loads
+    ) -> Any:
+        """Return what `decode` makes of the answer; a parameter that is None is not sent."""
+        return self._transport.send("GET", path, self._scoped(params), retry=retry, decode=decode)
 
     def post(self, path: str, params: Params, *, retry: bool, **body: Any) -> Any:
         """Return the JSON of a POST request, whose body is `json=` or `files=` and `data=`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from llama_batches_nb.client import Client
 from llama_batches_nb.inputs import in_path
 from llama_batches_nb.paging import Page, Record, walk
+from llama_batches_nb.transport import Decode
 
 BATCHES = "/api/v2/batches"
 DIRECTORIES = "/api/v1/beta/directories"
@@ -22,10 +24,16 @@ def list_batches(
 
 
 def get_batch(
-    client: Client, batch_id: str, *, expand: str | None = None, retry: bool = True, **scope: Any
+    client: Client,
+    batch_id: str,
+    *,
+    expand: str | None = None,
+    retry: bool = True,
+    decode: Decode = json.loads,
+    **scope: Any,
 ) -> Any:
     path = f"{BATCHES}/{in_path(batch_id)}"
-    return client.get(path, {"expand": expand, **scope}, retry=retry)
+    return client.get(path, {"expand": expand, **scope}, retry=retry, decode=decode)
 
 
 def create_batch(client: Client, body: Record, **scope: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json as pa_json
 
 from llama_batches_nb import schema
 from llama_batches_nb.errors import ResponseError
@@ -39,25 +41,80 @@ def rows(table: Table, records: Sequence[Record], **constants: str) -> pa.Table:
 
 @dataclass(frozen=True)
 class BatchResults:
-    """One batch with the mapping of each of its files."""
+    """One batch, as a table of one row, and the mapping of each of its files."""
 
-    batch: Record
+    batch: pa.Table
     mappings: pa.Table
 
 
+def read_batch_results(body: bytes) -> BatchResults:
+    """Read the JSON of a batch that was asked for with ``expand=results``.
+
+    Arrow's reader builds columns at once, and leaves the other threads alone meanwhile. What it
+    will not read is read again by Python's, which knows what to say of it.
+    """
+    try:
+        table = pa_json.read_json(
+            pa.BufferReader(body),
+            pa_json.ReadOptions(use_threads=False, block_size=len(body) + 1),
+            _JSON_OPTIONS,
+        )
+        table.validate(full=True)
+        items = table["results"].combine_chunks().flatten()
+        columns = [pc.struct_field(items, list(column.path)) for column in MAPPINGS.columns]
+        (record,) = table.drop_columns("results").to_pylist()
+    except (pa.ArrowInvalid, ValueError):
+        return batch_results(json.loads(body))
+    mappings = pa.Table.from_arrays(columns, schema=MAPPINGS.arrow_schema)
+    if mappings[MAPPINGS.key].null_count:
+        return batch_results(json.loads(body))
+    return BatchResults(rows(BATCHES, [record]), mappings)
+
+
 def batch_results(batch: Any) -> BatchResults:
-    """Read a batch that was asked for with ``expand=results``; null results are no rows."""
+    """Take a batch with its results apart; null results are no rows."""
     if not isinstance(batch, dict):
         raise ResponseError(f"A batch is not a JSON object: {str(batch)[:80]!r}.")
-    results = batch.pop("results", None) or []
-    if not isinstance(results, list):
+    results = batch.get("results")
+    if not isinstance(results, list | None):
         raise ResponseError(f"The results of batch {batch.get('id')} are not a list.")
-    return BatchResults(batch, rows(MAPPINGS, results))
+    return BatchResults(rows(BATCHES, [batch]), rows(MAPPINGS, results or []))
+
+
+def _json_fields(table: Table) -> list[pa.Field]:
+    """Return how the table's values lie in a record: text, at the end of the columns' paths."""
+    tree: dict[str, Any] = {}
+    for column in table.columns:
+        *steps, last = column.path
+        node = tree
+        for step in steps:
+            node = node.setdefault(step, {})
+        node[last] = pa.string()
+
+    def fields(node: dict[str, Any]) -> list[pa.Field]:
+        return [
+            pa.field(name, pa.struct(fields(below)) if isinstance(below, dict) else below)
+            for name, below in node.items()
+        ]
+
+    return fields(tree)
+
+
+_JSON_OPTIONS = pa_json.ParseOptions(
+    explicit_schema=pa.schema(
+        [
+            *_json_fields(BATCHES),
+            pa.field("results", pa.list_(pa.struct(_json_fields(MAPPINGS)))),
+        ]
+    ),
+    newlines_in_values=True,
+    unexpected_field_behavior="ignore",
+)
 
 
 def results_frame(parts: Sequence[BatchResults]) -> pd.DataFrame:
     """Return one row per file of each batch, the batch's own columns repeated on each."""
-    batches = rows(BATCHES, [part.batch for part in parts])
+    batches = pa.concat_tables([BATCHES.arrow_schema.empty_table(), *(p.batch for p in parts)])
     mappings = pa.concat_tables([MAPPINGS.arrow_schema.empty_table(), *(p.mappings for p in parts)])
     batch_of_row = np.repeat(np.arange(len(parts)), [len(part.mappings) for part in parts])
     repeated = batches.take(pa.array(batch_of_row, pa.int64()))

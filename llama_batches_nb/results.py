@@ -94,9 +94,10 @@ def fetch_results(
     left_out: dict[str, BatchesError] = {}
 
     def fetch_one(batch_id: str) -> BatchResults:
-        return frames.batch_results(
-            endpoints.get_batch(client, batch_id, expand="results", **scope)
+        results: BatchResults = endpoints.get_batch(
+            client, batch_id, expand="results", decode=frames.read_batch_results, **scope
         )
+        return results
 
     def leave_out(batch_id: str, error: BatchesError) -> bool:
         left_out[batch_id] = error

@@ -8,13 +8,14 @@ import math
 import random
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -42,6 +43,7 @@ LONGEST_WORDS = 1000  # characters of the server's own words in a message
 RETRIED_STATUSES = frozenset({408, 500, 502, 503, 504})
 
 Params = Mapping[str, Any]
+Decode = Callable[[bytes], Any]  # raises ValueError for what is not JSON
 
 log = logging.getLogger("llama_batches_nb")
 
@@ -127,9 +129,10 @@ class Transport:
         params: Params | None = None,
         *,
         retry: bool = True,
+        decode: Decode = json.loads,
         **body: Any,
     ) -> Any:
-        """Return the JSON of the answer.
+        """Return what `decode` makes of the answer's bytes: its JSON.
 
         With `retry=False` (what must not happen twice) only what the server can't have acted on
         is sent again: a refusal by the rate limit, a connection that was never made.
@@ -138,7 +141,7 @@ class Transport:
         while True:
             with self.pacing.turn() as sent_at:
                 try:
-                    answer = self._try(method, path, params, body)
+                    answer = self._try(method, path, params, decode, body)
                 except _Failure as failure:
                     failed = failure
                 else:
@@ -156,7 +159,14 @@ class Transport:
                 raise error
             workers.sleep(retry_after if retry_after is not None else _backoff(tries))
 
-    def _try(self, method: str, path: str, params: Params | None, body: Mapping[str, Any]) -> Any:
+    def _try(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        decode: Decode,
+        body: Mapping[str, Any],
+    ) -> Any:
         asked = f"{method} {path}"
         started = time.monotonic()
         try:
@@ -167,15 +177,17 @@ class Transport:
                     params=params,
                     timeout=(min(CONNECT_TIMEOUT, self._settings.timeout), self._settings.timeout),
                     allow_redirects=False,
+                    stream=True,
                     **body,
                 )
+                _read(response)
         except requests.RequestException as error:
             raise self._lost(asked, error) from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt from None  # without frames whose locals hold the request
         log.debug("%s: %d in %.3f s", asked, response.status_code, time.monotonic() - started)
         if 200 <= response.status_code < 300:
-            return _json(asked, response)
+            return _decoded(asked, response, decode)
         raise self._refusal(asked, response)
 
     def _lost(self, asked: str, error: requests.RequestException) -> Exception:
@@ -237,9 +249,18 @@ class Transport:
         return error(InvalidRequestError, "Correct what it names and call again.")
 
 
-def _json(asked: str, response: requests.Response) -> Any:
+def _read(response: requests.Response) -> None:
+    """Read the body in one go: many small reads make the threads wait for one another."""
+    with response:
+        try:
+            response._content = response.raw.read(decode_content=True)
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.exceptions.ChunkedEncodingError(error) from error
+
+
+def _decoded(asked: str, response: requests.Response, decode: Decode) -> Any:
     try:
-        return json.loads(response.content)
+        return decode(response.content)
     except (ValueError, RecursionError) as error:
         ours = ResponseError(
             f"{asked} was answered {response.status_code} with what is not JSON: "

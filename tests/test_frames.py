@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -419,3 +420,55 @@ def test_rows_are_arrow_in_the_tables_schema() -> None:
     rows = frames.rows(BATCHES, [{"id": "bat-1"}])
     assert isinstance(rows, pa.Table)
     assert rows.schema.equals(BATCHES.arrow_schema)
+
+
+def _read(body: bytes) -> tuple[pd.DataFrame, str]:
+    """Read a batch with its results, or tell the error."""
+    try:
+        return frames.results_frame([frames.read_batch_results(body)]), ""
+    except ResponseError as error:
+        return frames.results_frame([]), str(error)
+
+
+@some
+@given(records(BATCHES), st.none() | st.lists(mappings(), max_size=6), st.booleans())
+def test_both_readers_of_json_agree(
+    batch: Record, results: list[Record] | None, ascii_only: bool
+) -> None:
+    whole = {**batch, "results": results, "colour": {"red": [1]}}
+    expected = frames.results_frame([frames.batch_results(whole)])
+    frame, error = _read(json.dumps(whole, ensure_ascii=ascii_only, indent=1).encode())
+    assert not error
+    pd.testing.assert_frame_equal(frame, expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[]", "not a JSON object"),
+        (b'{"id": null}', "without 'id'"),
+        (b'{"id": "b", "results": {}}', "not a list"),
+        (b'{"id": "b", "results": [null]}', "without 'source_directory_file_id'"),
+        (b'{"id": "b", "results": [5]}', "not the JSON object"),
+        (b'{"id": "b", "results": [{"source_directory_file_id": 5}]}', "source_directory_file_id"),
+        (b'{"id": 5, "results": []}', "'id'"),
+        (b'{"id": "b", "config": 5, "results": []}', "config"),
+        (b'{"id": "b", "created_at": "noon", "results": []}', "created_at"),
+    ],
+)
+def test_what_arrow_will_not_read_is_named(body: bytes, words: str) -> None:
+    _, error = _read(body)
+    assert words in error
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"id": "b"} {"id": "c"}', b"\xff", b'{"id": "\xff"}']
+)
+def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        frames.read_batch_results(body)
+
+
+def test_half_a_surrogate_pair_in_a_result_is_a_question_mark() -> None:
+    frame, _ = _read(b'{"id":"b","results":[{"source_directory_file_id":"a\\ud800"}]}')
+    assert frame.source_directory_file_id.tolist() == ["a?"]
