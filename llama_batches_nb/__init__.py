@@ -91,3 +91,7 @@ __all__ = [
     "upload_files",
     "wait_for_batches",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -119,9 +119,11 @@ def _draw_over_time(
     locator = AutoDateLocator(minticks=3, maxticks=10)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    if rates[time].nunique() == 1:
-        (only,) = rates[time].dropna().dt.tz_localize(None).unique()
-        ax.set_xlim(only - 3 * step, only + 3 * step)
+    periods = rates[time].dropna().dt.tz_localize(None)
+    beside = (3 if periods.nunique() == 1 else 0.6) * step
+    ax.set_xlim(periods.min() - beside, periods.max() + beside)
+    if not rates["decided"].any():
+        _say_empty(ax, "nothing is decided yet")
     if groups:
         left_out = len(lines) - MOST_LINES
         ax.legend(
@@ -255,7 +257,5 @@ def _title(kind: Kind | None, rates: pd.DataFrame, groups: list[str], confidence
     return f"{what}{per}\n{decided:,} decided of {total:,} {row}{interval}"
 
 
-def _say_empty(ax: Axes) -> None:
-    ax.annotate(
-        "nothing to show: no rows", (0.5, 0.5), xycoords="axes fraction", ha="center", color=PALE
-    )
+def _say_empty(ax: Axes, words: str = "nothing to show: no rows") -> None:
+    ax.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", color=PALE)

@@ -19,6 +19,7 @@ class Client:
 
     def __init__(self, settings: _settings.Settings) -> None:
         self.settings = settings
+        self.closed = False
         self._transport = Transport(settings)
 
     @property
@@ -32,10 +33,18 @@ class Client:
         return self.settings.max_workers
 
     def get(
-        self, path: str, params: Params, *, retry: bool = True, decode: Decode = json.loads
+        self,
+        path: str,
+        params: Params,
+        *,
+        within: float | None = None,
+        decode: Decode = json.loads,
     ) -> Any:
-        """Return what `decode` makes of the answer; a parameter that is None is not sent."""
-        return self._transport.send("GET", path, self._scoped(params), retry=retry, decode=decode)
+        """Return what `decode` makes of the answer; a parameter that is None is not sent.
+
+        With `within`, in seconds, it is asked for once and no longer.
+        """
+        return self._transport.send("GET", path, self._scoped(params), within=within, decode=decode)
 
     def post(self, path: str, params: Params, *, retry: bool, **body: Any) -> Any:
         """Return the JSON of a POST request, whose body is `json=` or `files=` and `data=`."""
@@ -47,6 +56,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are kept open."""
+        self.closed = True
         self._transport.close()
 
     def _scoped(self, params: Params) -> dict[str, Any]:

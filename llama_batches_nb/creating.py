@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,9 +11,10 @@ import pandas as pd
 from llama_batches_nb import endpoints, frames, inputs, listing, workers
 from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import (
+    AuthenticationError,
     BatchesError,
+    ConflictError,
     ConnectionFailedError,
-    NotFoundError,
     ResponseError,
     ServerError,
     UnconfirmedCreateError,
@@ -26,6 +26,7 @@ from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.selection import scope_of
 from llama_batches_nb.statuses import JOB_TYPES
 
+LONGEST_LOOK = 20.0  # seconds for one request of a look
 LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for a batch whose answer was lost
 SURE_REFUSALS = frozenset({301, 302, 303, 307, 308, 500, 501, 503})
 """Statuses after which a batch that does not appear was not made."""
@@ -138,7 +139,7 @@ def cancel_batch(
     Raises
     ------
     ConflictError
-        If a batch has ended already; `.partial` holds those that were cancelled.
+        If some have ended already; all others were asked to stop, and are in `.partial`.
 
     Examples
     --------
@@ -155,8 +156,26 @@ def cancel_batch(
         record: Record = endpoints.cancel_batch(client, batch_id, **scope)
         return record
 
+    ended: dict[str, BatchesError] = {}
+
+    def has_ended(batch_id: str, error: BatchesError) -> bool:
+        if isinstance(error, ConflictError):
+            ended[batch_id] = error
+        return batch_id in ended
+
+    to_frame = partial(frames.frame, BATCHES)
     with bar(progress, "cancelling", unit="batch", total=len(ids)) as shown:
-        return gather(cancel_one, ids, partial(frames.frame, BATCHES), client=client, shown=shown)
+        stands = gather(cancel_one, ids, to_frame, client=client, shown=shown, bear=has_ended)
+    if ended:
+        first = next(iter(ended.values()))
+        conflict = ConflictError(
+            f"Could not be cancelled, having ended already: {', '.join(ended)} ({first}). The "
+            f"{len(stands):,} others were asked to stop, and are in .partial.",
+            status_code=first.status_code,
+        )
+        conflict.partial = stands
+        raise conflict from first
+    return stands
 
 
 class _Attempt:
@@ -164,14 +183,21 @@ class _Attempt:
 
     def __init__(self, client: Client, directory: str, job: Record, scope: Record) -> None:
         self._client, self._directory, self._job, self._scope = client, directory, job, scope
-        self._before: Collection[str] | None = None  # unknown, should the look fail
-        with suppress(ServerError, ResponseError, NotFoundError):
+        self._before: Collection[str] | None
+        try:
             self._before = self._look().keys()
+        except (AuthenticationError, ConnectionFailedError):
+            raise
+        except BatchesError:  # then it can't be told which batch is new, should that be needed
+            self._before = None
 
     def _look(self) -> dict[str, Record]:
         """Return the batches over the directory: all, since our clock may not be the server's."""
         pages = endpoints.list_batches(
-            self._client, source_directory_id=self._directory, **self._scope
+            self._client,
+            source_directory_id=self._directory,
+            within=LONGEST_LOOK,
+            **self._scope,
         )
         return {record["id"]: record for record in listing.records(BATCHES, pages)}
 

@@ -18,9 +18,9 @@ JOBS = {"parse_v2": "/api/v2/parse", "extract_v2": "/api/v2/extract"}
 
 
 def list_batches(
-    client: Client, *, page_size: int | None = None, retry: bool = True, **filters: Any
+    client: Client, *, page_size: int | None = None, within: float | None = None, **filters: Any
 ) -> Iterator[Page]:
-    return _list(client, BATCHES, page_size, filters, retry=retry)
+    return _list(client, BATCHES, page_size, filters, within=within)
 
 
 def get_batch(
@@ -28,12 +28,12 @@ def get_batch(
     batch_id: str,
     *,
     expand: str | None = None,
-    retry: bool = True,
+    within: float | None = None,
     decode: Decode = json.loads,
     **scope: Any,
 ) -> Any:
     path = f"{BATCHES}/{in_path(batch_id)}"
-    return client.get(path, {"expand": expand, **scope}, retry=retry, decode=decode)
+    return client.get(path, {"expand": expand, **scope}, within=within, decode=decode)
 
 
 def create_batch(client: Client, body: Record, **scope: Any) -> Any:
@@ -79,9 +79,14 @@ def list_configurations(
 
 
 def _list(
-    client: Client, path: str, page_size: int | None, filters: Record, *, retry: bool = True
+    client: Client,
+    path: str,
+    page_size: int | None,
+    filters: Record,
+    *,
+    within: float | None = None,
 ) -> Iterator[Page]:
     def ask(**page: Any) -> Any:
-        return client.get(path, {**filters, **page}, retry=retry)
+        return client.get(path, {**filters, **page}, within=within)
 
     return walk(ask, page_size=page_size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def carrying_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
     try:
         yield
     except (BatchesError, KeyboardInterrupt) as error:
-        error.partial = rows_so_far()  # type: ignore[union-attr]
+        with suppress(BatchesError):  # rows that make no frame must not hide what happened
+            error.partial = rows_so_far()  # type: ignore[union-attr]
         raise
 
 

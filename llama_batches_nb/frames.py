@@ -164,7 +164,7 @@ def _array(table: Table, column: Column, values: list[Any]) -> pa.Array:
 
 def _instant(text: str | None) -> datetime | None:
     """Parse ISO 8601; a time without a zone is UTC."""
-    if text is None:
+    if text is None or text == "":
         return None
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

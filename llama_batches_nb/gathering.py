@@ -33,21 +33,25 @@ def gather(
     """
     parts: dict[int, R] = {}
 
+    def keep(numbered: tuple[int, T]) -> None:
+        position, item = numbered
+        parts[position] = work(item)
+
     def so_far() -> pd.DataFrame:
         return to_frame([parts[position] for position in sorted(parts)])
 
     with (
         carrying_partial(so_far),
         workers.running(
-            work,
-            items,
+            keep,
+            enumerate(items),
             max_workers=client.max_workers,
             tick=lambda: shown.show_pause(client.pause_left()),
         ) as finished,
     ):
-        for position, item, future in finished:
+        for _, (_, item), future in finished:
             try:
-                parts[position] = future.result()
+                future.result()
             except BatchesError as error:
                 if not bear(item, error):
                     raise

@@ -42,6 +42,8 @@ def as_words(
     """Return one or several of the API's words, in its order; None stands for no filter."""
     if value is None:
         return None
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be one or several of {', '.join(known)}, not {value!r}.")
     given = [value] if isinstance(value, str) else list(value)
     if not given:
         raise ValueError(f"{name} is empty: leave it out for all, or name some of {known}.")

@@ -48,12 +48,24 @@ def fetch(
     found: list[Record] = []
     with (
         bar(progress, table.name, unit=table.row) as shown,
-        carrying_partial(lambda: frames.frame(table, found)),
+        carrying_partial(lambda: frames.frame(table, _sound(table, found))),
     ):
         for record in records_for(shown):
             found.append(record)  # one by one, so that an error leaves the rest
             shown.advance()
-    return frames.frame(table, found)
+        return frames.frame(table, found)
+
+
+def _sound(table: Table, found: Iterable[Record]) -> list[Record]:
+    """Return the records that can be rows."""
+
+    def is_sound(record: Record) -> bool:
+        try:
+            return len(frames.rows(table, [record])) == 1
+        except ResponseError:
+            return False
+
+    return [record for record in found if is_sound(record)]
 
 
 def page_size_for(limit: int | None, page_size: int | None) -> int | None:

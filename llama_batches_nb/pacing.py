@@ -44,7 +44,9 @@ class Pacing:
     def turn(self) -> Iterator[float]:
         """Wait until a request may be sent, and give the time at which it is."""
         while (delay := self._try_to_start()) > 0:
+            workers.tell_wait(self.pause_left())
             self._sleep(delay)
+            workers.tell_wait(self.pause_left())
         try:
             yield self._clock()
         finally:
@@ -60,6 +62,11 @@ class Pacing:
                 return 0.01
             self._under_way += 1
             return 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Make all workers wait, as a server asked that is not refusing but unwell."""
+        with self._lock:
+            self._resume_at = max(self._resume_at, self._clock() + seconds)
 
     def answered(self) -> None:
         """Note that a request was let through."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ def walk(ask: Callable[..., Any], *, page_size: int | None = None) -> Iterator[P
         try:
             answer = ask(page_size=size, page_token=token)
         except InvalidRequestError as error:
-            if size is None or "page_size" not in str(error):
+            if size is None or not re.search(r"page.?size", str(error), re.IGNORECASE):
                 raise
             size = None
             continue

@@ -109,6 +109,8 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
     import fsspec
     import pyarrow.parquet as pq
 
+    if not os.fspath(path):
+        raise ValueError("The path is empty: name a Parquet file or folder.")
     filesystem, root = fsspec.url_to_fs(os.fspath(path))
     if not filesystem.exists(root):
         raise FileNotFoundError(f"There is no file or folder {os.fspath(path)!r}.")
@@ -227,8 +229,8 @@ def _read_folder(filesystem: Any, root: str) -> pa.Table:
 def _local(path: PathLike) -> Path | None:
     """Return the path if it is one of this machine, None if it is a URL."""
     text = os.fspath(path)
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
+    for scheme in ("file://", "local://"):
+        text = text.removeprefix(scheme)
     return None if "://" in text or "::" in text else Path(text).expanduser()
 
 
@@ -239,6 +241,8 @@ def _beside(place: Path, *, folder: bool = False) -> Iterator[Path]:
         raise FileNotFoundError(f"There is no folder {str(place.parent)!r} to write to: create it.")
     if not folder and place.is_dir():
         raise IsADirectoryError(f"{str(place)!r} is a folder: name a file in it.")
+    if not folder and place.exists() and not place.is_file():
+        raise FileExistsError(f"{str(place)!r} is no ordinary file: name another place.")
     if folder and place.exists() and not _is_replaceable(place):
         raise FileExistsError(f"{str(place)!r} holds something else: name a new folder.")
     temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
@@ -261,7 +265,11 @@ def _beside(place: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def _is_replaceable(place: Path) -> bool:
-    return place.is_dir() and ((place / SCHEMA_FILE).exists() or not any(place.iterdir()))
+    """Whether a folder holds nothing but a dataset."""
+    if not place.is_dir():
+        return False
+    files = [path for path in place.rglob("*") if not path.is_dir()]
+    return all(f.suffix == ".parquet" or f.name == SCHEMA_FILE for f in files)
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from tqdm.std import tqdm
 
+from llama_batches_nb import workers
+
 Progress: TypeAlias = bool | type[tqdm] | None  # type: ignore[type-arg]
 
 DELAY = 0.4  # seconds before a bar shows: what is over sooner needs none
@@ -52,9 +54,12 @@ class Bar:
         self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))))
 
     def __enter__(self) -> Bar:
+        self._telling = workers.telling_waits(self.show_pause)
+        self._telling.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._telling.__exit__(None, None, None)
         self._bar.close()
 
 
@@ -71,8 +76,9 @@ def bar(
     if in_notebook and progress is not False:
         from tqdm.notebook import tqdm as kind  # it imports ipywidgets
     shown = progress if progress is not None else in_notebook or sys.stderr.isatty()
+    quiet = type("Bar", (kind,), {"monitor_interval": 0})  # else tqdm keeps a thread
     return Bar(
-        kind(
+        quiet(
             desc=desc,
             unit=f" {unit}",
             total=total,

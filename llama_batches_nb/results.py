@@ -9,7 +9,7 @@ import pandas as pd
 
 from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import AuthenticationError, BatchesError, warn
+from llama_batches_nb.errors import AuthenticationError, BatchesError, RateLimitError, warn
 from llama_batches_nb.frames import BatchResults
 from llama_batches_nb.gathering import gather
 from llama_batches_nb.progress import Bar, Progress, bar
@@ -17,8 +17,6 @@ from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.selection import Selection, scope_of
 
 Errors = Literal["raise", "warn"]
-
-LONGEST_LIST = 10  # names in a message
 
 
 def fetch_results(
@@ -46,7 +44,8 @@ def fetch_results(
         Whether to show a bar; None for in a notebook or a terminal.
     errors
         ``"raise"`` stops at the first batch that can't be had; ``"warn"`` returns the others with
-        a warning that names those left out. A refused key is raised in any case.
+        a warning that names those left out. A refused key, or a rate limit that stays, is raised
+        in any case.
     client
         Instead of the one that `connect` made.
     **filters
@@ -101,7 +100,7 @@ def fetch_results(
 
     def leave_out(batch_id: str, error: BatchesError) -> bool:
         left_out[batch_id] = error
-        return errors == "warn" and not isinstance(error, AuthenticationError)
+        return errors == "warn" and not isinstance(error, AuthenticationError | RateLimitError)
 
     with bar(progress, "results", unit="batch") as shown:
         ids = _batch_ids(batches, limit, filters, client, shown)
@@ -131,9 +130,7 @@ def _batch_ids(
 
 def _warn_of(left_out: dict[str, BatchesError]) -> None:
     if left_out:
-        named = ", ".join(list(left_out)[:LONGEST_LIST])
-        more = f" and {len(left_out) - LONGEST_LIST:,} more" if len(left_out) > LONGEST_LIST else ""
         warn(
-            f"{len(left_out):,} batches could not be fetched and are left out: {named}{more}. "
-            f"The first error was: {next(iter(left_out.values()))}",
+            f"{len(left_out):,} batches could not be fetched and are left out: "
+            f"{', '.join(left_out)}. The first error was: {next(iter(left_out.values()))}",
         )

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from llama_batches_nb import endpoints, listing
 from llama_batches_nb.client import Client
+from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.inputs import TimeLike, as_count, as_id, as_one_id, as_time, as_words
 from llama_batches_nb.paging import Record
 from llama_batches_nb.progress import Bar
@@ -63,7 +64,15 @@ class Selection:
             return
         # The API takes one status. The walks go along a batch's life, so that one which moves on
         # meanwhile is met twice rather than never.
-        walks = [list(self._walk(client, status, None)) for status in self.statuses]
+        walks: list[list[Record]] = []
+        try:
+            for status in self.statuses:
+                walks.append([])
+                for record in self._walk(client, status, None):
+                    walks[-1].append(record)  # one by one, so that an error leaves the rest
+        except (BatchesError, KeyboardInterrupt):
+            yield from _merged(walks)
+            raise
         yield from islice(_merged(walks), self.limit)
 
     def _walk(self, client: Client, status: str | None, bar: Bar | None) -> Iterator[Record]:

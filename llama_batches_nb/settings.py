@@ -6,7 +6,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, AnyStr, NoReturn
 from urllib.parse import urlsplit
 
 import requests
@@ -48,9 +48,11 @@ class Key(AuthBase):
             request.headers["Authorization"] = _HiddenText(f"Bearer {self._reveal()}")
         return request
 
-    def scrub(self, text: str) -> str:
-        """Return `text` without the key, should a server have echoed it."""
-        return text.replace(self._reveal(), "***")
+    def scrub(self, said: AnyStr) -> AnyStr:
+        """Return text or bytes without the key, should a server have echoed it."""
+        if isinstance(said, bytes):
+            return said.replace(self._reveal().encode(), b"***")
+        return said.replace(self._reveal(), "***")
 
     def __repr__(self) -> str:
         return "<key hidden>"

@@ -33,7 +33,7 @@ from llama_batches_nb.errors import (
     ServerError,
 )
 from llama_batches_nb.pacing import Pacing
-from llama_batches_nb.settings import EU_BASE_URL, Settings, is_loopback
+from llama_batches_nb.settings import EU_BASE_URL, Key, Settings, is_loopback
 
 CONNECT_TIMEOUT = 10.0  # seconds
 LONGEST_RETRY_AFTER = 120.0  # seconds; a longer one is raised, not slept
@@ -58,30 +58,39 @@ class _Cuttable:
         super().request(*args, **kwargs)  # type: ignore[misc]
         workers.go_on()  # or the cut came before there was a socket
 
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self._wire = self.sock  # `sock` is gone once an answer without a length is read
+
     def _cut(self) -> None:
-        if self.sock is not None:
+        wire = getattr(self, "_wire", None)
+        if wire is not None:
             with suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
+                wire.shutdown(socket.SHUT_RDWR)
 
 
-class _Connection(_Cuttable, HTTPConnection):
-    pass
+class CuttableConnection(_Cuttable, HTTPConnection):
+    """One that can be cut."""
 
 
-class _SecureConnection(_Cuttable, HTTPSConnection):
-    pass
+class CuttableHTTPSConnection(_Cuttable, HTTPSConnection):
+    """One that can be cut."""
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+class CuttablePool(HTTPConnectionPool):
+    """Of connections that can be cut."""
+
+    ConnectionCls = CuttableConnection
 
 
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+class CuttableHTTPSPool(HTTPSConnectionPool):
+    """Of connections that can be cut."""
+
+    ConnectionCls = CuttableHTTPSConnection
 
 
 class _Adapter(HTTPAdapter):
-    pools = {"http": _Pool, "https": _SecurePool}  # noqa: RUF012
+    pools = {"http": CuttablePool, "https": CuttableHTTPSPool}  # noqa: RUF012
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -129,41 +138,55 @@ class Transport:
         params: Params | None = None,
         *,
         retry: bool = True,
+        within: float | None = None,
         decode: Decode = json.loads,
         **body: Any,
     ) -> Any:
         """Return what `decode` makes of the answer's bytes: its JSON.
 
         With `retry=False` (what must not happen twice) only what the server can't have acted on
-        is sent again: a refusal by the rate limit, a connection that was never made.
+        is sent again: a refusal by the rate limit, a connection that was never made. With
+        `within`, in seconds, there is one try, and it takes no longer.
         """
+        timeout = min(self._settings.timeout, within or self._settings.timeout)
+        pause = self.pacing.pause_left()
+        if within is not None and pause > within:
+            raise RateLimitError(
+                f"{method} {path} was not sent: we are to wait {pause:.0f} s more."
+            )
         tries = 0
         while True:
             with self.pacing.turn() as sent_at:
                 try:
-                    answer = self._try(method, path, params, decode, body)
+                    answer = self._try(method, path, params, timeout, decode, body)
                 except _Failure as failure:
                     failed = failure
                 else:
                     self.pacing.answered()
                     return answer
             error, retry_after = failed.error, failed.error.retry_after
-            tries += 1
             if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
                 raise error
             if failed.refused:
-                if self.pacing.refused(sent_at, retry_after) > self._settings.max_retries:
+                refusals = self.pacing.refused(sent_at, retry_after)
+                if refusals > self._settings.max_retries or within is not None:
                     raise error
                 continue
-            if tries > self._settings.max_retries or not (retry or failed.unsent):
+            if retry_after is not None:
+                self.pacing.hold(retry_after)
+            tries += 1
+            may_repeat = within is None and (retry or failed.unsent)
+            if tries > self._settings.max_retries or not may_repeat:
                 raise error
-            workers.sleep(retry_after if retry_after is not None else _backoff(tries))
+            if retry_after is None:
+                workers.sleep(_backoff(tries))
 
     def _try(
         self,
         method: str,
         path: str,
         params: Params | None,
+        timeout: float,
         decode: Decode,
         body: Mapping[str, Any],
     ) -> Any:
@@ -175,12 +198,12 @@ class Transport:
                     method,
                     self._settings.base_url + path,
                     params=params,
-                    timeout=(min(CONNECT_TIMEOUT, self._settings.timeout), self._settings.timeout),
+                    timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                     allow_redirects=False,
                     stream=True,
                     **body,
                 )
-                _read(response)
+                _read(response, self._settings.key)
         except requests.RequestException as error:
             raise self._lost(asked, error) from None
         except KeyboardInterrupt:
@@ -210,9 +233,9 @@ class Transport:
 
     def _refusal(self, asked: str, response: requests.Response) -> Exception:
         """Turn an answer that is no success into the error with the server's own words."""
-        status = response.status_code
+        status, place = response.status_code, response.headers.get("Location", "")
         words, fields = _words(response)
-        said = f"{asked} was answered {status}: {self._settings.key.scrub(words)}"
+        said = f"{asked} was answered {status}: {words}"
         retry_after = _retry_after(response)
 
         def error(kind: type[BatchesError], advice: str) -> BatchesError:
@@ -243,17 +266,20 @@ class Transport:
         if 300 <= status < 400:
             return error(
                 ResponseError,
-                f"It sends us to {response.headers.get('Location')!r}, where the key does not go: "
+                f"It sends us to {self._settings.key.scrub(place)!r}, where the key does not go: "
                 "correct base_url.",
             )
         return error(InvalidRequestError, "Correct what it names and call again.")
 
 
-def _read(response: requests.Response) -> None:
-    """Read the body in one go: many small reads make the threads wait for one another."""
+def _read(response: requests.Response, key: Key) -> None:
+    """Read the body in one go: many small reads make the threads wait for one another.
+
+    Should it echo the key, it is read without.
+    """
     with response:
         try:
-            response._content = response.raw.read(decode_content=True)
+            response._content = key.scrub(response.raw.read(decode_content=True))
         except urllib3.exceptions.HTTPError as error:
             raise requests.exceptions.ChunkedEncodingError(error) from error
 

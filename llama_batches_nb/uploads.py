@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from llama_batches_nb import endpoints, frames, inputs, listing
+from llama_batches_nb import endpoints, frames, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import ConnectionFailedError, ResponseError, ServerError
+from llama_batches_nb.errors import BatchesError, ConnectionFailedError, ResponseError, ServerError
 from llama_batches_nb.gathering import gather
 from llama_batches_nb.paging import Record
 from llama_batches_nb.progress import Progress, bar
-from llama_batches_nb.schema import FILES
+from llama_batches_nb.schema import DIRECTORIES, FILES
 from llama_batches_nb.selection import scope_of
 
 MOST_FILES = 1000  # of one batch
@@ -82,7 +82,7 @@ def upload_files(
     if name is None:
         name = f"upload {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(3)}"
     directory = endpoints.create_directory(client, {"name": name, "type": "ephemeral"}, **scope)
-    directory_id = inputs.as_id("source_directory_id", directory["id"])
+    directory_id = listing.key_of(DIRECTORIES, directory)
     n_bytes = sum(file.stat().st_size for file in files)
     with bar(progress, "uploading", unit="B", total=n_bytes, unit_scale=True) as shown:
         return gather(
@@ -104,11 +104,15 @@ def _upload(client: Client, directory_id: str, file: Path, scope: Record) -> Rec
                 client, directory_id, file.name, content, **scope
             )
             return record
-        except (ConnectionFailedError, ServerError, ResponseError):
+        except (ConnectionFailedError, ServerError, ResponseError) as error:
             pages = endpoints.list_directory_files(
                 client, directory_id, display_name=file.name, **scope
             )
-            for record in listing.records(FILES, pages):
+            try:
+                there = list(listing.records(FILES, pages))
+            except BatchesError as second:
+                raise error from second
+            for record in there:
                 if record.get("display_name") == file.name:
                     return record
             if last_try:

@@ -28,10 +28,13 @@ from llama_batches_nb.progress import Bar, Progress, bar
 from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.selection import scope_of
 from llama_batches_nb.statuses import BATCH_STATUSES, ENDED
+from llama_batches_nb.transport import LONGEST_RETRY_AFTER
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.5, 30.0  # seconds between polls
 SHARE_OF_WAIT = 0.1  # an interval is this share of the wait so far: what a poll may come too late
+SHORTEST_POLL, LONGEST_POLL = 0.2, 30.0  # seconds that one request of a poll may take
 SINGLY = 3  # up to so many batches are asked for one by one, more by the list
+MOST_SINGLY = 10  # of the batches that the list does not show, so many a poll
 MARGIN = timedelta(seconds=1)  # around times of creation, which a server may round
 PATIENCE = 300.0  # seconds for which polls may fail one after another
 PATIENCE_FOR_NEW = 30.0  # seconds for which a batch may be unknown to the server
@@ -119,6 +122,8 @@ class Watch:
     ) -> None:
         self._client, self._scope, self._clock, self._sleep = client, scope, clock, sleep
         self._records: dict[str, Record | None] = dict.fromkeys(ids)
+        self._unlisted: set[str] = set()
+        self._turn = 0  # where to go on with those, if they are many
 
     def frame(self) -> pd.DataFrame:
         """Return the batches as they last stood, those never seen left out."""
@@ -133,11 +138,16 @@ class Watch:
         started = last_answer = self._clock()
         deadline = float("inf") if timeout is None else started + timeout
         while self.open_ids():
+            asked = self._clock()
             try:
-                self.poll(bear_unknown=self._clock() < started + PATIENCE_FOR_NEW)
+                self.poll(
+                    within=max(SHORTEST_POLL, min(LONGEST_POLL, deadline - asked)),
+                    bear_unknown=asked < started + PATIENCE_FOR_NEW,
+                )
                 last_answer = self._clock()
-            except _PASSING:
-                if self._clock() >= last_answer + PATIENCE:
+            except _PASSING as error:
+                too_long = (error.retry_after or 0) > LONGEST_RETRY_AFTER
+                if too_long or self._clock() >= last_answer + PATIENCE:
                     raise
             self._show(shown)
             now = self._clock()
@@ -146,26 +156,31 @@ class Watch:
             if now >= deadline:
                 raise self._timed_out(timeout)
             growing = max(SHORTEST_INTERVAL, min((now - started) * SHARE_OF_WAIT, LONGEST_INTERVAL))
-            self._pause(min(poll_interval or growing, deadline - now), shown)
+            pause = max(poll_interval or growing, self._client.pause_left())
+            self._pause(min(pause, deadline - now), shown)
 
-    def poll(self, *, bear_unknown: bool) -> None:
-        """Ask once how the open batches stand."""
+    def poll(self, *, within: float, bear_unknown: bool) -> None:
+        """Ask once how the open batches stand, in requests of at most `within` seconds."""
         wanted = self.open_ids()
-        if len(wanted) > SINGLY:
-            self._list(set(wanted))
-            wanted = [batch_id for batch_id in wanted if self._records[batch_id] is None][:SINGLY]
-        for batch_id in wanted:
+        listed = set(wanted) - self._unlisted
+        if len(listed) > SINGLY:
+            self._list(listed, within)
+        else:
+            self._unlisted |= listed
+        alone = [batch_id for batch_id in wanted if batch_id in self._unlisted]
+        for batch_id in (alone * 2)[self._turn : self._turn + min(len(alone), MOST_SINGLY)]:
             try:
-                record = endpoints.get_batch(self._client, batch_id, retry=False, **self._scope)
+                record = endpoints.get_batch(self._client, batch_id, within=within, **self._scope)
             except NotFoundError:
                 if not bear_unknown:
                     raise
             else:
                 listing.key_of(BATCHES, record)
                 self._records[batch_id] = record
+        self._turn = (self._turn + MOST_SINGLY) % len(alone) if len(alone) > MOST_SINGLY else 0
 
-    def _list(self, wanted: set[str]) -> None:
-        """Find batches in the list, no further than needed."""
+    def _list(self, wanted: set[str], within: float) -> None:
+        """Find batches in the list, no further than needed; those not in it are asked for alone."""
         known = [(self._records[batch_id] or {}).get("created_at") for batch_id in wanted]
         times = [pd.Timestamp(time) for time in known if time]
         window: Record = {}
@@ -174,7 +189,7 @@ class Watch:
                 "created_at_on_or_after": inputs.as_time("created_at", min(times) - MARGIN),
                 "created_at_on_or_before": inputs.as_time("created_at", max(times) + MARGIN),
             }
-        pages = endpoints.list_batches(self._client, retry=False, **window, **self._scope)
+        pages = endpoints.list_batches(self._client, within=within, **window, **self._scope)
         for page in pages:
             for record in page.items:
                 batch_id = listing.key_of(BATCHES, record)
@@ -183,6 +198,7 @@ class Watch:
                     wanted.discard(batch_id)
             if not wanted:
                 return
+        self._unlisted |= wanted
 
     def _show(self, shown: Bar) -> None:
         counts = Counter(str((r or {}).get("status", "unknown")) for r in self._records.values())
@@ -196,6 +212,7 @@ class Watch:
         until = self._clock() + seconds
         while (left := until - self._clock()) > 0:
             self._sleep(min(left, 1.0))
+            shown.show_pause(self._client.pause_left())
             shown.refresh()
 
     def _timed_out(self, timeout: float | None) -> BatchesError:

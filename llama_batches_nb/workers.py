@@ -7,9 +7,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,9 +32,15 @@ class _Crew:
         self.cuts: dict[int, Callable[[], None]] = {}
         self.threads: list[threading.Thread] = []
 
-    def join(self) -> None:
-        _this_thread.crew = self
-        self.threads.append(threading.current_thread())
+    def start(self, target: Callable[[], None]) -> None:
+        def run() -> None:
+            _this_thread.crew = self
+            target()
+
+        # A daemon: what hangs in the network must not keep the interpreter from ending.
+        name = f"llama_batches_nb_{len(self.threads)}"
+        self.threads.append(threading.Thread(target=run, name=name, daemon=True))
+        self.threads[-1].start()
 
     def stop(self) -> None:
         """End every wait of the workers, and theirs with it; a second is enough for that."""
@@ -47,9 +52,13 @@ class _Crew:
             thread.join(max(0.0, until - time.monotonic()))
 
 
+def _crew() -> _Crew | None:
+    return getattr(_this_thread, "crew", None)
+
+
 def sleep(seconds: float) -> None:
     """Sleep; in a worker, wake up with `Stopped` as soon as its call is over."""
-    crew: _Crew | None = getattr(_this_thread, "crew", None)
+    crew = _crew()
     if crew is None:
         time.sleep(seconds)
     elif crew.stopping.wait(seconds):
@@ -63,8 +72,7 @@ def go_on() -> None:
 
 def cut_when_stopped(cut: Callable[[], None]) -> None:
     """Register what ends this worker's wait on the network, to be called by another thread."""
-    crew: _Crew | None = getattr(_this_thread, "crew", None)
-    if crew is not None:
+    if (crew := _crew()) is not None:
         crew.cuts[threading.get_ident()] = cut
 
 
@@ -74,9 +82,26 @@ def on_the_network() -> Iterator[None]:
     try:
         yield
     finally:
-        crew: _Crew | None = getattr(_this_thread, "crew", None)
-        if crew is not None:
+        if (crew := _crew()) is not None:
             crew.cuts.pop(threading.get_ident(), None)
+
+
+@contextmanager
+def telling_waits(tell: Callable[[float], None]) -> Iterator[None]:
+    """Have this thread's waits for the server's permission told to `tell`, in seconds left."""
+    before = getattr(_this_thread, "tell", None)
+    _this_thread.tell = tell
+    try:
+        yield
+    finally:
+        _this_thread.tell = before
+
+
+def tell_wait(seconds: float) -> None:
+    """Tell whoever wants to know that this thread waits."""
+    tell: Callable[[float], None] | None = getattr(_this_thread, "tell", None)
+    if tell is not None:
+        tell(seconds)
 
 
 @contextmanager
@@ -94,36 +119,31 @@ def running(
     an interrupt too, stops the workers at once.
     """
     crew = _Crew()
-    pool = ThreadPoolExecutor(
-        max_workers, thread_name_prefix="llama_batches_nb", initializer=crew.join
-    )
+    todo: queue.SimpleQueue[tuple[int, T] | None] = queue.SimpleQueue()
     try:
-        yield _as_they_end(pool, work, enumerate(items), 4 * max_workers, tick)
+        yield _as_they_end(crew, todo, work, enumerate(items), max_workers, tick)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for _ in crew.threads:
+            todo.put(None)
         crew.stop()
 
 
-def _report(
-    done: queue.SimpleQueue[tuple[int, T, Future[R]]], position: int, item: T, future: Future[R]
-) -> None:
-    done.put((position, item, future))
-
-
 def _as_they_end(
-    pool: ThreadPoolExecutor,
+    crew: _Crew,
+    todo: queue.SimpleQueue[tuple[int, T] | None],
     work: Callable[[T], R],
     items: Iterator[tuple[int, T]],
-    ahead: int,
+    max_workers: int,
     tick: Callable[[], object],
 ) -> Iterator[tuple[int, T, Future[R]]]:
     done: queue.SimpleQueue[tuple[int, T, Future[R]]] = queue.SimpleQueue()
     n_open = 0
     while True:
-        for position, item in itertools.islice(items, ahead - n_open):
+        for numbered in itertools.islice(items, 4 * max_workers - n_open):
             n_open += 1
-            report = partial(_report, done, position, item)
-            pool.submit(work, item).add_done_callback(report)
+            todo.put(numbered)
+            if len(crew.threads) < min(n_open, max_workers):
+                crew.start(lambda: _serve(crew, work, todo, done))
         if n_open == 0:
             return
         try:
@@ -133,3 +153,20 @@ def _as_they_end(
             continue
         n_open -= 1
         yield finished
+
+
+def _serve(
+    crew: _Crew,
+    work: Callable[[T], R],
+    todo: queue.SimpleQueue[tuple[int, T] | None],
+    done: queue.SimpleQueue[tuple[int, T, Future[R]]],
+) -> None:
+    """Work off what there is to do, until there is no more or the call is over."""
+    while (numbered := todo.get()) is not None and not crew.stopping.is_set():
+        position, item = numbered
+        future: Future[R] = Future()
+        try:
+            future.set_result(work(item))
+        except BaseException as error:  # whatever it is, it is for the one who waits
+            future.set_exception(error)
+        done.put((position, item, future))

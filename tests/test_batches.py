@@ -261,3 +261,24 @@ def test_an_interrupt_leaves_the_rows_so_far(serve: Serve) -> None:
         lb.fetch_batches()
     release.set()
     assert caught.value.partial.batch_id.tolist() == ["bat-1"]  # type: ignore[attr-defined]
+
+
+def test_a_value_that_makes_no_row_leaves_the_others(serve: Serve) -> None:
+    serve(lambda asked: page([batch("bat-1"), batch("bat-2", created_at="soon")]))
+    with pytest.raises(lb.ResponseError, match="created_at") as caught:
+        lb.fetch_batches()
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.tolist() == ["bat-1"]
+
+
+def test_a_status_that_fails_leaves_those_before_it(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        if asked.one("status") == "RUNNING":
+            return Answer({"detail": "No"}, 400)
+        return page([batch("bat-1", "PENDING")])
+
+    serve(script)
+    with pytest.raises(lb.InvalidRequestError) as caught:
+        lb.fetch_batches(status=["PENDING", "RUNNING"])
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.tolist() == ["bat-1"]

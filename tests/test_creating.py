@@ -174,6 +174,19 @@ def test_cancelled_batches_are_returned_as_they_stand(serve: Serve) -> None:
     }
 
 
+def test_those_that_have_ended_do_not_keep_the_others_from_being_cancelled(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        name = asked.path.split("/")[-2]
+        return Answer({"detail": "Ended"}, 409) if name == "bat-2" else batch(name, "RUNNING")
+
+    server = serve(script)
+    with pytest.raises(lb.ConflictError, match="bat-2") as caught:
+        lb.cancel_batch([f"bat-{n}" for n in range(1, 7)])
+    assert len(server.asked) == 6
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.tolist() == ["bat-1", "bat-3", "bat-4", "bat-5", "bat-6"]
+
+
 def test_an_ended_batch_cannot_be_cancelled(on_sandbox: lb.Client) -> None:
     ended = lb.fetch_batches(status="COMPLETED", limit=1)
     with pytest.raises(lb.ConflictError, match=ended.batch_id[0]):

@@ -126,3 +126,21 @@ def test_a_page_waits_too(serve: Serve) -> None:
     answers = iter([Answer(status=429, headers={"Retry-After": "0"}), page([batch("bat-1")])])
     serve(lambda asked: next(answers))
     assert len(lb.fetch_batches()) == 1
+
+
+def test_an_unwell_server_that_names_a_time_is_left_alone_by_all(serve: Serve) -> None:
+    import time
+
+    times: list[float] = []
+
+    def script(asked: Asked) -> object:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return Answer(status=503, headers={"Retry-After": "0.5"})
+        time.sleep(0.02)
+        return batch("bat-1")
+
+    serve(script, max_workers=2)
+    lb.fetch_results([f"bat-{n}" for n in range(30)])
+    early = [t for t in times if t < times[0] + 0.45]
+    assert len(early) <= 4

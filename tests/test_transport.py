@@ -192,7 +192,25 @@ def test_the_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptu
     with caplog.at_level(logging.DEBUG), pytest.raises(lb.ConnectionFailedError) as lost:
         lb.fetch_batches()
     for caught in (refused.value, lost.value):
+        assert "llx-secret" not in repr(vars(caught))
         told = traceback.TracebackException.from_exception(caught, capture_locals=True)
         assert "llx-secret" not in "".join(told.format())
     assert "/api/v2/batches: 400" in caplog.text
     assert "llx-secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(raw=b"llx-secret"),
+        Answer({"data": "llx-secret"}),
+        Answer({"items": [{"x": "llx-secret"}]}),
+        Answer(status=302, headers={"Location": "https://example.com/?k=llx-secret"}),
+        Answer({"detail": "x" * 997 + "llx-secret"}, 400),
+    ],
+)
+def test_a_key_that_a_server_echoes_is_not_passed_on(serve: Serve, answer: Answer) -> None:
+    serve(lambda asked: answer, max_retries=0)
+    with pytest.raises(lb.BatchesError) as caught:
+        lb.fetch_batches()
+    assert "llx" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from itertools import pairwise
 from typing import Any
@@ -197,3 +198,50 @@ def test_on_the_sandbox_a_batch_ends_and_a_cancelled_one_too(on_sandbox: lb.Clie
     ended = lb.wait_for_batches([first.batch_id[0], second.batch_id[0]], timeout=60)
     assert ended.status.tolist() == ["COMPLETED", "CANCELLED"]
     assert len(lb.fetch_results(first)) == len(lb.fetch_files(directory))
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(status=429, headers={"Retry-After": "8"}), Answer(status=503)]
+)
+def test_no_retry_goes_past_the_timeout(serve: Serve, answer: Answer) -> None:
+    serve(lambda asked: answer)
+    started = time.monotonic()
+    with pytest.raises(lb.WaitTimeoutError):
+        lb.wait_for_batches("bat-1", timeout=1)
+    assert time.monotonic() - started < 3
+
+
+def test_nor_does_a_server_that_hangs(serve: Serve) -> None:
+    end = threading.Event()
+    serve(lambda asked: end.wait(20))
+    started = time.monotonic()
+    with pytest.raises(lb.WaitTimeoutError):
+        lb.wait_for_batches("bat-1", timeout=1)
+    end.set()
+    assert time.monotonic() - started < 4
+
+
+def test_a_retry_after_of_minutes_is_raised(serve: Serve) -> None:
+    serve(lambda asked: Answer(status=429, headers={"Retry-After": "600"}))
+    with pytest.raises(lb.RateLimitError) as caught:
+        lb.wait_for_batches("bat-1")
+    assert caught.value.retry_after == 600
+
+
+def test_batches_that_the_list_does_not_show_are_asked_for_alone(
+    serve: Serve, clock: Clock
+) -> None:
+    asked_for: dict[str, int] = {}
+
+    def script(asked: Asked) -> Any:
+        if asked.path == "/api/v2/batches":
+            return page([batch("bat-other")])
+        name = asked.path.rsplit("/", 1)[1]
+        asked_for[name] = asked_for.get(name, 0) + 1
+        return batch(name, "RUNNING" if asked_for[name] < 3 else "COMPLETED")
+
+    server = serve(script)
+    ended = _wait([f"bat-{n}" for n in range(25)], clock)
+    assert set(ended.status) == {"COMPLETED"}
+    assert set(asked_for.values()) == {3}
+    assert server.paths().count("/api/v2/batches") == 1

@@ -78,7 +78,8 @@ class Sandbox:
             return
         self._closed = True
         atexit.unregister(self.close)
-        current = use(self._before)
+        before = self._before
+        current = use(before if before and not before.closed else None)
         if current is not self.client:
             use(current)
         self.client.close()
