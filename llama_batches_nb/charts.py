@@ -19,6 +19,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, PALE = "#333333", "#8A8A8A"
 MOST_LINES = len(COLOURS)
 MOST_BARS = 30
+FEW = 20  # rows whose wide interval does not set the scale
 MOST_SIZES = 16  # numbers along the top
 LONGEST_LABEL = 36  # characters
 
@@ -51,7 +52,8 @@ def plot_failure_rates(
     -------
     matplotlib.axes.Axes
         The vertical axis over time, the horizontal one for groups, is in percent from 0. Where
-        nothing is decided there is no dot, and a period without rows breaks the line.
+        nothing is decided there is no dot, and a period without rows breaks the line. The scale is
+        that of the larger groups: the interval of fewer than 20 rows may run out of the picture.
 
     Raises
     ------
@@ -198,7 +200,10 @@ def _draw_groups(ax: Axes, rates: pd.DataFrame, groups: list[str]) -> None:
 def _percent_axis(ax: Axes, rates: pd.DataFrame, axis: str) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    highest = rates["ci_high"].max()
+    many = rates["ci_high"].where(rates["decided"] >= FEW)  # those of few may leave the picture
+    highest = pd.concat([rates["failure_rate"], many]).max()
+    if pd.isna(many).all():
+        highest = rates["ci_high"].max()
     top = 1.0 if not highest > 0 else min(1.0, 1.12 * highest)
     scale = ax.yaxis if axis == "y" else ax.xaxis
     (ax.set_ylim if axis == "y" else ax.set_xlim)(0, top)

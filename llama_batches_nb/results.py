@@ -12,6 +12,7 @@ from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import AuthenticationError, BatchesError, RateLimitError, warn
 from llama_batches_nb.frames import BatchResults
 from llama_batches_nb.gathering import gather
+from llama_batches_nb.inputs import TimeLike
 from llama_batches_nb.progress import Bar, Progress, bar
 from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.selection import Selection, scope_of
@@ -22,11 +23,17 @@ Errors = Literal["raise", "warn"]
 def fetch_results(
     batches: Any = None,
     *,
+    status: str | Iterable[str] | None = None,
+    source_directory_id: Any = None,
+    created_at_on_or_after: TimeLike | None = None,
+    created_at_on_or_before: TimeLike | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    page_size: int | None = None,
     limit: int | None = None,
     progress: Progress = None,
     errors: Errors = "raise",
     client: Client | None = None,
-    **filters: Any,
 ) -> pd.DataFrame:
     """Fetch which job each file of the batches was mapped to; one row is one file of one batch.
 
@@ -38,6 +45,10 @@ def fetch_results(
     batches
         A batch id, several, or a frame with the column ``batch_id``. If left out, the batches
         that the filters choose.
+    status, source_directory_id, created_at_on_or_after, created_at_on_or_before, page_size
+        Filters as of `fetch_batches`, if no `batches` are given.
+    project_id, organization_id
+        Instead of those of the client.
     limit
         The most batches wanted.
     progress
@@ -48,9 +59,6 @@ def fetch_results(
         in any case.
     client
         Instead of the one that `connect` made.
-    **filters
-        Those of `fetch_batches`, if no `batches` are given; else ``project_id`` and
-        ``organization_id``.
 
     Returns
     -------
@@ -88,8 +96,16 @@ def fetch_results(
     """
     inputs.as_choice("errors", errors, ("raise", "warn"))
     limit = inputs.as_count("limit", limit)
+    scope = scope_of(project_id, organization_id)
+    filters = {
+        "status": status,
+        "source_directory_id": source_directory_id,
+        "created_at_on_or_after": created_at_on_or_after,
+        "created_at_on_or_before": created_at_on_or_before,
+        "page_size": page_size,
+    }
+    chosen = _chosen(batches, filters, scope, limit)
     client = current(client)
-    scope = scope_of(filters.get("project_id"), filters.get("organization_id"))
     left_out: dict[str, BatchesError] = {}
 
     def fetch_one(batch_id: str) -> BatchResults:
@@ -103,7 +119,7 @@ def fetch_results(
         return errors == "warn" and not isinstance(error, AuthenticationError | RateLimitError)
 
     with bar(progress, "results", unit="batch") as shown:
-        ids = _batch_ids(batches, limit, filters, client, shown)
+        ids = _batch_ids(chosen, client, shown)
         results = gather(
             fetch_one, ids, frames.results_frame, client=client, shown=shown, bear=leave_out
         )
@@ -111,21 +127,26 @@ def fetch_results(
     return results
 
 
-def _batch_ids(
-    batches: Any, limit: int | None, filters: dict[str, Any], client: Client, shown: Bar
-) -> Iterable[str]:
-    """Return the ids that are meant; those of a filter come while its pages are walked."""
+def _chosen(
+    batches: Any, filters: dict[str, Any], scope: dict[str, Any], limit: int | None
+) -> Selection | list[str]:
+    """Return which batches are meant: the ids given, or what the filters choose."""
     if batches is None:
-        chosen = Selection.of(limit=limit, **filters)
-        return (listing.key_of(BATCHES, record) for record in chosen.records(client, shown))
-    if unfit := filters.keys() - {"project_id", "organization_id"}:
+        return Selection.of(limit=limit, **filters, **scope)
+    if unfit := [name for name, value in filters.items() if value is not None]:
         raise TypeError(
-            f"fetch_results takes {', '.join(sorted(unfit))} only without batches: filter the "
-            "frame of batches instead."
+            f"fetch_results takes {', '.join(unfit)} only without batches: filter the frame of "
+            "batches instead."
         )
-    ids = inputs.as_ids("batch_id", batches)[:limit]
-    shown.expect(len(ids))
-    return ids
+    return inputs.as_ids("batch_id", batches)[:limit]
+
+
+def _batch_ids(chosen: Selection | list[str], client: Client, shown: Bar) -> Iterable[str]:
+    """Return the ids; those that filters choose come while the pages are walked."""
+    if isinstance(chosen, Selection):
+        return (listing.key_of(BATCHES, record) for record in chosen.records(client, shown))
+    shown.expect(len(chosen))
+    return chosen
 
 
 def _warn_of(left_out: dict[str, BatchesError]) -> None:
