@@ -107,7 +107,7 @@ def test_filters_with_batches_are_a_mistake(serve: Serve) -> None:
     with pytest.raises(TypeError, match="status"):
         lb.fetch_results("bat-1", status="FAILED")
     with pytest.raises(TypeError, match="colour"):
-        lb.fetch_results(colour="red")
+        lb.fetch_results(colour="red")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="errors='ignore'"):
         lb.fetch_results("bat-1", errors="ignore")  # type: ignore[arg-type]
     assert not server.asked
