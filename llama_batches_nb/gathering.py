@@ -45,7 +45,7 @@ def gather(
         workers.running(
             keep,
             enumerate(items),
-            max_workers=client.max_workers,
+            max_workers=2 * client.max_workers,  # while one reads its answer, another may send
             tick=lambda: shown.show_pause(client.pause_left()),
         ) as finished,
     ):

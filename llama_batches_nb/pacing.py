@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from llama_batches_nb import workers
 
 LONGEST_BACKOFF = 30.0  # seconds to pause when the server does not say how long
+TICK = 0.5  # seconds between two looks at whether to go on waiting
 LONGEST_EXTRA = 8.0  # seconds added at random to what it says when it refuses again and again
 
 
@@ -33,6 +34,7 @@ class Pacing:
         self._sleep = sleep
         self._chance = chance
         self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
         self._most = max_workers
         self._allowed = float(max_workers)
         self._under_way = 0
@@ -40,28 +42,35 @@ class Pacing:
         self._refused_at = float("-inf")
         self._refusals = 0
 
+    @property
+    def most_at_once(self) -> int:
+        """How many requests may be under way now."""
+        return max(1, int(self._allowed))
+
     @contextmanager
     def turn(self) -> Iterator[float]:
         """Wait until a request may be sent, and give the time at which it is."""
-        while (delay := self._try_to_start()) > 0:
-            workers.tell_wait(self.pause_left())
-            self._sleep(delay)
+        while (pause := self._try_to_start()) > 0:
+            workers.tell_wait(pause)
+            self._sleep(min(pause, TICK))
             workers.tell_wait(self.pause_left())
         try:
             yield self._clock()
         finally:
-            with self._lock:
+            with self._freed:
                 self._under_way -= 1
+                self._freed.notify()
 
     def _try_to_start(self) -> float:
-        with self._lock:
-            now = self._clock()
-            if now < self._resume_at:
-                return min(self._resume_at - now, 0.5)
-            if self._under_way >= max(1, int(self._allowed)):
-                return 0.01
-            self._under_way += 1
-            return 0.0
+        """Take a place among the requests under way, or return how long all have to pause."""
+        with self._freed:
+            while (pause := self._resume_at - self._clock()) <= 0:
+                if self._under_way < self.most_at_once:
+                    self._under_way += 1
+                    return 0.0
+                self._freed.wait(TICK)
+                workers.go_on()
+            return pause
 
     def hold(self, seconds: float) -> None:
         """Make all workers wait, as a server asked that is not refusing but unwell."""

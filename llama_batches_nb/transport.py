@@ -156,14 +156,13 @@ class Transport:
             )
         tries = 0
         while True:
-            with self.pacing.turn() as sent_at:
-                try:
-                    answer = self._try(method, path, params, timeout, decode, body)
-                except _Failure as failure:
-                    failed = failure
-                else:
-                    self.pacing.answered()
-                    return answer
+            try:
+                with self.pacing.turn() as sent_at:
+                    response = self._exchange(method, path, params, timeout, body)
+                self.pacing.answered()
+                return _decoded(f"{method} {path}", response, decode)  # others may send meanwhile
+            except _Failure as failure:
+                failed = failure
             error, retry_after = failed.error, failed.error.retry_after
             if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
                 raise error
@@ -181,15 +180,15 @@ class Transport:
             if retry_after is None:
                 workers.sleep(_backoff(tries))
 
-    def _try(
+    def _exchange(
         self,
         method: str,
         path: str,
         params: Params | None,
         timeout: float,
-        decode: Decode,
         body: Mapping[str, Any],
-    ) -> Any:
+    ) -> requests.Response:
+        """Send a request and read the whole answer, which is a success."""
         asked = f"{method} {path}"
         started = time.monotonic()
         try:
@@ -210,7 +209,7 @@ class Transport:
             raise KeyboardInterrupt from None  # without frames whose locals hold the request
         log.debug("%s: %d in %.3f s", asked, response.status_code, time.monotonic() - started)
         if 200 <= response.status_code < 300:
-            return _decoded(asked, response, decode)
+            return response
         raise self._refusal(asked, response)
 
     def _lost(self, asked: str, error: requests.RequestException) -> Exception:

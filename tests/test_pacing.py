@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import threading
 
 import pytest
 
@@ -74,34 +74,38 @@ def test_refusals_of_requests_sent_together_count_once(clock: Clock) -> None:
 
 def test_after_a_refusal_fewer_go_at_once_and_answers_bring_them_back(clock: Clock) -> None:
     pacing = _pacing(clock, workers=8)
-
-    def room() -> int:
-        with ExitStack() as stack:
-            for n in range(9):
-                if pacing._try_to_start():
-                    return n
-                stack.callback(_end, pacing)
-        raise AssertionError("more than the workers")
-
-    assert room() == 8
+    assert pacing.most_at_once == 8
     pacing.refused(clock(), 0.0)
-    assert room() == 4
+    assert pacing.most_at_once == 4
     clock.sleep(1)
     pacing.refused(clock(), 0.0)
-    clock.sleep(1)
-    assert room() == 2
+    assert pacing.most_at_once == 2
     for _ in range(40):
         pacing.answered()
-    assert room() == 8
+    assert pacing.most_at_once == 8
 
 
-def _end(pacing: Pacing) -> None:
-    pacing._under_way -= 1
+def test_a_request_waits_for_a_place_and_gets_it_when_one_is_freed(clock: Clock) -> None:
+    pacing = _pacing(clock, workers=1)
+    order: list[str] = []
+    waits = threading.Event()
+
+    def second() -> None:
+        waits.set()
+        with pacing.turn():
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with pacing.turn():
+        thread.start()
+        waits.wait(5)
+        order.append("first")
+    thread.join(5)
+    assert order == ["first", "second"]
 
 
 def test_workers_share_one_slow_down(serve: Serve) -> None:
     """Of 40 batches and a limit of 10 at a time, few requests are refused, and none is lost."""
-    import threading
     import time
 
     lock, started = threading.Lock(), time.monotonic()
