@@ -15,6 +15,8 @@ from llama_batches_nb.progress import Bar
 T = TypeVar("T")
 R = TypeVar("R")
 
+READERS = 2  # workers beyond the requests under way: one reads its answer while another sends
+
 
 def gather(
     work: Callable[[T], R],
@@ -45,7 +47,7 @@ def gather(
         workers.running(
             keep,
             enumerate(items),
-            max_workers=2 * client.max_workers,  # while one reads its answer, another may send
+            max_workers=client.max_workers + READERS,
             tick=lambda: shown.show_pause(client.pause_left()),
         ) as finished,
     ):
