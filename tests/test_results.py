@@ -133,18 +133,18 @@ def test_a_batch_without_results_has_no_rows(serve: Serve, results: list[Any] | 
 
 def _one_missing(asked: Asked) -> Any:
     if asked.path.endswith("-3"):
+        time.sleep(0.5)  # the others arrive meanwhile
         return Answer({"detail": "No such batch"}, 404)
     return numbered()(asked)
 
 
 def test_a_batch_that_cannot_be_had_is_raised_with_the_others_as_partial(serve: Serve) -> None:
-    serve(_one_missing, max_workers=1)
+    serve(_one_missing)
     with pytest.raises(lb.NotFoundError, match="bat-3") as caught:
         lb.fetch_results([f"bat-{n}" for n in range(6)])
     assert caught.value.partial is not None
-    partial = caught.value.partial.batch_id.unique().tolist()
-    assert partial[:3] == ["bat-0", "bat-1", "bat-2"]
-    assert "bat-3" not in partial
+    others = ["bat-0", "bat-1", "bat-2", "bat-4", "bat-5"]
+    assert caught.value.partial.batch_id.unique().tolist() == others
 
 
 def test_or_is_left_out_with_a_warning_that_names_it(serve: Serve) -> None:
