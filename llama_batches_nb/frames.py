@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -39,85 +40,69 @@ def rows(table: Table, records: Sequence[Record], **constants: str) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=table.arrow_schema)
 
 
-@dataclass(frozen=True)
-class BatchResults:
-    """One batch, as a table of one row, and the mapping of each of its files."""
-
-    batch: pa.Table
-    mappings: pa.Table
+class _Skimmed(msgspec.Struct):
+    id: str
 
 
-def read_batch_results(body: bytes) -> BatchResults:
-    """Read the JSON of a batch that was asked for with ``expand=results``.
+_SKIM = msgspec.json.Decoder(_Skimmed)
 
-    Arrow's reader builds columns at once, and leaves the other threads alone meanwhile. What it
-    will not read is read again by Python's, which knows what to say of it.
+
+def sound_batch(body: bytes) -> bytes:
+    """Return the JSON of a batch as it came, or raise what there is to say against it."""
+    try:
+        _SKIM.decode(body)
+    except (msgspec.DecodeError, ValueError):
+        results_of(json.loads(body))
+    return body
+
+
+def read_results(bodies: Sequence[bytes]) -> list[pa.Table]:
+    """Return the results of each batch, given the JSON of batches with ``expand=results``.
+
+    Arrow's reader makes columns of many bodies at once, and lets the other threads go on meanwhile.
+    What it will not read is read again by Python's, as we know what to say of that.
     """
     try:
-        table = pa_json.read_json(
-            pa.BufferReader(body),
-            pa_json.ReadOptions(use_threads=False, block_size=len(body) + 1),
-            _JSON_OPTIONS,
-        )
-        table.validate(full=True)
-        items = table["results"].combine_chunks().flatten()
-        columns = [pc.struct_field(items, list(column.path)) for column in MAPPINGS.columns]
-        (record,) = table.drop_columns("results").to_pylist()
+        return _read_by_arrow(bodies)
     except (pa.ArrowInvalid, ValueError):
-        return batch_results(json.loads(body))
-    mappings = pa.Table.from_arrays(columns, schema=MAPPINGS.arrow_schema)
-    if mappings[MAPPINGS.key].null_count:
-        return batch_results(json.loads(body))
-    return BatchResults(rows(BATCHES, [record]), mappings)
+        return [results_of(json.loads(body)) for body in bodies]
 
 
-def batch_results(batch: Any) -> BatchResults:
-    """Take a batch with its results apart; null results are no rows."""
+def results_of(batch: Any) -> pa.Table:
+    """Return one row per file of a batch; null results are none."""
     if not isinstance(batch, dict):
         raise ResponseError(f"A batch is not a JSON object: {str(batch)[:80]!r}.")
     results = batch.get("results")
     if not isinstance(results, list | None):
         raise ResponseError(f"The results of batch {batch.get('id')} are not a list.")
-    return BatchResults(rows(BATCHES, [batch]), rows(MAPPINGS, results or []))
+    return _results(rows(BATCHES, [batch]), [len(results or [])], rows(MAPPINGS, results or []))
 
 
-def _json_fields(table: Table) -> list[pa.Field]:
-    """Return how the table's values lie in a record: text, at the end of the columns' paths."""
-    tree: dict[str, Any] = {}
-    for column in table.columns:
-        *steps, last = column.path
-        node = tree
-        for step in steps:
-            node = node.setdefault(step, {})
-        node[last] = pa.string()
-
-    def fields(node: dict[str, Any]) -> list[pa.Field]:
-        return [
-            pa.field(name, pa.struct(fields(below)) if isinstance(below, dict) else below)
-            for name, below in node.items()
-        ]
-
-    return fields(tree)
-
-
-_JSON_OPTIONS = pa_json.ParseOptions(
-    explicit_schema=pa.schema(
-        [
-            *_json_fields(BATCHES),
-            pa.field("results", pa.list_(pa.struct(_json_fields(MAPPINGS)))),
-        ]
-    ),
-    newlines_in_values=True,
-    unexpected_field_behavior="ignore",
-)
+def _read_by_arrow(bodies: Sequence[bytes]) -> list[pa.Table]:
+    lines = b"\n".join(bodies)
+    read = pa_json.read_json(
+        pa.BufferReader(lines),
+        pa_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        _JSON_OPTIONS,
+    )
+    read.validate(full=True)
+    results = read["results"].combine_chunks()
+    files = results.flatten()
+    mappings = pa.Table.from_arrays(
+        [pc.struct_field(files, list(column.path)) for column in MAPPINGS.columns],
+        schema=MAPPINGS.arrow_schema,
+    )
+    if len(read) != len(bodies) or mappings[MAPPINGS.key].null_count:
+        raise ValueError("this is for Python's reader")
+    sizes = pc.list_value_length(results).fill_null(0).to_pylist()
+    together = _results(rows(BATCHES, read.drop_columns("results").to_pylist()), sizes, mappings)
+    starts = accumulate(sizes, initial=0)
+    return [together.slice(start, size) for start, size in zip(starts, sizes, strict=False)]
 
 
-def results_frame(parts: Sequence[BatchResults]) -> pd.DataFrame:
-    """Return one row per file of each batch, the batch's own columns repeated on each."""
-    batches = pa.concat_tables([BATCHES.arrow_schema.empty_table(), *(p.batch for p in parts)])
-    mappings = pa.concat_tables([MAPPINGS.arrow_schema.empty_table(), *(p.mappings for p in parts)])
-    batch_of_row = np.repeat(np.arange(len(parts)), [len(part.mappings) for part in parts])
-    repeated = batches.take(pa.array(batch_of_row, pa.int64()))
+def _results(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa.Table:
+    """Return one row per mapping, its batch's own columns repeated on it."""
+    repeated = batches.take(pa.array(np.repeat(np.arange(len(sizes)), sizes), pa.int64()))
     columns = {
         "batch_id": repeated["batch_id"],
         "batch_status": repeated["status"],
@@ -129,7 +114,7 @@ def results_frame(parts: Sequence[BatchResults]) -> pd.DataFrame:
         "job_id": mappings["job_id"],
         "error_message": mappings["error_message"],
     }
-    return schema.to_pandas(pa.table(columns, schema=RESULTS.arrow_schema), RESULTS.columns)
+    return pa.table(columns, schema=RESULTS.arrow_schema)
 
 
 def _values(table: Table, column: Column, records: Sequence[Record]) -> list[Any]:
@@ -179,3 +164,34 @@ def concat(table: Table, parts: Iterable[pa.Table]) -> pd.DataFrame:
     """Return the rows of several tables of one kind, in order, as one frame."""
     whole = pa.concat_tables([table.arrow_schema.empty_table(), *parts])
     return schema.to_pandas(whole, table.columns)
+
+
+def _json_fields(table: Table) -> list[pa.Field]:
+    """Return how the table's values lie in a record: text, at the end of the columns' paths."""
+    tree: dict[str, Any] = {}
+    for column in table.columns:
+        *steps, last = column.path
+        node = tree
+        for step in steps:
+            node = node.setdefault(step, {})
+        node[last] = pa.string()
+
+    def fields(node: dict[str, Any]) -> list[pa.Field]:
+        return [
+            pa.field(name, pa.struct(fields(below)) if isinstance(below, dict) else below)
+            for name, below in node.items()
+        ]
+
+    return fields(tree)
+
+
+_JSON_OPTIONS = pa_json.ParseOptions(
+    explicit_schema=pa.schema(
+        [
+            *_json_fields(BATCHES),
+            pa.field("results", pa.list_(pa.struct(_json_fields(MAPPINGS)))),
+        ]
+    ),
+    newlines_in_values=True,
+    unexpected_field_behavior="ignore",
+)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -15,39 +16,42 @@ from llama_batches_nb.progress import Bar
 T = TypeVar("T")
 R = TypeVar("R")
 
-READERS = 2  # workers beyond the requests under way: one reads its answer while another sends
+PACK = 16  # answers that are packed together
+
+Pack = Callable[[list[R]], list[Any]]
+Bear = Callable[[T, BatchesError], bool]
 
 
 def gather(
     work: Callable[[T], R],
     items: Iterable[T],
-    to_frame: Callable[[list[R]], pd.DataFrame],
+    to_frame: Callable[[list[Any]], pd.DataFrame],
     *,
     client: Client,
     shown: Bar,
+    pack: Pack[R] = list,
     size: Callable[[T], int] = lambda item: 1,
-    bear: Callable[[T, BatchesError], bool] = lambda item, error: False,
+    bear: Bear[T] = lambda item, error: False,
 ) -> pd.DataFrame:
     """Return the frame of what `work` gives for each item, in the order of the items.
 
     An item that fails ends it, and the error carries the frame of the others; unless `bear` says
-    that the item may be left out. `size` is how far an item moves the bar.
+    that the item may be left out. `size` is how far an item moves the bar. `pack` takes several
+    answers and gives as many, as `to_frame` wants them: it is for what is done faster for many in
+    one thread than by many threads, which would take the interpreter from each other.
     """
-    parts: dict[int, R] = {}
+    parts = _Parts(pack, bear)
 
     def keep(numbered: tuple[int, T]) -> None:
         position, item = numbered
-        parts[position] = work(item)
-
-    def so_far() -> pd.DataFrame:
-        return to_frame([parts[position] for position in sorted(parts)])
+        parts.arrived[position] = item, work(item)
 
     with (
-        carrying_partial(so_far),
+        carrying_partial(lambda: to_frame(parts.in_order())),
         workers.running(
             keep,
             enumerate(items),
-            max_workers=client.max_workers + READERS,
+            max_workers=client.max_workers,
             tick=lambda: shown.show_pause(client.pause_left()),
         ) as finished,
     ):
@@ -58,4 +62,43 @@ def gather(
                 if not bear(item, error):
                     raise
             shown.advance(size(item))
-    return so_far()
+            if len(parts.arrived) >= PACK:
+                parts.put_away()
+        parts.put_away()
+    return to_frame(parts.in_order())
+
+
+class _Parts(Generic[T, R]):
+    """The answers that have come: as they arrived, and packed; by their item's position."""
+
+    def __init__(self, pack: Pack[R], bear: Bear[T]) -> None:
+        self._pack = pack
+        self._bear = bear
+        self.arrived: dict[int, tuple[T, R]] = {}
+        self._packed: dict[int, Any] = {}
+
+    def put_away(self) -> None:
+        """Pack all that arrived, and only then raise the error of one that can't be."""
+        failed: BatchesError | None = None
+        while fresh := [self.arrived.popitem() for _ in range(min(PACK, len(self.arrived)))]:
+            try:
+                self._put_away(*fresh)
+            except BatchesError:
+                for one in fresh:
+                    try:
+                        self._put_away(one)
+                    except BatchesError as error:
+                        if not self._bear(one[1][0], error):
+                            failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _put_away(self, *fresh: tuple[int, tuple[T, R]]) -> None:
+        parts = self._pack([answer for _, (_, answer) in fresh])
+        self._packed.update(zip((position for position, _ in fresh), parts, strict=True))
+
+    def in_order(self) -> list[Any]:
+        """Return what was packed, and what can be of the rest."""
+        with suppress(BatchesError):
+            self.put_away()
+        return [self._packed[position] for position in sorted(self._packed)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
@@ -10,11 +11,10 @@ import pandas as pd
 from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import AuthenticationError, BatchesError, RateLimitError, warn
-from llama_batches_nb.frames import BatchResults
 from llama_batches_nb.gathering import gather
 from llama_batches_nb.inputs import TimeLike
 from llama_batches_nb.progress import Bar, Progress, bar
-from llama_batches_nb.schema import BATCHES
+from llama_batches_nb.schema import BATCHES, RESULTS
 from llama_batches_nb.selection import Selection, scope_of
 
 Errors = Literal["raise", "warn"]
@@ -108,11 +108,11 @@ def fetch_results(
     client = current(client)
     left_out: dict[str, BatchesError] = {}
 
-    def fetch_one(batch_id: str) -> BatchResults:
-        results: BatchResults = endpoints.get_batch(
-            client, batch_id, expand="results", decode=frames.read_batch_results, **scope
+    def fetch_one(batch_id: str) -> bytes:
+        body: bytes = endpoints.get_batch(
+            client, batch_id, expand="results", decode=frames.sound_batch, **scope
         )
-        return results
+        return body
 
     def leave_out(batch_id: str, error: BatchesError) -> bool:
         left_out[batch_id] = error
@@ -121,7 +121,13 @@ def fetch_results(
     with bar(progress, "results", unit="batch") as shown:
         ids = _batch_ids(chosen, client, shown)
         results = gather(
-            fetch_one, ids, frames.results_frame, client=client, shown=shown, bear=leave_out
+            fetch_one,
+            ids,
+            partial(frames.concat, RESULTS),
+            pack=frames.read_results,
+            client=client,
+            shown=shown,
+            bear=leave_out,
         )
     _warn_of(left_out)
     return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import pandas as pd
@@ -34,7 +35,7 @@ class Column:
     path: tuple[str, ...] = ()
     words: tuple[str, ...] = ()  # of a category: the known ones, in order
 
-    @property
+    @cached_property
     def field(self) -> pa.Field:
         return pa.field(self.name, _ARROW[self.kind])
 
@@ -55,7 +56,7 @@ class Table:
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
 
-    @property
+    @cached_property
     def arrow_schema(self) -> pa.Schema:
         return pa.schema([column.field for column in self.columns])
 

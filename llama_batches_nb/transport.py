@@ -128,6 +128,12 @@ class Transport:
                 scheme, _Adapter(pool_maxsize=settings.max_workers, pool_block=True)
             )
 
+        # All goes to one origin, so what `Session.request` finds out each time is found out once.
+        self._adapter = self._session.get_adapter(settings.base_url)
+        self._environment: dict[str, Any] = {
+            **self._session.merge_environment_settings(settings.base_url, {}, True, None, None)
+        }
+
     def close(self) -> None:
         self._session.close()
 
@@ -193,14 +199,18 @@ class Transport:
         started = time.monotonic()
         try:
             with workers.on_the_network():
-                response = self._session.request(
+                request = requests.Request(
                     method,
                     self._settings.base_url + path,
                     params=params,
-                    timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                    allow_redirects=False,
-                    stream=True,
+                    headers=self._session.headers,
+                    auth=self._session.auth,
                     **body,
+                )
+                response = self._adapter.send(
+                    request.prepare(),
+                    timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                    **self._environment,
                 )
                 _read(response, self._settings.key)
         except requests.RequestException as error:

@@ -16,6 +16,7 @@ R = TypeVar("R")
 
 LONGEST_JOIN = 1.0  # seconds to see the workers off
 TICK = 0.2  # seconds between two looks at how things stand while nothing arrives
+BUNCH = 0.02  # seconds to let results gather: whenever we wake up, the workers have to wait
 
 _this_thread = threading.local()
 
@@ -67,7 +68,9 @@ def sleep(seconds: float) -> None:
 
 def go_on() -> None:
     """Raise `Stopped` in a worker whose call is over."""
-    sleep(0)
+    crew = _crew()
+    if crew is not None and crew.stopping.is_set():
+        raise Stopped
 
 
 def cut_when_stopped(cut: Callable[[], None]) -> None:
@@ -147,12 +150,16 @@ def _as_they_end(
         if n_open == 0:
             return
         try:
-            finished = done.get(timeout=TICK)
+            yield done.get(timeout=TICK)
         except queue.Empty:
             tick()
             continue
         n_open -= 1
-        yield finished
+        if n_open > max_workers:
+            time.sleep(BUNCH)
+        while not done.empty():
+            yield done.get()
+            n_open -= 1
 
 
 def _serve(

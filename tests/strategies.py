@@ -104,9 +104,12 @@ def result_frames() -> st.SearchStrategy[pd.DataFrame]:
         records(BATCHES),
         st.none() | st.lists(mappings(), max_size=4),
     )
-    return st.lists(batch, max_size=4).map(
-        lambda batches: frames.results_frame([frames.batch_results(batch) for batch in batches])
-    )
+    return st.lists(batch, max_size=4).map(lambda batches: results_of(*batches))
+
+
+def results_of(*batches: Record) -> pd.DataFrame:
+    """Return the results of batches, given what the API says of each."""
+    return frames.concat(RESULTS, map(frames.results_of, batches))
 
 
 def job_frames() -> st.SearchStrategy[pd.DataFrame]:

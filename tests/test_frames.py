@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
 import time
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from tests.strategies import (
     instants,
     mappings,
     records,
+    results_of,
     some,
     table_frames,
     zones,
@@ -70,7 +72,7 @@ def plain(values: pd.Series[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_dtypes_are_exact_without_rows(table: Table) -> None:
-    empty = frames.results_frame([]) if table is RESULTS else frames.frame(table, [])
+    empty = results_of() if table is RESULTS else frames.frame(table, [])
     assert len(empty) == 0
     assert_exact_dtypes(empty, table)
     for column in table.columns:
@@ -305,10 +307,6 @@ def test_half_a_surrogate_pair_becomes_a_question_mark(texts: list[str | None]) 
 # --- results ------------------------------------------------------------------------------------
 
 
-def results_of(*batches: Record) -> pd.DataFrame:
-    return frames.results_frame([frames.batch_results(batch) for batch in batches])
-
-
 @pytest.mark.parametrize("batch", [{}, {"results": None}, {"results": []}])
 def test_batch_without_results_gives_no_rows(batch: Record) -> None:
     found = results_of({"id": "bat-1", "status": "PENDING", **batch})
@@ -385,13 +383,13 @@ def test_results_keep_the_order_of_batches_and_of_files(batches: list[list[Recor
 @pytest.mark.parametrize("results", [{"dfl-1": {}}, "none", 7])
 def test_results_that_are_no_list_are_an_error(results: Any) -> None:
     with pytest.raises(ResponseError, match="bat-1"):
-        frames.batch_results({"id": "bat-1", "results": results})
+        frames.results_of({"id": "bat-1", "results": results})
 
 
 @pytest.mark.parametrize("batch", [[], "bat-1", None])
 def test_batch_that_is_no_object_is_an_error(batch: Any) -> None:
     with pytest.raises(ResponseError, match="not a JSON object"):
-        frames.batch_results(batch)
+        frames.results_of(batch)
 
 
 def test_results_of_a_batch_without_id_are_an_error() -> None:
@@ -422,24 +420,28 @@ def test_rows_are_arrow_in_the_tables_schema() -> None:
     assert rows.schema.equals(BATCHES.arrow_schema)
 
 
-def _read(body: bytes) -> tuple[pd.DataFrame, str]:
-    """Read a batch with its results, or tell the error."""
-    try:
-        return frames.results_frame([frames.read_batch_results(body)]), ""
-    except ResponseError as error:
-        return frames.results_frame([]), str(error)
+def _read(*bodies: bytes) -> pd.DataFrame:
+    """Read batches with their results."""
+    return frames.concat(RESULTS, frames.read_results([frames.sound_batch(b) for b in bodies]))
+
+
+def _expanded() -> st.SearchStrategy[Record]:
+    """Batches with their results, as the API sends them."""
+    more = {
+        "results": st.none() | st.lists(mappings(), max_size=6),
+        "colour": st.just({"red": [1]}),
+    }
+    return st.builds(operator.or_, records(BATCHES), st.fixed_dictionaries(more))
 
 
 @some
-@given(records(BATCHES), st.none() | st.lists(mappings(), max_size=6), st.booleans())
-def test_both_readers_of_json_agree(
-    batch: Record, results: list[Record] | None, ascii_only: bool
-) -> None:
-    whole = {**batch, "results": results, "colour": {"red": [1]}}
-    expected = frames.results_frame([frames.batch_results(whole)])
-    frame, error = _read(json.dumps(whole, ensure_ascii=ascii_only, indent=1).encode())
-    assert not error
-    pd.testing.assert_frame_equal(frame, expected)
+@given(st.lists(_expanded(), max_size=4), st.booleans())
+def test_both_readers_of_json_agree(batches: list[Record], ascii_only: bool) -> None:
+    bodies = [json.dumps(b, ensure_ascii=ascii_only, indent=1).encode() for b in batches]
+    pd.testing.assert_frame_equal(_read(*bodies), results_of(*batches))
+    assert [len(part) for part in frames.read_results(bodies)] == [
+        len(batch["results"] or ()) for batch in batches
+    ]
 
 
 @pytest.mark.parametrize(
@@ -457,8 +459,8 @@ def test_both_readers_of_json_agree(
     ],
 )
 def test_what_arrow_will_not_read_is_named(body: bytes, words: str) -> None:
-    _, error = _read(body)
-    assert words in error
+    with pytest.raises(ResponseError, match=words):
+        _read(b'{"id": "a"}', body)
 
 
 @pytest.mark.parametrize(
@@ -466,9 +468,9 @@ def test_what_arrow_will_not_read_is_named(body: bytes, words: str) -> None:
 )
 def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        frames.read_batch_results(body)
+        frames.sound_batch(body)
 
 
 def test_half_a_surrogate_pair_in_a_result_is_a_question_mark() -> None:
-    frame, _ = _read(b'{"id":"b","results":[{"source_directory_file_id":"a\\ud800"}]}')
+    frame = _read(b'{"id":"b","results":[{"source_directory_file_id":"a\\ud800"}]}')
     assert frame.source_directory_file_id.tolist() == ["a?"]

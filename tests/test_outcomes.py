@@ -18,7 +18,7 @@ import llama_batches_nb as lb
 from llama_batches_nb import frames, schema
 from llama_batches_nb.schema import JOBS, RESULTS
 from llama_batches_nb.statuses import JOB_STATUSES, OUTCOMES
-from tests.strategies import few, job_frames, result_frames, some
+from tests.strategies import few, job_frames, result_frames, results_of, some
 
 ENDS = {
     "PENDING": "job_running",
@@ -43,7 +43,7 @@ def results(*files: tuple[str | None, str | None]) -> pd.DataFrame:
         for n, (job, message) in enumerate(files)
     ]
     batch = {"id": "bat-1", "status": "COMPLETED", "created_at": "2026-08-01T00:00:00Z"}
-    return frames.results_frame([frames.batch_results({**batch, "results": mappings})])
+    return results_of({**batch, "results": mappings})
 
 
 def jobs(**statuses: str | None) -> pd.DataFrame:

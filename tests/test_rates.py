@@ -27,6 +27,7 @@ from tests.strategies import (
     instants,
     outcome_frames,
     result_frames,
+    results_of,
     some,
 )
 
@@ -75,7 +76,7 @@ def files(**batch: Any) -> pd.DataFrame:
         {"source_directory_file_id": "4"},
     ]
     whole = {"id": "bat-1", "status": "COMPLETED", "results": mappings, **batch}
-    return frames.results_frame([frames.batch_results(whole)])
+    return results_of(whole)
 
 
 def test_results_fail_where_there_is_a_message() -> None:
@@ -430,7 +431,7 @@ def test_every_engine_counts_files(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_has_no_rate_without_rows(engine: str) -> None:
-    none = frames.results_frame([])
+    none = results_of()
     assert counts(lb.failure_rates(ENGINES[engine](none))) == [[0, 0, 0]]
     assert len(lb.failure_rates(ENGINES[engine](none), by="job_type", freq="W")) == 0
 

@@ -155,6 +155,30 @@ def test_or_is_left_out_with_a_warning_that_names_it(serve: Serve) -> None:
     assert results.batch_id.nunique() == 5
 
 
+def _one_wrong(asked: Asked) -> Any:
+    """Serve a file id that is a number in bat-7, which shows when many are read at once."""
+    if asked.path.endswith("/bat-7"):
+        return batch("bat-7", results=[{"source_directory_file_id": 7}])
+    return numbered()(asked)
+
+
+def test_an_answer_that_is_not_as_promised_is_raised_with_the_others_as_partial(
+    serve: Serve,
+) -> None:
+    serve(_one_wrong)
+    with pytest.raises(lb.ResponseError, match="source_directory_file_id") as raised:
+        lb.fetch_results([f"bat-{n}" for n in range(12)])
+    assert "bat-7" not in set(raised.value.partial.batch_id)
+    assert raised.value.partial.batch_id.nunique() == 11
+
+
+def test_or_is_left_out_too(serve: Serve) -> None:
+    serve(_one_wrong)
+    with pytest.warns(UserWarning, match=r"1 batches .*bat-7.*source_directory_file_id"):
+        results = lb.fetch_results([f"bat-{n}" for n in range(40)], errors="warn")
+    assert results.batch_id.nunique() == 39
+
+
 def test_a_refused_key_is_raised_in_any_case(serve: Serve) -> None:
     serve(lambda asked: Answer({"detail": "No"}, 401))
     with pytest.raises(lb.AuthenticationError):
