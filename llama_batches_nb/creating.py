@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from llama_batches_nb import endpoints, frames, inputs, listing, workers
+from llama_batches_nb import endpoints, frames, inputs, listing, preconditions, workers
 from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import (
     AuthenticationError,
@@ -39,6 +39,8 @@ def create_batch(
     job_type: str = "parse_v2",
     webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
     webhook_configuration_ids: Sequence[str] | None = None,
+    check_directory: bool = True,
+    check_configuration: bool = True,
     project_id: str | None = None,
     organization_id: str | None = None,
     client: Client | None = None,
@@ -60,6 +62,11 @@ def create_batch(
         ``"parse_v2"`` or ``"extract_v2"``.
     webhook_configurations, webhook_configuration_ids
         As the API takes them.
+    check_directory
+        Whether to look first that the directory is there and has 1 to 1,000 files.
+    check_configuration
+        Whether to look first that a saved configuration is there and is for the job type. Each
+        check costs a request or two.
     project_id, organization_id
         Instead of those of the client.
     client
@@ -73,7 +80,7 @@ def create_batch(
     Raises
     ------
     NotFoundError, InvalidRequestError
-        If the server refuses; it made no batch then.
+        If a check fails, or the server refuses; no batch was made then.
     UnconfirmedCreateError
         If the answer was lost and it can't be told which batch it made, if any; `.candidates`
         holds those that it may be.
@@ -100,6 +107,10 @@ def create_batch(
     if webhook_configuration_ids is not None:
         body["webhook_configuration_ids"] = list(webhook_configuration_ids)
 
+    if check_directory:
+        preconditions.check_directory(client, directory, scope)
+    if check_configuration:
+        preconditions.check_configuration(client, configuration, job_type, scope)
     attempt = _Attempt(client, directory, body["config"]["job"], scope)
     try:
         return frames.frame(BATCHES, [endpoints.create_batch(client, body, **scope)])

@@ -59,23 +59,36 @@ def create_directory(client: Client, body: Record, **scope: Any) -> Any:
 
 
 def list_directory_files(
-    client: Client, directory_id: str, *, page_size: int | None = None, **filters: Any
+    client: Client,
+    directory_id: str,
+    *,
+    page_size: int | None = None,
+    within: float | None = None,
+    **filters: Any,
 ) -> Iterator[Page]:
-    return _list(client, f"{DIRECTORIES}/{in_path(directory_id)}/files", page_size, filters)
+    return _list(client, _files_of(directory_id), page_size, filters, within=within)
 
 
 def upload_directory_file(
     client: Client, directory_id: str, name: str, content: bytes, **scope: Any
 ) -> Any:
-    path = f"{DIRECTORIES}/{in_path(directory_id)}/files/upload"
+    path = f"{_files_of(directory_id)}/upload"
     files = {"upload_file": (name, content)}
     return client.post(path, scope, retry=False, files=files, data={"display_name": name})
 
 
+def add_directory_file(client: Client, directory_id: str, body: Record, **scope: Any) -> Any:
+    return client.post(_files_of(directory_id), scope, retry=False, json=body)
+
+
 def list_configurations(
-    client: Client, *, page_size: int | None = None, **filters: Any
+    client: Client, *, page_size: int | None = None, within: float | None = None, **filters: Any
 ) -> Iterator[Page]:
-    return _list(client, CONFIGURATIONS, page_size, filters)
+    return _list(client, CONFIGURATIONS, page_size, filters, within=within)
+
+
+def _files_of(directory_id: str) -> str:
+    return f"{DIRECTORIES}/{in_path(directory_id)}/files"
 
 
 def _list(

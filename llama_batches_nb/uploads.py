@@ -6,23 +6,31 @@ import glob
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from llama_batches_nb import endpoints, frames, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import BatchesError, ConnectionFailedError, ResponseError, ServerError
+from llama_batches_nb.errors import (
+    AuthenticationError,
+    BatchesError,
+    ConnectionFailedError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+)
 from llama_batches_nb.gathering import gather
+from llama_batches_nb.inputs import as_one_id
 from llama_batches_nb.paging import Record
+from llama_batches_nb.preconditions import MOST_FILES
 from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import DIRECTORIES, FILES
 from llama_batches_nb.selection import scope_of
-
-MOST_FILES = 1000  # of one batch
 
 PathLike = str | os.PathLike[str]
 
@@ -31,6 +39,7 @@ def upload_files(
     paths: PathLike | Iterable[PathLike],
     *,
     name: str | None = None,
+    source_directory_id: Any = None,
     project_id: str | None = None,
     organization_id: str | None = None,
     progress: Progress = None,
@@ -46,6 +55,9 @@ def upload_files(
     name
         Name of the new directory, which no other of the project may have; made from the time if
         left out.
+    source_directory_id
+        Instead of a new directory one that is there, such as that of an upload which failed half
+        way: its id, or a frame with one. Files whose names it has already are not sent again.
     project_id, organization_id
         Instead of those of the client.
     progress
@@ -65,55 +77,117 @@ def upload_files(
         If a path leads to no file, two files have one name, or there are more than 1,000. Nothing
         was uploaded then.
     BatchesError
-        If an upload fails; `.partial` holds the files that arrived.
+        If an upload fails. The others go on, unless the key or the rate limit is what failed;
+        `.partial` holds the files that arrived, and the message says how to send the rest.
 
     Examples
     --------
     >>> import llama_batches_nb as lb
     >>> from pathlib import Path
+    from typing import Any
     >>> Path("invoice.txt").write_text("Total: 12.50")
     12
     >>> lb.upload_files("invoice.txt").display_name.tolist()
     ['invoice.txt']
     """
     files = _files(paths)
+    if name is not None and source_directory_id is not None:
+        raise TypeError("Pass the name of a new directory or a source_directory_id, not both.")
     scope = scope_of(project_id, organization_id)
-    client = current(client)
-    if name is None:
-        name = f"upload {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(3)}"
-    directory = endpoints.create_directory(client, {"name": name, "type": "ephemeral"}, **scope)
-    directory_id = listing.key_of(DIRECTORIES, directory)
+    if source_directory_id is not None:
+        directory_id = as_one_id("source_directory_id", source_directory_id)
+        client = current(client)
+        there = files_by_name(client, directory_id, scope)
+        _check_number(len(there.keys() | {file.name for file in files}))
+    else:
+        client = current(client)
+        directory_id = make_directory(client, name or unique_name("upload"), scope)
+        there = {}
+    failed: dict[Path, BatchesError] = {}
+
+    def send(file: Path) -> Record:
+        if file.name in there:
+            return there[file.name]
+
+        def upload() -> Record:
+            content = file.read_bytes()
+            record: Record = endpoints.upload_directory_file(
+                client, directory_id, file.name, content, **scope
+            )
+            return record
+
+        return put(client, directory_id, file.name, upload, scope)
+
+    def go_on(file: Path, error: BatchesError) -> bool:
+        failed[file] = error
+        return not isinstance(error, AuthenticationError | RateLimitError)
+
     n_bytes = sum(file.stat().st_size for file in files)
     with bar(progress, "uploading", unit="B", total=n_bytes, unit_scale=True) as shown:
-        return gather(
-            lambda file: _upload(client, directory_id, file, scope),
+        arrived = gather(
+            send,
             files,
             partial(frames.frame, FILES),
             client=client,
             shown=shown,
             size=lambda file: file.stat().st_size,
+            bear=go_on,
         )
+    if failed:
+        raise _incomplete(failed, arrived, directory_id)
+    return arrived
 
 
-def _upload(client: Client, directory_id: str, file: Path, scope: Record) -> Record:
-    """Upload a file once: if the answer is lost, see whether it arrived before another try."""
-    content = file.read_bytes()
+def _incomplete(
+    failed: dict[Path, BatchesError], arrived: pd.DataFrame, directory_id: str
+) -> BatchesError:
+    first = next(iter(failed.values()))
+    names = ", ".join(repr(file.name) for file in list(failed)[:5])
+    error = type(first)(
+        f"{len(failed):,} of {len(failed) + len(arrived):,} files did not arrive ({names}"
+        f"{', …' if len(failed) > 5 else ''}). The first error was: {first} To send what is "
+        f"missing: upload_files(paths, source_directory_id={directory_id!r}).",
+        status_code=first.status_code,
+        retry_after=first.retry_after,
+        fields=first.fields,
+    )
+    error.partial = arrived
+    error.__cause__ = first
+    return error
+
+
+def make_directory(client: Client, name: str, scope: Record) -> str:
+    """Make an ephemeral directory and return its id."""
+    body = {"name": name, "type": "ephemeral"}
+    return listing.key_of(DIRECTORIES, endpoints.create_directory(client, body, **scope))
+
+
+def unique_name(what: str) -> str:
+    """Return a name that no other directory has."""
+    return f"{what} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(3)}"
+
+
+def files_by_name(client: Client, directory_id: str, scope: Record) -> dict[str, Record]:
+    """Return the files that a directory has."""
+    pages = endpoints.list_directory_files(client, directory_id, **scope)
+    return {str(file.get("display_name")): file for file in listing.records(FILES, pages)}
+
+
+def put(
+    client: Client, directory_id: str, name: str, send: Callable[[], Record], scope: Record
+) -> Record:
+    """Put a file into a directory once: if the answer is lost, look for it before another try."""
     for last_try in (False, True):
         try:
-            record: Record = endpoints.upload_directory_file(
-                client, directory_id, file.name, content, **scope
-            )
-            return record
+            return send()
         except (ConnectionFailedError, ServerError, ResponseError) as error:
-            pages = endpoints.list_directory_files(
-                client, directory_id, display_name=file.name, **scope
-            )
+            pages = endpoints.list_directory_files(client, directory_id, display_name=name, **scope)
             try:
                 there = list(listing.records(FILES, pages))
             except BatchesError as second:
                 raise error from second
             for record in there:
-                if record.get("display_name") == file.name:
+                if record.get("display_name") == name:
                     return record
             if last_try:
                 raise
@@ -126,11 +200,7 @@ def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     files = list(dict.fromkeys(file for path in given for file in _expand(path)))
     if not files:
         raise ValueError("There are no files to upload: the folder or the list is empty.")
-    if len(files) > MOST_FILES:
-        raise ValueError(
-            f"{len(files):,} files are more than the {MOST_FILES:,} of one batch: upload them in "
-            "several directories."
-        )
+    _check_number(len(files))
     twice = [name for name, n in Counter(file.name for file in files).items() if n > 1]
     if twice:
         raise ValueError(
@@ -138,6 +208,14 @@ def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
             "tell files apart, so upload them separately or rename them."
         )
     return files
+
+
+def _check_number(n_files: int) -> None:
+    if n_files > MOST_FILES:
+        raise ValueError(
+            f"{n_files:,} files are more than the {MOST_FILES:,} of one batch: upload them in "
+            "several directories."
+        )
 
 
 def _expand(path: PathLike) -> list[Path]:

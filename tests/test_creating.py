@@ -105,7 +105,15 @@ def test_if_it_was_not_seen_what_there_was_before_nothing_is_taken_for_granted(
     serve: Serve,
 ) -> None:
     world = World(lambda made: Answer(drop=True))
-    server = serve(lambda asked: Answer(status=404) if len(server.asked) == 1 else world(asked))
+    refused: list[Asked] = []
+
+    def script(asked: Asked) -> Any:
+        if asked.path == "/api/v2/batches" and not refused:
+            refused.append(asked)
+            return Answer(status=404)
+        return world(asked)
+
+    serve(script)
     with pytest.raises(lb.UnconfirmedCreateError) as caught:
         lb.create_batch("dir-1", "cfg-1")
     assert caught.value.candidates.batch_id.tolist() == ["bat-new-0", "bat-old", "bat-older"]
@@ -161,6 +169,110 @@ def test_bad_arguments_make_no_batch(serve: Serve, arguments: dict[str, Any]) ->
             **{"source_directory_id": "dir-1", "configuration_id": "cfg-1", **arguments}
         )
     assert not server.asked
+
+
+# --- what is checked before ---------------------------------------------------------------------
+
+SAVED = "cfg-11111111-2222-4333-8444-555555555555"
+OTHER = "cfg-99999999-2222-4333-8444-555555555555"
+
+
+class Project(World):
+    """Directories with so many files each, a saved configuration, and batches."""
+
+    def __init__(self, **n_files: int) -> None:
+        super().__init__(lambda made: made)
+        self.n_files = n_files
+        self.asked: list[str] = []
+
+    def __call__(self, asked: Asked) -> Any:
+        place = asked.path.split("/")
+        if place[-1] == "configurations":
+            self.asked.append("configurations")
+            saved = {"id": SAVED, "name": "Invoices", "product_type": "extract_v2"}
+            return page([saved, {"id": "cfg-of-tomorrow"}])
+        if place[-1] == "files":
+            self.asked.append("files")
+            if place[-2] not in self.n_files:
+                return Answer({"detail": f"Directory {place[-2]} not found"}, 404)
+            start = int(asked.one("page_token") or 0)
+            end = min(start + 400, self.n_files[place[-2]])
+            files = [{"id": f"dfl-{n}"} for n in range(start, end)]
+            return page(files, str(end) if end < self.n_files[place[-2]] else None)
+        return super().__call__(asked)
+
+
+@pytest.mark.parametrize(
+    ("directory", "configuration", "job_type", "error", "words"),
+    [
+        ("none", "cfg-1", "parse_v2", lb.NotFoundError, "none"),
+        ("empty", "cfg-1", "parse_v2", lb.InvalidRequestError, "empty has no files"),
+        ("large", "cfg-1", "parse_v2", lb.InvalidRequestError, "large has more than the 1,000"),
+        ("full", SAVED, "parse_v2", lb.InvalidRequestError, "Invoices.* for extract_v2"),
+        ("full", OTHER, "parse_v2", lb.NotFoundError, OTHER),
+    ],
+)
+def test_what_cannot_work_is_refused_before_it_is_asked_for(
+    serve: Serve,
+    directory: str,
+    configuration: str,
+    job_type: str,
+    error: type[lb.BatchesError],
+    words: str,
+) -> None:
+    project = Project(empty=0, full=1000, large=1001)
+    serve(project)
+    with pytest.raises(error, match=words):
+        lb.create_batch(directory, configuration, job_type=job_type)
+    assert not project.posts
+    lb.create_batch(
+        directory,
+        configuration,
+        job_type=job_type,
+        check_directory=False,
+        check_configuration=False,
+    )
+    assert len(project.posts) == 1
+
+
+@pytest.mark.parametrize(
+    ("configuration", "job_type"),
+    [(SAVED, "extract_v2"), ("cfg-of-tomorrow", "parse_v2"), ("cfg-PARSE_AGENTIC", "parse_v2")],
+)
+def test_what_may_work_is_asked_for(serve: Serve, configuration: str, job_type: str) -> None:
+    project = Project(full=1000)
+    serve(project)
+    lb.create_batch("full", configuration, job_type=job_type)
+    assert len(project.posts) == 1
+
+
+def test_each_check_can_be_left_out(serve: Serve) -> None:
+    project = Project(full=1)
+    serve(project)
+    lb.create_batch("full", SAVED, check_configuration=False)
+    assert set(project.asked) == {"files"}
+    project.asked.clear()
+    lb.create_batch("none", SAVED, job_type="extract_v2", check_directory=False)
+    assert set(project.asked) == {"configurations"}
+
+
+@pytest.mark.parametrize("fault", [Answer(status=500), Answer(status=403), Answer(drop=True)])
+def test_a_check_that_fails_holds_nothing_up(serve: Serve, fault: Answer) -> None:
+    world = World(lambda made: made)
+    serve(lambda asked: world(asked) if asked.path == "/api/v2/batches" else fault)
+    assert lb.create_batch("dir-1", SAVED).batch_id.tolist() == ["bat-new-0"]
+
+
+def test_the_sandbox_says_the_same_as_the_checks(on_sandbox: lb.Client) -> None:
+    saved = lb.fetch_configurations(job_type="extract_v2").configuration_id[0]
+    directory = lb.fetch_directories(limit=1)
+    for checked in (True, False):
+        with pytest.raises(lb.BatchesError) as caught:
+            lb.create_batch(directory, saved, check_configuration=checked)
+        assert "extract_v2" in str(caught.value)
+
+
+# --- cancelling ---------------------------------------------------------------------------------
 
 
 def test_cancelled_batches_are_returned_as_they_stand(serve: Serve) -> None:

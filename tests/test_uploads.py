@@ -100,10 +100,45 @@ def test_an_upload_that_fails_leaves_those_that_arrived(serve: Serve, folder: Pa
         return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "a.pdf"}
 
     serve(script)
-    with pytest.raises(lb.InvalidRequestError, match="Too large") as caught:
+    with pytest.raises(lb.InvalidRequestError, match=r"1 of 3 files .*b\.txt.*Too large") as caught:
         lb.upload_files(folder)
+    assert caught.value.status_code == 413
     assert caught.value.partial is not None
     assert set(caught.value.partial.display_name) == {"a.pdf"}
+
+
+def test_what_did_not_arrive_is_sent_when_asked_again(serve: Serve, folder: Path) -> None:
+    arrived: list[str] = []
+    broken = {"b.txt"}
+
+    def script(asked: Asked) -> Any:
+        if asked.method == "GET":
+            name = asked.one("display_name")
+            files = [a for a in arrived if name in (None, a)]
+            return page([{"id": f"dfl-{a}", "display_name": a} for a in files])
+        if not asked.path.endswith("/upload"):
+            return {"id": "dir-1"}
+        (name,) = (n for n in ("a.pdf", "b.txt", "c.txt") if f'filename="{n}"' in str(asked.body))
+        if name in broken:
+            return Answer({"detail": "Out of order"}, 507)
+        arrived.append(name)
+        return {"id": f"dfl-{name}", "directory_id": "dir-1", "display_name": name}
+
+    serve(script, max_retries=0)
+    with pytest.raises(lb.ServerError, match="source_directory_id='dir-1'"):
+        lb.upload_files(folder)
+    assert sorted(arrived) == ["a.pdf", "c.txt"]
+    broken.clear()
+    files = lb.upload_files(folder, source_directory_id="dir-1")
+    assert files.display_name.tolist() == ["a.pdf", "b.txt", "c.txt"]
+    assert sorted(arrived) == ["a.pdf", "b.txt", "c.txt"]
+
+
+def test_a_directory_is_new_or_there_already(serve: Serve, folder: Path) -> None:
+    server = serve(lambda asked: {})
+    with pytest.raises(TypeError, match="not both"):
+        lb.upload_files(folder, name="new", source_directory_id="dir-1")
+    assert not server.asked
 
 
 def test_the_content_arrives_as_it_was(serve: Serve, folder: Path) -> None:
