@@ -45,10 +45,12 @@ from llama_batches_nb.errors import (
     WaitTimeoutError,
 )
 from llama_batches_nb.jobs import fetch_jobs
+from llama_batches_nb.lineage import attempts
 from llama_batches_nb.outcomes import outcomes
 from llama_batches_nb.parquet import export_parquet, read_parquet
 from llama_batches_nb.rates import failure_rates
 from llama_batches_nb.results import fetch_results
+from llama_batches_nb.retrying import retry_failed
 from llama_batches_nb.sandbox import Sandbox, sandbox
 from llama_batches_nb.uploads import upload_files
 from llama_batches_nb.waiting import wait_for_batches
@@ -72,6 +74,7 @@ __all__ = [
     "ServerError",
     "UnconfirmedCreateError",
     "WaitTimeoutError",
+    "attempts",
     "cancel_batch",
     "connect",
     "create_batch",
@@ -87,6 +90,7 @@ __all__ = [
     "outcomes",
     "plot_failure_rates",
     "read_parquet",
+    "retry_failed",
     "sandbox",
     "upload_files",
     "wait_for_batches",

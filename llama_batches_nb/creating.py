@@ -111,11 +111,18 @@ def create_batch(
         preconditions.check_directory(client, directory, scope)
     if check_configuration:
         preconditions.check_configuration(client, configuration, job_type, scope)
-    attempt = _Attempt(client, directory, body["config"]["job"], scope)
+    return frames.frame(BATCHES, [make_batch(client, body, scope)])
+
+
+def make_batch(client: Client, body: Record, scope: Record) -> Record:
+    """Make a batch, and find it if the answer is lost."""
+    attempt = _Attempt(client, body["source_directory_id"], body["config"]["job"], scope)
     try:
-        return frames.frame(BATCHES, [endpoints.create_batch(client, body, **scope)])
+        record: Record = endpoints.create_batch(client, body, **scope)
+        frames.rows(BATCHES, [record])  # raises if it is no batch
     except (ConnectionFailedError, ServerError, ResponseError) as error:
-        return frames.frame(BATCHES, [attempt.find(error)])
+        return attempt.find(error)
+    return record
 
 
 def cancel_batch(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
 
 from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
+from llama_batches_nb.errors import AuthenticationError, BatchesError, RateLimitError, warn
 from llama_batches_nb.gathering import gather
 from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import CONFIGURATIONS, DIRECTORIES, FILES
 from llama_batches_nb.selection import scope_of
 from llama_batches_nb.statuses import DIRECTORY_TYPES, JOB_TYPES
+
+Errors = Literal["raise", "warn"]
 
 
 def fetch_directories(
@@ -134,6 +137,7 @@ def fetch_files(
     organization_id: str | None = None,
     page_size: int | None = None,
     progress: Progress = None,
+    errors: Errors = "raise",
     client: Client | None = None,
 ) -> pd.DataFrame:
     """Fetch the files of source directories, with their names; one row is one file.
@@ -145,6 +149,9 @@ def fetch_files(
         as one of batches.
     project_id, organization_id, page_size, progress, client
         As for `fetch_batches`.
+    errors
+        ``"raise"`` stops at the first directory that can't be had; ``"warn"`` returns the files of
+        the others with a warning that names those left out.
 
     Returns
     -------
@@ -167,14 +174,50 @@ def fetch_files(
     >>> files.source_directory_id.nunique()
     1
     """
-    ids = inputs.as_ids("source_directory_id", directories)
-    page_size = inputs.as_count("page_size", page_size)
-    scope = scope_of(project_id, organization_id)
-    client = current(client)
+    inputs.as_choice("errors", errors, ("raise", "warn"))
+    left_out: dict[str, BatchesError] = {}
+
+    def leave_out(directory_id: str, error: BatchesError) -> bool:
+        left_out[directory_id] = error
+        return errors == "warn" and not isinstance(error, AuthenticationError | RateLimitError)
+
+    files = files_in(
+        inputs.as_ids("source_directory_id", directories),
+        leave_out,
+        page_size=inputs.as_count("page_size", page_size),
+        progress=progress,
+        client=current(client),
+        **scope_of(project_id, organization_id),
+    )
+    if left_out:
+        warn(
+            f"{len(left_out):,} directories could not be fetched and are left out: "
+            f"{', '.join(left_out)}. The first error was: {next(iter(left_out.values()))}"
+        )
+    return files
+
+
+def files_in(
+    directory_ids: list[str],
+    leave_out: Callable[[str, BatchesError], bool],
+    *,
+    client: Client,
+    page_size: int | None = None,
+    progress: Progress = None,
+    **scope: Any,
+) -> pd.DataFrame:
+    """Fetch the files of directories, but of those that may be left out."""
 
     def fetch_one(directory_id: str) -> pa.Table:
         pages = endpoints.list_directory_files(client, directory_id, page_size=page_size, **scope)
         return frames.rows(FILES, list(listing.records(FILES, pages)))
 
-    with bar(progress, "files", unit="directory", total=len(ids)) as shown:
-        return gather(fetch_one, ids, partial(frames.concat, FILES), client=client, shown=shown)
+    with bar(progress, "files", unit="directory", total=len(directory_ids)) as shown:
+        return gather(
+            fetch_one,
+            directory_ids,
+            partial(frames.concat, FILES),
+            client=client,
+            shown=shown,
+            bear=leave_out,
+        )

@@ -84,7 +84,6 @@ def upload_files(
     --------
     >>> import llama_batches_nb as lb
     >>> from pathlib import Path
-    from typing import Any
     >>> Path("invoice.txt").write_text("Total: 12.50")
     12
     >>> lb.upload_files("invoice.txt").display_name.tolist()

@@ -42,6 +42,10 @@ def test_a_directory_that_is_gone_leaves_the_others(serve: Serve) -> None:
         lb.fetch_files(["dir-a", "dir-gone"])
     assert caught.value.partial is not None
     assert len(caught.value.partial) == 1
+    with pytest.warns(UserWarning, match=r"1 directories .*dir-gone.*Cleaned up"):
+        assert len(lb.fetch_files(["dir-a", "dir-gone"], errors="warn")) == 1
+    with pytest.raises(ValueError, match="errors='ignore'"):
+        lb.fetch_files("dir-a", errors="ignore")  # type: ignore[arg-type]
 
 
 def test_directories_are_filtered_by_the_server(serve: Serve) -> None:

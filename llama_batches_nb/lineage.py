@@ -1,0 +1,68 @@
+"""Which run of a file is which, when files were run again. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from llama_batches_nb import inputs
+from llama_batches_nb.schema import TEXT
+
+_NAMES = ["file_id", "display_name"]
+
+
+def attempts(results: pd.DataFrame, files: Any) -> pd.DataFrame:
+    """Tell of each row which run of its file it is; one row is one file of one batch.
+
+    A file that `retry_failed` adds to another directory has another ``source_directory_file_id``
+    there, and the same ``file_id``: by that its runs are known as runs of one file. Directories
+    that retries made vanish after a while, so keep the frame.
+
+    Parameters
+    ----------
+    results
+        The frame of `fetch_results` or `outcomes`, over the first batches and those of retries.
+    files
+        The frame of `fetch_files` over their directories.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `results`, and the columns
+
+        ============= ======= ===============================================================
+        file_id       string  of the stored file; missing where `files` does not have it
+        display_name  string  the file's name
+        attempt       Int64   1 for the file's first run in the frame, by ``batch_created_at``,
+                              2 for the second, …
+        ============= ======= ===============================================================
+
+    Raises
+    ------
+    ValueError
+        If a frame lacks one of the columns.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> import pandas as pd
+    >>> batches = lb.fetch_batches(status="COMPLETED", limit=5)
+    >>> runs = lb.attempts(lb.fetch_results(batches), lb.fetch_files(batches))
+    >>> int(runs.attempt.min())
+    1
+    """
+    inputs.check_columns(results, "source_directory_file_id", "batch_created_at")
+    names = inputs.columns_of(files, "source_directory_file_id", *_NAMES)
+    names = names.drop_duplicates("source_directory_file_id", keep="last")
+    frame = results.drop(columns=[*_NAMES, "attempt"], errors="ignore")
+    found = names.set_index("source_directory_file_id").reindex(frame["source_directory_file_id"])
+    frame = frame.assign(**{name: found[name].astype(TEXT).array for name in _NAMES})
+    runs = frame.groupby(identity(frame), sort=False)["batch_created_at"]
+    order = runs.rank(method="first", na_option="bottom")
+    return frame.assign(attempt=order.astype("Int64"))
+
+
+def identity(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Return what is the same in all runs of a file: its `file_id`, where that is known."""
+    return frame["file_id"].fillna(frame["source_directory_file_id"])
