@@ -127,7 +127,8 @@ def failure_rates(
             raise ValueError(f"by={by!r} and freq={freq!r} both group by {kind.time!r}: leave one.")
         judged = _cut(judged, kind.time, period.unit)
         keys.append(kind.time)
-    rates = _counted(judged, keys)
+    sums = (nw.col("_decided").sum().alias("decided"), nw.col("_failed").sum().alias("failed"))
+    rates = counted(judged, keys, nw.len().alias("total"), *sums)
     if period:
         starts = rates.assign(**{kind.time: period.starts(rates[kind.time])})
         rates = starts.groupby(keys, dropna=False, observed=True, as_index=False)[COUNTS].sum()
@@ -212,22 +213,23 @@ def _cut(frame: Any, time: str, unit: str) -> Any:
     return frame.with_columns(nw.col(time).dt.truncate(unit))
 
 
-def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
-    """Group in the engine, and return the small answer in one form whatever the engine."""
-    counts = (
-        nw.len().alias("total"),
-        nw.col("_decided").sum().alias("decided"),
-        nw.col("_failed").sum().alias("failed"),
-    )
+def counted(frame: Any, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:
+    """Count per group in the engine, and return the small answer in one form whatever the engine.
+
+    The keys come first, sorted by them; then the counts as int64, in the order given.
+    """
     grouped = frame.group_by(*keys).agg(*counts) if keys else frame.select(*counts)
-    answer = (grouped.collect() if isinstance(grouped, nw.LazyFrame) else grouped).to_pandas()
-    answer[COUNTS] = answer[COUNTS].fillna(0).astype("int64")
+    answer: pd.DataFrame = (
+        grouped.collect() if isinstance(grouped, nw.LazyFrame) else grouped
+    ).to_pandas()
+    names = [name for name in answer if name not in keys]
+    answer[names] = answer[names].fillna(0).astype("int64")
     for key in keys:
         if isinstance(answer[key].dtype, pd.DatetimeTZDtype):
             answer[key] = answer[key].dt.tz_convert("UTC").dt.as_unit("us")
     if keys:
         answer = answer.sort_values(keys, na_position="last", ignore_index=True)
-    return answer[[*keys, *COUNTS]]
+    return answer[[*keys, *names]]
 
 
 @dataclass(frozen=True)
