@@ -222,7 +222,7 @@ def counted(frame: Any, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:
     answer: pd.DataFrame = (
         grouped.collect() if isinstance(grouped, nw.LazyFrame) else grouped
     ).to_pandas()
-    names = [name for name in answer if name not in keys]
+    names = [str(name) for name in answer if name not in keys]
     answer[names] = answer[names].fillna(0).astype("int64")
     for key in keys:
         if isinstance(answer[key].dtype, pd.DatetimeTZDtype):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -11,45 +10,24 @@ import polars as pl
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
+from matplotlib.colors import to_hex
 
 import llama_batches_nb as lb
-from llama_batches_nb.charts import MOST_LINES
+from llama_batches_nb.charts.failure_rates import MOST_LINES
+from llama_batches_nb.charts.glyphs import MISSING
+from tests.charts.drawing import (
+    days,
+    drawn,
+    labels,
+    legend,
+    line,
+    narrow,
+    overlapping,
+    texts,
+    title,
+)
 from tests.strategies import batches
-
-
-@pytest.fixture(autouse=True)
-def _no_figure_stays_open() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
-def days(*decided: int, **columns: Any) -> pd.DataFrame:
-    """Return batches of the first days of August, so many each day, the first of them failed."""
-    created = [f"2026-08-{day + 1:02}" for day, count in enumerate(decided) for _ in range(count)]
-    words = ["FAILED" if n == 0 else "COMPLETED" for count in decided for n in range(count)]
-    return batches(*words, created_at=pd.Series(created, dtype="datetime64[us, UTC]"), **columns)
-
-
-def drawn(ax: Axes) -> Axes:
-    """Render, so that what only shows then is raised here."""
-    ax.figure.canvas.draw()
-    return ax
-
-
-def texts(ax: Axes) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-def line(ax: Axes, n: int = 0) -> tuple[list[float], list[float]]:
-    """Return where the points of a line are."""
-    x, y = ax.lines[n].get_data()
-    return np.asarray(x).tolist(), np.asarray(y, dtype=float).tolist()
-
-
-def labels(ticks: list[Any]) -> list[str]:
-    return [tick.get_text() for tick in ticks]
-
 
 # --- over time ----------------------------------------------------------------------------------
 
@@ -296,7 +274,7 @@ def test_names_that_mean_something_to_matplotlib_are_shown_as_they_are() -> None
 def test_groups_that_find_no_room_are_counted() -> None:
     frame = pd.concat([batches("FAILED").assign(configuration_id=f"c{n}") for n in range(35)])
     ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
-    assert "5 groups with lower rates are not shown" in [text.get_text() for text in ax.texts]
+    assert "5 groups with lower rates not shown" in [text.get_text() for text in ax.texts]
 
 
 def test_a_period_without_rows_breaks_the_line_however_few_there_are() -> None:
@@ -304,3 +282,113 @@ def test_a_period_without_rows_breaks_the_line_however_few_there_are() -> None:
     frame["created_at"] = pd.to_datetime(["2026-01-05", "2026-03-02"], utc=True)
     line = lb.plot_failure_rates(frame, freq="W").lines[0]
     assert np.isnan(np.asarray(line.get_ydata(), dtype=float)).sum() == 1
+
+
+# --- drift, density, room -----------------------------------------------------------------------
+
+
+def jump() -> pd.DataFrame:
+    """Return batches of four days: one in forty fails, then nearly all, then none is decided."""
+    words = [*["FAILED", *["COMPLETED"] * 39], *["FAILED"] * 40, "RUNNING", *["FAILED"] * 40]
+    on = pd.Series(["2026-08-01"] * 40 + ["2026-08-02"] * 40 + ["2026-08-03"] + ["2026-08-04"] * 40)
+    return batches(*words, created_at=pd.to_datetime(on, utc=True).dt.as_unit("us"))
+
+
+def marked(ax: Axes) -> list[list[float]]:
+    """Return where the triangles are."""
+    return [
+        point
+        for found in ax.collections
+        if isinstance(found, PathCollection)
+        for point in np.asarray(found.get_offsets()).tolist()
+    ]
+
+
+def test_rise_is_marked_and_the_mark_explained() -> None:
+    ax = drawn(lb.plot_failure_rates(jump(), freq="D"))
+    (second,) = marked(ax)
+    assert second[1] == 1
+    assert second[0] == np.asarray(ax.lines[0].get_xdata(orig=False))[1]
+    assert "▲ interval above that of the period before" in title(ax)
+
+
+def test_rise_is_marked_for_rates_as_for_their_frame() -> None:
+    rates = lb.failure_rates(jump(), freq="D")
+    assert marked(lb.plot_failure_rates(rates)) == marked(lb.plot_failure_rates(jump(), freq="D"))
+
+
+def test_no_mark_is_explained_where_there_is_none() -> None:
+    ax = lb.plot_failure_rates(days(4, 4, 4), freq="D")
+    assert marked(ax) == []
+    assert "▲" not in title(ax)
+
+
+def test_points_of_a_long_line_are_not_marked_one_by_one() -> None:
+    created = pd.Series(pd.date_range("2026-01-01", periods=200, tz="UTC")).dt.as_unit("us")
+    frame = batches(*["COMPLETED"] * 200, created_at=created).drop(index=[50, 52])
+    ax = drawn(lb.plot_failure_rates(frame, freq="D"))
+    (one,) = ax.lines
+    assert one.get_markevery() == [51]  # it stands alone, and no line would show it
+    assert sum(isinstance(c, LineCollection) for c in ax.collections) == 0
+    short = lb.plot_failure_rates(frame[:40], freq="D").lines[0]
+    assert short.get_markevery() == list(range(40))
+
+
+def test_points_at_the_edge_are_whole() -> None:
+    for ax in (lb.plot_failure_rates(days(1, 1), freq="D"), lb.plot_failure_rates(days(1))):
+        drawn(ax)
+        clip = ax.lines[0].get_clip_box()
+        assert clip is not None
+        assert clip.y1 > ax.bbox.y1 + 4
+        assert clip.x1 > ax.bbox.x1 + 4
+
+
+def test_lines_are_told_apart_by_their_marks_too() -> None:
+    frame = days(24, 24, configuration_id=[f"cfg-{n % 12}" for n in range(48)])
+    ax = lb.plot_failure_rates(frame, by="configuration_id", freq="D")
+    assert len({one.get_marker() for one in ax.lines}) == MOST_LINES
+
+
+def test_narrow_chart_has_room_for_its_numbers() -> None:
+    frame = pd.concat([days(30).assign(configuration_id=f"configuration-{n}") for n in range(40)])
+    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", ax=narrow()))
+    assert not overlapping([*ax.texts])
+    assert not overlapping([*ax.get_yticklabels()])
+    assert ax.get_window_extent().width > 150
+    assert f"{40 - len(ax.get_yticks())} groups with lower rates not shown" in texts(ax)
+    over_time = drawn(lb.plot_failure_rates(days(*[1200] * 20), freq="D", ax=narrow()))
+    assert not overlapping([*over_time.texts])
+
+
+def test_drawn_on_a_thread_without_pyplot() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        ax = pool.submit(lambda: drawn(lb.plot_failure_rates(days(3, 4), freq="D", ax=narrow())))
+        assert len(line(ax.result())[1]) == 2
+    assert plt.get_fignums() == []
+
+
+def test_background_is_white_whatever_the_style() -> None:
+    with plt.style.context("dark_background"):
+        for ax in (lb.plot_failure_rates(GROUPS), lb.plot_failure_rates(GROUPS, ax=narrow())):
+            assert to_hex(ax.get_facecolor()) == to_hex(ax.figure.get_facecolor()) == "#ffffff"
+            assert to_hex(ax.spines["left"].get_edgecolor()) == "#333333"
+
+
+def test_characters_that_no_font_has_are_boxes() -> None:
+    frame = days(2, configuration_id="a\U00013000\ufdd0")
+    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
+    assert labels(ax.get_yticklabels())[0].endswith(MISSING)
+
+
+def test_names_in_the_title_are_no_formulas() -> None:
+    frame = days(2).assign(**{"a$b_{$": 1})
+    assert r"by a\$b_{\$" in title(drawn(lb.plot_failure_rates(frame, by="a$b_{$")))
+
+
+def test_legend_is_no_wider_than_the_figure() -> None:
+    frame = days(24, configuration_id=["x" * 80 + str(n % 3) for n in range(24)])
+    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", freq="D", ax=narrow()))
+    found = ax.get_legend()
+    assert found is not None
+    assert found.get_window_extent().x1 <= 420
+    assert len(legend(ax)) == 3
