@@ -24,8 +24,9 @@ examples of the functions run on it.
 from importlib.metadata import version as _version
 
 from llama_batches_nb.batches import fetch_batches, get_batch
-from llama_batches_nb.charts import plot_failure_rates
+from llama_batches_nb.charts import plot_durations, plot_failure_rates, plot_outcomes
 from llama_batches_nb.client import Client, connect
+from llama_batches_nb.comparing import compare_configurations
 from llama_batches_nb.creating import cancel_batch, create_batch
 from llama_batches_nb.directories import fetch_configurations, fetch_directories, fetch_files
 from llama_batches_nb.errors import (
@@ -48,10 +49,12 @@ from llama_batches_nb.jobs import fetch_jobs
 from llama_batches_nb.lineage import attempts
 from llama_batches_nb.outcomes import outcomes
 from llama_batches_nb.parquet import export_parquet, read_parquet
+from llama_batches_nb.patterns import error_patterns
 from llama_batches_nb.rates import failure_rates
 from llama_batches_nb.results import fetch_results
 from llama_batches_nb.retrying import retry_failed
 from llama_batches_nb.sandbox import Sandbox, sandbox
+from llama_batches_nb.summaries import ledger, summarize
 from llama_batches_nb.uploads import upload_files
 from llama_batches_nb.waiting import wait_for_batches
 
@@ -76,8 +79,10 @@ __all__ = [
     "WaitTimeoutError",
     "attempts",
     "cancel_batch",
+    "compare_configurations",
     "connect",
     "create_batch",
+    "error_patterns",
     "export_parquet",
     "failure_rates",
     "fetch_batches",
@@ -87,11 +92,15 @@ __all__ = [
     "fetch_jobs",
     "fetch_results",
     "get_batch",
+    "ledger",
     "outcomes",
+    "plot_durations",
     "plot_failure_rates",
+    "plot_outcomes",
     "read_parquet",
     "retry_failed",
     "sandbox",
+    "summarize",
     "upload_files",
     "wait_for_batches",
 ]
