@@ -103,15 +103,22 @@ def create_batch(
         "config": {"job": {"type": job_type, "configuration_id": configuration}},
     }
     if webhook_configurations is not None:
-        body["webhook_configurations"] = [dict(one) for one in webhook_configurations]
+        body["webhook_configurations"] = _dicts("webhook_configurations", webhook_configurations)
     if webhook_configuration_ids is not None:
-        body["webhook_configuration_ids"] = list(webhook_configuration_ids)
+        ids = inputs.as_ids("webhook_configuration_ids", webhook_configuration_ids)
+        body["webhook_configuration_ids"] = ids
 
     if check_directory:
         preconditions.check_directory(client, directory, scope)
     if check_configuration:
         preconditions.check_configuration(client, configuration, job_type, scope)
     return frames.frame(BATCHES, [make_batch(client, body, scope)])
+
+
+def _dicts(name: str, value: Any) -> list[Record]:
+    if isinstance(value, Mapping | str) or not all(isinstance(one, Mapping) for one in value):
+        raise TypeError(f"{name} must be a list of dicts, not {value!r:.80}.")
+    return [dict(one) for one in value]
 
 
 def make_batch(client: Client, body: Record, scope: Record) -> Record:

@@ -150,6 +150,11 @@ def columns_of(value: Any, *names: str) -> pd.DataFrame:
     return (chosen.collect() if isinstance(chosen, nw.LazyFrame) else chosen).to_pandas()
 
 
+def as_pandas(value: Any) -> pd.DataFrame:
+    """Return any frame as pandas; a pandas one as it is."""
+    return value if isinstance(value, pd.DataFrame) else columns_of(value, *column_names(value))
+
+
 def _flat(column: str, value: Ids) -> list[Any]:
     if isinstance(value, str):
         return [value]

@@ -12,12 +12,12 @@ from llama_batches_nb.schema import TEXT
 _NAMES = ["file_id", "display_name"]
 
 
-def attempts(results: pd.DataFrame, files: Any) -> pd.DataFrame:
+def attempts(results: Any, files: Any) -> pd.DataFrame:
     """Tell of each row which run of its file it is; one row is one file of one batch.
 
     A file that `retry_failed` adds to another directory has another ``source_directory_file_id``
-    there, and the same ``file_id``: by that its runs are known as runs of one file. Directories
-    that retries made vanish after a while, so keep the frame.
+    there, but the same ``file_id`` and name: by these its runs are known as runs of one file.
+    Directories that retries made vanish after a while, so keep the frame.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def attempts(results: pd.DataFrame, files: Any) -> pd.DataFrame:
         ============= ======= ===============================================================
         file_id       string  of the stored file; missing where `files` does not have it
         display_name  string  the file's name
-        attempt       Int64   1 for the file's first run in the frame, by ``batch_created_at``,
-                              2 for the second, …
+        attempt       Int64   1 for the first batch of the frame that ran the file, by
+                              ``batch_created_at``, 2 for the second, …
         ============= ======= ===============================================================
 
     Raises
@@ -52,17 +52,22 @@ def attempts(results: pd.DataFrame, files: Any) -> pd.DataFrame:
     >>> int(runs.attempt.min())
     1
     """
-    inputs.check_columns(results, "source_directory_file_id", "batch_created_at")
+    inputs.check_columns(results, "source_directory_file_id", "batch_id", "batch_created_at")
     names = inputs.columns_of(files, "source_directory_file_id", *_NAMES)
     names = names.drop_duplicates("source_directory_file_id", keep="last")
-    frame = results.drop(columns=[*_NAMES, "attempt"], errors="ignore")
-    found = names.set_index("source_directory_file_id").reindex(frame["source_directory_file_id"])
+    frame = inputs.as_pandas(results).drop(columns=[*_NAMES, "attempt"], errors="ignore")
+    found = names.set_index("source_directory_file_id").reindex(
+        frame["source_directory_file_id"].astype(TEXT)
+    )
     frame = frame.assign(**{name: found[name].astype(TEXT).array for name in _NAMES})
-    runs = frame.groupby(identity(frame), sort=False)["batch_created_at"]
-    order = runs.rank(method="first", na_option="bottom")
-    return frame.assign(attempt=order.astype("Int64"))
+    run = pd.MultiIndex.from_arrays([identity(frame), frame["batch_id"].astype(TEXT)])
+    first = frame.set_axis(run)[["batch_created_at"]].sort_values("batch_created_at", kind="stable")
+    first = first[~first.index.duplicated()]
+    order = first.groupby(level=0, sort=False, dropna=False).cumcount() + 1
+    return frame.assign(attempt=order.reindex(run).astype("Int64").array)
 
 
 def identity(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Return what is the same in all runs of a file: its `file_id`, where that is known."""
-    return frame["file_id"].fillna(frame["source_directory_file_id"])
+    """Return what is the same in all runs of a file: what is stored and its name, where known."""
+    stored = frame["file_id"] + "\n" + frame["display_name"]
+    return stored.fillna(frame["source_directory_file_id"].astype(TEXT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -29,36 +30,53 @@ COLUMNS = (
 )
 
 _OPEN = ("job_running", "job_unknown")
+_TEXTS = (
+    "batch_id",
+    "configuration_id",
+    "source_directory_id",
+    "source_directory_file_id",
+    "job_type",
+    "outcome",
+)
+
+
+def origin(source_directory_file_id: str, batch_id: str) -> str:
+    """Return the name of a failed run, by which it is known whether it was run again."""
+    return f"{source_directory_file_id} of {batch_id}"
 
 
 def plan(
-    runs: pd.DataFrame, gone: set[str], configuration_id: str | None, job_type: str | None
+    runs: pd.DataFrame,
+    gone: set[str],
+    rerun: Mapping[str, str],
+    configuration_id: str | None = None,
+    job_type: str | None = None,
 ) -> pd.DataFrame:
-    """Return one row per failed file, with what is to be done about it.
+    """Return one row per file that failed, with what is to be done about it.
 
-    `runs` are those of `attempts`, with their outcomes; `gone` the directories that are no more.
+    `runs` are those of `attempts`, with their outcomes; `gone` the directories that are no more;
+    `rerun` the batches in which failed runs, by their `origin`, were run again.
     """
-    runs = runs.astype({"outcome": TEXT, "job_type": TEXT}).assign(
-        _file=identity(runs).astype(TEXT),
-        _target=configuration_id or runs["configuration_id"],
-    )
-    runs = runs.sort_values("batch_created_at", kind="stable")
+    runs = runs.reset_index(drop=True).astype(dict.fromkeys(_TEXTS, TEXT))
+    runs = runs.assign(_file=identity(runs)).sort_values("attempt", kind="stable")
     failed = runs[runs["outcome"].isin(OUTCOMES.failures)]
-    last = failed.drop_duplicates(["_file", "_target"], keep="last").sort_index(kind="stable")
-    last = last.assign(
-        attempt=last["_file"].map(runs.groupby("_file").size()).astype("Int64") + 1,
-        configuration_id=last["_target"].astype(TEXT),
-        job_type=(job_type if job_type else last["job_type"]),
-    )
-    reason, action = _judged(last, runs, gone)
-    last = last.assign(reason=reason, action=pd.Categorical(action, categories=ACTIONS))
+    last = failed.drop_duplicates("_file", keep="last").sort_index()
+    attempt = last["_file"].map(runs.groupby("_file")["attempt"].max())
+    last["attempt"] = attempt.astype("Int64") + 1
+    if configuration_id is not None:
+        last["configuration_id"] = configuration_id
+    if job_type is not None:
+        last["job_type"] = job_type
+    last["reason"], last["action"] = _judged(last, runs, gone, rerun)
+    last["action"] = pd.Categorical(last["action"], categories=ACTIONS)
     last["outcome"] = pd.Categorical(last["outcome"], categories=OUTCOMES.failures)
     last["new_batch"] = _new_batches(last[last["action"] == "retry"]).reindex(last.index)
-    return last[list(COLUMNS)].astype({"job_type": TEXT}).reset_index(drop=True)
+    kinds = {"configuration_id": TEXT, "job_type": TEXT}
+    return last[list(COLUMNS)].astype(kinds).reset_index(drop=True)
 
 
 def _judged(
-    last: pd.DataFrame, runs: pd.DataFrame, gone: set[str]
+    last: pd.DataFrame, runs: pd.DataFrame, gone: set[str], rerun: Mapping[str, str]
 ) -> tuple[pd.Series[Any], pd.Series[Any]]:
     """Say of each file why it is not to be run again, and whether it could be."""
     reason = pd.Series(pd.NA, index=last.index, dtype=TEXT)
@@ -73,14 +91,13 @@ def _judged(
         (OUTCOMES.successes, "it succeeded in "),
         (_OPEN, "it still runs, or may, in "),
     ):
-        there = runs[runs["outcome"].isin(outcomes) & (runs["configuration_id"] == runs["_target"])]
-        where = there.drop_duplicates(["_file", "_target"], keep="last")
-        batch = last[["_file", "_target"]].merge(
-            where[["_file", "_target", "batch_id"]], on=["_file", "_target"], how="left"
-        )["batch_id"]
-        batch = batch.set_axis(last.index).astype(TEXT)
+        there = runs[runs["outcome"].isin(outcomes)].drop_duplicates("_file", keep="last")
+        batch = last["_file"].map(there.set_index("_file")["batch_id"]).astype(TEXT)
         rule(batch.notna(), words + batch, "skip")
-    directory = last["source_directory_id"].astype(TEXT)
+    keys = map(origin, last["source_directory_file_id"], last["batch_id"])
+    again = pd.Series([rerun.get(key) for key in keys], index=last.index, dtype=TEXT)
+    rule(again.notna(), "it was run again already, in " + again, "skip")
+    directory = last["source_directory_id"]
     rule(directory.isin(gone), "its directory is gone: " + directory, "impossible")
     rule(last["display_name"].isna(), "it is no longer in its directory " + directory, "impossible")
     rule(last["file_id"].isna(), "no stored file is known for it", "impossible")
@@ -90,8 +107,12 @@ def _judged(
 
 
 def _new_batches(chosen: pd.DataFrame) -> pd.Series[Any]:
-    """Return the number of each file's batch; a batch has one configuration, no name twice."""
+    """Return the number of each file's batch; a batch has one configuration, no name twice.
+
+    It does not hang on the order of the rows.
+    """
     kind = ["configuration_id", "job_type"]
+    chosen = chosen.sort_values([*kind, "batch_id", "source_directory_file_id"])
     copy = chosen.groupby([*kind, "display_name"]).cumcount()
     place = chosen.groupby([*kind, copy]).cumcount() // MOST_FILES
     keys = chosen[kind].assign(copy=copy, place=place)

@@ -63,6 +63,5 @@ def check_configuration(
     elif found and _SAVED.fullmatch(configuration_id):
         raise NotFoundError(
             f"The configuration {configuration_id} is not among the {len(found):,} of the project: "
-            "copy its id from fetch_configurations(), or pass check_configuration=False if you "
-            "know better. Nothing was created."
+            "copy its id from fetch_configurations(). Nothing was created."
         )

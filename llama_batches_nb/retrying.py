@@ -32,6 +32,8 @@ from llama_batches_nb.schema import BATCHES, DIRECTORIES, FILES
 from llama_batches_nb.selection import scope_of
 from llama_batches_nb.statuses import JOB_TYPES
 
+PREFIX = "retry "  # of the names of the directories made here
+
 _NEEDED = (
     "batch_id",
     "batch_created_at",
@@ -43,10 +45,10 @@ _NEEDED = (
 
 
 def retry_failed(
-    results: pd.DataFrame,
+    results: Any,
     *,
-    jobs: pd.DataFrame | None = None,
-    files: pd.DataFrame | None = None,
+    jobs: Any = None,
+    files: Any = None,
     configuration_id: Any = None,
     job_type: str | None = None,
     dry_run: bool = False,
@@ -58,12 +60,15 @@ def retry_failed(
     """Run the files that failed once more, in new batches over fresh ephemeral directories.
 
     The stored files are added to the directories; nothing is uploaded again. A batch takes up to
-    1,000 files of one configuration. What the frame shows to have succeeded, or still to run, under
-    that configuration is not run again, nor is a file run twice because it failed twice.
+    1,000 files of one configuration. A file is run again if none of its runs in the frame has
+    succeeded or still runs, under whatever configuration, and once however often it failed.
 
-    The directories are named after what is in them. So the same call over the same frame finds the
-    batches that it made before and makes no others, and one that was interrupted goes on where it
-    was. To run again what failed again, fetch the results of the new batches first.
+    What an earlier call has run again is not run once more: the directories are named and the files
+    marked after the runs that failed. Such batches are returned beside the new ones, and a call
+    that was interrupted goes on where it was. To run again what failed again, add the results of
+    the new batches to the frame first. Retries that were cancelled, or `FAILED` as a whole, do not
+    count; neither is a `FAILED` batch, whose files are not reliably known, made up for by this: run
+    its directory again with `create_batch`.
 
     Parameters
     ----------
@@ -71,11 +76,11 @@ def retry_failed(
         The frame of `fetch_results` or, better, of `outcomes`; with the results of earlier retries
         in it, if there were any.
     jobs
-        The frame of `fetch_jobs`, if `results` are without outcomes; fetched if left out.
+        The frame of `fetch_jobs` over the results; fetched if it is needed and left out.
     files
         The frame of `fetch_files` over the directories of the results; fetched if left out.
     configuration_id
-        Run them with this configuration instead of the one with which they failed.
+        Run them with this configuration instead of the one with which each failed last.
     job_type
         That of `configuration_id`, if it is another than that with which they failed.
     dry_run
@@ -90,8 +95,8 @@ def retry_failed(
     Returns
     -------
     pandas.DataFrame
-        The new batches, in the columns of `fetch_batches`; none if no file is to be run again. To
-        see which run of which file each result is, go on with `attempts`.
+        The batches that run the files again, in the columns of `fetch_batches`; no rows if there is
+        nothing to run. To see which run of which file each result is, go on with `attempts`.
 
         With ``dry_run=True``, one row per failed file:
 
@@ -114,10 +119,10 @@ def retry_failed(
     Raises
     ------
     ValueError
-        If a frame lacks a column, or the job type can't be told; nothing was asked then.
+        If a frame lacks a column, or an argument makes no sense; nothing was asked then.
     BatchesError
-        If the configuration does not fit, or a directory or batch can't be made; `.partial` holds
-        the batches that were.
+        If a configuration is not there or is for another type of job (nothing was made then), or a
+        directory or batch can't be made; `.partial` holds the batches that were.
 
     Warns
     -----
@@ -142,23 +147,30 @@ def retry_failed(
         configuration_id = inputs.as_one_id("configuration_id", configuration_id)
     scope = scope_of(project_id, organization_id)
     client = current(client)
-    if not known:
-        if jobs is None:
-            jobs = fetch_jobs(results, progress=progress, client=client, **scope)
-        results = outcomes(results, jobs)
+    frame = inputs.as_pandas(results)
+    if jobs is None and (not known or frame["outcome"].isin(["mapped"]).any()):
+        jobs = fetch_jobs(frame, progress=progress, client=client, **scope)
+    if jobs is not None:
+        frame = outcomes(frame, inputs.as_pandas(jobs))
     gone: set[str] = set()
-    if files is None:
-        files = _files_of(results, gone, client, progress, scope)
-    plan = planning.plan(attempts(results, files), gone, configuration_id, job_type)
+    rerun: dict[str, Record] = {}
+    if frame["outcome"].isin(OUTCOMES.failures).any():
+        rerun = _rerun(client, scope)
+        if files is None:
+            files = _files_of(frame, gone, client, progress, scope)
+    runs = attempts(frame, frames.frame(FILES, []) if files is None else files)
+    plan = planning.plan(
+        runs, gone, {name: one["id"] for name, one in rerun.items()}, configuration_id, job_type
+    )
+    chosen = plan.dropna(subset="new_batch")
+    for _, job in chosen[["configuration_id", "job_type"]].drop_duplicates().iterrows():
+        preconditions.check_configuration(client, job.iloc[0], job.iloc[1], scope)
     if dry_run:
         return plan
     _warn_of_impossible(plan)
-    if configuration_id is not None:
-        for each in plan["job_type"].dropna().unique():
-            preconditions.check_configuration(client, configuration_id, each, scope)
-    made: list[Record] = []
+    made = _made_before(plan, rerun)
     with carrying_partial(lambda: frames.frame(BATCHES, made)):
-        for _, group in plan.dropna(subset="new_batch").groupby("new_batch"):
+        for _, group in chosen.groupby("new_batch"):
             made += _run(group, client, progress, scope)
     return frames.frame(BATCHES, made)
 
@@ -166,16 +178,14 @@ def retry_failed(
 def _files_of(
     results: pd.DataFrame, gone: set[str], client: Client, progress: Progress, scope: Record
 ) -> pd.DataFrame:
-    """Return the files of all directories that are still there, if any file failed."""
-    failed = results["outcome"].isin(OUTCOMES.failures).any()
-    ids = results["source_directory_id"].dropna().unique() if failed else ()
+    """Return the files of all directories that are still there."""
 
     def leave_out(directory_id: str, error: BatchesError) -> bool:
         gone.add(directory_id)
         return isinstance(error, NotFoundError)
 
     return files_in(
-        inputs.as_ids("source_directory_id", ids),
+        inputs.as_ids("source_directory_id", results["source_directory_id"].dropna().unique()),
         leave_out,
         client=client,
         progress=progress,
@@ -183,26 +193,55 @@ def _files_of(
     )
 
 
+def _rerun(client: Client, scope: Record) -> dict[str, Record]:
+    """Return the batches of earlier retries, by the failed runs that they ran again.
+
+    A retry that failed as a whole, or was cancelled, is none.
+    """
+    pages = endpoints.list_directories(client, types=["ephemeral"], **scope)
+    found: dict[str, Record] = {}
+    for directory in listing.records(DIRECTORIES, pages):
+        if str(directory.get("name")).startswith(PREFIX):
+            batches = [b for b in _batches_over(directory["id"], client, scope) if _counts(b)]
+            if batches:
+                for file in uploads.files_by_name(client, directory["id"], scope).values():
+                    found[str(file.get("unique_id"))] = batches[0]
+    return found
+
+
+def _counts(batch: Record) -> bool:
+    return batch.get("status") not in ("FAILED", "CANCELLED")
+
+
+def _batches_over(directory_id: str, client: Client, scope: Record) -> list[Record]:
+    pages = endpoints.list_batches(client, source_directory_id=directory_id, **scope)
+    return list(listing.records(BATCHES, pages))
+
+
+def _made_before(plan: pd.DataFrame, rerun: dict[str, Record]) -> list[Record]:
+    """Return the batches of earlier calls that run these files, each once, and tell of them."""
+    names = map(planning.origin, plan["source_directory_file_id"], plan["batch_id"])
+    batches = [rerun[name] for name in names if name in rerun]
+    if batches:
+        warn(
+            f"{len(batches):,} files were run again already, in "
+            f"{', '.join(dict.fromkeys(batch['id'] for batch in batches))}: these batches are "
+            "returned too. To run again what failed in them, add their results to the frame."
+        )
+    return list({batch["id"]: batch for batch in batches}.values())
+
+
 def _run(group: pd.DataFrame, client: Client, progress: Progress, scope: Record) -> list[Record]:
-    """Make the batch over some files, or find the one that an earlier call made."""
-    name = _name(group)
-    try:
-        directory_id = uploads.make_directory(client, name, scope)
-        there: dict[str, Record] = {}
-    except ConflictError as error:
-        directory_id = _directory_named(name, client, scope, error)
-        pages = endpoints.list_batches(client, source_directory_id=directory_id, **scope)
-        if before := list(listing.records(BATCHES, pages)):
-            warn(
-                f"{len(group):,} files were run again already, in "
-                f"{', '.join(batch['id'] for batch in before)}: that is returned. Fetch its "
-                "results to run again what failed again."
-            )
-            return before
-        there = uploads.files_by_name(client, directory_id, scope)
+    """Make the batch over some files; go on where an earlier call was cut short."""
+    directory_id, batches = _directory(_name(group), client, scope)
+    if batches:
+        return batches
+    there = uploads.files_by_name(client, directory_id, scope)
     missing = group[~group["display_name"].isin(list(there))]
     if _add(missing, directory_id, client, progress, scope) + len(there) == 0:
         return []
+    if batches := _batches_over(directory_id, client, scope):  # of another call, at this moment
+        return batches
     job = {
         "type": group["job_type"].iloc[0],
         "configuration_id": group["configuration_id"].iloc[0],
@@ -211,15 +250,30 @@ def _run(group: pd.DataFrame, client: Client, progress: Progress, scope: Record)
     return [make_batch(client, body, scope)]
 
 
+def _directory(name: str, client: Client, scope: Record) -> tuple[str, list[Record]]:
+    """Return a directory for the files, and the batches over it that count."""
+    try:
+        return uploads.make_directory(client, name, scope), []
+    except ConflictError:
+        found = uploads.directory_named(client, name, scope)
+    if found is None:  # it was deleted, and its name is not free yet
+        return uploads.make_directory(client, uploads.unique_name(name), scope), []
+    batches = _batches_over(found, client, scope)
+    counting = [batch for batch in batches if _counts(batch)]
+    if batches and not counting:
+        return _directory(f"{name} after {batches[0]['id']}", client, scope)
+    return found, counting
+
+
 def _add(
     group: pd.DataFrame, directory_id: str, client: Client, progress: Progress, scope: Record
 ) -> int:
     """Add stored files to a directory, and return how many there were; name those that can't be."""
     refused: dict[str, BatchesError] = {}
 
-    def add_one(file: tuple[str, str]) -> Record:
-        name, file_id = file
-        body = {"file_id": file_id, "display_name": name}
+    def add_one(file: tuple[str, str, str]) -> Record:
+        name, file_id, unique_id = file
+        body = {"file_id": file_id, "display_name": name, "unique_id": unique_id}
 
         def send() -> Record:
             record: Record = endpoints.add_directory_file(client, directory_id, body, **scope)
@@ -227,11 +281,12 @@ def _add(
 
         return uploads.put(client, directory_id, name, send, scope)
 
-    def leave_out(file: tuple[str, str], error: BatchesError) -> bool:
+    def leave_out(file: tuple[str, str, str], error: BatchesError) -> bool:
         refused[file[0]] = error
         return isinstance(error, NotFoundError | InvalidRequestError)
 
-    files = list(zip(group["display_name"], group["file_id"], strict=True))
+    origins = map(planning.origin, group["source_directory_file_id"], group["batch_id"])
+    files = list(zip(group["display_name"], group["file_id"], origins, strict=True))
     with bar(progress, "adding", unit="file", total=len(files)) as shown:
         added = gather(
             add_one,
@@ -251,18 +306,10 @@ def _add(
 
 def _name(group: pd.DataFrame) -> str:
     """Return the name of the directory for these files after these runs: always the same one."""
-    parts = sorted(group["file_id"] + " " + group["batch_id"])
+    parts = sorted(map(planning.origin, group["source_directory_file_id"], group["batch_id"]))
     parts += [group["configuration_id"].iloc[0], group["job_type"].iloc[0]]
     digest = hashlib.blake2s("\n".join(parts).encode(), digest_size=8)
-    return f"retry {digest.hexdigest()}"
-
-
-def _directory_named(name: str, client: Client, scope: Record, error: ConflictError) -> str:
-    for page in endpoints.list_directories(client, name=name, **scope):
-        for record in page.items:
-            if record.get("name") == name:
-                return listing.key_of(DIRECTORIES, record)
-    raise error
+    return f"{PREFIX}{digest.hexdigest()}"
 
 
 def _warn_of_impossible(plan: pd.DataFrame) -> None:

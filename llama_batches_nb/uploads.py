@@ -19,6 +19,7 @@ from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import (
     AuthenticationError,
     BatchesError,
+    ConflictError,
     ConnectionFailedError,
     RateLimitError,
     ResponseError,
@@ -90,6 +91,7 @@ def upload_files(
     ['invoice.txt']
     """
     files = _files(paths)
+    sizes = {file: file.stat().st_size for file in files}
     if name is not None and source_directory_id is not None:
         raise TypeError("Pass the name of a new directory or a source_directory_id, not both.")
     scope = scope_of(project_id, organization_id)
@@ -109,7 +111,10 @@ def upload_files(
             return there[file.name]
 
         def upload() -> Record:
-            content = file.read_bytes()
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise BatchesError(f"The file {file} can't be read: {error}.") from error
             record: Record = endpoints.upload_directory_file(
                 client, directory_id, file.name, content, **scope
             )
@@ -121,15 +126,14 @@ def upload_files(
         failed[file] = error
         return not isinstance(error, AuthenticationError | RateLimitError)
 
-    n_bytes = sum(file.stat().st_size for file in files)
-    with bar(progress, "uploading", unit="B", total=n_bytes, unit_scale=True) as shown:
+    with bar(progress, "uploading", unit="B", total=sum(sizes.values()), unit_scale=True) as shown:
         arrived = gather(
             send,
             files,
             partial(frames.frame, FILES),
             client=client,
             shown=shown,
-            size=lambda file: file.stat().st_size,
+            size=sizes.__getitem__,
             bear=go_on,
         )
     if failed:
@@ -156,9 +160,29 @@ def _incomplete(
 
 
 def make_directory(client: Client, name: str, scope: Record) -> str:
-    """Make an ephemeral directory and return its id."""
+    """Make an ephemeral directory once and return its id: if the answer is lost, look for it."""
     body = {"name": name, "type": "ephemeral"}
-    return listing.key_of(DIRECTORIES, endpoints.create_directory(client, body, **scope))
+    for last_try in (False, True):
+        try:
+            return listing.key_of(DIRECTORIES, endpoints.create_directory(client, body, **scope))
+        except (ConnectionFailedError, ServerError, ResponseError) as error:
+            try:
+                found = directory_named(client, name, scope)
+                ours = found is not None and not files_by_name(client, found, scope)
+            except BatchesError as second:
+                raise error from second
+            if found is not None and ours:
+                return found
+            if last_try or found is not None:
+                raise
+    raise AssertionError("the second try returns or raises")
+
+
+def directory_named(client: Client, name: str, scope: Record) -> str | None:
+    """Return the id of the directory that has a name."""
+    pages = endpoints.list_directories(client, name=name, **scope)
+    found = [d for d in listing.records(DIRECTORIES, pages) if d.get("name") == name]
+    return listing.key_of(DIRECTORIES, found[0]) if found else None
 
 
 def unique_name(what: str) -> str:
@@ -179,7 +203,7 @@ def put(
     for last_try in (False, True):
         try:
             return send()
-        except (ConnectionFailedError, ServerError, ResponseError) as error:
+        except (ConnectionFailedError, ServerError, ResponseError, ConflictError) as error:
             pages = endpoints.list_directory_files(client, directory_id, display_name=name, **scope)
             try:
                 there = list(listing.records(FILES, pages))
@@ -195,8 +219,13 @@ def put(
 
 def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     """Return the files that are meant, or say why they can't be uploaded together."""
+    if isinstance(paths, bytes | pd.DataFrame) or not isinstance(
+        paths, str | os.PathLike | Iterable
+    ):
+        raise TypeError(f"paths must be a path, a pattern or several of them, not {paths!r:.80}.")
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    files = list(dict.fromkeys(file for path in given for file in _expand(path)))
+    found = [file for path in given for file in _expand(path)]
+    files = list({file.resolve(): file for file in reversed(found)}.values())[::-1]
     if not files:
         raise ValueError("There are no files to upload: the folder or the list is empty.")
     _check_number(len(files))
@@ -218,6 +247,10 @@ def _check_number(n_files: int) -> None:
 
 
 def _expand(path: PathLike) -> list[Path]:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"A path must be text or a Path, not {path!r:.80}.")
+    if not str(path).strip():
+        raise ValueError(f"{path!r} is an empty path: write '.' for the folder you are in.")
     here = Path(path).expanduser()
     if here.is_file():
         return [here]

@@ -18,6 +18,7 @@ def runs(**days: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "source_directory_file_id": list(days),
+            "batch_id": [f"bat-{day}" for day in days.values()],
             "batch_created_at": [pd.Timestamp(2026, 8, day, tz="UTC") for day in days.values()],
         },
         index=[7] * len(days),
@@ -38,6 +39,11 @@ def test_runs_of_one_stored_file_are_counted_by_time() -> None:
     assert found.attempt.tolist() == [2, 1, 1]
     assert found.display_name.tolist() == ["a.pdf", "b.pdf", "a.pdf"]
     assert found.index.tolist() == [7, 7, 7]
+
+
+def test_a_row_that_is_there_twice_is_one_run() -> None:
+    assert lb.attempts(pd.concat([runs(first=1)] * 2), FILES).attempt.tolist() == [1, 1]
+    assert lb.attempts(pl.from_pandas(runs(first=1)), FILES).attempt.tolist() == [1]
 
 
 def test_a_file_that_is_not_known_is_one_of_its_own() -> None:
@@ -67,4 +73,4 @@ def test_rows_stay_and_attempts_count_from_one(results: pd.DataFrame, named: boo
     assert (found.file_id.dtype, found.display_name.dtype) == (TEXT, TEXT)
     assert str(found.attempt.dtype) == "Int64"
     for _, group in found.groupby("source_directory_file_id"):
-        assert sorted(group.attempt) == list(range(1, len(group) + 1))
+        assert set(group.attempt) == set(range(1, group.batch_id.nunique() + 1))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_batches_nb import planning
-from llama_batches_nb.lineage import attempts, identity
-from llama_batches_nb.planning import plan
+from llama_batches_nb.lineage import attempts
+from llama_batches_nb.planning import origin, plan
 from llama_batches_nb.preconditions import MOST_FILES
 from llama_batches_nb.statuses import OUTCOMES
 from tests.strategies import few
@@ -44,9 +44,8 @@ def runs_of(*runs: dict[str, Any], files: pd.DataFrame | None = None) -> pd.Data
     return attempts(frame, stored if files is None else files)
 
 
-def planned(*runs: dict[str, Any], gone: set[str] | None = None, **more: Any) -> pd.DataFrame:
-    target = {"configuration_id": None, "job_type": None, **more}
-    return plan(runs_of(*runs), gone or set(), **target)
+def planned(*runs: dict[str, Any], **more: Any) -> pd.DataFrame:
+    return plan(runs_of(*runs), **{"gone": set(), "rerun": {}, **more})
 
 
 def actions(frame: pd.DataFrame) -> dict[str, str]:
@@ -68,11 +67,49 @@ def test_what_succeeded_or_still_runs_in_another_batch_is_not(outcome: str, day:
     assert f"bat-{day}" in found.reason[0]
 
 
-def test_what_succeeded_with_another_configuration_is() -> None:
+def test_what_succeeded_with_another_configuration_is_not_either() -> None:
     other = run("a", "succeeded", 2, configuration_id="cfg-2")
-    assert actions(planned(run("a", "job_failed"), other)) == {"a": "retry"}
-    found = planned(run("a", "job_failed"), other, configuration_id="cfg-2")
-    assert actions(found) == {"a": "skip"}
+    assert actions(planned(run("a", "job_failed"), other)) == {"a": "skip"}
+    assert actions(planned(run("a", "job_failed"), other, configuration_id="cfg-3")) == {
+        "a": "skip"
+    }
+
+
+def test_the_configuration_is_that_of_the_last_failure_unless_told() -> None:
+    failed = run("a", "job_failed", 2, configuration_id="cfg-2"), run("a", "job_failed", 1)
+    assert planned(*failed).configuration_id.tolist() == ["cfg-2"]
+    assert planned(*failed, configuration_id="cfg-3").configuration_id.tolist() == ["cfg-3"]
+
+
+def test_what_was_run_again_already_is_not() -> None:
+    rerun = {origin("a", "bat-1"): "bat-9"}
+    found = planned(run("a", "job_failed"), run("b", "job_failed"), rerun=rerun)
+    assert actions(found) == {"a": "skip", "b": "retry"}
+    assert "bat-9" in found.reason[0]
+    again = planned(run("a", "job_failed"), run("a", "job_failed", 2), rerun=rerun)
+    assert actions(again) == {"a": "retry"}
+
+
+def test_two_files_with_the_same_content_are_two() -> None:
+    files = pd.DataFrame(
+        {
+            "source_directory_file_id": ["a", "b"],
+            "file_id": "f",
+            "display_name": ["a.pdf", "copy.pdf"],
+        }
+    )
+    runs = runs_of(run("a", "succeeded"), run("b", "job_failed"), files=files)
+    assert runs.attempt.tolist() == [1, 1]
+    assert actions(plan(runs, set(), {})) == {"b": "retry"}
+
+
+@pytest.mark.parametrize("index", [[0, 0, 0], ["x", 1, None]])
+def test_neither_order_nor_index_changes_the_batches(index: list[Any]) -> None:
+    runs = runs_of(*(run(f"dfl-{n}", "job_failed") for n in range(2 * MOST_FILES)))
+    whole = plan(runs, set(), {}).set_index("source_directory_file_id").new_batch
+    turned = runs[::-1].set_axis((index * len(runs))[: len(runs)])
+    found = plan(turned, set(), {}).set_index("source_directory_file_id").new_batch
+    assert found.to_dict() == whole.to_dict()
 
 
 def test_what_failed_twice_is_run_once_more() -> None:
@@ -89,7 +126,7 @@ def test_a_run_in_the_directory_of_a_retry_is_one_of_the_same_file() -> None:
     again = run("dfl-2", "succeeded", 2, source_directory_id="dir-2")
     runs = runs_of(run("dfl-1", "job_failed"), again, files=files)
     assert runs.attempt.tolist() == [1, 2]
-    assert actions(plan(runs, set(), None, None)) == {"dfl-1": "skip"}
+    assert actions(plan(runs, set(), {})) == {"dfl-1": "skip"}
 
 
 def test_what_cannot_be_added_is_named_with_the_reason() -> None:
@@ -107,7 +144,7 @@ def test_what_cannot_be_added_is_named_with_the_reason() -> None:
             }
         ),
     )
-    found = plan(runs, {"dir-9"}, None, None).set_index("source_directory_file_id")
+    found = plan(runs, {"dir-9"}, {}).set_index("source_directory_file_id")
     assert set(found.action) == {"impossible"}
     assert found.new_batch.isna().all()
     for file, word in {
@@ -118,7 +155,7 @@ def test_what_cannot_be_added_is_named_with_the_reason() -> None:
         "odd": "no job type",
     }.items():
         assert word in found.reason[file]
-    able = plan(runs, {"dir-9"}, "cfg-2", "extract_v2").set_index("source_directory_file_id")
+    able = plan(runs, {"dir-9"}, {}, "cfg-2", "extract_v2").set_index("source_directory_file_id")
     assert able.action[["aimless", "odd"]].tolist() == ["retry", "retry"]
     assert set(able.job_type) == {"extract_v2"}
 
@@ -136,7 +173,7 @@ def test_batches_have_one_configuration_and_no_name_twice() -> None:
             }
         ),
     )
-    assert plan(runs, set(), None, None).new_batch.tolist() == [1, 2, 3]
+    assert plan(runs, set(), {}).new_batch.tolist() == [1, 2, 3]
 
 
 def test_a_batch_takes_no_more_than_the_service_does() -> None:
@@ -168,16 +205,15 @@ RUNS = st.lists(
 @given(RUNS, st.sampled_from([None, "cfg-2"]))
 def test_each_failed_file_is_planned_for_once(runs: list[dict[str, Any]], target: str) -> None:
     frame = runs_of(*runs)
-    found = plan(frame, set(), target, None)
-    frame["target"] = target or frame["configuration_id"]
-    failed = frame[frame.outcome.isin(FAILED)].assign(file=identity)
-    assert len(found) == len(failed.drop_duplicates(["file", "target"]))
+    found = plan(frame, set(), {}, target)
+    failed = frame[frame.outcome.isin(FAILED)]
+    assert set(found.source_directory_file_id) == set(failed.source_directory_file_id)
+    assert found.source_directory_file_id.is_unique
     assert (found.action == "retry").equals(found.new_batch.notna())
     assert (found.action == "retry").equals(found.reason.isna())
     chosen = found[found.action == "retry"]
     open_or_done = frame[frame.outcome.isin(["succeeded", "mapped", "job_running", "job_unknown"])]
-    file_and_target = ["source_directory_file_id", "configuration_id"]
-    assert chosen.merge(open_or_done, on=file_and_target).empty
+    assert not set(chosen.source_directory_file_id) & set(open_or_done.source_directory_file_id)
     for _, group in chosen.groupby("new_batch"):
         assert group.configuration_id.nunique() == 1
         assert group.display_name.is_unique

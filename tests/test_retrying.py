@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import pandas as pd
+import polars as pl
 import pytest
 
 import llama_batches_nb as lb
@@ -49,7 +50,7 @@ def test_a_plan_makes_nothing(files: pd.DataFrame) -> None:
     before = len(lb.fetch_directories()), len(lb.fetch_batches())
     plan = lb.retry_failed(files, dry_run=True)
     assert len(plan) == files.outcome.isin(FAILURES).sum()
-    assert set(plan.action) == {"retry"}
+    assert set(plan.action) <= {"retry", "skip"}
     assert plan.display_name.notna().all()
     assert (len(lb.fetch_directories()), len(lb.fetch_batches())) == before
 
@@ -69,7 +70,7 @@ class Service:
     """Batch bat-0 over dir-0, whose jobs all failed, and what is made of it."""
 
     def __init__(self, *, files: int = 3, names: str = "{}.pdf") -> None:
-        self.files = {"dir-0": [(f"f-{n}", names.format(n)) for n in range(files)]}
+        self.files = {"dir-0": [(f"f-{n}", names.format(n), f"u-{n}") for n in range(files)]}
         self.directories: dict[str, str] = {}
         self.batches: dict[str, list[Any]] = {}
         self.posts: list[str] = []
@@ -101,7 +102,8 @@ class Service:
             return page([f for f in self.listed(place[-2]) if name in (None, f["display_name"])])
         if place[-1] == "directories":
             name = asked.one("name")
-            return page([{"id": d, "name": n} for n, d in self.directories.items() if n == name])
+            made = [{"id": d, "name": n} for n, d in self.directories.items()]
+            return page([d for d in made if name in (None, d["name"])])
         if place[-1] == "configurations":
             return page([{"id": "cfg-facts", "name": "Facts", "product_type": "extract_v2"}])
         if place[-1] == "batches":
@@ -118,17 +120,25 @@ class Service:
             self.directories[body["name"]], self.files[made] = made, []
             return {"id": made, "name": body["name"]}
         if place[-1] == "files":
-            self.files[place[-2]].append((body["file_id"], body["display_name"]))
+            file = body["file_id"], body["display_name"], body["unique_id"]
+            if file in self.files[place[-2]]:
+                return Answer({"detail": "It is there"}, 409)
+            self.files[place[-2]].append(file)
             return self.listed(place[-2])[-1]
         over = body["source_directory_id"]
         new = batch(f"bat-{over}", "PENDING", source_directory_id=over, config=body["config"])
         self.batches.setdefault(over, []).append(new)
         return new
 
+    def copied(self, directory: str) -> bool:
+        """Whether a directory has the files of dir-0, each once."""
+        there = sorted(file[:2] for file in self.files[directory])
+        return there == sorted(file[:2] for file in self.files["dir-0"])
+
     def listed(self, directory: str) -> list[dict[str, str]]:
         return [
-            {"id": f"{directory}-{n}", "file_id": file, "display_name": name}
-            for n, (file, name) in enumerate(self.files[directory])
+            {"id": f"{directory}-{n}", "file_id": file, "display_name": name, "unique_id": unique}
+            for n, (file, name, unique) in enumerate(self.files[directory])
         ]
 
 
@@ -154,8 +164,56 @@ def test_the_same_call_finds_what_it_made_before(serve: Serve) -> None:
         second = lb.retry_failed(failed)
     assert warned[0].filename == __file__
     assert second.batch_id.tolist() == first.batch_id.tolist()
-    assert service.posts == ["directories"]
-    assert len(service.directories) == 1
+    assert not service.posts
+
+
+def test_a_part_and_then_the_whole_run_no_file_twice(serve: Serve) -> None:
+    service = Service()
+    serve(service)
+    failed = service.results()
+    first = lb.retry_failed(failed.head(2))
+    with pytest.warns(UserWarning, match="2 files were run again already"):
+        both = lb.retry_failed(failed)
+    assert both.batch_id.tolist() == [*first.batch_id, "bat-dir-2"]
+    assert [file[0] for file in service.files["dir-2"]] == ["f-2"]
+    plan = lb.retry_failed(failed, dry_run=True)
+    assert set(plan.action) == {"skip"}
+
+
+@pytest.mark.parametrize("status", ["CANCELLED", "FAILED"])
+def test_a_retry_that_came_to_nothing_does_not_count(serve: Serve, status: str) -> None:
+    service = Service()
+    serve(service)
+    failed = service.results()
+    for n in range(1, 4):
+        assert set(lb.retry_failed(failed, dry_run=True).action) == {"retry"}
+        again = lb.retry_failed(failed)
+        assert again.source_directory_id.tolist() == [f"dir-{n}"]
+        for batches in service.batches.values():
+            batches[0]["status"] = status
+    assert all(service.copied(f"dir-{n}") for n in range(1, 4))
+
+
+def test_results_may_be_of_another_kind(serve: Serve) -> None:
+    service = Service()
+    serve(service)
+    failed = service.results()
+    plan = lb.retry_failed(failed, dry_run=True)
+    for other in (
+        pl.from_pandas(failed),
+        failed.set_axis([0, 0, 0]),
+        failed.astype({"batch_id": "category", "source_directory_file_id": "category"}),
+    ):
+        pd.testing.assert_frame_equal(lb.retry_failed(other, dry_run=True), plan)
+
+
+def test_outcomes_without_jobs_are_not_taken_for_the_whole(serve: Serve) -> None:
+    service = Service()
+    serve(service)
+    mapped = lb.outcomes(lb.fetch_results("bat-0"))
+    assert len(lb.retry_failed(mapped, dry_run=True)) == 3
+    jobs = lb.fetch_jobs(mapped)
+    assert len(lb.retry_failed(mapped, jobs=pl.from_pandas(jobs), dry_run=True)) == 3
 
 
 def test_another_configuration_is_taken_if_it_fits(serve: Serve) -> None:
@@ -168,17 +226,16 @@ def test_another_configuration_is_taken_if_it_fits(serve: Serve) -> None:
     again = lb.retry_failed(failed, configuration_id="cfg-facts", job_type="extract_v2")
     assert again.configuration_id.tolist() == ["cfg-facts"]
     assert again.job_type.tolist() == ["extract_v2"]
-    other = lb.retry_failed(failed, configuration_id="cfg-PARSE_FAST")
-    assert other.source_directory_id.tolist() != again.source_directory_id.tolist()
 
 
 def test_lost_answers_make_nothing_twice(serve: Serve) -> None:
     service = Service()
     serve(service)
-    service.faults = {"files": [Answer(drop=True)], "batches": [Answer(drop=True)]}
+    lost = [Answer(drop=True)]
+    service.faults = {"directories": [*lost], "files": [*lost], "batches": [*lost]}
     again = lb.retry_failed(service.results())
     assert again.batch_id.tolist() == ["bat-dir-1"]
-    assert sorted(service.files["dir-1"]) == service.files["dir-0"]
+    assert service.copied("dir-1")
     assert len(service.batches["dir-1"]) == 1
 
 
@@ -195,7 +252,7 @@ def test_what_was_cut_short_goes_on_where_it_was(serve: Serve) -> None:
     assert caught.value.partial.empty
     again = lb.retry_failed(service.results())
     assert again.batch_id.tolist() == ["bat-dir-1"]
-    assert sorted(service.files["dir-1"]) == service.files["dir-0"]
+    assert service.copied("dir-1")
     assert service.posts.count("directories") == 3
     assert len(service.directories) == 1
 
@@ -217,7 +274,7 @@ def test_files_that_cannot_be_added_are_named(serve: Serve) -> None:
     with pytest.warns(UserWarning, match=r"1 failed files .*'0\.pdf'.*No such file"):
         again = lb.retry_failed(service.results())
     assert len(again) == 1
-    assert [name for _, name in service.files["dir-1"]] == ["1.pdf", "2.pdf"]
+    assert [name for _, name, _ in service.files["dir-1"]] == ["1.pdf", "2.pdf"]
 
 
 def test_if_no_file_can_be_added_there_is_no_batch(serve: Serve) -> None:

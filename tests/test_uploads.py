@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
@@ -54,6 +55,9 @@ def test_the_directory_has_the_name_given(on_sandbox: lb.Client, folder: Path) -
     [
         ([], ValueError, "no files"),
         ("none.txt", FileNotFoundError, r"none\.txt"),
+        ([""], ValueError, "empty path"),
+        ([None], TypeError, "None"),
+        (["b.txt", "missing", None], FileNotFoundError, "missing"),
         ("*.docx", FileNotFoundError, r"\*\.docx"),
         (["b.txt", "deep/b.txt"], ValueError, r"'b\.txt'"),
         ("many", ValueError, r"1,001 .* 1,000"),
@@ -67,7 +71,7 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(
     for n in range(1001):
         (folder / "many" / str(n)).touch()
     server = serve(lambda asked: {})
-    given = [folder / p for p in paths] if isinstance(paths, list) else folder / paths
+    given = [folder / p if p else p for p in paths] if isinstance(paths, list) else folder / paths
     with pytest.raises(error, match=words):
         lb.upload_files(given)
     assert not server.asked
@@ -152,3 +156,50 @@ def test_the_content_arrives_as_it_was(serve: Serve, folder: Path) -> None:
     lb.upload_files(folder / "ü ⌘.bin")
     assert content in server.asked[1].body
     assert "ü ⌘.bin".encode() in server.asked[1].body
+
+
+@pytest.mark.parametrize("paths", [None, 5, b"b.txt", "", pd.DataFrame({"path": ["b.txt"]})])
+def test_what_is_no_path_is_said_so(serve: Serve, paths: Any) -> None:
+    server = serve(lambda asked: {})
+    with pytest.raises((TypeError, ValueError), match=r"path"):
+        lb.upload_files(paths)
+    assert not server.asked
+
+
+def test_one_file_by_two_paths_is_one(
+    on_sandbox: lb.Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert lb.upload_files(["b.txt", folder / "b.txt"]).display_name.tolist() == ["b.txt"]
+
+
+def test_a_file_that_vanishes_does_not_keep_the_others(serve: Serve, folder: Path) -> None:
+    def script(asked: Asked) -> Any:
+        if not asked.path.endswith("/upload"):
+            (folder / "b.txt").unlink(missing_ok=True)
+            return {"id": "dir-1"}
+        return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "a.pdf"}
+
+    serve(script)
+    with pytest.raises(lb.BatchesError, match=r"1 of 3 files .*b\.txt can't be read") as caught:
+        lb.upload_files(folder)
+    assert caught.value.partial is not None
+    assert len(caught.value.partial) == 2
+
+
+def test_a_directory_whose_answer_is_lost_is_found(serve: Serve, folder: Path) -> None:
+    names: list[str] = []
+
+    def script(asked: Asked) -> Any:
+        if asked.path.endswith("/upload"):
+            return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "b.txt"}
+        if asked.method == "POST":
+            names.append(asked.json["name"])
+            return Answer(drop=True)
+        if asked.path.endswith("/files"):
+            return page([])
+        return page([{"id": "dir-1", "name": name} for name in names])
+
+    serve(script)
+    assert len(lb.upload_files(folder / "b.txt")) == 1
+    assert len(names) == 1
