@@ -219,7 +219,7 @@ def _failures(frame: Any, kept: Sequence[str]) -> Any:
         times = pd.to_datetime(frame[kind.time], utc=True, format="ISO8601")
         frame = frame.assign(**{kind.time: times})
     rows = nw.from_native(frame)
-    failed = rates._judged(rows, kind).filter(nw.col("_failed") == 1)
+    failed = rates.judged(rows, kind).filter(nw.col("_failed") == 1)
     layer, message = _layer_and_message(kind, rows.collect_schema().names())
     time = _time(kind.time, rows.collect_schema().get(kind.time))
     return failed.select(*kept, layer=layer, **{_MESSAGE: message, _TIME: time})

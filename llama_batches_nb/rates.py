@@ -121,14 +121,14 @@ def failure_rates(
     kind = kind_of(frame)
     period = None if freq is None else _Period.of(freq)
     inputs.check_columns(frame, *keys, *([kind.time] if period else []))
-    judged = _judged(nw.from_native(frame), kind)
+    rows = judged(nw.from_native(frame), kind)
     if period:
         if kind.time in keys:
             raise ValueError(f"by={by!r} and freq={freq!r} both group by {kind.time!r}: leave one.")
-        judged = _cut(judged, kind.time, period.unit)
+        rows = _cut(rows, kind.time, period.unit)
         keys.append(kind.time)
     sums = (nw.col("_decided").sum().alias("decided"), nw.col("_failed").sum().alias("failed"))
-    rates = counted(judged, keys, nw.len().alias("total"), *sums)
+    rates = counted(rows, keys, nw.len().alias("total"), *sums)
     if period:
         starts = rates.assign(**{kind.time: period.starts(rates[kind.time])})
         rates = starts.groupby(keys, dropna=False, observed=True, as_index=False)[COUNTS].sum()
@@ -178,7 +178,7 @@ def kind_of(frame: Any) -> Kind:
     )
 
 
-def _judged(frame: Any, kind: Kind) -> Any:
+def judged(frame: Any, kind: Kind) -> Any:
     """Return the rows that count, with 0 or 1 for decided and for failed."""
     if "batch_status" in frame.collect_schema().names():
         status = nw.col("batch_status").cast(nw.String)

@@ -23,7 +23,6 @@ from llama_batches_nb.sandbox import messages
 from llama_batches_nb.schema import JOBS, TEXT
 from tests.strategies import (
     batches,
-    few,
     job_frames,
     outcome_frames,
     result_frames,
@@ -277,18 +276,16 @@ def test_order_does_not_matter(found: pd.DataFrame, draw: Random) -> None:
     pd.testing.assert_frame_equal(error_patterns(shuffled), error_patterns(found))
 
 
-def counts_by_id(patterns: pd.DataFrame) -> Counter[tuple[str, str]]:
-    names = zip(patterns["pattern_id"], patterns["pattern"], strict=True)
+def counts_by_id(patterns: pd.DataFrame) -> Counter[tuple[str, str, str]]:
+    names = zip(patterns["pattern_id"], patterns["pattern"], patterns["layer"], strict=True)
     return Counter(dict(zip(names, patterns["count"], strict=True)))
 
 
-@given(result_frames(), result_frames())
-@few
-def test_company_does_not_matter(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    alone: Counter[tuple[str, str]] = Counter()
-    for found in (one, other):
-        alone += counts_by_id(error_patterns(found))
-    assert counts_by_id(error_patterns(pd.concat([one, other]))) == alone
+@given(FAILURES, st.integers(0, 8))
+@some
+def test_company_does_not_matter(found: pd.DataFrame, cut: int) -> None:
+    parts = (counts_by_id(error_patterns(part)) for part in (found.iloc[:cut], found.iloc[cut:]))
+    assert counts_by_id(error_patterns(found)) == sum(parts, Counter())
 
 
 def test_ids_are_what_they_were() -> None:
