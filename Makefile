@@ -33,6 +33,7 @@ format: $(VENV)/.test ## put the code in order
 bench: $(VENV)/.test ## ours beside the official SDK and the raw bytes
 	$(BIN)/python -m tests.benchmarks.fetching
 	$(BIN)/python -m tests.benchmarks.patterns
+	$(BIN)/python -m tests.benchmarks.syncing
 
 clean: ## remove what was made here
 	rm -rf $(VENV) $(OUT) dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

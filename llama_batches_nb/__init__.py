@@ -28,6 +28,7 @@ from llama_batches_nb.charts import plot_durations, plot_failure_rates, plot_out
 from llama_batches_nb.client import Client, connect
 from llama_batches_nb.comparing import compare_configurations
 from llama_batches_nb.creating import cancel_batch, create_batch
+from llama_batches_nb.dataset import open_dataset, read_dataset
 from llama_batches_nb.directories import fetch_configurations, fetch_directories, fetch_files
 from llama_batches_nb.errors import (
     AuthenticationError,
@@ -55,6 +56,7 @@ from llama_batches_nb.results import fetch_results
 from llama_batches_nb.retrying import retry_failed
 from llama_batches_nb.sandbox import Sandbox, sandbox
 from llama_batches_nb.summaries import ledger, summarize
+from llama_batches_nb.syncing import SyncReport, sync_dataset
 from llama_batches_nb.uploads import upload_files
 from llama_batches_nb.waiting import wait_for_batches
 
@@ -75,6 +77,7 @@ __all__ = [
     "ResponseError",
     "Sandbox",
     "ServerError",
+    "SyncReport",
     "UnconfirmedCreateError",
     "WaitTimeoutError",
     "attempts",
@@ -93,14 +96,17 @@ __all__ = [
     "fetch_results",
     "get_batch",
     "ledger",
+    "open_dataset",
     "outcomes",
     "plot_durations",
     "plot_failure_rates",
     "plot_outcomes",
+    "read_dataset",
     "read_parquet",
     "retry_failed",
     "sandbox",
     "summarize",
+    "sync_dataset",
     "upload_files",
     "wait_for_batches",
 ]

@@ -57,7 +57,12 @@ def sound_batch(body: bytes) -> bytes:
 
 
 def read_results(bodies: Sequence[bytes]) -> list[pa.Table]:
-    """Return the results of each batch, given the JSON of batches with ``expand=results``.
+    """Return the results of each batch, given the JSON of batches with ``expand=results``."""
+    return read_expanded(bodies)[1]
+
+
+def read_expanded(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
+    """Return the batches, one row each, and the results of each.
 
     Arrow's reader makes columns of many bodies at once, and lets the other threads go on meanwhile.
     What it will not read is read again by Python's, as we know what to say of that.
@@ -65,7 +70,9 @@ def read_results(bodies: Sequence[bytes]) -> list[pa.Table]:
     try:
         return _read_by_arrow(bodies)
     except (pa.ArrowInvalid, ValueError):
-        return [results_of(json.loads(body)) for body in bodies]
+        read = [json.loads(body) for body in bodies]
+        results = [results_of(batch) for batch in read]
+        return rows(BATCHES, read), results
 
 
 def results_of(batch: Any) -> pa.Table:
@@ -78,7 +85,7 @@ def results_of(batch: Any) -> pa.Table:
     return _results(rows(BATCHES, [batch]), [len(results or [])], rows(MAPPINGS, results or []))
 
 
-def _read_by_arrow(bodies: Sequence[bytes]) -> list[pa.Table]:
+def _read_by_arrow(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
     lines = b"\n".join(bodies)
     read = pa_json.read_json(
         pa.BufferReader(lines),
@@ -95,9 +102,10 @@ def _read_by_arrow(bodies: Sequence[bytes]) -> list[pa.Table]:
     if len(read) != len(bodies) or mappings[MAPPINGS.key].null_count:
         raise ValueError("this is for Python's reader")
     sizes = pc.list_value_length(results).fill_null(0).to_pylist()
-    together = _results(rows(BATCHES, read.drop_columns("results").to_pylist()), sizes, mappings)
+    batches = rows(BATCHES, read.drop_columns("results").to_pylist())
+    together = _results(batches, sizes, mappings)
     starts = accumulate(sizes, initial=0)
-    return [together.slice(start, size) for start, size in zip(starts, sizes, strict=False)]
+    return batches, [together.slice(start, n) for start, n in zip(starts, sizes, strict=False)]
 
 
 def _results(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -66,6 +66,42 @@ def gather(
                 parts.put_away()
         parts.put_away()
     return to_frame(parts.in_order())
+
+
+def stream(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    client: Client,
+    shown: Bar,
+    bear: Bear[T] = lambda item, error: False,
+) -> Generator[list[tuple[int, T, R]], None, None]:
+    """Yield what `work` gives as it arrives, with the position and the item, a few at a time.
+
+    It is for what is too much to be kept; close it when leaving early. An item that fails ends
+    it, unless `bear` says that it may be left out; what arrived before is given first.
+    """
+    fresh: list[tuple[int, T, R]] = []
+    with workers.running(
+        work,
+        items,
+        max_workers=client.max_workers,
+        tick=lambda: shown.show_pause(client.pause_left()),
+    ) as finished:
+        try:
+            for position, item, future in finished:
+                try:
+                    fresh.append((position, item, future.result()))
+                except BatchesError as error:
+                    if not bear(item, error):
+                        raise
+                if len(fresh) >= PACK:
+                    yield fresh
+                    fresh = []
+        except BatchesError:
+            yield fresh
+            raise
+        yield fresh
 
 
 class _Parts(Generic[T, R]):

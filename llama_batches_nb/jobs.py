@@ -79,22 +79,13 @@ def fetch_jobs(
     >>> len(jobs) == results.job_id.nunique()
     True
     """
-    chunks = _chunks(inputs.columns_of(results, "job_id", "job_type"))
+    chunks = chunks_of(inputs.columns_of(results, "job_id", "job_type"))
     client = current(client)
     scope = scope_of(project_id, organization_id)
-
-    def fetch_chunk(chunk: Chunk) -> pa.Table:
-        job_type, wanted = chunk
-        pages = endpoints.list_jobs(client, job_type, wanted, **scope)
-        found = {listing.key_of(JOBS, job): job for page in pages for job in page.items}
-        asked_for = set(wanted)  # some servers list more
-        records = [job for job_id, job in found.items() if job_id in asked_for]
-        return frames.rows(JOBS, records, job_type=job_type)
-
     n_wanted = sum(len(ids) for _, ids in chunks)
     with bar(progress, "jobs", unit="job", total=n_wanted) as shown:
         jobs = gather(
-            fetch_chunk,
+            partial(fetch_chunk, client, scope),
             chunks,
             partial(frames.concat, JOBS),
             client=client,
@@ -109,7 +100,17 @@ def fetch_jobs(
     return jobs
 
 
-def _chunks(references: pd.DataFrame) -> list[Chunk]:
+def fetch_chunk(client: Client, scope: dict[str, Any], chunk: Chunk) -> pa.Table:
+    """Fetch the jobs of one chunk; those that the API does not know are left out."""
+    job_type, wanted = chunk
+    pages = endpoints.list_jobs(client, job_type, wanted, **scope)
+    found = {listing.key_of(JOBS, job): job for page in pages for job in page.items}
+    asked_for = set(wanted)  # some servers list more
+    records = [job for job_id, job in found.items() if job_id in asked_for]
+    return frames.rows(JOBS, records, job_type=job_type)
+
+
+def chunks_of(references: pd.DataFrame) -> list[Chunk]:
     """Return the jobs to ask for, by type and in chunks, each job once."""
     mapped = references.dropna(subset="job_id").drop_duplicates("job_id")
     known = mapped.job_type.isin(list(endpoints.JOBS))

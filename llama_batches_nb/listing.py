@@ -14,11 +14,17 @@ from llama_batches_nb.schema import Table
 
 
 def records(
-    table: Table, pages: Iterable[Page], *, limit: int | None = None, bar: Bar | None = None
+    table: Table,
+    pages: Iterable[Page],
+    *,
+    limit: int | None = None,
+    bar: Bar | None = None,
+    tell_short: Callable[[str], None] = warn,
 ) -> Iterator[Record]:
     """Yield each record of a list once, in the server's order, at most `limit` of them.
 
-    A list that ends with fewer rows than the size the server gave for it is warned about.
+    A list that ends with fewer rows than the size the server gave for it is warned about, or
+    told to `tell_short`.
     """
     seen: set[str] = set()
     total = None
@@ -35,7 +41,7 @@ def records(
                 if len(seen) == limit:
                     return
     if total is not None and len(seen) < total:
-        warn(
+        tell_short(
             f"The list of {table.name} ended after {len(seen):,} rows, though the server said that "
             f"it has {total:,}: some are missing, or were deleted meanwhile. Fetch again to see.",
         )

@@ -17,8 +17,7 @@ import pyarrow as pa
 
 from llama_batches_nb import inputs, schema
 from llama_batches_nb.errors import DatasetError
-
-PathLike = str | os.PathLike[str]
+from llama_batches_nb.storage import PathLike, local_path
 
 COMPRESSION = "zstd"
 SCHEMA_FILE = "_common_metadata"  # where Parquet datasets keep the schema that their files share
@@ -71,7 +70,7 @@ def export_parquet(
     inputs.check_columns(frame, *keys)
     table = _to_arrow(inputs.columns_of(frame, *inputs.column_names(frame)))
     _check_partitions(table, keys)
-    place = _local(path)
+    place = local_path(path)
     if place is None:
         _upload(table, str(path), keys)
     elif keys:
@@ -224,14 +223,6 @@ def _read_folder(filesystem: Any, root: str) -> pa.Table:
         root, schema=whole, filesystem=filesystem, format="parquet", partitioning=partitioning
     )
     return dataset.to_table().replace_schema_metadata(whole.metadata)
-
-
-def _local(path: PathLike) -> Path | None:
-    """Return the path if it is one of this machine, None if it is a URL."""
-    text = os.fspath(path)
-    for scheme in ("file://", "local://"):
-        text = text.removeprefix(scheme)
-    return None if "://" in text or "::" in text else Path(text).expanduser()
 
 
 @contextmanager

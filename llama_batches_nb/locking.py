@@ -1,0 +1,167 @@
+"""One writer at a time.
+
+On a disk of this machine the kernel keeps the lock, so that it ends with its process. An object
+store has no locks: there a file says who writes, and its writer renews it. Once it has not been
+renewed for a while, another takes it over; the first notices that before its next commit. It is as
+good as the clocks of the machines agree, to a few minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from llama_batches_nb.errors import DatasetLockedError
+from llama_batches_nb.storage import Storage
+
+LOCK = "_lock"
+HOLDER = "_lock.json"  # who holds it; on an object store this is the lock
+LEASE = timedelta(minutes=5)  # for how long a sign of life is one
+RENEWAL = 30.0  # seconds between two of them
+
+Check = Callable[[], None]
+Clock = Callable[[], datetime]
+
+_held: set[str] = set()
+_guard = threading.Lock()
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who writes, since when, and when it last said so."""
+
+    token: str
+    pid: int
+    host: str
+    since: datetime
+    renewed: datetime
+
+
+def utc_now() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def locked(storage: Storage, *, now: Clock = utc_now) -> Iterator[Check]:
+    """Hold the lock of a folder, or raise `DatasetLockedError` at once.
+
+    What it gives is called before something is made final: it raises if the lock was lost.
+    """
+    me = Holder(secrets.token_hex(8), os.getpid(), socket.gethostname(), now(), now())
+    with _alone_in_this_process(storage), _outwardly(storage, me, now) as check:
+        yield check
+
+
+def _outwardly(storage: Storage, me: Holder, now: Clock) -> AbstractContextManager[Check]:
+    if storage.local is None:
+        return _by_lease(storage, me, now)
+    return _by_kernel(storage, storage.local, me)
+
+
+@contextmanager
+def _alone_in_this_process(storage: Storage) -> Iterator[None]:
+    place = f"{type(storage.filesystem).__name__} {storage.path('')}"
+    with _guard:
+        if place in _held:
+            raise _refusal(storage, _holder(storage))
+        _held.add(place)
+    try:
+        yield
+    finally:
+        _held.discard(place)
+
+
+@contextmanager
+def _by_kernel(storage: Storage, folder: Path, me: Holder) -> Iterator[Check]:
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise _refusal(storage, _holder(storage)) from None
+    try:
+        _write(storage, me)
+        yield lambda: None
+    finally:
+        with suppress(OSError):  # it is only for the message to others
+            storage.remove([HOLDER])
+        lock.release()
+
+
+@contextmanager
+def _by_lease(storage: Storage, me: Holder, now: Clock) -> Iterator[Check]:
+    def check() -> None:
+        found = _holder(storage)
+        if found is None or found.token != me.token:
+            raise _refusal(storage, found)
+
+    def renew() -> None:
+        while not done.wait(RENEWAL):
+            with suppress(Exception):  # a commit will tell
+                check()
+                _write(storage, msgspec.structs.replace(me, renewed=now()))
+
+    found = _holder(storage)
+    if found is not None and _lives(found, now()):
+        raise _refusal(storage, found)
+    _write(storage, me)
+    check()  # another may have come at the same moment
+    done = threading.Event()
+    renewing = threading.Thread(target=renew, name="llama_batches_nb_lease", daemon=True)
+    renewing.start()
+    try:
+        yield check
+    finally:
+        done.set()
+        renewing.join()
+        if (found := _holder(storage)) is not None and found.token == me.token:
+            storage.remove([HOLDER])
+
+
+def _lives(holder: Holder, now: datetime) -> bool:
+    """Whether a holder is to be reckoned with; of one on this machine we can be sure."""
+    if holder.host == socket.gethostname() and os.name == "posix" and not _runs(holder.pid):
+        return False
+    return abs(now - holder.renewed) < LEASE
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _holder(storage: Storage) -> Holder | None:
+    """Return who says to hold the lock, if anyone can be read."""
+    with suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(storage.get(HOLDER) or b"", type=Holder)
+    return None
+
+
+def _write(storage: Storage, holder: Holder) -> None:
+    storage.put(HOLDER, msgspec.json.encode(holder))
+
+
+def _refusal(storage: Storage, holder: Holder | None) -> DatasetLockedError:
+    who = "another process"
+    if holder is not None:
+        who = f"process {holder.pid} on {holder.host}, since {holder.since:%Y-%m-%d %H:%M:%S} UTC"
+    hint = "Wait until it is done."
+    if storage.local is None:
+        minutes = int(LEASE.total_seconds() // 60)
+        hint += f" If that process is dead, its lock ends {minutes} minutes after it."
+    return DatasetLockedError(f"{storage.name!r} is being written by {who}. {hint}")

@@ -1,0 +1,231 @@
+"""What a sync asks the API: again for what was open, then for what is new, then for jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from llama_batches_nb import endpoints, frames, keeping, listing
+from llama_batches_nb.client import Client
+from llama_batches_nb.errors import BatchesError, NotFoundError, ResponseError, warn
+from llama_batches_nb.gathering import stream
+from llama_batches_nb.inputs import as_time
+from llama_batches_nb.jobs import Chunk, chunks_of, fetch_chunk
+from llama_batches_nb.keeping import Keeping
+from llama_batches_nb.manifest import MARGIN, Covered
+from llama_batches_nb.paging import Page, Record
+from llama_batches_nb.progress import Bar, Progress, bar
+from llama_batches_nb.schema import BATCHES, JOBS
+from llama_batches_nb.selection import Selection
+from llama_batches_nb.statuses import ENDED
+
+
+class Refresh:
+    """What one sync asks, and what came of it."""
+
+    def __init__(
+        self, client: Client, scope: dict[str, Any], kept: Keeping, progress: Progress
+    ) -> None:
+        self._client, self._scope, self._kept, self._progress = client, scope, kept, progress
+        self._had: set[str] = set()  # batches that were open and have rows
+        self._again: dict[str, None] = {}
+        self._newest: datetime | None = None
+        self._n_rows = 0
+        self.new = self.ended = self.unknown_jobs = self.requests = 0
+        self.gone: dict[str, BatchesError] = {}
+        self.short: list[str] = []
+
+    def batches(self, selection: Selection) -> None:
+        """Ask again for the batches that were open, then for those that are new."""
+        wanted = _wanted(selection)
+        with_rows = self._kept.open_ids_with_rows()
+        self._had = set(with_rows)
+        self._again = dict.fromkeys([*with_rows, *self._kept.manifest.open])
+        with bar(self._progress, "sync", unit="batch") as shown:
+            shown.expect(len(self._again))
+            try:
+                self._ask(self._again, shown)
+                self._ask(self._new_ids(selection, wanted, shown), shown)
+            except BatchesError:
+                self._kept.flush()
+                raise
+            if self._newest is not None and not self.short:
+                self._kept.manifest.cover(msgspec.structs.replace(wanted, until=self._newest))
+            self._kept.flush()
+        self._warn()
+
+    def jobs(self) -> None:
+        """Ask for the jobs of results that came without, and again for those not ended."""
+        todo = [c for c in self._kept.manifest.chunks if not c.jobs_asked or c.open_jobs]
+        with bar(self._progress, "jobs", unit="job") as shown:
+            n_wanted = 0
+            for chunk in todo:
+                done, references = self._kept.jobs_to_ask(chunk)
+                wanted = chunks_of(references.to_pandas())
+                n_wanted += sum(len(ids) for _, ids in wanted)
+                shown.expect(n_wanted)
+                found = self._fetch_jobs(wanted, shown)
+                self._kept.set_jobs(chunk, keeping.concat(JOBS, [done, *found]))
+
+    def _ask(self, ids: Iterable[str], shown: Bar) -> None:
+        """Ask for batches, and keep them as they arrive."""
+
+        def fetch(batch_id: str) -> bytes:
+            body: bytes = endpoints.get_batch(
+                self._client, batch_id, expand="results", decode=frames.sound_batch, **self._scope
+            )
+            return body
+
+        def leave_out(batch_id: str, error: BatchesError) -> bool:
+            if not isinstance(error, NotFoundError):
+                return False
+            self.requests += 1
+            self.gone[batch_id] = error
+            if batch_id in self._again:  # one that is new may only not be known everywhere yet
+                self._kept.forget(batch_id)
+            shown.advance()
+            return True
+
+        arriving = stream(fetch, ids, client=self._client, shown=shown, bear=leave_out)
+        with closing(arriving):
+            for pack in arriving:
+                self.requests += len(pack)
+                self._keep(pack)
+                shown.advance(len(pack))
+                shown.note(f"{self._n_rows:,} rows")
+                if self._kept.is_full():
+                    self._kept.flush()
+
+    def _keep(self, pack: list[tuple[int, str, bytes]]) -> None:
+        """Keep some batches; if one is not what was promised, the others all the same."""
+        if not pack:
+            return
+        try:
+            batches, results = frames.read_expanded([body for _, _, body in pack])
+            _check_ids(batches, [batch_id for _, batch_id, _ in pack])
+        except ResponseError:
+            if len(pack) == 1:
+                raise
+            try:
+                self._keep(pack[:1])
+            finally:
+                self._keep(pack[1:])
+            return
+        for n, (position, batch_id, _) in enumerate(pack):
+            is_kept, has_ended = self._kept.take(position, batches.slice(n, 1), results[n])
+            self.new += is_kept and batch_id not in self._had
+            self._n_rows += len(results[n]) if is_kept else 0
+            self.ended += has_ended and batch_id in self._had
+
+    def _new_ids(self, selection: Selection, wanted: Covered, shown: Bar) -> Iterator[str]:
+        """List what may be new, and yield what is to be asked for."""
+        since = self._kept.manifest.listed_until(wanted)
+        if wanted.after is not None and (since is None or since < wanted.after):
+            since = wanted.after
+        if since is not None and since > wanted.until:
+            return
+        known = _Known(self._kept, since)
+        filters = {**selection.filters, "created_at_on_or_after": as_time("since", since)}
+        pages = endpoints.list_batches(self._client, page_size=selection.page_size, **filters)
+        counted = self._counted(pages, shown)
+        for record in listing.records(BATCHES, counted, tell_short=self.short.append):
+            batch_id, status = listing.key_of(BATCHES, record), str(record.get("status"))
+            created = _created(record)
+            self._newest = max(filter(None, (self._newest, created)), default=None)
+            is_wanted = wanted.statuses is None or status in wanted.statuses
+            if known.has(batch_id, created):
+                self._kept.widen(batch_id, wanted.statuses)
+            elif is_wanted or status not in ENDED:
+                self._kept.remember(batch_id, wanted.statuses)
+                if is_wanted:
+                    yield batch_id
+                    continue
+            shown.advance()
+
+    def _counted(self, pages: Iterable[Page], shown: Bar) -> Iterator[Page]:
+        for page in pages:
+            self.requests += 1
+            if page.total_size is not None:
+                shown.expect(len(self._again) + page.total_size)
+            yield page
+
+    def _fetch_jobs(self, wanted: list[Chunk], shown: Bar) -> list[pa.Table]:
+        found: dict[int, pa.Table] = {}
+        arriving = stream(
+            partial(fetch_chunk, self._client, self._scope),
+            wanted,
+            client=self._client,
+            shown=shown,
+        )
+        with closing(arriving):
+            for pack in arriving:
+                for position, (_, ids), jobs in pack:
+                    found[position] = jobs
+                    self.requests += 1
+                    self.unknown_jobs += len(ids) - len(jobs)
+                    shown.advance(len(ids))
+        return [found[position] for position in sorted(found)]
+
+    def _warn(self) -> None:
+        for message in self.short:
+            warn(message)
+        if self.gone:
+            warn(
+                f"{len(self.gone):,} batches were listed or open, and are not known to the API any "
+                f"more: {', '.join(self.gone)}."
+            )
+
+
+class _Known:
+    """Which batches a dataset has already, as far as that must be looked up."""
+
+    def __init__(self, kept: Keeping, since: datetime | None) -> None:
+        self._kept = kept
+        self._since = None if since is None or since.year < 1970 else since - MARGIN
+        self._ids = kept.known_ids(self._since)
+
+    def has(self, batch_id: str, created: datetime | None) -> bool:
+        """Whether there is such a batch; all are looked up if the server lists older ones too."""
+        if self._since is not None and (created is None or created < self._since):
+            self._since = None
+            self._ids = self._kept.known_ids(None)
+        return batch_id in self._ids
+
+
+def _wanted(selection: Selection) -> Covered:
+    """Return which batches a sync is to have, up to the end of time if no other is named."""
+    after, before = (
+        None if text is None else datetime.fromisoformat(text)
+        for text in (
+            selection.filters["created_at_on_or_after"],
+            selection.filters["created_at_on_or_before"],
+        )
+    )
+    return Covered(
+        source_directory_id=selection.filters["source_directory_id"],
+        statuses=selection.statuses,
+        after=after,
+        until=before or datetime.max.replace(tzinfo=UTC),
+    )
+
+
+def _created(record: Record) -> datetime | None:
+    """Return when a listed batch was created, if that can be read."""
+    try:
+        time = datetime.fromisoformat(record["created_at"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _check_ids(batches: pa.Table, asked: list[str]) -> None:
+    answered = batches["batch_id"].to_pylist()
+    if answered != asked:
+        one, other = next((a, b) for a, b in zip(asked, answered, strict=True) if a != b)
+        raise ResponseError(f"The server answered with batch {other!r} when asked for {one!r}.")

@@ -1,0 +1,147 @@
+"""One writer at a time, and a lock that ends with its holder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import fsspec
+import msgspec
+import pytest
+
+from llama_batches_nb.errors import DatasetLockedError
+from llama_batches_nb.locking import HOLDER, LEASE, Holder, locked
+from llama_batches_nb.storage import Storage
+
+NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+
+HOLD = """
+import sys
+from llama_batches_nb.locking import locked
+from llama_batches_nb.storage import Storage
+with locked(Storage(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def url() -> Iterator[Storage]:
+    yield Storage("memory://locked/place")
+    filesystem = fsspec.filesystem("memory")
+    if filesystem.exists("/locked"):
+        filesystem.rm("/locked", recursive=True)
+
+
+@pytest.fixture(params=["disk", "url"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path, url: Storage) -> Storage:
+    return Storage(tmp_path / "place") if request.param == "disk" else url
+
+
+def held_by_another(storage: Storage, **changes: object) -> Holder:
+    """Leave the lock of a process elsewhere."""
+    holder = Holder("other", 7, "elsewhere", NOW, NOW)
+    holder = msgspec.structs.replace(holder, **changes)
+    storage.put(HOLDER, msgspec.json.encode(holder))
+    return holder
+
+
+def test_second_in_one_thread_is_refused(storage: Storage) -> None:
+    with locked(storage) as check:
+        check()
+        with pytest.raises(DatasetLockedError, match=r"written by process \d+ on .*, since"):
+            locked(storage).__enter__()
+    with locked(storage):
+        pass
+
+
+def test_only_one_of_many_threads_gets_it(storage: Storage) -> None:
+    holding, refused = threading.Event(), threading.Semaphore(0)
+    won = []
+
+    def try_it() -> None:
+        try:
+            with locked(storage):
+                won.append(1)
+                assert holding.wait(30)
+        except DatasetLockedError:
+            refused.release()
+
+    threads = [threading.Thread(target=try_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(7):
+        assert refused.acquire(timeout=30)
+    holding.set()
+    for thread in threads:
+        thread.join()
+    assert won == [1]
+
+
+def test_it_is_given_back_after_an_error(storage: Storage) -> None:
+    with pytest.raises(ZeroDivisionError), locked(storage):
+        _ = 1 / 0
+    with locked(storage):
+        pass
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_other_process_holds_it_until_it_ends(tmp_path: Path, dies: bool) -> None:
+    storage = Storage(tmp_path / "place")
+    command = [sys.executable, "-c", HOLD, storage.name]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(DatasetLockedError, match=f"process {other.pid} on"):
+            locked(storage).__enter__()
+        if dies:
+            other.kill()
+        other.stdin.close()
+        other.wait()
+    with locked(storage):
+        pass
+
+
+def test_lease_of_another_is_respected_while_it_is_renewed(url: Storage) -> None:
+    held_by_another(url, renewed=NOW - LEASE / 2)
+    with pytest.raises(DatasetLockedError, match=r"process 7 on elsewhere.*5 minutes"):
+        locked(url, now=lambda: NOW).__enter__()
+
+
+def test_lease_that_is_not_renewed_is_taken_over(url: Storage) -> None:
+    held_by_another(url, renewed=NOW - LEASE - timedelta(seconds=1))
+    with locked(url, now=lambda: NOW) as check:
+        check()
+    assert url.names() == []
+
+
+def test_lease_of_a_dead_process_of_this_machine_is_taken_over(url: Storage) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    with locked(url, now=lambda: NOW):
+        mine = msgspec.json.decode(url.get(HOLDER) or b"", type=Holder)
+    held_by_another(url, host=mine.host, pid=dead.pid)
+    with locked(url, now=lambda: NOW) as check:
+        check()
+
+
+def test_who_lost_the_lease_is_told_before_a_commit(url: Storage) -> None:
+    with locked(url) as check:
+        taker = held_by_another(url)
+        with pytest.raises(DatasetLockedError, match="process 7 on elsewhere"):
+            check()
+    assert msgspec.json.decode(url.get(HOLDER) or b"", type=Holder) == taker  # it is not ours
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"token": 1}'])
+def test_lease_that_cannot_be_read_is_none(url: Storage, content: bytes) -> None:
+    url.put(HOLDER, content)
+    with locked(url) as check:
+        check()
