@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pandas as pd
 
 import llama_batches_nb as lb
@@ -9,7 +11,7 @@ from llama_batches_nb.charts.drift import rises
 
 
 def test_the_ledger_adds_up_and_the_configuration_that_got_worse_is_found() -> None:
-    with lb.sandbox(speed=0) as box:
+    with lb.sandbox(speed=0, now=datetime(2026, 8, 5, 12, tzinfo=UTC)) as box:
         batches = lb.fetch_batches(client=box.client)
         results = lb.fetch_results(batches, client=box.client)
         jobs = lb.fetch_jobs(results, client=box.client)
