@@ -18,7 +18,7 @@ lab: $(VENV)/.lab ## the tour in JupyterLab, on the sandbox
 	$(BIN)/python -m jupyterlab notebooks/tour.ipynb
 
 test: check ## all checks, tests, examples and notebooks
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
 
 check: $(VENV)/.test ## style, types and the direction of imports
 	$(BIN)/ruff format --check .
