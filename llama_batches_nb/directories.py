@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import AuthenticationError, BatchesError, RateLimitError, warn
-from llama_batches_nb.gathering import gather
+from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.gathering import LeftOut, gather
 from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import CONFIGURATIONS, DIRECTORIES, FILES
 from llama_batches_nb.selection import scope_of
@@ -175,25 +175,16 @@ def fetch_files(
     1
     """
     inputs.as_choice("errors", errors, ("raise", "warn"))
-    left_out: dict[str, BatchesError] = {}
-
-    def leave_out(directory_id: str, error: BatchesError) -> bool:
-        left_out[directory_id] = error
-        return errors == "warn" and not isinstance(error, AuthenticationError | RateLimitError)
-
+    left_out: LeftOut[str] = LeftOut(allowed=errors == "warn")
     files = files_in(
         inputs.as_ids("source_directory_id", directories),
-        leave_out,
+        left_out,
         page_size=inputs.as_count("page_size", page_size),
         progress=progress,
         client=current(client),
         **scope_of(project_id, organization_id),
     )
-    if left_out:
-        warn(
-            f"{len(left_out):,} directories could not be fetched and are left out: "
-            f"{', '.join(left_out)}. The first error was: {next(iter(left_out.values()))}"
-        )
+    left_out.tell("directories")
     return files
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_NAMES = 5  # in a message
 
 
 class BatchesError(Exception):
@@ -120,6 +123,12 @@ def carrying_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
         with suppress(BatchesError):  # rows that make no frame must not hide what happened
             error.partial = rows_so_far()  # type: ignore[union-attr]
         raise
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first few names, quoted, for a message."""
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:MOST_NAMES]) + (", …" if len(shown) > MOST_NAMES else "")
 
 
 def warn(message: str) -> None:

@@ -10,7 +10,13 @@ import pandas as pd
 
 from llama_batches_nb import workers
 from llama_batches_nb.client import Client
-from llama_batches_nb.errors import BatchesError, carrying_partial
+from llama_batches_nb.errors import (
+    AuthenticationError,
+    BatchesError,
+    RateLimitError,
+    carrying_partial,
+    warn,
+)
 from llama_batches_nb.progress import Bar
 
 T = TypeVar("T")
@@ -102,6 +108,28 @@ def stream(
             yield fresh
             raise
         yield fresh
+
+
+class LeftOut(Generic[T]):
+    """What may be left out, for `bear`: all that fails but for the key or the rate limit."""
+
+    def __init__(self, *, allowed: bool = True) -> None:
+        self.errors: dict[T, BatchesError] = {}
+        self._allowed = allowed
+
+    def __call__(self, item: T, error: BatchesError) -> bool:
+        """Keep the error, and say whether the others may go on."""
+        self.errors[item] = error
+        return self._allowed and not isinstance(error, AuthenticationError | RateLimitError)
+
+    def tell(self, what: str) -> None:
+        """Warn of what was left out, if anything was."""
+        if self.errors:
+            warn(
+                f"{len(self.errors):,} {what} could not be fetched and are left out: "
+                f"{', '.join(map(str, self.errors))}. The first error was: "
+                f"{next(iter(self.errors.values()))}"
+            )
 
 
 class _Parts(Generic[T, R]):

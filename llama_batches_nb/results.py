@@ -10,8 +10,7 @@ import pandas as pd
 
 from llama_batches_nb import endpoints, frames, inputs, listing
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import AuthenticationError, BatchesError, RateLimitError, warn
-from llama_batches_nb.gathering import gather
+from llama_batches_nb.gathering import LeftOut, gather
 from llama_batches_nb.inputs import TimeLike
 from llama_batches_nb.progress import Bar, Progress, bar
 from llama_batches_nb.schema import BATCHES, RESULTS
@@ -106,17 +105,13 @@ def fetch_results(
     }
     chosen = _chosen(batches, filters, scope, limit)
     client = current(client)
-    left_out: dict[str, BatchesError] = {}
+    left_out: LeftOut[str] = LeftOut(allowed=errors == "warn")
 
     def fetch_one(batch_id: str) -> bytes:
         body: bytes = endpoints.get_batch(
             client, batch_id, expand="results", decode=frames.sound_batch, **scope
         )
         return body
-
-    def leave_out(batch_id: str, error: BatchesError) -> bool:
-        left_out[batch_id] = error
-        return errors == "warn" and not isinstance(error, AuthenticationError | RateLimitError)
 
     with bar(progress, "results", unit="batch") as shown:
         ids = _batch_ids(chosen, client, shown)
@@ -127,9 +122,9 @@ def fetch_results(
             pack=frames.read_results,
             client=client,
             shown=shown,
-            bear=leave_out,
+            bear=left_out,
         )
-    _warn_of(left_out)
+    left_out.tell("batches")
     return results
 
 
@@ -153,11 +148,3 @@ def _batch_ids(chosen: Selection | list[str], client: Client, shown: Bar) -> Ite
         return (listing.key_of(BATCHES, record) for record in chosen.records(client, shown))
     shown.expect(len(chosen))
     return chosen
-
-
-def _warn_of(left_out: dict[str, BatchesError]) -> None:
-    if left_out:
-        warn(
-            f"{len(left_out):,} batches could not be fetched and are left out: "
-            f"{', '.join(left_out)}. The first error was: {next(iter(left_out.values()))}",
-        )

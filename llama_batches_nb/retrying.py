@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from llama_batches_nb.errors import (
     InvalidRequestError,
     NotFoundError,
     carrying_partial,
+    listed,
     warn,
 )
 from llama_batches_nb.gathering import gather
@@ -300,7 +300,7 @@ def _add(
     if refused:
         warn(
             f"{len(refused):,} failed files could not be added and are not run again: "
-            f"{_listed(refused)}. The first error was: {next(iter(refused.values()))}"
+            f"{listed(refused)}. The first error was: {next(iter(refused.values()))}"
         )
     return len(added)
 
@@ -318,11 +318,6 @@ def _warn_of_impossible(plan: pd.DataFrame) -> None:
     if len(left):
         names = left["display_name"].fillna(left["source_directory_file_id"])
         warn(
-            f"{len(left):,} failed files can't be run again: {_listed(names)} "
+            f"{len(left):,} failed files can't be run again: {listed(names)} "
             f"({left['reason'].iloc[0]}). retry_failed(…, dry_run=True) tells why of each."
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = list(names)
-    return ", ".join(map(repr, shown[:5])) + (", …" if len(shown) > 5 else "")

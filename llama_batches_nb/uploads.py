@@ -17,15 +17,14 @@ import pandas as pd
 from llama_batches_nb import endpoints, frames, listing
 from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import (
-    AuthenticationError,
     BatchesError,
     ConflictError,
     ConnectionFailedError,
-    RateLimitError,
     ResponseError,
     ServerError,
+    listed,
 )
-from llama_batches_nb.gathering import gather
+from llama_batches_nb.gathering import LeftOut, gather
 from llama_batches_nb.inputs import as_one_id
 from llama_batches_nb.paging import Record
 from llama_batches_nb.preconditions import MOST_FILES
@@ -95,6 +94,7 @@ def upload_files(
     if name is not None and source_directory_id is not None:
         raise TypeError("Pass the name of a new directory or a source_directory_id, not both.")
     scope = scope_of(project_id, organization_id)
+    there: dict[str, Record] = {}
     if source_directory_id is not None:
         directory_id = as_one_id("source_directory_id", source_directory_id)
         client = current(client)
@@ -103,8 +103,6 @@ def upload_files(
     else:
         client = current(client)
         directory_id = make_directory(client, name or unique_name("upload"), scope)
-        there = {}
-    failed: dict[Path, BatchesError] = {}
 
     def send(file: Path) -> Record:
         if file.name in there:
@@ -122,10 +120,7 @@ def upload_files(
 
         return put(client, directory_id, file.name, upload, scope)
 
-    def go_on(file: Path, error: BatchesError) -> bool:
-        failed[file] = error
-        return not isinstance(error, AuthenticationError | RateLimitError)
-
+    failed: LeftOut[Path] = LeftOut()
     with bar(progress, "uploading", unit="B", total=sum(sizes.values()), unit_scale=True) as shown:
         arrived = gather(
             send,
@@ -134,10 +129,10 @@ def upload_files(
             client=client,
             shown=shown,
             size=sizes.__getitem__,
-            bear=go_on,
+            bear=failed,
         )
-    if failed:
-        raise _incomplete(failed, arrived, directory_id)
+    if failed.errors:
+        raise _incomplete(failed.errors, arrived, directory_id)
     return arrived
 
 
@@ -145,10 +140,9 @@ def _incomplete(
     failed: dict[Path, BatchesError], arrived: pd.DataFrame, directory_id: str
 ) -> BatchesError:
     first = next(iter(failed.values()))
-    names = ", ".join(repr(file.name) for file in list(failed)[:5])
     error = type(first)(
-        f"{len(failed):,} of {len(failed) + len(arrived):,} files did not arrive ({names}"
-        f"{', …' if len(failed) > 5 else ''}). The first error was: {first} To send what is "
+        f"{len(failed):,} of {len(failed) + len(arrived):,} files did not arrive "
+        f"({listed(file.name for file in failed)}). The first error was: {first} To send what is "
         f"missing: upload_files(paths, source_directory_id={directory_id!r}).",
         status_code=first.status_code,
         retry_after=first.retry_after,
@@ -232,8 +226,8 @@ def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     twice = [name for name, n in Counter(file.name for file in files).items() if n > 1]
     if twice:
         raise ValueError(
-            f"Several files have the name {', '.join(map(repr, twice[:5]))}; names in a directory "
-            "tell files apart, so upload them separately or rename them."
+            f"Several files have the name {listed(twice)}; names in a directory tell files apart, "
+            "so upload them separately or rename them."
         )
     return files
 

@@ -16,15 +16,25 @@ from tests.servers import Answer, batch, in_turn, mapping, page
 
 
 class Recorder(tqdm):  # type: ignore[type-arg]
-    """A bar that keeps what it showed."""
+    """A bar that keeps what it showed, and how far it came."""
 
     shown: list[str]
+    ends: list[tuple[str, float]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "file": io.StringIO()})
 
+    def close(self) -> None:
+        type(self).ends.append((self.desc, self.n))
+        super().close()
+
     def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
         type(self).shown.append(s)
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    Recorder.shown, Recorder.ends = [], []
 
 
 def test_where_nobody_looks_it_is_silent(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,13 +55,12 @@ def test_in_a_terminal_it_is_shown(
 
 
 def test_a_class_like_tqdms_is_used_for_the_bar(serve: Serve) -> None:
-    Recorder.shown = []
-    serve(lambda asked: page([batch("bat-1")]))
+    serve(lambda asked: page([batch("bat-1"), batch("bat-2")]))
     lb.fetch_batches(progress=Recorder)
+    assert set(Recorder.ends) == {("batches", 2)}  # its destructor closes it once more
 
 
 def test_a_wait_for_the_rate_limit_is_said(serve: Serve) -> None:
-    Recorder.shown = []
     refusal = Answer(status=429, headers={"Retry-After": "0.6"})
     serve(in_turn([refusal, batch("bat-1", results=[mapping("dfl-1")])]))
     lb.fetch_results("bat-1", progress=Recorder)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
@@ -89,8 +90,17 @@ def test_faults_come_in_the_same_order_for_the_same_seed(start: Start) -> None:
 
 def test_faults_spare_the_clock(start: Start) -> None:
     server, _ = start(drop_rate=0.5, error_rate=0.5, rate_limit=1, latency=5)
+
+    def now() -> datetime:
+        headers = {"Authorization": f"Bearer {server.api_key}"}
+        clock = httpx.get(f"{server.url}/sandbox/clock", headers=headers).json()
+        return datetime.fromisoformat(clock["now"])
+
+    began, before = time.monotonic(), now()
     for _ in range(5):
-        server.advance(1)
+        server.advance(3600)
+    assert timedelta(hours=5) <= now() - before < timedelta(hours=5, minutes=10)
+    assert time.monotonic() - began < 5  # no answer had the latency
 
 
 def test_latency_is_added_to_every_answer(start: Start) -> None:
