@@ -471,6 +471,11 @@ def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
         frames.sound_batch(body)
 
 
+def test_two_batches_in_one_body_are_not_taken_for_two_bodies() -> None:
+    with pytest.raises(ValueError, match="Extra data"):
+        frames.read_results([b'{"id": "b", "results": []} {"id": "c", "results": []}'])
+
+
 def test_half_a_surrogate_pair_in_a_result_is_a_question_mark() -> None:
     frame = _read(b'{"id":"b","results":[{"source_directory_file_id":"a\\ud800"}]}')
     assert frame.source_directory_file_id.tolist() == ["a?"]
