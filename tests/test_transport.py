@@ -158,7 +158,10 @@ def test_a_retry_after_of_minutes_is_raised_not_slept(serve: Serve, as_date: boo
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("retry_after", ["", "soon", "nan", "inf", "-5", _in(-60)])
+LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
+
+
+@pytest.mark.parametrize("retry_after", ["", "soon", "nan", "inf", "-5", LONG_AGO])
 def test_an_odd_retry_after_is_no_obstacle(serve: Serve, retry_after: str) -> None:
     refusal = Answer(status=503, headers={"Retry-After": retry_after})
     serve(in_turn([refusal, GOOD]))
