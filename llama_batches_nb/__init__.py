@@ -49,6 +49,7 @@ from llama_batches_nb.errors import (
 from llama_batches_nb.jobs import fetch_jobs
 from llama_batches_nb.lineage import attempts
 from llama_batches_nb.outcomes import outcomes
+from llama_batches_nb.panels import filter_panel
 from llama_batches_nb.parquet import export_parquet, read_parquet
 from llama_batches_nb.patterns import error_patterns
 from llama_batches_nb.rates import failure_rates
@@ -94,6 +95,7 @@ __all__ = [
     "fetch_files",
     "fetch_jobs",
     "fetch_results",
+    "filter_panel",
     "get_batch",
     "ledger",
     "open_dataset",

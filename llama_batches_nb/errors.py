@@ -6,6 +6,7 @@ Bad arguments are the standard library's `ValueError` and `TypeError`, raised be
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -116,12 +117,12 @@ class DatasetLockedError(DatasetError):
 
 @contextmanager
 def carrying_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
-    """Give an error or interrupt raised inside the rows that are already there, as `.partial`."""
+    """Give whatever ends the work inside the rows that are already there, as `.partial`."""
     try:
         yield
-    except (BatchesError, KeyboardInterrupt) as error:
+    except BaseException as error:
         with suppress(BatchesError):  # rows that make no frame must not hide what happened
-            error.partial = rows_so_far()  # type: ignore[union-attr]
+            error.partial = rows_so_far()  # type: ignore[attr-defined]
         raise
 
 
@@ -131,8 +132,24 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(shown[:MOST_NAMES]) + (", …" if len(shown) > MOST_NAMES else "")
 
 
+_this_thread = threading.local()
+
+
+@contextmanager
+def warnings_told(tell: Callable[[str], object]) -> Iterator[None]:
+    """Have what this thread would warn of told to `tell`, for threads share `warnings`."""
+    _this_thread.tell = tell
+    try:
+        yield
+    finally:
+        del _this_thread.tell
+
+
 def warn(message: str) -> None:
     """Warn, and point at the line outside this package that led here."""
+    if (tell := getattr(_this_thread, "tell", None)) is not None:
+        tell(message)
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         frame, level = frame.f_back, level + 1

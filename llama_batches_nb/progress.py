@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tqdm.std import tqdm
 
 from llama_batches_nb import workers
 
-Progress: TypeAlias = bool | type[tqdm] | None  # type: ignore[type-arg]
+Progress: TypeAlias = bool | Callable[..., Any] | None
+"""Whether to show a bar, or a class like tqdm's to make it of; None to go by the place."""
 
 DELAY = 0.4  # seconds before a bar shows: what is over sooner needs none
 
@@ -66,8 +68,8 @@ class Bar:
 def bar(
     progress: Progress, desc: str, *, unit: str, total: int | None = None, **options: Any
 ) -> Bar:
-    """Open a bar: `progress` is True, False, a class like tqdm's, or None to go by the place."""
-    if isinstance(progress, type):
+    """Open a bar."""
+    if callable(progress):
         return Bar(progress(desc=desc, unit=unit, total=total, **options))
     if progress is not None and not isinstance(progress, bool):
         raise TypeError(f"progress must be True, False or None, not {progress!r}.")

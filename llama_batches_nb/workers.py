@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,6 +23,8 @@ _this_thread = threading.local()
 
 class Stopped(BaseException):
     """Raised inside a worker whose result nobody waits for any more."""
+
+    partial: Any = None  # the rows that were there, as of an error
 
 
 class _Crew:
@@ -43,14 +45,47 @@ class _Crew:
         self.threads.append(threading.Thread(target=run, name=name, daemon=True))
         self.threads[-1].start()
 
-    def stop(self) -> None:
-        """End every wait of the workers, and theirs with it; a second is enough for that."""
+    def tell_to_stop(self) -> None:
+        """End every wait of the workers."""
         self.stopping.set()
         for cut in list(self.cuts.values()):
             cut()
+
+    def stop(self) -> None:
+        """Tell the workers to stop, and see them off; a second is enough for that."""
+        self.tell_to_stop()
         until = time.monotonic() + LONGEST_JOIN
         for thread in self.threads:
             thread.join(max(0.0, until - time.monotonic()))
+
+
+class Task:
+    """One thing done in a thread of its own, so that this one is free.
+
+    When it is told to stop, its next step on the network raises `Stopped`, and so does `go_on`.
+    """
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._crew = _Crew()
+
+        def run() -> None:
+            with suppress(Stopped):
+                work()
+
+        self._crew.start(run)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is not over yet."""
+        return self._crew.threads[0].is_alive()
+
+    def stop(self) -> None:
+        """Tell it to stop, and don't wait for that."""
+        self._crew.tell_to_stop()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it is over."""
+        self._crew.threads[0].join(timeout)
 
 
 def _crew() -> _Crew | None:
@@ -152,6 +187,7 @@ def _as_they_end(
         try:
             yield done.get(timeout=TICK)
         except queue.Empty:
+            go_on()  # should this thread itself be a worker of another call
             tick()
             continue
         n_open -= 1

@@ -1,0 +1,120 @@
+"""Panels for Jupyter and Voila. ipywidgets is imported when the first one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from llama_batches_nb import inputs
+from llama_batches_nb.client import Client
+from llama_batches_nb.inputs import TimeLike
+from llama_batches_nb.statuses import BATCH_STATUSES, JOB_TYPES
+
+if TYPE_CHECKING:
+    from llama_batches_nb.panels.filtering import FilterPanel
+    from llama_batches_nb.panels.query import Query
+
+
+def filter_panel(
+    client: Client | None = None,
+    *,
+    status: str | Iterable[str] | None = None,
+    source_directory_id: Any = None,
+    configuration_id: Any = None,
+    job_type: str | None = None,
+    created_at_on_or_after: TimeLike | None = None,
+    created_at_on_or_before: TimeLike | None = None,
+    limit: int | None = None,
+) -> FilterPanel:
+    """Make a panel that fetches batches by filter, and shows the files of the one chosen.
+
+    The kernel stays free while it works. Its frames are there for the next cell, and "Copy as code"
+    shows the lines that give the same ones.
+
+    Parameters
+    ----------
+    client
+        Instead of the one that `connect` made.
+    status, source_directory_id, created_at_on_or_after, created_at_on_or_before, limit
+        What the panel's filters say at first, as for `fetch_batches`; of the times, the day counts.
+    configuration_id, job_type
+        The same for these two, which the API can't filter by: the panel does.
+
+    Returns
+    -------
+    FilterPanel
+        An ipywidgets box with
+
+        ============ ===========================================================================
+        ``batches``  the batches that were fetched, as of `fetch_batches`
+        ``results``  their results, as of `fetch_results`; None where they were not asked for
+        ``jobs``     the jobs of these, as of `fetch_jobs`; None where not asked for
+        ``selected`` the batch that is chosen, one row of ``batches``, or none
+        ``files``    its files: the columns of `outcomes`, and ``display_name``
+        ``code``     the lines that give the same frames
+        ============ ===========================================================================
+
+        and with ``fetch()``, ``stop()``, ``choose(batch_id)``, ``wait()`` and ``close()`` for what
+        a person does by hand.
+
+    Raises
+    ------
+    AuthenticationError
+        If there is no key. A key is never typed into a panel, which a notebook may save.
+    ValueError, TypeError
+        If a filter makes no sense.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> panel = lb.filter_panel(status="FAILED", limit=3)
+    >>> panel.fetch().wait()
+    >>> panel.batches.status.tolist()
+    ['FAILED', 'FAILED', 'FAILED']
+    >>> print(panel.code.splitlines()[2])
+    batches = lb.fetch_batches(status='FAILED', limit=3)
+    >>> panel.close()
+    """
+    from llama_batches_nb.panels.filtering import FilterPanel
+
+    query = _query(
+        status,
+        source_directory_id,
+        configuration_id,
+        job_type,
+        created_at_on_or_after,
+        created_at_on_or_before,
+        limit,
+    )
+    return FilterPanel(client, query)
+
+
+def _query(
+    status: str | Iterable[str] | None,
+    directory: Any,
+    configuration: Any,
+    job_type: str | None,
+    since: TimeLike | None,
+    until: TimeLike | None,
+    limit: int | None,
+) -> Query:
+    """Return checked filters."""
+    from llama_batches_nb.panels.query import Query
+
+    days = (inputs.as_time("created_at_on_or_after", since), inputs.as_time("…before", until))
+    since_day, until_day = (day and pd.Timestamp(day).date() for day in days)
+    return Query(
+        status=inputs.as_words("status", status, BATCH_STATUSES) or (),
+        source_directory_id=_one_id("source_directory_id", directory),
+        configuration_id=_one_id("configuration_id", configuration),
+        job_type=job_type and inputs.as_choice("job_type", job_type, JOB_TYPES),
+        since=since_day or None,
+        until=until_day or None,
+        limit=inputs.as_count("limit", limit),
+    )
+
+
+def _one_id(column: str, value: Any) -> str | None:
+    return None if value is None else inputs.as_one_id(column, value)

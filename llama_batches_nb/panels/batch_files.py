@@ -1,0 +1,136 @@
+"""The files of one batch, with what became of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+import pandas as pd
+
+from llama_batches_nb.directories import fetch_files
+from llama_batches_nb.jobs import fetch_jobs
+from llama_batches_nb.outcomes import outcomes
+from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.meter import Meter
+from llama_batches_nb.panels.panel import Panel
+from llama_batches_nb.panels.table import Column, Table
+from llama_batches_nb.rates import failure_rates, rate_text
+from llama_batches_nb.results import fetch_results
+from llama_batches_nb.statuses import ENDED
+
+FAILURES = ("mapping_error", "job_failed")
+COLUMNS = (
+    Column("display_name", "File", "minmax(120px,2fr)", lambda f: markup.text(f.display_name)),
+    Column("outcome", "Outcome", "130px", lambda f: markup.status(f.outcome)),
+    Column("message", "Message", "minmax(160px,4fr)", lambda f: markup.text(f.message)),
+    Column("job_id", "Job", "110px", lambda f: markup.short_id(f.job_id)),
+    Column("credits", "Credits", "70px", lambda f: markup.number(f.credits), numeric=True),
+)
+
+
+class BatchFiles(widgets.VBox):
+    """A table of a batch's files; `frame` has a row per file, with its name beside its outcome."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self.frame: pd.DataFrame | None = None
+        self._names: dict[str, pd.DataFrame] = {}
+        self._title = widgets.HTML()
+        self._meter = Meter()
+        self.only_failures = widgets.ToggleButton(
+            description="Only failures", icon="filter", tooltip="Show only files that failed"
+        )
+        self.only_failures.observe(lambda _: self._draw(), "value")
+        bar = widgets.HBox([self.only_failures, self._meter], layout={"flex_flow": "row wrap"})
+        self.table = Table(COLUMNS, key="source_directory_file_id", row="file", choose=self._tell)
+        self._one = widgets.HTML()
+        super().__init__([self._title, bar.add_class("lb-row"), self.table, self._one])
+        self.layout.display = "none"
+
+    def show(
+        self, batch: pd.Series[Any], results: pd.DataFrame | None, jobs: pd.DataFrame | None
+    ) -> None:
+        """Show a batch's files: of the frames given, where they have it, else fetched."""
+        self.frame = None
+        self._title.value = (
+            f"<h4>Files of {markup.whole_id(batch.batch_id)} {markup.status(batch.status)} "
+            f"<span class='lb-muted'>created {markup.time(batch.created_at)} UTC</span></h4>"
+        )
+        self.table.clear("Fetching …")
+        self._one.value = ""
+        self.layout.display = None
+        self._meter.start("Fetching its files …")
+        self._panel.in_thread("files", lambda: self._load(batch, results, jobs))
+
+    def hide(self) -> None:
+        """Take the files away."""
+        self.frame = None
+        self.layout.display = "none"
+
+    def html(self) -> str:
+        """Return the files as plain HTML."""
+        shown = self.layout.display != "none"
+        return f"{self._title.value}{self.table.html()}" if shown else ""
+
+    def _load(
+        self, batch: pd.Series[Any], results: pd.DataFrame | None, jobs: pd.DataFrame | None
+    ) -> None:
+        client, bar = self._panel.client, self._meter.bar
+        mine = None if results is None else results[results["batch_id"] == batch.batch_id]
+        if mine is None or not len(mine) or jobs is None:
+            mine = fetch_results(batch.batch_id, client=client, progress=bar)
+            jobs = fetch_jobs(mine, client=client, progress=bar)
+        files = outcomes(mine, jobs)
+        names = self._names_of(batch.source_directory_id)[
+            ["source_directory_file_id", "display_name"]
+        ]
+        named = files.merge(names, how="left", on="source_directory_file_id")
+        message = named["error_message"].fillna(named["job_error_message"])
+        named = named.assign(
+            message=message,
+            display_name=named["display_name"].fillna(named["source_directory_file_id"]),
+        )
+        self._panel.commit(lambda: self._show(batch, named))
+
+    def _names_of(self, directory_id: str) -> pd.DataFrame:
+        """Return the files of a directory; one that is gone has no names any more."""
+        if directory_id not in self._names:
+            self._names[directory_id] = fetch_files(
+                directory_id, client=self._panel.client, progress=self._meter.bar, errors="warn"
+            )
+        return self._names[directory_id]
+
+    def _show(self, batch: pd.Series[Any], files: pd.DataFrame) -> None:
+        self.frame = files
+        if len(files):
+            rate = failure_rates(files).iloc[0]
+            undecided = int(rate.total - rate.decided)
+            beside = f" · {undecided:,} undecided" if undecided else ""
+            self._meter.finish(
+                f"{markup.count(len(files), 'file')}: failed {rate_text(rate)}{beside}"
+            )
+        else:
+            ended = batch.status in ENDED
+            self._meter.finish("No files" if ended else "Its files are known once it has ended")
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.frame is None:
+            return
+        only = self.only_failures.value
+        shown = self.frame[self.frame["outcome"].isin(FAILURES)] if only else self.frame
+        empty = "None of its files failed." if only and len(self.frame) else "No files to show."
+        self.table.show(shown, empty=empty)
+        self._one.value = ""
+
+    def _tell(self, file: pd.Series[Any]) -> None:
+        """Show one file whole: its message is longer than a row."""
+        parts = {
+            "File": markup.text(file.display_name),
+            "File id": markup.whole_id(file.source_directory_file_id),
+            "Job": markup.whole_id(file.job_id),
+            "Outcome": markup.status(file.outcome),
+            "Message": markup.text(file.message),
+        }
+        rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in parts.items())
+        self._one.value = f'<dl class="lb-one">{rows}</dl>'

@@ -1,0 +1,220 @@
+"""The panel that fetches batches by filter, and shows the files of the one that is chosen."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Self
+
+import ipywidgets as widgets
+import pandas as pd
+
+from llama_batches_nb.client import Client
+from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.batch_files import BatchFiles
+from llama_batches_nb.panels.filters import Filters, fetch_names
+from llama_batches_nb.panels.meter import Meter
+from llama_batches_nb.panels.panel import Panel
+from llama_batches_nb.panels.query import Frames, Query, file_code
+from llama_batches_nb.panels.table import Column, Table
+from llama_batches_nb.panels.taking import TakeAway
+from llama_batches_nb.rates import failure_rates, rate_text
+from llama_batches_nb.workers import Stopped
+
+NO_BATCH = "No batch matches. Widen the dates or clear the status."
+NOT_ASKED = "Choose what you want to see, then Fetch."
+
+
+class FilterPanel(Panel):
+    """Batches by filter; see `llama_batches_nb.filter_panel`."""
+
+    title = "Batches"
+
+    def __init__(self, client: Client | None, query: Query) -> None:
+        super().__init__(client)
+        self._query = query
+        self._frames = Frames()
+        self._chosen: str | None = None
+        self.filters = Filters(query)
+        self.include = widgets.Dropdown(
+            description="Include",
+            options=[("files and jobs", "jobs"), ("files", "results"), ("batches only", "batches")],
+        )
+        self.fetch_button = widgets.Button(description="Fetch", button_style="primary")
+        self.stop_button = widgets.Button(description="Stop", disabled=True)
+        self.fetch_button.on_click(self.fetch)
+        self.stop_button.on_click(self.stop)
+        self._meter = Meter()
+        self.table = Table(self._columns(), key="batch_id", row="batch", choose=self._on_choose)
+        self.table.show(self._frames.summary(), empty=NOT_ASKED)
+        self._counts = widgets.HTML()
+        self._take = TakeAway(self, lambda: self.code, lambda: self._frames.tables())
+        self._files = BatchFiles(self)
+        buttons = widgets.HBox(
+            [self.include, self.fetch_button, self.stop_button, self._meter],
+            layout={"flex_flow": "row wrap"},
+        )
+        buttons.add_class("lb-row")
+        self.fill(
+            self.filters, buttons, self._alert, self.table, self._counts, self._take, self._files
+        )
+        self.in_thread("names", self._load_names)
+
+    @property
+    def batches(self) -> pd.DataFrame:
+        """The batches that were fetched, in the columns of `fetch_batches`."""
+        return self._frames.batches
+
+    @property
+    def results(self) -> pd.DataFrame | None:
+        """Their results, in the columns of `fetch_results`; None if they were not asked for."""
+        return self._frames.results
+
+    @property
+    def jobs(self) -> pd.DataFrame | None:
+        """The jobs of the results, in the columns of `fetch_jobs`; None if not asked for."""
+        return self._frames.jobs
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The batch that is chosen, one row in the columns of `fetch_batches`, or none."""
+        return self.batches[self.batches["batch_id"] == self._chosen].reset_index(drop=True)
+
+    @property
+    def files(self) -> pd.DataFrame | None:
+        """The files of the chosen batch: the columns of `outcomes`, and `display_name`."""
+        return self._files.frame
+
+    @property
+    def code(self) -> str:
+        """The lines that give the same frames."""
+        given = self._given_client
+        lines = ["import llama_batches_nb as lb", "", self._query.code(client=given)]
+        if self._frames.results is not None:
+            lines.append(file_code(jobs=self._frames.jobs is not None, client=given))
+        return "\n".join(lines)
+
+    def fetch(self, *_: Any) -> Self:
+        """Fetch what the filters say, in a thread; what was being fetched is given up."""
+        self.say("")
+        try:
+            query = self.filters.query()
+        except ValueError as error:
+            self.say(str(error))
+            return self
+        self._meter.start("Fetching …")
+        self._set_busy(True)
+        depth = self.include.value
+        self.in_thread("fetch", lambda: self._fetch(query, depth))
+        return self
+
+    def stop(self, *_: Any) -> None:
+        """Stop fetching; what is there stays."""
+        super().stop()
+        if self.is_running("fetch"):
+            self._meter.say("Stopping …")
+
+    def choose(self, batch_id: str) -> None:
+        """Choose a batch, as a click on its row does."""
+        self.table.choose(batch_id)
+
+    def _fetch(self, query: Query, depth: str) -> None:
+        try:
+            for n_steps, found in enumerate(query.fetch(self.client, self._meter.bar, depth)):
+                show = partial(self._show, query, found, found.summary(), _counted(found))
+                self.commit(partial(show, keep=n_steps > 0))
+            self.commit(lambda: self._finish("Fetched"))
+        except Stopped:
+            self.commit(lambda: self._finish("Stopped"))
+        except BatchesError as error:
+            problem = error
+            self.commit(lambda: self._fail(problem))
+
+    def _show(
+        self, query: Query, found: Frames, summary: pd.DataFrame, said: str, *, keep: bool
+    ) -> None:
+        self._query, self._frames = query, found
+        if not keep:
+            self._chosen = None
+            self._files.hide()
+        self.table.show(summary, empty=NO_BATCH, keep=keep)
+        self._counts.value = said
+        self._take.refresh()
+        self._changed()
+
+    def _changed(self) -> None:
+        """Do what is to be done when there are new frames; a dashboard draws its charts."""
+
+    def _finish(self, how: str) -> None:
+        self._set_busy(False)
+        self._meter.finish(f"{how}: {markup.count(len(self.batches), 'batch')}")
+
+    def _fail(self, error: BatchesError) -> None:
+        self._finish("Not complete")
+        self.show_error(error)
+
+    def _set_busy(self, busy: bool) -> None:
+        self.stop_button.disabled = not busy
+
+    def _on_choose(self, batch: pd.Series[Any]) -> None:
+        self._chosen = batch["batch_id"]
+        self._files.show(batch, self.results, self.jobs)
+
+    def _load_names(self) -> None:
+        try:
+            directories, configurations = fetch_names(self.client)
+        except BatchesError:  # ids can be typed all the same
+            return
+        self.commit(lambda: self._offer(directories, configurations))
+
+    def _offer(self, directories: pd.DataFrame, configurations: pd.DataFrame) -> None:
+        self.filters.offer(directories, configurations)
+        self.table.redraw()
+
+    def _columns(self) -> list[Column]:
+        def directory(batch: pd.Series[Any]) -> str:
+            return markup.name(batch.source_directory_id, self.filters.directories.by_id)
+
+        def configuration(batch: pd.Series[Any]) -> str:
+            return markup.name(batch.configuration_id, self.filters.configurations.by_id)
+
+        return [
+            Column("batch_id", "Batch", "112px", lambda b: markup.short_id(b.batch_id)),
+            Column("status", "Status", "124px", lambda b: markup.status(b.status)),
+            Column("n_files", "Files", "60px", lambda b: markup.number(b.n_files), numeric=True),
+            Column(
+                "failure_rate",
+                "Failed",
+                "66px",
+                lambda b: markup.percent(b.failure_rate),
+                numeric=True,
+            ),
+            Column("source_directory_id", "Directory", "minmax(110px,3fr)", directory),
+            Column("configuration_id", "Configuration", "minmax(110px,3fr)", configuration),
+            Column("created_at", "Created (UTC)", "126px", lambda b: markup.time(b.created_at)),
+        ]
+
+    def _text(self) -> str:
+        return f"{markup.count(len(self.batches), 'batch')}; .batches holds them as a frame"
+
+    def _html(self) -> str:
+        return f"{self._counts.value}{self.table.html()}{self._files.html()}"
+
+
+def _counted(found: Frames) -> str:
+    """Return the batches by status and the rate of failed files, as HTML."""
+    n_batches = len(found.batches)
+    lines = []
+    if n_batches:
+        lines.append(
+            f"{markup.count(n_batches, 'batch')}: {markup.counts(found.batches['status'])}"
+        )
+    if found.results is not None and len(found.results):
+        rate = failure_rates(found.outcomes()).iloc[0]
+        undecided = int(rate.total - rate.decided)
+        layer = "failed" if found.jobs is not None else "got no job"
+        lines.append(
+            f"{markup.count(len(found.results), 'file')}: {layer} {rate_text(rate)}"
+            f" · {undecided:,} undecided"
+        )
+    return "<br>".join(lines)

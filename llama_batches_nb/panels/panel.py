@@ -1,0 +1,205 @@
+"""What all panels are: work in threads, errors where they happened, a twin that can be saved."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ipywidgets as widgets
+from IPython import get_ipython
+from IPython.display import DisplayHandle, display
+
+from llama_batches_nb import workers
+from llama_batches_nb.client import Client, current
+from llama_batches_nb.errors import AuthenticationError, BatchesError, warnings_told
+from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.style import PANEL, TWIN
+
+_by_cell: dict[str, tuple[str, list[Panel]]] = {}  # the last run of each cell, and its panels
+
+
+class Panel(widgets.VBox):
+    """A panel over one client.
+
+    The kernel stays free: what takes time is done in a thread. A panel that is closed, or whose
+    cell is run again, stops its threads.
+    """
+
+    title = "Panel"
+
+    def __init__(self, client: Client | None) -> None:
+        self.client = current(client)
+        self._given_client = client is not None
+        self._lock = threading.RLock()
+        self._tasks: dict[str, workers.Task] = {}
+        self._turns: dict[str, object] = {}
+        self._here = threading.local()  # which work this thread does
+        self._saved: DisplayHandle | None = None
+        self._closed = False
+        self._alert = widgets.HTML()
+        self._head = widgets.HTML(f"<style>{PANEL}</style>{self._heading()}")
+        super().__init__([self._head])
+        self.add_class("lb-panel").add_class(f"lb-{self.model_id}")
+        _close_earlier(self)
+
+    def fill(self, *parts: widgets.Widget) -> None:
+        """Put parts under the heading."""
+        self.children = (self._head, *parts)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until what the panel does is done, at most `timeout` seconds."""
+        for task in list(self._tasks.values()):
+            task.join(timeout)
+
+    def stop(self) -> None:
+        """Stop what the panel does; what is running on the server goes on."""
+        for task in list(self._tasks.values()):
+            task.stop()
+
+    def close(self) -> None:
+        """Stop, and remove the panel from the page. Its frames stay."""
+        self._closed = True
+        self.stop()
+        for widget in _inside(self):
+            widget.close()
+        super().close()
+
+    def _heading(self) -> str:
+        settings = self.client.settings
+        project = settings.project_id or "of this key"
+        host = settings.base_url.partition("://")[2]
+        return (
+            f"<h3>{self.title} <span class='lb-muted'>· project {markup.text(project)} · "
+            f"{markup.text(host)}</span></h3>"
+        )
+
+    # Work in a thread
+
+    def in_thread(self, name: str, work: Callable[[], None]) -> None:
+        """Do something in a thread; of things of one name, the last one replaces the others."""
+        with self._lock:
+            if self._closed:
+                return
+            if name in self._tasks:
+                self._tasks[name].stop()
+            turn = self._turns[name] = object()
+            self._tasks[name] = workers.Task(lambda: self._guarded(name, turn, work))
+
+    def is_running(self, name: str) -> bool:
+        """Whether work of this name is under way."""
+        return name in self._tasks and self._tasks[name].running
+
+    def _guarded(self, name: str, turn: object, work: Callable[[], None]) -> None:
+        """Work, and show what goes wrong: an error in a thread would be seen by nobody."""
+        self._here.work = name, turn
+        try:
+            with warnings_told(self._tell_warning):
+                work()
+        except Exception as error:
+            problem = error
+            self.commit(lambda: self.show_error(problem))
+
+    def commit(self, change: Callable[[], object]) -> None:
+        """Change what is shown, unless this thread's work was replaced by other work."""
+        with self._lock:
+            name, turn = getattr(self._here, "work", ("", None))
+            if self._closed or self._turns.get(name) is not turn:
+                raise workers.Stopped
+            change()
+            self._save()
+
+    def show_error(self, error: Exception) -> None:
+        """Show what went wrong, and what to do."""
+        self.say(f"{_in_words(error)}{_advice(error)}")
+
+    def say(self, words: str) -> None:
+        """Show what went wrong, to eyes and to screen readers; no words take it away."""
+        self._alert.value = (
+            f'<div class="lb-alert" role="alert">{markup.text(words)}</div>' if words else ""
+        )
+
+    def _tell_warning(self, words: str) -> None:
+        self.commit(lambda: self.say(words))
+
+    # The twin: HTML that is there when the panel is not
+
+    def _text(self) -> str:
+        """Return what the panel shows, in a line of plain text."""
+        return self.title
+
+    def _html(self) -> str:
+        """Return what the panel shows as plain HTML."""
+        return f"<p>{markup.text(self._text())}</p>"
+
+    def _twin(self) -> str:
+        """Return the HTML, hidden by itself on a page where this panel lives."""
+        mine = f"lb-{self.model_id}"
+        return (
+            f"<style>{TWIN}body:has(.{mine}) .lb-saved.of-{mine}{{display:none}}</style>"
+            f'<div class="lb-saved of-{mine}"><b>{self.title}</b>{self._html()}</div>'
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        bundle = dict(super()._repr_mimebundle_() or {})
+        return {**bundle, "text/plain": repr(self), "text/html": self._twin()}
+
+    def _ipython_display_(self) -> None:
+        """Show the panel, and a twin of it that a saved notebook shows without a kernel."""
+        display(self._repr_mimebundle_(), raw=True)
+        self._saved = display(_Html(self._twin()), display_id=True)
+
+    def _save(self) -> None:
+        if self._saved is not None:
+            self._saved.update(_Html(self._twin()))
+
+    def __repr__(self) -> str:
+        return f"<{self.title}: {self._text()}>"
+
+
+def _close_earlier(panel: Panel) -> None:
+    """Close the panels that an earlier run of the same cell made."""
+    shell = get_ipython()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell = parent.get("metadata", {}).get("cellId")  # JupyterLab, Notebook and VS Code tell it
+    if cell is None:
+        return
+    run = parent["header"]["msg_id"]
+    last_run, earlier = _by_cell.get(cell, (run, []))
+    if last_run != run:
+        for one in earlier:
+            one.close()
+        earlier = []
+    _by_cell[cell] = run, [*earlier, panel]
+
+
+def _inside(box: widgets.Box) -> Iterator[widgets.Widget]:
+    for child in box.children:
+        if isinstance(child, widgets.Box):
+            yield from _inside(child)
+        yield child
+
+
+class _Html:
+    """HTML with its plain text."""
+
+    def __init__(self, html: str) -> None:
+        self._html = html
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+    def __repr__(self) -> str:
+        return ""
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, BatchesError | ValueError | TypeError | OSError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, AuthenticationError):
+        return "\nSet the key with lb.connect() in a cell, and run the panel's cell again."
+    return ""
