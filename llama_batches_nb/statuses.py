@@ -27,3 +27,6 @@ OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 ENDED: frozenset[str] = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 """The statuses that no batch or job leaves again; any other word means that it goes on."""
+
+FAILURES: tuple[Outcome, ...] = ("mapping_error", "job_failed")
+"""The outcomes of a file that count as its failure."""

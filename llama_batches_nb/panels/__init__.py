@@ -14,6 +14,7 @@ from llama_batches_nb.statuses import BATCH_STATUSES, JOB_TYPES
 
 if TYPE_CHECKING:
     from llama_batches_nb.panels.filtering import FilterPanel
+    from llama_batches_nb.panels.overall import Dashboard
     from llama_batches_nb.panels.query import Query
 
 
@@ -89,6 +90,61 @@ def filter_panel(
         limit,
     )
     return FilterPanel(client, query)
+
+
+def dashboard(client: Client | None = None, *, source: Any = None) -> Dashboard:
+    """Make a dashboard: what became of many batches, why files failed, and since when.
+
+    It counts batches, files, failures and credits; draws the failure rate over time with its
+    interval, and by configuration and directory; lists the worst error patterns, how long batches
+    took, and which are open. A click on a configuration, directory or pattern shows only its files.
+
+    Parameters
+    ----------
+    client
+        Instead of the one that `connect` made.
+    source
+        What to show: None for what the filters fetch from the API; the folder of a `sync_dataset`,
+        for which no key is needed; or a `filter_panel`, whose frames are shown at once.
+
+    Returns
+    -------
+    Dashboard
+        A `filter_panel` with more to see. Beside what that has, ``outcomes`` holds the files that
+        are shown, in the columns of `lb.outcomes`, and ``narrow(name, value)`` does what a click
+        on a row does; ``name`` is ``"configuration_id"``, ``"source_directory_id"`` or
+        ``"pattern_id"``. ``clear()`` shows all again.
+
+    Raises
+    ------
+    AuthenticationError
+        If there is no key, and no folder.
+    FileNotFoundError, DatasetError
+        If the folder holds no dataset.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> board = lb.dashboard()
+    >>> board.fetch().wait()
+    >>> len(board.outcomes) == len(board.results)
+    True
+    >>> board.narrow("configuration_id", "cfg-PARSE_AGENTIC")
+    >>> board.wait()
+    >>> board.outcomes.configuration_id.unique().tolist()
+    ['cfg-PARSE_AGENTIC']
+    >>> board.close()
+    """
+    from llama_batches_nb.panels.filtering import FilterPanel
+    from llama_batches_nb.panels.overall import Dashboard
+    from llama_batches_nb.panels.query import Query
+    from llama_batches_nb.panels.sources import Folder
+
+    if isinstance(source, FilterPanel):
+        return Dashboard.over(source, client)
+    if source is None:
+        return Dashboard(client, Query())
+    return Dashboard(client, Query(), Folder(source)).fetch()
 
 
 def _query(

@@ -7,18 +7,21 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
+from llama_batches_nb import frames
 from llama_batches_nb.directories import fetch_files
+from llama_batches_nb.errors import AuthenticationError, NotFoundError
 from llama_batches_nb.jobs import fetch_jobs
 from llama_batches_nb.outcomes import outcomes
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.meter import Meter
 from llama_batches_nb.panels.panel import Panel
+from llama_batches_nb.panels.query import Frames
 from llama_batches_nb.panels.table import Column, Table
 from llama_batches_nb.rates import failure_rates, rate_text
 from llama_batches_nb.results import fetch_results
-from llama_batches_nb.statuses import ENDED
+from llama_batches_nb.schema import FILES, RESULTS
+from llama_batches_nb.statuses import ENDED, FAILURES
 
-FAILURES = ("mapping_error", "job_failed")
 COLUMNS = (
     Column("display_name", "File", "minmax(120px,2fr)", lambda f: markup.text(f.display_name)),
     Column("outcome", "Outcome", "130px", lambda f: markup.status(f.outcome)),
@@ -47,10 +50,8 @@ class BatchFiles(widgets.VBox):
         super().__init__([self._title, bar.add_class("lb-row"), self.table, self._one])
         self.layout.display = "none"
 
-    def show(
-        self, batch: pd.Series[Any], results: pd.DataFrame | None, jobs: pd.DataFrame | None
-    ) -> None:
-        """Show a batch's files: of the frames given, where they have it, else fetched."""
+    def show(self, batch: pd.Series[Any], found: Frames, *, fetch: bool) -> None:
+        """Show a batch's files: those of the frames, and where they have none, fetch them."""
         self.frame = None
         self._title.value = (
             f"<h4>Files of {markup.whole_id(batch.batch_id)} {markup.status(batch.status)} "
@@ -60,7 +61,7 @@ class BatchFiles(widgets.VBox):
         self._one.value = ""
         self.layout.display = None
         self._meter.start("Fetching its files …")
-        self._panel.in_thread("files", lambda: self._load(batch, results, jobs))
+        self._panel.in_thread("files", lambda: self._load(batch, found, fetch))
 
     def hide(self) -> None:
         """Take the files away."""
@@ -72,14 +73,14 @@ class BatchFiles(widgets.VBox):
         shown = self.layout.display != "none"
         return f"{self._title.value}{self.table.html()}" if shown else ""
 
-    def _load(
-        self, batch: pd.Series[Any], results: pd.DataFrame | None, jobs: pd.DataFrame | None
-    ) -> None:
-        client, bar = self._panel.client, self._meter.bar
-        mine = None if results is None else results[results["batch_id"] == batch.batch_id]
-        if mine is None or not len(mine) or jobs is None:
-            mine = fetch_results(batch.batch_id, client=client, progress=bar)
-            jobs = fetch_jobs(mine, client=client, progress=bar)
+    def _load(self, batch: pd.Series[Any], found: Frames, fetch: bool) -> None:
+        mine, jobs = frames.concat(RESULTS, []), found.jobs
+        if found.results is not None:
+            mine = found.results[found.results["batch_id"] == batch.batch_id]
+        if fetch and (jobs is None or not len(mine)):
+            asked: dict[str, Any] = {"client": self._panel.client, "progress": self._meter.bar}
+            mine = fetch_results(batch.batch_id, **asked)
+            jobs = fetch_jobs(mine, **asked)
         files = outcomes(mine, jobs)
         names = self._names_of(batch.source_directory_id)[
             ["source_directory_file_id", "display_name"]
@@ -95,9 +96,12 @@ class BatchFiles(widgets.VBox):
     def _names_of(self, directory_id: str) -> pd.DataFrame:
         """Return the files of a directory; one that is gone has no names any more."""
         if directory_id not in self._names:
-            self._names[directory_id] = fetch_files(
-                directory_id, client=self._panel.client, progress=self._meter.bar, errors="warn"
-            )
+            try:
+                self._names[directory_id] = fetch_files(
+                    directory_id, client=self._panel.client, progress=self._meter.bar
+                )
+            except (NotFoundError, AuthenticationError):
+                self._names[directory_id] = frames.frame(FILES, [])
         return self._names[directory_id]
 
     def _show(self, batch: pd.Series[Any], files: pd.DataFrame) -> None:

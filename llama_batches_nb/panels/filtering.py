@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
 import ipywidgets as widgets
 import pandas as pd
 
-from llama_batches_nb.client import Client
+from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.batch_files import BatchFiles
 from llama_batches_nb.panels.filters import Filters, fetch_names
 from llama_batches_nb.panels.meter import Meter
 from llama_batches_nb.panels.panel import Panel
-from llama_batches_nb.panels.query import Frames, Query, file_code
+from llama_batches_nb.panels.query import Frames, Query
+from llama_batches_nb.panels.sources import Api, Source
 from llama_batches_nb.panels.table import Column, Table
 from llama_batches_nb.panels.taking import TakeAway
 from llama_batches_nb.rates import failure_rates, rate_text
@@ -30,10 +32,12 @@ class FilterPanel(Panel):
 
     title = "Batches"
 
-    def __init__(self, client: Client | None, query: Query) -> None:
+    def __init__(self, client: Client | None, query: Query, source: Source | None = None) -> None:
+        self._source = source or Api(current(client), named=client is not None)
         super().__init__(client)
         self._query = query
         self._frames = Frames()
+        self._summary = self._frames.summary()
         self._chosen: str | None = None
         self.filters = Filters(query)
         self.include = widgets.Dropdown(
@@ -46,7 +50,7 @@ class FilterPanel(Panel):
         self.stop_button.on_click(self.stop)
         self._meter = Meter()
         self.table = Table(self._columns(), key="batch_id", row="batch", choose=self._on_choose)
-        self.table.show(self._frames.summary(), empty=NOT_ASKED)
+        self.table.show(self._summary, empty=NOT_ASKED)
         self._counts = widgets.HTML()
         self._take = TakeAway(self, lambda: self.code, lambda: self._frames.tables())
         self._files = BatchFiles(self)
@@ -88,11 +92,16 @@ class FilterPanel(Panel):
     @property
     def code(self) -> str:
         """The lines that give the same frames."""
-        given = self._given_client
-        lines = ["import llama_batches_nb as lb", "", self._query.code(client=given)]
-        if self._frames.results is not None:
-            lines.append(file_code(jobs=self._frames.jobs is not None, client=given))
-        return "\n".join(lines)
+        found = self._frames
+        lines = self._source.code(self._query, found)
+        if found.results is not None:
+            lines.append(
+                f"files = lb.outcomes(results{', jobs' if found.jobs is not None else ''})"
+            )
+        imports = ["import llama_batches_nb as lb"]
+        if any("pd." in line for line in lines):
+            imports.insert(0, "import pandas as pd")
+        return "\n".join([*imports, "", *lines])
 
     def fetch(self, *_: Any) -> Self:
         """Fetch what the filters say, in a thread; what was being fetched is given up."""
@@ -120,9 +129,8 @@ class FilterPanel(Panel):
 
     def _fetch(self, query: Query, depth: str) -> None:
         try:
-            for n_steps, found in enumerate(query.fetch(self.client, self._meter.bar, depth)):
-                show = partial(self._show, query, found, found.summary(), _counted(found))
-                self.commit(partial(show, keep=n_steps > 0))
+            for n_steps, found in enumerate(self._source.fetch(query, depth, self._meter.bar)):
+                self.commit(self._showing(query, found, keep=n_steps > 0))
             self.commit(lambda: self._finish("Fetched"))
         except Stopped:
             self.commit(lambda: self._finish("Stopped"))
@@ -130,10 +138,14 @@ class FilterPanel(Panel):
             problem = error
             self.commit(lambda: self._fail(problem))
 
+    def _showing(self, query: Query, found: Frames, *, keep: bool = False) -> Callable[[], None]:
+        """Count what was found, and return what shows it; `keep` the place in the table."""
+        return partial(self._show, query, found, found.summary(), _counted(found), keep=keep)
+
     def _show(
         self, query: Query, found: Frames, summary: pd.DataFrame, said: str, *, keep: bool
     ) -> None:
-        self._query, self._frames = query, found
+        self._query, self._frames, self._summary = query, found, summary
         if not keep:
             self._chosen = None
             self._files.hide()
@@ -158,7 +170,7 @@ class FilterPanel(Panel):
 
     def _on_choose(self, batch: pd.Series[Any]) -> None:
         self._chosen = batch["batch_id"]
-        self._files.show(batch, self.results, self.jobs)
+        self._files.show(batch, self._frames, fetch=self._source.live)
 
     def _load_names(self) -> None:
         try:
@@ -193,6 +205,9 @@ class FilterPanel(Panel):
             Column("configuration_id", "Configuration", "minmax(110px,3fr)", configuration),
             Column("created_at", "Created (UTC)", "126px", lambda b: markup.time(b.created_at)),
         ]
+
+    def _heading(self) -> str:
+        return super()._heading() if self._source.live else self._source.name
 
     def _text(self) -> str:
         return f"{markup.count(len(self.batches), 'batch')}; .batches holds them as a frame"

@@ -24,7 +24,7 @@ class Filters(widgets.Box):
         self.directory = named("Directory")
         self.configuration = named("Configuration")
         self.job_type = widgets.Dropdown(
-            description="Job type", options=[("all", None), *((t, t) for t in JOB_TYPES)]
+            description="Job type", options=[("all", ""), *((t, t) for t in JOB_TYPES)]
         )
         self.since = widgets.DatePicker(description="From", tooltip="First day, in UTC")
         self.until = widgets.DatePicker(description="To", tooltip="Last day, in UTC")
@@ -51,7 +51,7 @@ class Filters(widgets.Box):
         self.configuration.value = self.configurations.by_id.get(
             query.configuration_id or "", query.configuration_id or ""
         )
-        self.job_type.value = query.job_type
+        self.job_type.value = query.job_type or ""
         self.since.value, self.until.value = query.since, query.until
         self.limit.value = "" if query.limit is None else str(query.limit)
 
@@ -61,7 +61,7 @@ class Filters(widgets.Box):
             status=tuple(self.status.value),
             source_directory_id=self.directories.id_of(self.directory.value),
             configuration_id=self.configurations.id_of(self.configuration.value),
-            job_type=self.job_type.value,
+            job_type=self.job_type.value or None,
             since=self.since.value,
             until=self.until.value,
             limit=_limit(self.limit.value),

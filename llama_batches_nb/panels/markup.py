@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -75,6 +76,12 @@ def name(value: Any, names: dict[str, str]) -> str:
 def time(value: Any) -> str:
     """Return a time to the minute, in UTC: ``2026-08-01 14:03``."""
     return MISSING if _is_missing(value) else f"{value.tz_convert('UTC'):%Y-%m-%d %H:%M}"
+
+
+def ago(value: pd.Timestamp, now: datetime) -> str:
+    """Return how long ago something was: ``3 h ago``."""
+    number, unit, *_ = duration((now - value).total_seconds()).split()
+    return f"{number} {unit} ago"
 
 
 def duration(seconds: float) -> str:

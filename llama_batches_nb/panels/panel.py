@@ -29,8 +29,7 @@ class Panel(widgets.VBox):
     title = "Panel"
 
     def __init__(self, client: Client | None) -> None:
-        self.client = current(client)
-        self._given_client = client is not None
+        self._client = client
         self._lock = threading.RLock()
         self._tasks: dict[str, workers.Task] = {}
         self._turns: dict[str, object] = {}
@@ -38,7 +37,10 @@ class Panel(widgets.VBox):
         self._saved: DisplayHandle | None = None
         self._closed = False
         self._alert = widgets.HTML()
-        self._head = widgets.HTML(f"<style>{PANEL}</style>{self._heading()}")
+        self._head = widgets.HTML(
+            f"<style>{PANEL}</style><h3>{self.title} "
+            f"<span class='lb-muted'>· {markup.text(self._heading())}</span></h3>"
+        )
         super().__init__([self._head])
         self.add_class("lb-panel").add_class(f"lb-{self.model_id}")
         _close_earlier(self)
@@ -65,14 +67,15 @@ class Panel(widgets.VBox):
             widget.close()
         super().close()
 
+    @property
+    def client(self) -> Client:
+        """The client that the panel asks; an `AuthenticationError` if there is no key for one."""
+        return current(self._client)
+
     def _heading(self) -> str:
         settings = self.client.settings
         project = settings.project_id or "of this key"
-        host = settings.base_url.partition("://")[2]
-        return (
-            f"<h3>{self.title} <span class='lb-muted'>· project {markup.text(project)} · "
-            f"{markup.text(host)}</span></h3>"
-        )
+        return f"project {project} · {settings.base_url.partition('://')[2]}"
 
     # Work in a thread
 
@@ -137,7 +140,7 @@ class Panel(widgets.VBox):
         mine = f"lb-{self.model_id}"
         return (
             f"<style>{TWIN}body:has(.{mine}) .lb-saved.of-{mine}{{display:none}}</style>"
-            f'<div class="lb-saved of-{mine}"><b>{self.title}</b>{self._html()}</div>'
+            f'<div class="lb-saved of-{mine}"><p><b>{self.title}</b></p>{self._html()}</div>'
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
@@ -146,7 +149,8 @@ class Panel(widgets.VBox):
 
     def _ipython_display_(self) -> None:
         """Show the panel, and a twin of it that a saved notebook shows without a kernel."""
-        display(self._repr_mimebundle_(), raw=True)
+        where_dead = f"<p><i>{self.title}: run the cell to use the panel. It last showed:</i></p>"
+        display({**self._repr_mimebundle_(), "text/html": where_dead}, raw=True)
         self._saved = display(_Html(self._twin()), display_id=True)
 
     def _save(self) -> None:

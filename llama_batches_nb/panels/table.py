@@ -109,6 +109,11 @@ class Table(widgets.VBox):
         if self._choose is not None:
             self._choose(row)
 
+    def mark(self, key: Any) -> None:
+        """Show which row is chosen, without choosing it."""
+        self._chosen = key
+        self._draw()
+
     def sort(self, name: str, *, ascending: bool = True) -> None:
         """Sort by a column; missing values come last."""
         self._sort, self._first = (name, ascending), 0

@@ -1,0 +1,278 @@
+"""The dashboard: counts, rates over time and by group, the worst error patterns, durations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Self
+
+import ipywidgets as widgets
+import pandas as pd
+
+from llama_batches_nb.charts import plot_durations, plot_failure_rates
+from llama_batches_nb.client import Client
+from llama_batches_nb.panels import markup, pictures
+from llama_batches_nb.panels.filtering import NO_BATCH, FilterPanel
+from llama_batches_nb.panels.overview import (
+    CONFIGURATION,
+    DIRECTORY,
+    PATTERN,
+    Overview,
+    tile_html,
+)
+from llama_batches_nb.panels.query import Query
+from llama_batches_nb.panels.sources import Source
+from llama_batches_nb.panels.table import Column, Table
+from llama_batches_nb.rates import rate_text
+
+WORDS = {CONFIGURATION: "configuration", DIRECTORY: "directory", PATTERN: "error pattern"}
+FEW = 20  # files whose wide interval does not set the scale
+GROUP_PAGE, PATTERN_PAGE, OPEN_PAGE = 8, 8, 6  # rows
+
+
+class Dashboard(FilterPanel):
+    """What became of many batches; see `llama_batches_nb.dashboard`."""
+
+    title = "Dashboard"
+
+    def __init__(self, client: Client | None, query: Query, source: Source | None = None) -> None:
+        self._narrowed: dict[str, str] = {}
+        self._tops: dict[str, float] = {}
+        super().__init__(client, query, source)
+        self._overview: Overview | None = None
+        self._tiles, self._rates, self._durations = (widgets.HTML() for _ in range(3))
+        self._scope = widgets.HTML()
+        self.show_all = widgets.Button(description="Show all", tooltip="Take these filters away")
+        self.show_all.on_click(self.clear)
+        self._scope_row = widgets.HBox([self._scope, self.show_all]).add_class("lb-row")
+        self.split = widgets.Dropdown(
+            description="Split by",
+            options=[
+                ("nothing", ""),
+                (WORDS[CONFIGURATION], CONFIGURATION),
+                (WORDS[DIRECTORY], DIRECTORY),
+            ],
+        )
+        self.split.observe(lambda _: self._draw(), "value")
+        self.groups = {name: self._group_table(name) for name in (CONFIGURATION, DIRECTORY)}
+        self.patterns = Table(
+            _pattern_columns(), key=PATTERN, row="pattern", page=PATTERN_PAGE,
+            choose=lambda row: self.narrow(PATTERN, row[PATTERN]),
+        )  # fmt: skip
+        self.open = Table(
+            self._open_columns(),
+            key="batch_id",
+            row="batch",
+            page=OPEN_PAGE,
+            choose=lambda row: self.table.choose(row["batch_id"]),
+        )
+        self._titles = {name: widgets.HTML() for name in self.groups}
+        self._body = widgets.VBox(self._parts(), layout={"display": "none"})
+        filters, buttons, alert, *rest = self.children[1:]
+        self.fill(filters, buttons, alert, self._body, *rest)
+
+    @classmethod
+    def over(cls, panel: FilterPanel, client: Client | None) -> Self:
+        """Make a dashboard over what another panel shows."""
+        board = cls(client or panel._client, panel._query, panel._source)
+        board.commit(board._showing(panel._query, panel._frames))
+        return board
+
+    @property
+    def outcomes(self) -> pd.DataFrame | None:
+        """The files that are shown, in the columns of `outcomes`; None before a fetch."""
+        overview = self._overview
+        return None if overview is None else overview.shown.drop(columns=PATTERN)
+
+    @property
+    def code(self) -> str:
+        """The lines that give the same frames."""
+        lines = super().code.splitlines()
+        if PATTERN in self._narrowed:
+            lines.insert(1, "from llama_batches_nb.patterns import pattern_ids")
+        for name, value in self._narrowed.items():
+            column = "pattern_ids(files)" if name == PATTERN else f"files.{name}"
+            lines.append(f"files = files[{column} == {value!r}]")
+        return "\n".join(lines)
+
+    def narrow(self, name: str, value: str) -> None:
+        """Show only the files of a configuration, directory or pattern; or all again, if so now."""
+        with self._lock:
+            if self._narrowed.get(name) == value:
+                del self._narrowed[name]
+            else:
+                self._narrowed[name] = value
+        self._draw()
+
+    def clear(self, *_: Any) -> None:
+        """Show all files again."""
+        with self._lock:
+            self._narrowed.clear()
+        self._draw()
+
+    def _changed(self) -> None:
+        self._narrowed.clear()
+        self._overview = None
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._frames.results is None:
+            self._body.layout.display = "none"
+            return
+        self.in_thread("draw", self._compute)
+
+    def _compute(self) -> None:
+        """Count and draw in a thread, and show all of it at once."""
+        with self._lock:
+            found, overview, narrowed = self._frames, self._overview, dict(self._narrowed)
+        overview = replace(overview or Overview.of(found), chosen=narrowed)
+        shows = [
+            partial(setattr, self._tiles, "value", tile_html(overview.tiles())),
+            partial(setattr, self._rates, "value", self._rates_picture(overview)),
+            partial(setattr, self._durations, "value", _durations_picture(overview)),
+            partial(self._show_open, overview.open_batches()),
+            partial(self.table.show, self._summary_of(overview), empty=NO_BATCH, keep=True),
+            partial(self.patterns.show, overview.patterns(), empty="No file failed.", keep=True),
+            *(partial(self._show_group, name, overview.by(name)) for name in self.groups),
+        ]
+
+        def show() -> None:
+            self._overview = overview
+            for one in shows:
+                one()
+            self._show_scope()
+            self._take.refresh()
+            self._body.layout.display = None
+
+        self.commit(show)
+
+    def _summary_of(self, overview: Overview) -> pd.DataFrame:
+        mine = self._summary["batch_id"].isin(overview.batches["batch_id"])
+        return self._summary[mine]
+
+    def _rates_picture(self, overview: Overview) -> str:
+        files, split = overview.shown, self.split.value
+        if split:
+            files = files.assign(
+                **{WORDS[split]: files[split].map(self._names_of(split)).fillna(files[split])}
+            )
+        by = WORDS[split] if split else None
+        draw = partial(plot_failure_rates, files, by=by, freq=overview.freq())
+        return pictures.picture(draw)
+
+    def _show_group(self, name: str, rates: pd.DataFrame) -> None:
+        decided = rates[rates["decided"] > 0]
+        many = decided[decided["decided"] >= FEW]
+        top = float((many if len(many) else decided)["ci_high"].max()) if len(decided) else 1.0
+        self._tops[name] = top = (
+            max(top, float(decided["failure_rate"].max()) if len(decided) else top) or 1.0
+        )
+        self._titles[name].value = (
+            f"<h4>By {WORDS[name]} <span class='lb-muted'>failed, from 0 to {100 * top:.0f} %: "
+            "dot and 95 % interval; click to filter</span></h4>"
+        )
+        self.groups[name].show(rates, empty="No files.", keep=True)
+        self.groups[name].mark(self._narrowed.get(name))
+
+    def _show_open(self, going: pd.DataFrame) -> None:
+        self._open_box.layout.display = None if len(going) else "none"
+        self.open.show(going, keep=True)
+
+    def _show_scope(self) -> None:
+        self.patterns.mark(self._narrowed.get(PATTERN))
+        parts = [
+            f"{WORDS[name]} <b>{markup.name(value, self._names_of(name))}</b>"
+            for name, value in self._narrowed.items()
+        ]
+        self._scope.value = f"Only {' and '.join(parts)}" if parts else ""
+        self._scope_row.layout.display = None if parts else "none"
+
+    def _names_of(self, name: str) -> dict[str, str]:
+        names = {
+            CONFIGURATION: self.filters.configurations.by_id,
+            DIRECTORY: self.filters.directories.by_id,
+        }
+        return names.get(name, {})
+
+    def _parts(self) -> list[widgets.Widget]:
+        side_by_side = widgets.HBox(
+            [
+                widgets.VBox([self._titles[n], t]).add_class("lb-half")
+                for n, t in self.groups.items()
+            ],
+            layout={"flex_flow": "row wrap"},
+        )
+        self._open_box = widgets.VBox(
+            [widgets.HTML("<h4>Still open, the oldest first</h4>"), self.open]
+        )
+        return [
+            self._tiles,
+            self._scope_row,
+            widgets.HBox([self.split]).add_class("lb-row"),
+            self._rates,
+            side_by_side.add_class("lb-halves"),
+            widgets.HTML(
+                "<h4>Worst error patterns <span class='lb-muted'>click to filter</span></h4>"
+            ),
+            self.patterns,
+            self._durations,
+            self._open_box,
+            widgets.HTML("<h4>Batches <span class='lb-muted'>click for their files</span></h4>"),
+        ]
+
+    def _group_table(self, name: str) -> Table:
+        self._tops[name] = 1.0
+        columns = [
+            Column(name, WORDS[name].capitalize(), "minmax(90px,2fr)",
+                   lambda r: markup.name(r[name], self._names_of(name))),
+            Column("failure_rate", "Failed", "minmax(80px,2fr)",
+                   lambda r: pictures.interval(r, self._tops[name])),
+            Column("decided", "Failed of decided", "218px",
+                   lambda r: markup.text(rate_text(r))),
+        ]  # fmt: skip
+        return Table(
+            columns, key=name, row=WORDS[name], page=GROUP_PAGE, min_width=430,
+            choose=lambda row: self.narrow(name, row[name]),
+        )  # fmt: skip
+
+    def _open_columns(self) -> list[Column]:
+        now = partial(datetime.now, UTC)
+        return [
+            Column("batch_id", "Batch", "112px", lambda b: markup.short_id(b.batch_id)),
+            Column("status", "Status", "124px", lambda b: markup.status(b.status)),
+            Column("created_at", "Created (UTC)", "216px",
+                   lambda b: f"{markup.time(b.created_at)} · {markup.ago(b.created_at, now())}"),
+            Column(DIRECTORY, "Directory", "minmax(110px,2fr)",
+                   lambda b: markup.name(b[DIRECTORY], self._names_of(DIRECTORY))),
+            Column(CONFIGURATION, "Configuration", "minmax(110px,2fr)",
+                   lambda b: markup.name(b[CONFIGURATION], self._names_of(CONFIGURATION))),
+        ]  # fmt: skip
+
+    def _offer(self, directories: pd.DataFrame, configurations: pd.DataFrame) -> None:
+        super()._offer(directories, configurations)
+        self._draw()
+
+    def _html(self) -> str:
+        return (
+            f"{self._tiles.value}{self._rates.value}"
+            + "".join(f"{self._titles[name].value}{t.html()}" for name, t in self.groups.items())
+            + f"{self.patterns.html()}{super()._html()}"
+        )
+
+
+def _durations_picture(overview: Overview) -> str:
+    draw = partial(plot_durations, overview.batches)
+    return pictures.picture(draw, size=(9.6, 2.4))
+
+
+def _pattern_columns() -> list[Column]:
+    return [
+        Column("pattern", "Pattern", "minmax(200px,1fr)", lambda p: markup.text(p["pattern"])),
+        Column("layer", "Layer", "70px", lambda p: markup.text(p["layer"])),
+        Column("count", "Files", "60px", lambda p: markup.number(p["count"]), numeric=True),
+        Column("share", "Share", "62px", lambda p: markup.percent(p["share"]), numeric=True),
+        Column("trend", "Trend", "84px", lambda p: pictures.trend(p["trend"])),
+        Column("first_seen", "First (UTC)", "124px", lambda p: markup.time(p["first_seen"])),
+        Column("last_seen", "Last (UTC)", "124px", lambda p: markup.time(p["last_seen"])),
+    ]
