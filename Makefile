@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab test check format bench clean
+.PHONY: help demo lab dashboard test browser check format bench clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -17,8 +17,14 @@ demo: $(VENV)/.sandbox ## the main job end to end, into $(OUT)/
 lab: $(VENV)/.lab ## the tour in JupyterLab, on the sandbox
 	$(BIN)/python -m jupyterlab notebooks/tour.ipynb
 
-test: check ## all checks, tests, examples and notebooks
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
+dashboard: $(VENV)/.lab ## the dashboard as a web page, on the sandbox or, with a key, the service
+	cd notebooks && ../$(BIN)/python -m voila dashboard.ipynb --Voila.ip=127.0.0.1
+
+test: check browser ## all checks, tests, examples and notebooks
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
+
+browser: $(VENV)/.test ## a browser for the tests, where none is found
+	$(BIN)/python -m tests.browser.installing
 
 check: $(VENV)/.test ## style, types and the direction of imports
 	$(BIN)/ruff format --check .

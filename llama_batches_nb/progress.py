@@ -35,6 +35,9 @@ class Bar:
         """Set how many there will be, once that is known."""
         if total is not None and total != self._bar.total and total >= self._bar.n:
             self._bar.total = total
+            if (container := getattr(self._bar, "container", None)) is not None:
+                container.children[1].max = total  # tqdm's own `total` does not reach it
+                container.children[1].bar_style = ""
 
     def note(self, text: str) -> None:
         """Show a text behind the bar."""
@@ -76,7 +79,7 @@ def bar(
     in_notebook = _in_notebook()
     kind: type[tqdm[Any]] = tqdm
     if in_notebook and progress is not False:
-        from tqdm.notebook import tqdm as kind  # it imports ipywidgets
+        kind = _notebook_bar()
     shown = progress if progress is not None else in_notebook or sys.stderr.isatty()
     quiet = type("Bar", (kind,), {"monitor_interval": 0})  # else tqdm keeps a thread
     return Bar(
@@ -90,6 +93,30 @@ def bar(
             **options,
         )
     )
+
+
+def _notebook_bar() -> type[tqdm[Any]]:
+    """Return tqdm's bar for notebooks, ending as a line of text: a saved widget tells nothing."""
+    from IPython.display import display
+    from tqdm.notebook import tqdm as notebook_tqdm  # it imports ipywidgets
+
+    class NotebookBar(notebook_tqdm):  # type: ignore[type-arg]
+        _place: Any = None
+
+        def display(self, *args: Any, **options: Any) -> None:
+            check_delay = options.pop("check_delay", True)
+            super().display(*args, **{**options, "check_delay": False})
+            if check_delay and not self.displayed:
+                self._place = display(self.container, display_id=True)  # type: ignore[no-untyped-call]
+                self.displayed = True
+
+        def close(self) -> None:
+            super().close()
+            if self._place is not None:
+                self._place.update({"text/plain": str(self)}, raw=True)
+                self._place = None
+
+    return NotebookBar
 
 
 def _in_notebook() -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbformat import NotebookNode
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+DASHBOARD = NOTEBOOKS[0].with_name("dashboard.ipynb")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -18,20 +21,59 @@ def test_it_is_saved_without_outputs(path: Path) -> None:
         assert cell.get("execution_count") is None
 
 
-@pytest.mark.notebook
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client's own
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_it_runs(path: Path, tmp_path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client
+
+
+def outputs_of(notebook: NotebookNode, folder: Path) -> list[NotebookNode]:
+    """Run a notebook in a fresh kernel where warnings are errors, and return what it showed."""
     strict = nbformat.v4.new_code_cell("import warnings\nwarnings.simplefilter('error')")
     notebook.cells.insert(0, strict)
     NotebookClient(
         notebook,
         timeout=120,
         kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
+        resources={"metadata": {"path": str(folder)}},
     ).execute()
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ())]
+    return [output for cell in notebook.cells for output in cell.get("outputs", ())]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p != DASHBOARD], ids=lambda p: p.name)
+def test_it_runs(path: Path, tmp_path: Path) -> None:
+    outputs = outputs_of(nbformat.read(path, as_version=4), tmp_path)
     assert any("image/png" in output.get("data", {}) for output in outputs)
-    errors = [o.text for o in outputs if o.get("name") == "stderr"]
+    errors = [output.text for output in outputs if output.get("name") == "stderr"]
     assert not errors, errors
+
+
+@pytest.mark.notebook
+def test_the_dashboard_shows_its_charts_without_a_kernel_too(tmp_path: Path) -> None:
+    notebook = nbformat.read(DASHBOARD, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("board.wait()"))
+    outputs = outputs_of(notebook, tmp_path)
+    kept = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    assert kept.count("data:image/png") == 1
+    assert "Worst error patterns" in kept
+    assert "Cost effective" in kept
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
+
+
+@pytest.mark.notebook
+def test_a_bar_is_saved_as_it_ended(tmp_path: Path) -> None:
+    lines = """
+        import time
+        from llama_batches_nb.progress import bar
+        with bar(None, "things", unit="thing") as shown:
+            shown.expect(20)
+            for _ in range(20):
+                time.sleep(0.04)
+                shown.advance()
+        with bar(None, "few", unit="thing", total=1) as shown:
+            shown.advance()
+    """
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(dedent(lines))], metadata={}
+    )
+    (shown,) = outputs_of(notebook, tmp_path)
+    assert "things: 100%" in shown.data["text/plain"]
+    assert "20/20" in shown.data["text/plain"]

@@ -7,9 +7,9 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from llama_batches_nb import frames
+from llama_batches_nb import frames, inputs
 from llama_batches_nb.directories import fetch_files
-from llama_batches_nb.errors import AuthenticationError, NotFoundError
+from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.jobs import fetch_jobs
 from llama_batches_nb.outcomes import outcomes
 from llama_batches_nb.panels import markup
@@ -21,6 +21,7 @@ from llama_batches_nb.rates import failure_rates, rate_text
 from llama_batches_nb.results import fetch_results
 from llama_batches_nb.schema import FILES, RESULTS
 from llama_batches_nb.statuses import ENDED, FAILURES
+from llama_batches_nb.workers import Stopped
 
 COLUMNS = (
     Column("display_name", "File", "minmax(120px,2fr)", lambda f: markup.text(f.display_name)),
@@ -41,7 +42,7 @@ class BatchFiles(widgets.VBox):
         self._title = widgets.HTML()
         self._meter = Meter()
         self.only_failures = widgets.ToggleButton(
-            description="Only failures", icon="filter", tooltip="Show only files that failed"
+            description="Only failures", tooltip="Show only files that failed"
         )
         self.only_failures.observe(lambda _: self._draw(), "value")
         bar = widgets.HBox([self.only_failures, self._meter], layout={"flex_flow": "row wrap"})
@@ -65,6 +66,7 @@ class BatchFiles(widgets.VBox):
 
     def hide(self) -> None:
         """Take the files away."""
+        self._panel.give_up("files")
         self.frame = None
         self.layout.display = "none"
 
@@ -74,6 +76,19 @@ class BatchFiles(widgets.VBox):
         return f"{self._title.value}{self.table.html()}" if shown else ""
 
     def _load(self, batch: pd.Series[Any], found: Frames, fetch: bool) -> None:
+        try:
+            files = self._named(batch, found, fetch)
+        except (Exception, Stopped):
+            self._panel.commit(self._break_off)
+            raise
+        self._panel.commit(lambda: self._show(batch, files))
+
+    def _break_off(self) -> None:
+        self._meter.finish("Not complete")
+        self.table.clear("Choose the batch again to fetch its files.")
+
+    def _named(self, batch: pd.Series[Any], found: Frames, fetch: bool) -> pd.DataFrame:
+        """Return the files of a batch, with their names."""
         mine, jobs = frames.concat(RESULTS, []), found.jobs
         if found.results is not None:
             mine = found.results[found.results["batch_id"] == batch.batch_id]
@@ -87,32 +102,28 @@ class BatchFiles(widgets.VBox):
         ]
         named = files.merge(names, how="left", on="source_directory_file_id")
         message = named["error_message"].fillna(named["job_error_message"])
-        named = named.assign(
+        return named.assign(
             message=message,
             display_name=named["display_name"].fillna(named["source_directory_file_id"]),
         )
-        self._panel.commit(lambda: self._show(batch, named))
 
     def _names_of(self, directory_id: str) -> pd.DataFrame:
-        """Return the files of a directory; one that is gone has no names any more."""
+        """Return the files of a directory; where they can't be had, ids have to do."""
         if directory_id not in self._names:
             try:
                 self._names[directory_id] = fetch_files(
-                    directory_id, client=self._panel.client, progress=self._meter.bar
+                    inputs.as_id("source_directory_id", directory_id),
+                    client=self._panel.client,
+                    progress=self._meter.bar,
                 )
-            except (NotFoundError, AuthenticationError):
-                self._names[directory_id] = frames.frame(FILES, [])
+            except (BatchesError, TypeError):  # it is gone, or none is told
+                return frames.frame(FILES, [])
         return self._names[directory_id]
 
     def _show(self, batch: pd.Series[Any], files: pd.DataFrame) -> None:
         self.frame = files
         if len(files):
-            rate = failure_rates(files).iloc[0]
-            undecided = int(rate.total - rate.decided)
-            beside = f" · {undecided:,} undecided" if undecided else ""
-            self._meter.finish(
-                f"{markup.count(len(files), 'file')}: failed {rate_text(rate)}{beside}"
-            )
+            self._meter.finish(rate_line(files))
         else:
             ended = batch.status in ENDED
             self._meter.finish("No files" if ended else "Its files are known once it has ended")
@@ -138,3 +149,16 @@ class BatchFiles(widgets.VBox):
         }
         rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in parts.items())
         self._one.value = f'<dl class="lb-one">{rows}</dl>'
+
+
+def rate_line(files: pd.DataFrame, failed: str = "failed") -> str:
+    """Return how many files there are, and what share of them failed; the numbers add up."""
+    rate = failure_rates(files).iloc[0]
+    undecided, left_out = int(rate.total - rate.decided), len(files) - int(rate.total)
+    n_files = markup.count(len(files), "file")
+    parts = [f"{n_files}: {failed} {rate_text(rate)}" if rate.total else n_files]
+    if undecided:
+        parts.append(f"{undecided:,} undecided")
+    if left_out:
+        parts.append(f"{left_out:,} in FAILED batches, of which nothing is sure")
+    return " · ".join(parts)

@@ -90,7 +90,7 @@ def fetch_names(client: Client) -> tuple[pd.DataFrame, pd.DataFrame]:
 def named(label: str) -> widgets.Combobox:
     """Return a control for a name from a list that is yet to come, or an id that is typed."""
     return widgets.Combobox(
-        description=label, placeholder="all: choose, or type an id", continuous_update=False
+        description=label, placeholder="all (name or id)", continuous_update=False
     )
 
 

@@ -42,7 +42,7 @@ class Dashboard(FilterPanel):
         super().__init__(client, query, source)
         self._overview: Overview | None = None
         self._tiles, self._rates, self._durations = (widgets.HTML() for _ in range(3))
-        self._scope = widgets.HTML()
+        self._scope, self._note = widgets.HTML(), widgets.HTML()
         self.show_all = widgets.Button(description="Show all", tooltip="Take these filters away")
         self.show_all.on_click(self.clear)
         self._scope_row = widgets.HBox([self._scope, self.show_all]).add_class("lb-row")
@@ -70,7 +70,7 @@ class Dashboard(FilterPanel):
         self._titles = {name: widgets.HTML() for name in self.groups}
         self._body = widgets.VBox(self._parts(), layout={"display": "none"})
         filters, buttons, alert, *rest = self.children[1:]
-        self.fill(filters, buttons, alert, self._body, *rest)
+        self.fill(filters, buttons, alert, self._note, self._body, *rest)
 
     @classmethod
     def over(cls, panel: FilterPanel, client: Client | None) -> Self:
@@ -98,6 +98,10 @@ class Dashboard(FilterPanel):
 
     def narrow(self, name: str, value: str) -> None:
         """Show only the files of a configuration, directory or pattern; or all again, if so now."""
+        if name not in WORDS:
+            raise ValueError(f"name={name!r} must be one of {', '.join(map(repr, WORDS))}.")
+        if self._frames.results is None:
+            raise ValueError("There are no files to choose from: include them, and fetch.")
         with self._lock:
             if self._narrowed.get(name) == value:
                 del self._narrowed[name]
@@ -120,6 +124,7 @@ class Dashboard(FilterPanel):
         if self._frames.results is None:
             self._body.layout.display = "none"
             return
+        self._note.value = '<span class="lb-muted" role="status">Counting and drawing …</span>'
         self.in_thread("draw", self._compute)
 
     def _compute(self) -> None:
@@ -139,6 +144,7 @@ class Dashboard(FilterPanel):
 
         def show() -> None:
             self._overview = overview
+            self._note.value = ""
             for one in shows:
                 one()
             self._show_scope()
@@ -150,6 +156,11 @@ class Dashboard(FilterPanel):
     def _summary_of(self, overview: Overview) -> pd.DataFrame:
         mine = self._summary["batch_id"].isin(overview.batches["batch_id"])
         return self._summary[mine]
+
+    def show_error(self, error: Exception) -> None:
+        """Show what went wrong, and what to do."""
+        self._note.value = ""
+        super().show_error(error)
 
     def _rates_picture(self, overview: Overview) -> str:
         files, split = overview.shown, self.split.value
@@ -257,7 +268,7 @@ class Dashboard(FilterPanel):
         return (
             f"{self._tiles.value}{self._rates.value}"
             + "".join(f"{self._titles[name].value}{t.html()}" for name, t in self.groups.items())
-            + f"{self.patterns.html()}{super()._html()}"
+            + f"<h4>Worst error patterns</h4>{self.patterns.html()}{super()._html()}"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 import pandas as pd
 
@@ -35,6 +36,10 @@ class Frames:
 
     def outcomes(self) -> pd.DataFrame:
         """Return what became of each file, as far as that is known."""
+        return self._outcomes
+
+    @cached_property
+    def _outcomes(self) -> pd.DataFrame:
         results = frames.concat(RESULTS, []) if self.results is None else self.results
         files: pd.DataFrame = outcomes(results, self.jobs)
         return files

@@ -1,0 +1,66 @@
+"""The browser: an installed Chromium or Chrome, else playwright's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ANSWER_TIME = 20.0  # seconds to say its version
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+MISSING = (
+    "No Chromium or Chrome is found that runs. `make browser` installs one where it can; else "
+    "install Debian's chromium or google-chrome, or `python -m playwright install chromium`."
+)
+
+
+def find() -> Path | None:
+    """Return the path of a browser that runs."""
+    return next(filter(_runs, _places()), None)
+
+
+def flags() -> list[str]:
+    """Return what it is started with; root has no sandbox to start it in."""
+    return [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+
+
+def do_without() -> NoReturn:
+    """Skip the test, or in CI, where a browser must be, let it fail."""
+    if os.environ.get("CI"):
+        pytest.fail(MISSING)
+    pytest.skip(MISSING)
+
+
+def _places() -> Iterator[Path]:
+    """Look on PATH, then where playwright has, or would have, its own."""
+    yield from map(Path, filter(None, map(shutil.which, NAMES)))
+    ask = (
+        "from playwright.sync_api import sync_playwright\n"
+        "with sync_playwright() as playwright: print(playwright.chromium.executable_path)"
+    )
+    answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    yield Path(answer.stdout.strip())
+
+
+def _runs(path: Path) -> bool:
+    """Whether it says its version, as Ubuntu's stub for a snap that is not there does not."""
+    try:
+        asked = subprocess.run([path, "--version"], capture_output=True, timeout=ANSWER_TIME)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0

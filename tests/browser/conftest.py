@@ -1,0 +1,116 @@
+"""A real browser, JupyterLab and Voila, and a sandbox for the kernels in them.
+
+All live as long as the tests of this folder run: playwright's event loop, once started, would
+stand in the way of any `asyncio.run` of later tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.server import Server
+from tests.browser import chromium, hostile
+from tests.browser.lab import Lab
+from tests.browser.pictures import shoot
+from tests.browser.voila import Voila
+from tests.browser.watching import Watch
+
+FOREIGN = re.compile("LLAMA_|JUPYTER|https?_proxy", re.IGNORECASE)  # settings from outside
+VIEWER = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "Asia/Tokyo"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("browser")
+            item.add_marker(pytest.mark.xdist_group("browser"))  # one server, one browser
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    path = chromium.find() or chromium.do_without()
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=path, args=chromium.flags()) as browser,
+    ):
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def sandbox() -> Iterator[Server]:
+    """The sandbox that the kernels are connected to; `sandbox.advance` lets what runs there end."""
+    with Server.start(Options(batches=300, files=(1, 200))) as server:
+        yield server
+
+
+@pytest.fixture
+def hostile_sandbox(tmp_path: Path) -> Iterator[Server]:
+    """A sandbox of names and messages that must be escaped."""
+    with hostile.sandbox(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def environment(sandbox: Server) -> dict[str, str]:
+    """The environment of the kernels."""
+    ours = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+    return {
+        **ours,
+        "LLAMA_CLOUD_BASE_URL": sandbox.url,
+        "LLAMA_CLOUD_API_KEY": sandbox.api_key,
+    }
+
+
+@pytest.fixture(scope="package")
+def _lab(
+    browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    with Lab(tmp_path_factory.mktemp("lab"), environment) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(_lab: Lab) -> Iterator[Lab]:
+    """JupyterLab; its kernels end with the test."""
+    yield _lab
+    _lab.shut_kernels_down()
+
+
+@pytest.fixture(scope="package")
+def voila(
+    browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Voila]:
+    with Voila(tmp_path_factory.mktemp("voila"), environment) as voila:
+        yield voila
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """What the pages of the test did that they must not do."""
+    return Watch()
+
+
+@pytest.fixture
+def context(browser: Browser, watch: Watch) -> Iterator[BrowserContext]:
+    options: Any = VIEWER
+    with browser.new_context(**options) as context:
+        watch.over(context)
+        yield context
+    watch.check()
+
+
+@pytest.fixture
+def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page; as the test leaves it, it is kept as a picture."""
+    page = context.new_page()
+    yield page
+    if page.url != "about:blank":
+        shoot(page, f"{request.node.path.stem}-{request.node.name}")

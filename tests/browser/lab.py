@@ -1,0 +1,161 @@
+"""JupyterLab in a browser: notebooks opened, run, saved, and opened again without a kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Page
+
+from tests.browser import notebooks
+from tests.browser.serving import Process, free_port
+
+Theme = Literal["JupyterLab Light", "JupyterLab Dark"]
+OPEN_TIME = 60_000.0  # milliseconds to load the application, and to start a kernel
+CELLS = ".jp-Notebook .jp-Cell"
+SETTINGS = "@jupyterlab/apputils-extension"
+
+IS_IDLE = """() => {
+    const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
+    return session?.isReady && session.session?.kernel?.status === 'idle';
+}"""
+RUN_ALL = "() => jupyterapp.commands.execute('notebook:run-all-cells')"
+CONTENT = "() => jupyterapp.shell.currentWidget.content.model.toJSON()"
+SAVE = "() => jupyterapp.commands.execute('docmanager:save')"
+EXECUTE = """async code => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const future = kernel.requestExecute({code, store_history: false, stop_on_error: false});
+    let said = '';
+    future.onIOPub = message => { said += message.content.text ?? ''; };
+    const reply = (await future.done).content;
+    return {said, error: reply.status === 'ok' ? null : reply.traceback.join('\\n')};
+}"""
+CLOSE = "() => jupyterapp.commands.execute('application:close-all')"
+OPEN = """async ([path, kernel]) => {  // and do not return the whole widget
+    const kernelPreference = {shouldStart: kernel};
+    await jupyterapp.commands.execute('docmanager:open', {path, kernelPreference});
+}"""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook that is open in a page."""
+
+    page: Page
+    path: Path
+
+    def run_all(self) -> None:
+        """Run all cells; one that fails is an error here."""
+        self.wait_until_idle()
+        self.page.evaluate(RUN_ALL)
+        self.wait_until_idle()
+        errors = [each for each in self.outputs() if each["output_type"] == "error"]
+        assert not errors, "\n".join(errors[0]["traceback"])
+
+    def wait_until_idle(self) -> None:
+        """Wait until the kernel runs nothing; work in a thread does not count."""
+        self.page.wait_for_function(IS_IDLE, timeout=OPEN_TIME)
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """Return the outputs of all cells, as a notebook keeps them."""
+        cells = self.page.evaluate(CONTENT)["cells"]
+        return [output for cell in cells for output in cell.get("outputs", ())]
+
+    def execute(self, code: str) -> str:
+        """Run code in the kernel, beside the cells; return what it printed."""
+        done = self.page.evaluate(EXECUTE, code)
+        assert done["error"] is None, done["error"]
+        said: str = done["said"]
+        return said
+
+    def save(self) -> dict[str, Any]:
+        """Save it as a person does; return what the file has."""
+        self.page.evaluate(SAVE)
+        content: dict[str, Any] = json.loads(self.path.read_text())
+        return content
+
+
+class Lab(Process):
+    """A JupyterLab server with a home of its own."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.root = folder / "notebooks"
+        self.root.mkdir()
+        self._settings = folder / "settings"
+        self._token = secrets.token_hex(16)
+        port = free_port()
+        super().__init__(
+            _command(port, self.root),
+            port=port,
+            token=self._token,
+            folder=folder,
+            env={**env, **_home(folder, self._settings), "JUPYTER_TOKEN": self._token},
+        )
+        self._set("notification", {"fetchNews": "false"})
+        self.wait_until_it_answers("/api/status")
+
+    def open(
+        self,
+        page: Page,
+        *cells: str,
+        name: str = "notebook",
+        theme: Theme = "JupyterLab Light",
+    ) -> Notebook:
+        """Write a notebook of these cells, open it and run it."""
+        self._set("themes", {"theme": theme})
+        notebook = Notebook(page, self.root / f"{name}.ipynb")
+        notebooks.write(notebook.path, cells)
+        page.goto(f"{self.url}/doc/tree/{notebook.path.name}?reset&token={self._token}")
+        page.locator(CELLS).first.wait_for(timeout=OPEN_TIME)
+        notebook.run_all()
+        return notebook
+
+    def open_again(self, notebook: Notebook, *, kernel: bool = True, trusted: bool = True) -> None:
+        """Open a saved notebook without running it, as another day or another person sees it."""
+        notebook.page.evaluate(CLOSE)
+        self.shut_kernels_down()
+        if not trusted:
+            notebooks.touch(notebook.path)
+        notebook.page.evaluate(OPEN, [notebook.path.name, kernel])
+        notebook.page.locator(CELLS).first.wait_for(timeout=OPEN_TIME)
+        if kernel:
+            notebook.wait_until_idle()
+
+    def shut_kernels_down(self) -> None:
+        for session in self.ask("GET", "/api/sessions")[1]:
+            self.ask("DELETE", f"/api/sessions/{session['id']}")
+
+    def _set(self, what: str, values: dict[str, object]) -> None:
+        path = self._settings / SETTINGS / f"{what}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
+
+def _command(port: int, root: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *(["--allow-root"] if os.geteuid() == 0 else []),
+    ]
+
+
+def _home(folder: Path, settings: Path) -> dict[str, str]:
+    """Return the variables that keep it from what the user has set."""
+    places = {
+        "JUPYTER_CONFIG_DIR": folder / "config",
+        "JUPYTER_DATA_DIR": folder / "data",
+        "JUPYTER_RUNTIME_DIR": folder / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": settings,
+        "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
+        "IPYTHONDIR": folder / "ipython",
+    }
+    return {name: str(path) for name, path in places.items()}
