@@ -14,6 +14,7 @@ from llama_batches_nb.charts import plot_durations, plot_failure_rates
 from llama_batches_nb.client import Client
 from llama_batches_nb.panels import markup, pictures
 from llama_batches_nb.panels.filtering import NO_BATCH, FilterPanel
+from llama_batches_nb.panels.groups import GroupRates
 from llama_batches_nb.panels.overview import (
     CONFIGURATION,
     DIRECTORY,
@@ -24,11 +25,9 @@ from llama_batches_nb.panels.overview import (
 from llama_batches_nb.panels.query import Query
 from llama_batches_nb.panels.sources import Source
 from llama_batches_nb.panels.table import Column, Table
-from llama_batches_nb.rates import rate_text
 
 WORDS = {CONFIGURATION: "configuration", DIRECTORY: "directory", PATTERN: "error pattern"}
-FEW = 20  # files whose wide interval does not set the scale
-GROUP_PAGE, PATTERN_PAGE, OPEN_PAGE = 8, 8, 6  # rows
+PATTERN_PAGE, OPEN_PAGE = 8, 6  # rows
 
 
 class Dashboard(FilterPanel):
@@ -38,7 +37,6 @@ class Dashboard(FilterPanel):
 
     def __init__(self, client: Client | None, query: Query, source: Source | None = None) -> None:
         self._narrowed: dict[str, str] = {}
-        self._tops: dict[str, float] = {}
         super().__init__(client, query, source)
         self._overview: Overview | None = None
         self._tiles, self._rates, self._durations = (widgets.HTML() for _ in range(3))
@@ -55,7 +53,12 @@ class Dashboard(FilterPanel):
             ],
         )
         self.split.observe(lambda _: self._draw(), "value")
-        self.groups = {name: self._group_table(name) for name in (CONFIGURATION, DIRECTORY)}
+        self.groups = {
+            name: GroupRates(
+                name, WORDS[name], partial(self._names_of, name), partial(self.narrow, name)
+            )
+            for name in (CONFIGURATION, DIRECTORY)
+        }
         self.patterns = Table(
             _pattern_columns(), key=PATTERN, row="pattern", page=PATTERN_PAGE,
             choose=lambda row: self.narrow(PATTERN, row[PATTERN]),
@@ -67,7 +70,6 @@ class Dashboard(FilterPanel):
             page=OPEN_PAGE,
             choose=lambda row: self.table.choose(row["batch_id"]),
         )
-        self._titles = {name: widgets.HTML() for name in self.groups}
         self._body = widgets.VBox(self._parts(), layout={"display": "none"})
         filters, buttons, alert, *rest = self.children[1:]
         self.fill(filters, buttons, alert, self._note, self._body, *rest)
@@ -139,7 +141,10 @@ class Dashboard(FilterPanel):
             partial(self._show_open, overview.open_batches()),
             partial(self.table.show, self._summary_of(overview), empty=NO_BATCH, keep=True),
             partial(self.patterns.show, overview.patterns(), empty="No file failed.", keep=True),
-            *(partial(self._show_group, name, overview.by(name)) for name in self.groups),
+            *(
+                partial(group.show, overview.by(name), narrowed.get(name))
+                for name, group in self.groups.items()
+            ),
         ]
 
         def show() -> None:
@@ -172,20 +177,6 @@ class Dashboard(FilterPanel):
         draw = partial(plot_failure_rates, files, by=by, freq=overview.freq())
         return pictures.picture(draw)
 
-    def _show_group(self, name: str, rates: pd.DataFrame) -> None:
-        decided = rates[rates["decided"] > 0]
-        many = decided[decided["decided"] >= FEW]
-        top = float((many if len(many) else decided)["ci_high"].max()) if len(decided) else 1.0
-        self._tops[name] = top = (
-            max(top, float(decided["failure_rate"].max()) if len(decided) else top) or 1.0
-        )
-        self._titles[name].value = (
-            f"<h4>By {WORDS[name]} <span class='lb-muted'>failed, from 0 to {100 * top:.0f} %: "
-            "dot and 95 % interval; click to filter</span></h4>"
-        )
-        self.groups[name].show(rates, empty="No files.", keep=True)
-        self.groups[name].mark(self._narrowed.get(name))
-
     def _show_open(self, going: pd.DataFrame) -> None:
         self._open_box.layout.display = None if len(going) else "none"
         self.open.show(going, keep=True)
@@ -207,13 +198,7 @@ class Dashboard(FilterPanel):
         return names.get(name, {})
 
     def _parts(self) -> list[widgets.Widget]:
-        side_by_side = widgets.HBox(
-            [
-                widgets.VBox([self._titles[n], t]).add_class("lb-half")
-                for n, t in self.groups.items()
-            ],
-            layout={"flex_flow": "row wrap"},
-        )
+        side_by_side = widgets.HBox(list(self.groups.values()), layout={"flex_flow": "row wrap"})
         self._open_box = widgets.VBox(
             [widgets.HTML("<h4>Still open, the oldest first</h4>"), self.open]
         )
@@ -231,21 +216,6 @@ class Dashboard(FilterPanel):
             self._open_box,
             widgets.HTML("<h4>Batches <span class='lb-muted'>click for their files</span></h4>"),
         ]
-
-    def _group_table(self, name: str) -> Table:
-        self._tops[name] = 1.0
-        columns = [
-            Column(name, WORDS[name].capitalize(), "minmax(90px,2fr)",
-                   lambda r: markup.name(r[name], self._names_of(name))),
-            Column("failure_rate", "Failed", "minmax(80px,2fr)",
-                   lambda r: pictures.interval(r, self._tops[name])),
-            Column("decided", "Failed of decided", "218px",
-                   lambda r: markup.text(rate_text(r))),
-        ]  # fmt: skip
-        return Table(
-            columns, key=name, row=WORDS[name], page=GROUP_PAGE, min_width=430,
-            choose=lambda row: self.narrow(name, row[name]),
-        )  # fmt: skip
 
     def _open_columns(self) -> list[Column]:
         now = partial(datetime.now, UTC)
@@ -267,7 +237,7 @@ class Dashboard(FilterPanel):
     def _html(self) -> str:
         return (
             f"{self._tiles.value}{self._rates.value}"
-            + "".join(f"{self._titles[name].value}{t.html()}" for name, t in self.groups.items())
+            + "".join(group.html() for group in self.groups.values())
             + f"<h4>Worst error patterns</h4>{self.patterns.html()}{super()._html()}"
         )
 

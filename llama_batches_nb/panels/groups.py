@@ -1,0 +1,66 @@
+"""Failure rates by group: a dot on its interval for each, on one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+import pandas as pd
+
+from llama_batches_nb.panels import markup, pictures
+from llama_batches_nb.panels.table import Column, Table
+from llama_batches_nb.rates import rate_text
+
+FEW = 20  # files whose wide interval does not set the scale
+PAGE = 8  # rows
+
+
+class GroupRates(widgets.VBox):
+    """The rates by one column. `names` gives what its ids are called."""
+
+    def __init__(
+        self,
+        column: str,
+        word: str,
+        names: Callable[[], dict[str, str]],
+        choose: Callable[[str], object],
+    ) -> None:
+        self._word, self._top = word, 1.0
+        self._title = widgets.HTML()
+        columns = [
+            Column(column, word.capitalize(), "minmax(90px,2fr)",
+                   lambda r: markup.name(r[column], names())),
+            Column("failure_rate", "Failed", "minmax(80px,2fr)",
+                   lambda r: pictures.interval(r, self._top)),
+            Column("decided", "Failed of decided", "218px", lambda r: markup.text(rate_text(r))),
+        ]  # fmt: skip
+        self.table = Table(
+            columns, key=column, row=word, page=PAGE, min_width=430,
+            choose=lambda row: choose(row[column]),
+        )  # fmt: skip
+        super().__init__([self._title, self.table])
+        self.add_class("lb-half")
+
+    def show(self, rates: pd.DataFrame, chosen: str | None) -> None:
+        """Show the rates, with the group that is chosen marked."""
+        self._top = scale_of(rates)
+        self._title.value = (
+            f"<h4>By {self._word} <span class='lb-muted'>failed, from 0 to {100 * self._top:.0f} %:"
+            " dot and 95 % interval; click to filter</span></h4>"
+        )
+        self.table.show(rates, empty="No files.", keep=True)
+        self.table.mark(chosen)
+
+    def html(self) -> str:
+        """Return the rates as plain HTML."""
+        return f"{self._title.value}{self.table.html()}"
+
+
+def scale_of(rates: pd.DataFrame) -> float:
+    """Return the end of the scale: all rates lie on it, and the intervals of larger groups."""
+    many: Any = rates["ci_high"].where(rates["decided"] >= FEW)
+    if many.isna().all():
+        many = rates["ci_high"]
+    top = pd.concat([rates["failure_rate"], many]).max()
+    return float(top) if top > 0 else 1.0
