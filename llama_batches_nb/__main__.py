@@ -1,4 +1,4 @@
-"""The command: `python -m llama_batches_nb demo` and `sandbox`."""
+"""The command: `python -m llama_batches_nb demo`, `sandbox` and `sync`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from llama_batches_nb import __version__, demo
+from llama_batches_nb import __version__, demo, scheduled
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.sandbox import command as sandbox
 
 COMMANDS = {
     "demo": (demo, "run the main job end to end"),
     "sandbox": (sandbox, "serve a LlamaCloud of your own on this machine"),
+    "sync": (scheduled, "keep a folder of Parquet up to date, from cron or CI"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the commands and return its exit code: 0, or 1 with the reason on stderr."""
+    """Run one of the commands and return its exit code.
+
+    It is 0, or 1 with the reason on stderr; `sync` has more, see `scheduled.EXIT_CODES`.
+    """
     parser = argparse.ArgumentParser("llama_batches_nb", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")

@@ -3,7 +3,8 @@
 Run `python -m tests.benchmarks.fetching` from the root of the repository. Case A has the latency of
 a network, case B none; `growth` shows what one row costs as the batches become more. Everyone is
 served the same cached bytes by a sandbox in its own process, over connections of their own. What is
-timed goes from the first request to the last frame, without the making of the client.
+timed goes from the first request to the last frame, without the making of the client. Memory is
+what a fresh process has at its peak beyond what it had when all was imported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from requests.adapters import HTTPAdapter
 import llama_batches_nb as lb
 from llama_batches_nb.sandbox.options import Options
 from llama_batches_nb.sandbox.server import Server
+from tests.benchmarks import memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +42,7 @@ WORKERS = 16
 PAGE_SIZE = 1000
 PATH = "/api/v2/batches"
 EXPAND = {"expand": "results"}
-GROWTH_FILES, GROWTH_BATCHES = 50, (10, 100, 1_000, 3_000)
+GROWTH_FILES, GROWTH_BATCHES = 20, (10, 100, 1_000, 10_000)
 IMPORTS = 5
 
 
@@ -48,7 +50,8 @@ IMPORTS = 5
 class Task:
     """A warm server and what there is to be fetched from it, learned while warming it."""
 
-    server: Server
+    url: str
+    api_key: str
     pages: list[dict[str, Any]]
     ids: list[str]
     rows: int
@@ -69,7 +72,7 @@ Run = tuple[float, int]  # seconds and rows
 
 
 def ours(task: Task) -> Run:
-    with lb.connect(task.server.api_key, base_url=task.server.url, max_workers=WORKERS) as client:
+    with lb.connect(task.api_key, base_url=task.url, max_workers=WORKERS) as client:
         started = time.perf_counter()
         batches = lb.fetch_batches(client=client, progress=False)
         results = lb.fetch_results(batches, client=client, progress=False)
@@ -90,8 +93,7 @@ def loaded(task: Task) -> Run:
 
 def sdk_asyncio(task: Task) -> Run:
     async def fetch() -> Run:
-        server = task.server
-        async with AsyncLlamaCloud(api_key=server.api_key, base_url=server.url) as client:
+        async with AsyncLlamaCloud(api_key=task.api_key, base_url=task.url) as client:
             free = asyncio.Semaphore(WORKERS)
 
             async def get(batch_id: str) -> BatchGetResponse:
@@ -108,7 +110,7 @@ def sdk_asyncio(task: Task) -> Run:
 
 
 def sdk_loop(task: Task) -> Run:
-    with LlamaCloud(api_key=task.server.api_key, base_url=task.server.url) as client:
+    with LlamaCloud(api_key=task.api_key, base_url=task.url) as client:
         started = time.perf_counter()
         listed = list(client.batches.list(page_size=PAGE_SIZE))
         got = [client.batches.get(batch.id, expand=["results"]) for batch in listed]
@@ -129,10 +131,10 @@ def _sdk_frames(listed: Sequence[BatchListResponse], got: Sequence[BatchGetRespo
 
 def _requests(task: Task, use: Callable[[bytes], int]) -> tuple[float, list[int]]:
     """Make our requests with nothing but `requests` and threads, and use each body."""
-    with _session(task.server) as session, ThreadPoolExecutor(WORKERS) as pool:
+    with _session(task.api_key) as session, ThreadPoolExecutor(WORKERS) as pool:
 
         def get(path: str, params: dict[str, Any]) -> int:
-            return use(session.get(task.server.url + path, params=params).content)
+            return use(session.get(task.url + path, params=params).content)
 
         started = time.perf_counter()
         used = [get(PATH, page) for page in task.pages]
@@ -140,9 +142,9 @@ def _requests(task: Task, use: Callable[[bytes], int]) -> tuple[float, list[int]
         return time.perf_counter() - started, used
 
 
-def _session(server: Server) -> requests.Session:
+def _session(api_key: str) -> requests.Session:
     session = requests.Session()
-    session.headers["Authorization"] = f"Bearer {server.api_key}"
+    session.headers["Authorization"] = f"Bearer {api_key}"
     session.trust_env = False  # no look for proxies and .netrc at each request
     session.mount("http://", HTTPAdapter(pool_maxsize=WORKERS, pool_block=True))
     return session
@@ -152,7 +154,7 @@ def warmed(server: Server) -> Task:
     """Fetch all once, so that the server has every body at hand."""
     pages, ids, rows, size = [], [], 0, 0
     page: dict[str, Any] | None = {"page_size": PAGE_SIZE}
-    with _session(server) as session:
+    with _session(server.api_key) as session:
         while page:
             body = session.get(server.url + PATH, params=page).content
             answer = json.loads(body)
@@ -165,7 +167,7 @@ def warmed(server: Server) -> Task:
             body = session.get(f"{server.url}{PATH}/{batch_id}", params=EXPAND).content
             rows += len(json.loads(body)["results"] or ())
             size += len(body)
-    return Task(server, pages, ids, rows, size)
+    return Task(server.url, server.api_key, pages, ids, rows, size)
 
 
 def compete(case: Case, rounds: int) -> None:
@@ -182,14 +184,17 @@ def compete(case: Case, rounds: int) -> None:
                 if rows != task.rows:
                     raise AssertionError(f"{name} got {rows} rows, not {task.rows}")
                 times[name].append(seconds)
+        peaks = {name: measure(task, name)[1] for name in times}
     print(
         f"{len(task.ids):,} batches, {task.rows:,} rows, {task.size / 1e6:.1f} MB, "
         f"{case.options.latency * 1000:g} ms latency, {WORKERS} connections, {rounds} rounds"
     )
-    print(pd.DataFrame(_lines(case, times, task.rows)).to_string(index=False), end="\n\n")
+    print(pd.DataFrame(_lines(case, times, peaks, task.rows)).to_string(index=False), end="\n\n")
 
 
-def _lines(case: Case, times: dict[str, list[float]], rows: int) -> list[dict[str, str]]:
+def _lines(
+    case: Case, times: dict[str, list[float]], peaks: dict[str, float], rows: int
+) -> list[dict[str, str]]:
     middle = {name: median(seconds) for name, seconds in times.items()}
     least = {name: min(seconds) for name, seconds in times.items()}
     floor, lines = next(iter(times)), []
@@ -206,6 +211,7 @@ def _lines(case: Case, times: dict[str, list[float]], rows: int) -> list[dict[st
             "by min ": f"{least[name] / least['ours']:.2f} x",
             "target": f"{target:.2f} x" if target else "",
             "met": ("NO", "yes")[faster >= target] if target else "",
+            "peak MiB": f"{peaks[name]:.0f}",
         }
         lines.append(line)
     return lines
@@ -226,15 +232,38 @@ CASES = {
 }
 
 
+CONTESTANTS = {name: run for case in CASES.values() for name, run in case.contestants.items()}
+
+
+def measure(task: Task, name: str) -> tuple[float, float]:
+    """Let one of the contestants run in a fresh process; return its seconds and its peak in MiB."""
+    command = [sys.executable, "-m", __spec__.name, "--child", name]
+    told = json.dumps(asdict(task))
+    done = subprocess.run(command, input=told, check=True, stdout=subprocess.PIPE, text=True)
+    seconds, mebibytes = json.loads(done.stdout)
+    return seconds, mebibytes
+
+
+def child(name: str) -> None:
+    """Run as `measure` says."""
+    task = Task(**json.load(sys.stdin))
+    before = memory.peak()
+    seconds, _ = CONTESTANTS[name](task)
+    print(json.dumps([seconds, memory.peak() - before]))
+
+
 def growth(rounds: int) -> None:
     """Print what a row costs us, at more and more batches."""
     for batches in GROWTH_BATCHES:
         with Server.start(Options(batches=batches, files=GROWTH_FILES, speed=0)) as server:
             task = warmed(server)
-            seconds = median(ours(task)[0] for _ in range(rounds))
+            runs = [measure(task, "ours") for _ in range(rounds)]
+        seconds = median(seconds for seconds, _ in runs)
         print(
             f"{batches:>6,} batches {task.rows:>8,} rows {seconds:>8.3f} s "
-            f"{seconds / task.rows * 1e6:>7.2f} us/row {seconds / batches * 1e3:>6.2f} ms/batch"
+            f"{seconds / task.rows * 1e6:>7.2f} us/row {seconds / batches * 1e3:>6.2f} ms/batch "
+            f"{max(mebibytes for _, mebibytes in runs):>5.0f} MiB",
+            flush=True,
         )
 
 
@@ -257,7 +286,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=[*CASES, "growth"], help="one of them; default: all")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--child", choices=CONTESTANTS, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.child:
+        child(given.child)
+        return
     for name, case in CASES.items():
         if given.case in (None, name):
             print(f"case {name}: ", end="", flush=True)

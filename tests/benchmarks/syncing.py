@@ -1,14 +1,14 @@
 """What a sync costs: rows a second, memory as the rows become more, and requests at a refresh.
 
 Run `python -m tests.benchmarks.syncing` from the root of the repository. Each sync runs in its own
-process, whose peak of resident memory the system counts; a sandbox in another serves it.
+process, whose peak of resident memory the system counts; a sandbox in another serves it. With
+`--large`, jobs are fetched for two million rows as well, which takes some minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,9 +20,12 @@ import llama_batches_nb as lb
 from llama_batches_nb.sandbox.options import Options
 from llama_batches_nb.sandbox.server import Server
 from llama_batches_nb.syncing import sync_dataset
+from tests.benchmarks.memory import peak
 
 FILES = 1000
 SIZES = (200, 2000)  # batches of so many files: 200 thousand and 2 million rows
+SIZES_WITH_JOBS = (50, 200)  # the sandbox makes up jobs more slowly than batches
+GROWTH_FILES, GROWTH = 20, (10, 100, 1_000, 10_000)
 MOST_GROWTH, MOST_MIB = 1.5, 400
 SMALL_BATCHES = 10_000
 
@@ -36,18 +39,17 @@ def measure(url: str, key: str, path: str, jobs: bool) -> dict[str, Any]:
 
 
 def child(url: str, key: str, path: str, jobs: str) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     with lb.connect(key, base_url=url):
         started = time.perf_counter()
         report = sync_dataset(path, jobs=bool(int(jobs)), progress=False)
         seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
         json.dumps(
             {
                 "seconds": seconds,
-                "peak": peak / 1024,
-                "before": before / 1024,
+                "peak": peak(),
+                "before": before,
                 "requests": report.requests,
                 "rows": sum(report.added.values()),
             }
@@ -64,10 +66,19 @@ def show(what: str, run: dict[str, Any]) -> None:
     )
 
 
-def memory(jobs: bool, folder: Path) -> None:
+def growth(folder: Path) -> None:
+    """Show what a batch costs, at more and more of them."""
+    for n in GROWTH:
+        with Server.start(Options(batches=n, files=GROWTH_FILES, speed=0)) as server:
+            run = measure(server.url, server.api_key, str(folder / f"growth-{n}"), False)
+        show(f"{n:,} batches of {GROWTH_FILES}", run)
+        print(f"  {run['seconds'] / n * 1000:.2f} ms/batch", flush=True)
+
+
+def memory(sizes: tuple[int, ...], jobs: bool, folder: Path) -> None:
     """Compare the peaks at both sizes."""
     peaks = []
-    for n in SIZES:
+    for n in sizes:
         options = Options(batches=n, files=FILES, speed=0)
         path = str(folder / f"{n}-{jobs}")
         with Server.start(options) as server:
@@ -75,8 +86,11 @@ def memory(jobs: bool, folder: Path) -> None:
             show(f"{n:,} batches{' with jobs' if jobs else ''}", run)
             peaks.append(run["peak"])
             show("  again", measure(server.url, server.api_key, path, jobs))
-    growth = peaks[1] / peaks[0]
-    print(f"  peak × {growth:.2f} (at most {MOST_GROWTH}), {peaks[1]:.0f} of {MOST_MIB} MiB")
+    print(
+        f"  peak × {peaks[1] / peaks[0]:.2f} (at most {MOST_GROWTH}), "
+        f"{peaks[1]:.0f} of {MOST_MIB} MiB",
+        flush=True,
+    )
 
 
 def refresh(folder: Path) -> None:
@@ -96,8 +110,9 @@ def refresh(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--child", nargs=4)
-    parser.add_argument("--only", choices=["memory", "jobs", "refresh"])
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["growth", "memory", "jobs", "refresh"])
+    parser.add_argument("--large", action="store_true", help="jobs of two million rows")
     arguments = parser.parse_args()
     if arguments.child:
         child(*arguments.child)
@@ -105,10 +120,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if arguments.only in (None, "refresh"):
             refresh(Path(scratch))
+        if arguments.only in (None, "growth"):
+            growth(Path(scratch))
         if arguments.only in (None, "memory"):
-            memory(False, Path(scratch))
+            memory(SIZES, False, Path(scratch))
         if arguments.only in (None, "jobs"):
-            memory(True, Path(scratch))
+            memory(SIZES if arguments.large else SIZES_WITH_JOBS, True, Path(scratch))
 
 
 if __name__ == "__main__":
