@@ -49,7 +49,7 @@ from llama_batches_nb.errors import (
 from llama_batches_nb.jobs import fetch_jobs
 from llama_batches_nb.lineage import attempts
 from llama_batches_nb.outcomes import outcomes
-from llama_batches_nb.panels import dashboard, filter_panel
+from llama_batches_nb.panels import create_panel, dashboard, filter_panel
 from llama_batches_nb.parquet import export_parquet, read_parquet
 from llama_batches_nb.patterns import error_patterns
 from llama_batches_nb.rates import failure_rates
@@ -86,6 +86,7 @@ __all__ = [
     "compare_configurations",
     "connect",
     "create_batch",
+    "create_panel",
     "dashboard",
     "error_patterns",
     "export_parquet",

@@ -77,3 +77,84 @@ def test_outside_a_worker_sleep_is_sleep() -> None:
     started = time.monotonic()
     workers.sleep(0.01)
     assert time.monotonic() - started >= 0.01
+
+
+def test_a_task_is_done_while_this_thread_goes_on() -> None:
+    go, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        go.wait(10)
+        done.set()
+
+    task = workers.Task(work)
+    task.join(0.01)
+    under_way = task.running
+    go.set()
+    task.join(10)
+    assert (under_way, done.is_set(), task.running) == (True, True, False)
+    assert not _ours()
+
+
+def test_a_task_that_is_told_to_stop_does_so_at_its_next_step() -> None:
+    begun, go = threading.Event(), threading.Event()
+    steps = []
+
+    def work() -> None:
+        workers.go_on()
+        steps.append("first")
+        begun.set()
+        go.wait(10)
+        workers.go_on()
+        steps.append("second")
+
+    task = workers.Task(work)
+    assert begun.wait(10)
+    task.stop()
+    task.stop()
+    go.set()
+    task.join(10)
+    assert steps == ["first"]
+
+
+def test_a_task_that_sleeps_wakes_up_when_told_to_stop() -> None:
+    task = workers.Task(lambda: workers.sleep(60))
+    task.stop()
+    task.join(10)
+    assert not task.running
+
+
+def test_what_is_cut_when_a_task_stops() -> None:
+    begun, cut = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with workers.on_the_network():
+            workers.cut_when_stopped(cut.set)
+            begun.set()
+            cut.wait(10)
+        workers.go_on()
+
+    task = workers.Task(work)
+    assert begun.wait(10)
+    task.stop()
+    assert cut.is_set()
+    task.join(10)
+    assert not task.running
+
+
+def test_a_task_may_have_workers_of_its_own_which_stop_with_it() -> None:
+    begun = threading.Event()
+
+    def one(n: int) -> None:
+        begun.set()
+        workers.sleep(60)
+
+    def work() -> None:
+        with workers.running(one, range(3), max_workers=2) as finished:
+            list(finished)
+
+    task = workers.Task(work)
+    assert begun.wait(10)
+    task.stop()
+    task.join(10)
+    assert not task.running
+    assert not _ours()

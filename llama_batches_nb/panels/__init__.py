@@ -13,6 +13,7 @@ from llama_batches_nb.inputs import TimeLike
 from llama_batches_nb.statuses import BATCH_STATUSES, JOB_TYPES
 
 if TYPE_CHECKING:
+    from llama_batches_nb.panels.creating import CreatePanel
     from llama_batches_nb.panels.filtering import FilterPanel
     from llama_batches_nb.panels.overall import Dashboard
     from llama_batches_nb.panels.query import Query
@@ -147,6 +148,77 @@ def dashboard(client: Client | None = None, *, source: Any = None) -> Dashboard:
     return Dashboard(client, Query(), Folder(source)).fetch()
 
 
+def create_panel(
+    client: Client | None = None,
+    *,
+    source_directory_id: Any = None,
+    configuration_id: Any = None,
+    job_type: str = "parse_v2",
+) -> CreatePanel:
+    """Make a panel that starts a batch by one deliberate click, and watches it to its end.
+
+    It runs over a directory, or over files that are uploaded first; tells before what it will make
+    and what keeps it from that; shows how the batch stands, cancels it, and when it has ended shows
+    what became of its files and runs those that failed again. A double click makes one batch. The
+    kernel stays free.
+
+    Parameters
+    ----------
+    client
+        Instead of the one that `connect` made.
+    source_directory_id, configuration_id, job_type
+        What the panel's controls say at first, as for `create_batch`; a frame with one directory,
+        such as `upload_files` returns, will do.
+
+    Returns
+    -------
+    CreatePanel
+        An ipywidgets box with
+
+        ============ ===========================================================================
+        ``batches``  the batches that this panel made, as they last stood, as of `fetch_batches`
+        ``results``  the results of those that have ended, as of `fetch_results`; None before
+        ``jobs``     the jobs of these, as of `fetch_jobs`; None before
+        ``files``    what became of each file, as of `outcomes`; None before
+        ``code``     the lines that give the same frames, and make no batch; before one is made,
+                     the lines that make it
+        ============ ===========================================================================
+
+        and with ``create()``, ``new()``, ``cancel()``, ``stop()``, ``wait()`` and ``close()`` for
+        what a person does by hand. ``stop()`` and ``close()`` end the watching, not the batch.
+
+    Raises
+    ------
+    AuthenticationError
+        If there is no key. A key is never typed into a panel, which a notebook may save.
+    ValueError, TypeError
+        If an argument makes no sense.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> directory = lb.fetch_directories(name="Invoices 2026")
+    >>> panel = lb.create_panel(
+    ...     source_directory_id=directory, configuration_id="cfg-PARSE_AGENTIC"
+    ... )
+    >>> panel.wait()  # until it has counted the files
+    >>> panel.create().wait()  # until the batch has ended
+    >>> panel.batches.status.tolist()
+    ['COMPLETED']
+    >>> len(panel.files) == len(lb.fetch_files(directory))
+    True
+    >>> panel.close()
+    """
+    from llama_batches_nb.panels.creating import CreatePanel
+
+    return CreatePanel(
+        client,
+        directory=_one_id("source_directory_id", source_directory_id) or "",
+        configuration=_one_id("configuration_id", configuration_id) or "",
+        job_type=inputs.as_choice("job_type", job_type, JOB_TYPES),
+    )
+
+
 def _query(
     status: str | Iterable[str] | None,
     directory: Any,
@@ -159,7 +231,10 @@ def _query(
     """Return checked filters."""
     from llama_batches_nb.panels.query import Query
 
-    days = (inputs.as_time("created_at_on_or_after", since), inputs.as_time("…before", until))
+    days = (
+        inputs.as_time("created_at_on_or_after", since),
+        inputs.as_time("created_at_on_or_before", until),
+    )
     since_day, until_day = (day and pd.Timestamp(day).date() for day in days)
     return Query(
         status=inputs.as_words("status", status, BATCH_STATUSES) or (),

@@ -14,7 +14,7 @@ from llama_batches_nb.jobs import fetch_jobs
 from llama_batches_nb.outcomes import outcomes
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.meter import Meter
-from llama_batches_nb.panels.panel import Panel
+from llama_batches_nb.panels.panel import Panel, in_words
 from llama_batches_nb.panels.query import Frames
 from llama_batches_nb.panels.table import Column, Table
 from llama_batches_nb.rates import failure_rates, rate_text
@@ -28,7 +28,7 @@ COLUMNS = (
     Column("outcome", "Outcome", "130px", lambda f: markup.status(f.outcome)),
     Column("message", "Message", "minmax(160px,4fr)", lambda f: markup.text(f.message)),
     Column("job_id", "Job", "110px", lambda f: markup.short_id(f.job_id)),
-    Column("credits", "Credits", "70px", lambda f: markup.number(f.credits), numeric=True),
+    Column("credits", "Credits", "70px", lambda f: markup.number(f.get("credits")), numeric=True),
 )
 
 
@@ -47,8 +47,9 @@ class BatchFiles(widgets.VBox):
         self.only_failures.observe(lambda _: self._draw(), "value")
         bar = widgets.HBox([self.only_failures, self._meter], layout={"flex_flow": "row wrap"})
         self.table = Table(COLUMNS, key="source_directory_file_id", row="file", choose=self._tell)
-        self._one = widgets.HTML()
-        super().__init__([self._title, bar.add_class("lb-row"), self.table, self._one])
+        self._alert, self._one = widgets.HTML(), widgets.HTML()
+        bar.add_class("lb-row")
+        super().__init__([self._title, bar, self._alert, self.table, self._one])
         self.layout.display = "none"
 
     def show(self, batch: pd.Series[Any], found: Frames, *, fetch: bool) -> None:
@@ -59,7 +60,7 @@ class BatchFiles(widgets.VBox):
             f"<span class='lb-muted'>created {markup.time(batch.created_at)} UTC</span></h4>"
         )
         self.table.clear("Fetching …")
-        self._one.value = ""
+        self._alert.value = self._one.value = ""
         self.layout.display = None
         self._meter.start("Fetching its files …")
         self._panel.in_thread("files", lambda: self._load(batch, found, fetch))
@@ -78,12 +79,16 @@ class BatchFiles(widgets.VBox):
     def _load(self, batch: pd.Series[Any], found: Frames, fetch: bool) -> None:
         try:
             files = self._named(batch, found, fetch)
-        except (Exception, Stopped):
+        except Stopped:
             self._panel.commit(self._break_off)
-            raise
-        self._panel.commit(lambda: self._show(batch, files))
+        except Exception as error:
+            words = in_words(error)
+            self._panel.commit(lambda: self._break_off(words))
+        else:
+            self._panel.commit(lambda: self._show(batch, files))
 
-    def _break_off(self) -> None:
+    def _break_off(self, why: str = "") -> None:
+        self._alert.value = markup.alert(why)
         self._meter.finish("Not complete")
         self.table.clear("Choose the batch again to fetch its files.")
 
@@ -100,12 +105,12 @@ class BatchFiles(widgets.VBox):
         names = self._names_of(batch.source_directory_id)[
             ["source_directory_file_id", "display_name"]
         ]
-        named = files.merge(names, how="left", on="source_directory_file_id")
-        message = named["error_message"].fillna(named["job_error_message"])
-        return named.assign(
-            message=message,
-            display_name=named["display_name"].fillna(named["source_directory_file_id"]),
-        )
+        named: pd.DataFrame = files.merge(names, how="left", on="source_directory_file_id")
+        message = named["error_message"]
+        if "job_error_message" in named:
+            message = message.fillna(named["job_error_message"])
+        name = named["display_name"].fillna(named["source_directory_file_id"])
+        return named.assign(message=message, display_name=name)
 
     def _names_of(self, directory_id: str) -> pd.DataFrame:
         """Return the files of a directory; where they can't be had, ids have to do."""

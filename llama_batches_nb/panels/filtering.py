@@ -12,7 +12,7 @@ import pandas as pd
 from llama_batches_nb.client import Client, current
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.batch_files import BatchFiles
+from llama_batches_nb.panels.batch_files import BatchFiles, rate_line
 from llama_batches_nb.panels.filters import Filters, fetch_names
 from llama_batches_nb.panels.meter import Meter
 from llama_batches_nb.panels.panel import Panel
@@ -20,11 +20,11 @@ from llama_batches_nb.panels.query import Frames, Query
 from llama_batches_nb.panels.sources import Api, Source
 from llama_batches_nb.panels.table import Column, Table
 from llama_batches_nb.panels.taking import TakeAway
-from llama_batches_nb.rates import failure_rates, rate_text
 from llama_batches_nb.workers import Stopped
 
 NO_BATCH = "No batch matches. Widen the dates or clear the status."
 NOT_ASKED = "Choose what you want to see, then Fetch."
+NOT_FETCHED = "Nothing was fetched."
 
 
 class FilterPanel(Panel):
@@ -114,6 +114,8 @@ class FilterPanel(Panel):
         self._meter.start("Fetching …")
         self._set_busy(True)
         depth = self.include.value
+        if not (self.filters.directories.loaded or self.is_running("names")):
+            self.in_thread("names", self._load_names)
         self.in_thread("fetch", lambda: self._fetch(query, depth))
         return self
 
@@ -134,13 +136,14 @@ class FilterPanel(Panel):
             self.commit(lambda: self._finish("Fetched"))
         except Stopped:
             self.commit(lambda: self._finish("Stopped"))
-        except BatchesError as error:
+        except Exception as error:
             problem = error
             self.commit(lambda: self._fail(problem))
 
     def _showing(self, query: Query, found: Frames, *, keep: bool = False) -> Callable[[], None]:
         """Count what was found, and return what shows it; `keep` the place in the table."""
-        return partial(self._show, query, found, found.summary(), _counted(found), keep=keep)
+        said = counted(found.batches, found.outcomes(), jobs=found.jobs is not None)
+        return partial(self._show, query, found, found.summary(), said, keep=keep)
 
     def _show(
         self, query: Query, found: Frames, summary: pd.DataFrame, said: str, *, keep: bool
@@ -159,9 +162,11 @@ class FilterPanel(Panel):
 
     def _finish(self, how: str) -> None:
         self._set_busy(False)
+        if how != "Fetched" and not len(self.batches):
+            self.table.clear(NOT_FETCHED)
         self._meter.finish(f"{how}: {markup.count(len(self.batches), 'batch')}")
 
-    def _fail(self, error: BatchesError) -> None:
+    def _fail(self, error: Exception) -> None:
         self._finish("Not complete")
         self.show_error(error)
 
@@ -201,8 +206,20 @@ class FilterPanel(Panel):
                 lambda b: markup.percent(b.failure_rate),
                 numeric=True,
             ),
-            Column("source_directory_id", "Directory", "minmax(110px,3fr)", directory),
-            Column("configuration_id", "Configuration", "minmax(110px,3fr)", configuration),
+            Column(
+                "source_directory_id",
+                "Directory",
+                "minmax(110px,3fr)",
+                directory,
+                order=lambda one: markup.order(one, self.filters.directories.by_id),
+            ),
+            Column(
+                "configuration_id",
+                "Configuration",
+                "minmax(110px,3fr)",
+                configuration,
+                order=lambda one: markup.order(one, self.filters.configurations.by_id),
+            ),
             Column("created_at", "Created (UTC)", "126px", lambda b: markup.time(b.created_at)),
         ]
 
@@ -216,20 +233,11 @@ class FilterPanel(Panel):
         return f"{self._counts.value}{self.table.html()}{self._files.html()}"
 
 
-def _counted(found: Frames) -> str:
+def counted(batches: pd.DataFrame, files: pd.DataFrame, *, jobs: bool) -> str:
     """Return the batches by status and the rate of failed files, as HTML."""
-    n_batches = len(found.batches)
     lines = []
-    if n_batches:
-        lines.append(
-            f"{markup.count(n_batches, 'batch')}: {markup.counts(found.batches['status'])}"
-        )
-    if found.results is not None and len(found.results):
-        rate = failure_rates(found.outcomes()).iloc[0]
-        undecided = int(rate.total - rate.decided)
-        layer = "failed" if found.jobs is not None else "got no job"
-        lines.append(
-            f"{markup.count(len(found.results), 'file')}: {layer} {rate_text(rate)}"
-            f" · {undecided:,} undecided"
-        )
+    if len(batches):
+        lines.append(f"{markup.count(len(batches), 'batch')}: {markup.counts(batches['status'])}")
+    if len(files):
+        lines.append(rate_line(files, "failed" if jobs else "got no job"))
     return "<br>".join(lines)

@@ -30,7 +30,8 @@ class GroupRates(widgets.VBox):
         self._title = widgets.HTML()
         columns = [
             Column(column, word.capitalize(), "minmax(90px,2fr)",
-                   lambda r: markup.name(r[column], names())),
+                   lambda r: markup.name(r[column], names()),
+                   order=lambda one: markup.order(one, names())),
             Column("failure_rate", "Failed", "minmax(80px,2fr)",
                    lambda r: pictures.interval(r, self._top)),
             Column("decided", "Failed of decided", "218px", lambda r: markup.text(rate_text(r))),

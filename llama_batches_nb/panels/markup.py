@@ -73,6 +73,11 @@ def name(value: Any, names: dict[str, str]) -> str:
     return short_id(value) if known is None else escape(known)
 
 
+def order(value: Any, names: dict[str, str]) -> str:
+    """Return by what an id is sorted: its name."""
+    return names.get(str(value), str(value)).casefold()
+
+
 def time(value: Any) -> str:
     """Return a time to the minute, in UTC: ``2026-08-01 14:03``."""
     return MISSING if _is_missing(value) else f"{value.tz_convert('UTC'):%Y-%m-%d %H:%M}"
@@ -115,6 +120,11 @@ def number(value: Any) -> str:
 def percent(share: Any) -> str:
     """Return a share in percent: ``3.9 %``."""
     return MISSING if _is_missing(share) else f"{100 * share:.1f} %"
+
+
+def alert(words: str) -> str:
+    """Return words that a screen reader says at once; of no words, nothing."""
+    return f'<div class="lb-alert" role="alert">{text(words)}</div>' if words else ""
 
 
 def counts(words: pd.Series[Any]) -> str:

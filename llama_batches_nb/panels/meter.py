@@ -75,7 +75,7 @@ class _Bar:
         workers.go_on()
         self._shown = time.monotonic()
         share = self.n / self.total if self.total else None
-        done, total = (_sized(n) if self._scaled else f"{n:,}" for n in (self.n, self.total or 0))
+        done, total = (sized(n) if self._scaled else f"{n:,}" for n in (self.n, self.total or 0))
         counted = f"{done} of {total}" if self.total else done
         unit = (
             ""
@@ -89,7 +89,8 @@ class _Bar:
         """Leave the last picture."""
 
 
-def _sized(n: float) -> str:
+def sized(n: float) -> str:
+    """Return a number of bytes in words."""
     for unit in ("B", "kB", "MB", "GB"):
         if n < 1000 or unit == "GB":
             return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"

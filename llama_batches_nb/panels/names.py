@@ -16,10 +16,10 @@ class Names:
         self.loaded = frame is not None
         self.by_id: dict[str, str] = {}
         if frame is not None:
-            ids, names = frame.iloc[:, 0], frame["name"]
+            ids, names = frame.iloc[:, 0], frame["name"].str.strip()
             shared = Counter(names.dropna())
             for one, name in zip(ids, names, strict=True):
-                if pd.isna(name) or not name.strip():
+                if pd.isna(name) or not name:
                     self.by_id[one] = one
                 else:
                     self.by_id[one] = name if shared[name] == 1 else f"{name} ({one})"

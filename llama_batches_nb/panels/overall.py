@@ -13,7 +13,7 @@ import pandas as pd
 from llama_batches_nb.charts import plot_durations, plot_failure_rates
 from llama_batches_nb.client import Client
 from llama_batches_nb.panels import markup, pictures
-from llama_batches_nb.panels.filtering import NO_BATCH, FilterPanel
+from llama_batches_nb.panels.filtering import NO_BATCH, FilterPanel, counted
 from llama_batches_nb.panels.groups import GroupRates
 from llama_batches_nb.panels.overview import (
     CONFIGURATION,
@@ -134,12 +134,14 @@ class Dashboard(FilterPanel):
         with self._lock:
             found, overview, narrowed = self._frames, self._overview, dict(self._narrowed)
         overview = replace(overview or Overview.of(found), chosen=narrowed)
+        said = counted(overview.batches, overview.shown, jobs=found.jobs is not None)
         shows = [
             partial(setattr, self._tiles, "value", tile_html(overview.tiles())),
             partial(setattr, self._rates, "value", self._rates_picture(overview)),
             partial(setattr, self._durations, "value", _durations_picture(overview)),
             partial(self._show_open, overview.open_batches()),
             partial(self.table.show, self._summary_of(overview), empty=NO_BATCH, keep=True),
+            partial(setattr, self._counts, "value", said),
             partial(self.patterns.show, overview.patterns(), empty="No file failed.", keep=True),
             *(
                 partial(group.show, overview.by(name), narrowed.get(name))
@@ -170,9 +172,9 @@ class Dashboard(FilterPanel):
     def _rates_picture(self, overview: Overview) -> str:
         files, split = overview.shown, self.split.value
         if split:
-            files = files.assign(
-                **{WORDS[split]: files[split].map(self._names_of(split)).fillna(files[split])}
-            )
+            names = self._names_of(split)
+            named = files[split].map(lambda one: names.get(one, one), na_action="ignore")
+            files = files.assign(**{WORDS[split]: named})
         by = WORDS[split] if split else None
         draw = partial(plot_failure_rates, files, by=by, freq=overview.freq())
         return pictures.picture(draw)
@@ -225,9 +227,11 @@ class Dashboard(FilterPanel):
             Column("created_at", "Created (UTC)", "216px",
                    lambda b: f"{markup.time(b.created_at)} · {markup.ago(b.created_at, now())}"),
             Column(DIRECTORY, "Directory", "minmax(110px,2fr)",
-                   lambda b: markup.name(b[DIRECTORY], self._names_of(DIRECTORY))),
+                   lambda b: markup.name(b[DIRECTORY], self._names_of(DIRECTORY)),
+                   order=lambda one: markup.order(one, self._names_of(DIRECTORY))),
             Column(CONFIGURATION, "Configuration", "minmax(110px,2fr)",
-                   lambda b: markup.name(b[CONFIGURATION], self._names_of(CONFIGURATION))),
+                   lambda b: markup.name(b[CONFIGURATION], self._names_of(CONFIGURATION)),
+                   order=lambda one: markup.order(one, self._names_of(CONFIGURATION))),
         ]  # fmt: skip
 
     def _offer(self, directories: pd.DataFrame, configurations: pd.DataFrame) -> None:
@@ -253,7 +257,7 @@ def _pattern_columns() -> list[Column]:
         Column("layer", "Layer", "70px", lambda p: markup.text(p["layer"])),
         Column("count", "Files", "60px", lambda p: markup.number(p["count"]), numeric=True),
         Column("share", "Share", "62px", lambda p: markup.percent(p["share"]), numeric=True),
-        Column("trend", "Trend", "84px", lambda p: pictures.trend(p["trend"])),
+        Column("trend", "Trend", "84px", lambda p: pictures.trend(p["trend"]), order=sum),
         Column("first_seen", "First (UTC)", "124px", lambda p: markup.time(p["first_seen"])),
         Column("last_seen", "Last (UTC)", "124px", lambda p: markup.time(p["last_seen"])),
     ]

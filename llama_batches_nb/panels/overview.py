@@ -115,7 +115,7 @@ class Overview:
 def _trend(times: pd.Series[Any], first: pd.Timestamp, last: pd.Timestamp) -> list[int]:
     """Return how many fall into each of some equal parts of the time."""
     width = (last - first) / BUCKETS
-    if not width:
+    if pd.isna(width) or not width:
         return [len(times)]
     parts = ((times - first) // width).clip(upper=BUCKETS - 1)
     return parts.value_counts().reindex(range(BUCKETS), fill_value=0).tolist()
@@ -125,7 +125,7 @@ def tile_html(tiles: list[tuple[str, str, str]]) -> str:
     """Return counts as HTML."""
     cells = "".join(
         f'<div class="lb-tile"><span class="lb-muted">{markup.text(what)}</span> '
-        f"<b>{markup.text(number)}</b>"
+        f"<b>{markup.text(number)}</b> "
         f'<span class="lb-muted">{markup.text(beside) if beside else "&nbsp;"}</span></div> '
         for what, number, beside in tiles
     )

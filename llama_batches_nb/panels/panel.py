@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ class Panel(widgets.VBox):
     """
 
     title = "Panel"
+    _closed = True  # until it is made: ipywidgets closes what is forgotten, half made or whole
 
     def __init__(self, client: Client | None) -> None:
         self._client = client
@@ -36,7 +38,7 @@ class Panel(widgets.VBox):
         self._here = threading.local()  # which work this thread does
         self._saved: DisplayHandle | None = None
         self._closed = False
-        self._alert = widgets.HTML()
+        self._alert, self._said = widgets.HTML(), ""
         self._head = widgets.HTML(
             f"<style>{PANEL}</style><h3>{self.title} "
             f"<span class='lb-muted'>· {markup.text(self._heading())}</span></h3>"
@@ -51,8 +53,11 @@ class Panel(widgets.VBox):
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until what the panel does is done, at most `timeout` seconds."""
-        for task in list(self._tasks.values()):
-            task.join(timeout)
+        until = None if timeout is None else time.monotonic() + timeout
+        while going := [task for task in list(self._tasks.values()) if task.running]:
+            going[0].join(None if until is None else max(0.0, until - time.monotonic()))
+            if until is not None and time.monotonic() >= until:
+                return
 
     def stop(self) -> None:
         """Stop what the panel does; what is running on the server goes on."""
@@ -61,11 +66,19 @@ class Panel(widgets.VBox):
 
     def close(self) -> None:
         """Stop, and remove the panel from the page. Its frames stay."""
+        if self._closed:
+            return
         self._closed = True
         self.stop()
         for widget in _inside(self):
-            widget.close()
+            _close(widget)
+        self.layout.close()
         super().close()
+
+    def discard(self, part: widgets.Box) -> None:
+        """Close a part of the panel that was taken out, and all that is in it."""
+        for widget in (*_inside(part), part):
+            _close(widget)
 
     @property
     def client(self) -> Client:
@@ -89,9 +102,26 @@ class Panel(widgets.VBox):
             turn = self._turns[name] = object()
             self._tasks[name] = workers.Task(lambda: self._guarded(name, turn, work))
 
+    def give_up(self, name: str) -> None:
+        """Stop work of this name, and let it show nothing more."""
+        with self._lock:
+            self._turns.pop(name, None)
+            if name in self._tasks:
+                self._tasks[name].stop()
+
     def is_running(self, name: str) -> bool:
         """Whether work of this name is under way."""
         return name in self._tasks and self._tasks[name].running
+
+    def stop_one(self, name: str) -> None:
+        """Stop the work of this name."""
+        with self._lock:
+            if name in self._tasks:
+                self._tasks[name].stop()
+
+    def alone(self) -> threading.RLock:
+        """Return the lock for what is done by one thread: which one runs a click is not fixed."""
+        return self._lock
 
     def _guarded(self, name: str, turn: object, work: Callable[[], None]) -> None:
         """Work, and show what goes wrong: an error in a thread would be seen by nobody."""
@@ -114,16 +144,16 @@ class Panel(widgets.VBox):
 
     def show_error(self, error: Exception) -> None:
         """Show what went wrong, and what to do."""
-        self.say(f"{_in_words(error)}{_advice(error)}")
+        self.say(in_words(error))
 
     def say(self, words: str) -> None:
         """Show what went wrong, to eyes and to screen readers; no words take it away."""
-        self._alert.value = (
-            f'<div class="lb-alert" role="alert">{markup.text(words)}</div>' if words else ""
-        )
+        self._said = words
+        self._alert.value = markup.alert(words)
 
     def _tell_warning(self, words: str) -> None:
-        self.commit(lambda: self.say(words))
+        if words not in self._said:
+            self.commit(lambda: self.say("\n".join(filter(None, (self._said, words)))))
 
     # The twin: HTML that is there when the panel is not
 
@@ -184,6 +214,14 @@ def _inside(box: widgets.Box) -> Iterator[widgets.Widget]:
         yield child
 
 
+def _close(widget: widgets.Widget) -> None:
+    """Close a widget, and what ipywidgets made with it and would keep."""
+    for part in ("layout", "style"):
+        if widget.has_trait(part):
+            getattr(widget, part).close()
+    widget.close()
+
+
 class _Html:
     """HTML with its plain text."""
 
@@ -197,13 +235,11 @@ class _Html:
         return ""
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """Return what went wrong, and what to do."""
+    if isinstance(error, AuthenticationError):
+        advice = "Set the key with lb.connect() in a cell, and run the panel's cell again."
+        return f"{error}\n{advice}"
     if isinstance(error, BatchesError | ValueError | TypeError | OSError):
         return str(error)
     return f"{type(error).__name__}: {error}"
-
-
-def _advice(error: Exception) -> str:
-    if isinstance(error, AuthenticationError):
-        return "\nSet the key with lb.connect() in a cell, and run the panel's cell again."
-    return ""

@@ -24,13 +24,17 @@ Cell: TypeAlias = "Callable[[pd.Series[Any]], str]"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: the frame's name, the head, its width as a track of a CSS grid, and its cells."""
+    """A column: the frame's name, the head, its width as a track of a CSS grid, and its cells.
+
+    It sorts by its values, or by what `order` makes of each.
+    """
 
     name: str
     head: str
     width: str
     cell: Cell
     numeric: bool = False
+    order: Callable[[Any], Any] | None = None
 
     @property
     def style(self) -> str:
@@ -103,11 +107,10 @@ class Table(widgets.VBox):
 
     def choose(self, key: Any) -> None:
         """Choose the row with this key, as a click on it does."""
-        row = self._frame[self._frame[self._key] == key].iloc[0]
-        self._chosen = key
-        self._draw()
-        if self._choose is not None:
-            self._choose(row)
+        rows = self._frame[self._frame[self._key] == key]
+        if not len(rows):
+            raise ValueError(f"No {self._row} of the table is {key!r}.")
+        self._take(rows.iloc[0])
 
     def mark(self, key: Any) -> None:
         """Show which row is chosen, without choosing it."""
@@ -134,7 +137,7 @@ class Table(widgets.VBox):
 
     def redraw(self) -> None:
         """Show the same rows again, as when the names in them have become known."""
-        self._draw()
+        self._arrange()
 
     def html(self) -> str:
         """Return the first rows as plain HTML, for where no panel lives."""
@@ -150,7 +153,14 @@ class Table(widgets.VBox):
     def _on_pick(self, place: int, _: object) -> None:
         shown = self._shown()
         if place < len(shown):
-            self.choose(shown.iloc[place][self._key])
+            self._take(shown.iloc[place])
+
+    def _take(self, row: pd.Series[Any]) -> None:
+        key = row[self._key]
+        self._chosen = None if pd.isna(key) else key
+        self._draw()
+        if self._choose is not None:
+            self._choose(row)
 
     def _shown(self) -> pd.DataFrame:
         return self._ordered[self._first : self._first + self._page_size]
@@ -160,8 +170,13 @@ class Table(widgets.VBox):
         self._ordered = self._frame
         if self._sort is not None and self._sort[0] in self._frame:
             by, ascending = self._sort
+            order = next((c.order for c in self._columns if c.name == by), None)
             self._ordered = self._frame.sort_values(
-                by, ascending=ascending, kind="stable", na_position="last"
+                by,
+                ascending=ascending,
+                kind="stable",
+                na_position="last",
+                key=order and (lambda values: values.map(order, na_action="ignore")),
             )
         self._draw()
 
@@ -177,12 +192,15 @@ class Table(widgets.VBox):
             head.description = column.head + arrow
         empty = f'<div class="lb-empty">{markup.text(self._empty)}</div>' if self._empty else ""
         self._cells.value = self._table(shown) if len(shown) else empty
-        keys = shown[self._key].tolist()
+        keys = [None if pd.isna(key) else key for key in shown[self._key]]
         for place, pick in enumerate(self._picks):
             there = place < len(shown)
-            pick.description = pick.tooltip = str(keys[place]) if there else ""
+            key = keys[place] if there else None
+            pick.description = pick.tooltip = (
+                f"{self._row} without an id" if there and key is None else str(key or "")
+            )
             pick.layout.display = None if there else "none"
-            chosen = there and keys[place] == self._chosen
+            chosen = key is not None and key == self._chosen
             (pick.add_class if chosen else pick.remove_class)("lb-chosen")
         self._foot.layout.display = None if n_rows > self._page_size else "none"
         self._place.value = (

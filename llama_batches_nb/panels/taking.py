@@ -39,14 +39,18 @@ class TakeAway(widgets.VBox):
         self.text.add_class("lb-code")
         self._copy = widgets.HTML()
         self._shown = widgets.VBox([self.text, self._copy])
-        self.folder = widgets.Text(
-            description="Export to", value=f"batches-{datetime.now(UTC):%Y-%m-%d-%H%M}"
-        )
-        self.export_button = widgets.Button(description="Export Parquet")
-        self.export_button.on_click(self.export)
-        self._said = widgets.HTML()
-        export = [self.folder, self.export_button, self._said] if tables else []
-        row = widgets.HBox([self.code_button, *export], layout={"flex_flow": "row wrap"})
+        parts: list[widgets.Widget] = [self.code_button]
+        if tables is not None:
+            now = datetime.now(UTC)
+            self.folder = widgets.Text(
+                description="Export to", value=f"batches-{now:%Y-%m-%d-%H%M}"
+            )
+            self.folder.add_class("lb-short")
+            self.export_button = widgets.Button(description="Export Parquet")
+            self.export_button.on_click(self.export)
+            self._said = widgets.HTML()
+            parts += [self.folder, self.export_button, self._said]
+        row = widgets.HBox(parts, layout={"flex_flow": "row wrap"})
         super().__init__([row.add_class("lb-row"), self._shown])
         self.refresh()
 

@@ -1,0 +1,183 @@
+"""A batch is made by one click in a real browser, watched to its end, and no name runs script."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from llama_batches_nb.sandbox.server import Server
+from tests.browser import hostile
+from tests.browser.lab import Lab, Notebook
+from tests.browser.pictures import shoot
+from tests.browser.voila import Voila
+
+PANEL = "import llama_batches_nb as lb\npanel = lb.create_panel()\npanel"
+COUNT = "print(len(lb.fetch_batches()))"
+AN_HOUR = 3600.0  # seconds in which a batch ends
+SOON = 30_000.0  # milliseconds
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """One that will succeed, and one of which the job will fail."""
+    good, corrupt = tmp_path / "good.txt", tmp_path / "corrupt.pdf"
+    good.write_text("fine")
+    corrupt.write_text("corrupt")
+    return [good, corrupt]
+
+
+def button(panel: Locator, name: str) -> Locator:
+    return panel.get_by_role("button", name=name, exact=True)
+
+
+def choose(panel: Locator, label: str, value: str) -> None:
+    panel.get_by_label(label, exact=True).fill(value)
+
+
+def upload(panel: Locator, files: list[Path]) -> None:
+    with panel.page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Upload files").click()
+    chooser.value.set_files(files)
+
+
+def fits(panel: Locator) -> bool:
+    answer: bool = panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+    return answer
+
+
+def n_batches(notebook: Notebook) -> int:
+    return int(notebook.execute(COUNT))
+
+
+def test_a_double_click_makes_one_batch_that_is_seen_to_its_end(
+    lab: Lab, page: Page, sandbox: Server
+) -> None:
+    notebook = lab.open(page, PANEL)
+    panel = page.locator(".lb-panel")
+    create = button(panel, "Create batch")
+    expect(create).to_be_disabled()
+    choose(panel, "Directory", "Delivery notes")
+    choose(panel, "Configuration", "Agentic")
+    expect(panel).to_contain_text("Will make 1 batch over")
+    expect(create).to_be_enabled()
+    shoot(panel, "create-panel-chosen")
+    before = n_batches(notebook)
+    create.dblclick()
+    expect(panel).to_contain_text("PENDING", timeout=SOON)
+    expect(panel.get_by_role("progressbar")).to_be_visible()
+    expect(button(panel, "Cancel batch")).to_be_enabled()
+    expect(create).to_be_disabled()
+    shoot(panel, "create-panel-under-way")
+    sandbox.advance(AN_HOUR)
+    expect(panel).to_contain_text("COMPLETED: ", timeout=SOON)
+    assert n_batches(notebook) == before + 1
+    assert notebook.execute("print(panel.batches.status.tolist())") == "['COMPLETED']\n"
+    button(panel, "Copy as code").click()
+    code = panel.get_by_label("Code", exact=True)
+    expect(code).to_have_value(re.compile("fetch_jobs"))
+    notebook.execute(code.input_value())
+    notebook.execute("import pandas.testing as test")
+    for name in ("batches", "results", "jobs", "files"):
+        notebook.execute(f"test.assert_frame_equal({name}, panel.{name})")
+    assert n_batches(notebook) == before + 1
+    button(panel, "New batch").click()
+    expect(create).to_be_enabled()
+
+
+def test_files_from_the_browser_are_run_and_those_that_failed_again(
+    lab: Lab, page: Page, sandbox: Server, files: list[Path]
+) -> None:
+    notebook = lab.open(page, PANEL, theme="JupyterLab Dark")
+    panel = page.locator(".lb-panel")
+    upload(panel, files)
+    choose(panel, "Configuration", "Agentic")
+    expect(panel).to_contain_text("over 2 files (11 B), uploaded first, with Agentic")
+    button(panel, "Create batch").click()
+    expect(panel).to_contain_text("PENDING", timeout=SOON)
+    sandbox.advance(AN_HOUR)
+    expect(panel).to_contain_text("COMPLETED: 1 succeeded, 1 failed", timeout=SOON)
+    button(panel, "Show failures").click()
+    expect(panel.get_by_role("row", name="corrupt.pdf")).to_be_visible(timeout=SOON)
+    expect(panel.get_by_role("row", name="good.txt")).to_have_count(0)
+    before = n_batches(notebook)
+    button(panel, "Retry failed").click()
+    again = button(panel, "Retry 1 file")
+    expect(again).to_be_visible(timeout=SOON)
+    assert n_batches(notebook) == before
+    shoot(panel, "create-panel-failures-dark")
+    again.dblclick()
+    expect(panel.locator(".lb-run")).to_have_count(2, timeout=SOON)
+    expect(panel.locator(".lb-run").last).to_contain_text("PENDING", timeout=SOON)
+    sandbox.advance(AN_HOUR)
+    expect(panel.locator(".lb-run").last).to_contain_text("0 succeeded, 1 failed", timeout=SOON)
+    assert n_batches(notebook) == before + 1
+
+
+def test_an_error_is_told_and_recovered_from_and_a_batch_is_cancelled(
+    lab: Lab, page: Page, sandbox: Server
+) -> None:
+    page.set_viewport_size({"width": 420, "height": 800})
+    lab.open(page, PANEL)
+    panel = page.locator(".lb-panel")
+    choose(panel, "Directory", "Delivery notes")
+    choose(panel, "Configuration", "cfg-NOBODY_KNOWS_IT")
+    button(panel, "Create batch").click()
+    expect(panel.get_by_role("alert")).to_contain_text("cfg-NOBODY_KNOWS_IT", timeout=SOON)
+    assert fits(panel)
+    shoot(panel, "create-panel-error-narrow")
+    choose(panel, "Configuration", "Agentic")
+    button(panel, "Create batch").click()
+    expect(panel).to_contain_text("PENDING", timeout=SOON)
+    expect(panel.get_by_role("alert")).to_have_count(0)
+    button(panel, "Cancel batch").click()
+    expect(panel).to_contain_text("asked to stop")
+    sandbox.advance(AN_HOUR)
+    expect(panel).to_contain_text("CANCELLED: ", timeout=SOON)
+    assert fits(panel)
+
+
+def test_it_works_by_keyboard_as_a_web_page(voila: Voila, page: Page, sandbox: Server) -> None:
+    voila.open(page, PANEL)
+    panel = page.locator(".lb-panel")
+    panel.get_by_label("Directory", exact=True).focus()
+    page.keyboard.type("Delivery notes")
+    page.keyboard.press("Tab")
+    expect(panel).to_contain_text("files")
+    expect(panel.get_by_role("button", name="Upload files")).to_be_focused()
+    panel.get_by_label("Configuration", exact=True).focus()
+    page.keyboard.type("Agentic")
+    expect(button(panel, "Create batch")).to_be_enabled(timeout=SOON)
+    button(panel, "Create batch").focus()
+    page.keyboard.press("Enter")
+    expect(panel).to_contain_text("PENDING", timeout=SOON)
+    button(panel, "Cancel batch").focus()
+    page.keyboard.press("Enter")
+    expect(panel).to_contain_text("asked to stop")
+    sandbox.advance(AN_HOUR)
+    expect(panel).to_contain_text("CANCELLED: ", timeout=SOON)
+
+
+def test_names_of_the_server_and_of_the_browser_run_no_script(
+    lab: Lab, page: Page, hostile_sandbox: Server, tmp_path: Path
+) -> None:
+    odd = tmp_path / hostile.NAME.replace("/", "")
+    odd.write_text("corrupt")
+    cell = f"{hostile.connecting(hostile_sandbox)}\npanel = lb.create_panel()\npanel"
+    lab.open(page, cell)
+    panel = page.locator(".lb-panel")
+    choose(panel, "Configuration", hostile.CONFIGURATION)
+    choose(panel, "Directory", hostile.NAME)
+    expect(panel).to_contain_text("2 files", timeout=SOON)
+    upload(panel, [odd])
+    expect(panel).to_contain_text("uploaded first")
+    button(panel, "Create batch").click()
+    expect(panel).to_contain_text("PENDING", timeout=SOON)
+    hostile_sandbox.advance(AN_HOUR)
+    expect(panel).to_contain_text("0 succeeded, 1 failed", timeout=SOON)
+    button(panel, "Show failures").click()
+    expect(panel.get_by_role("row", name="onerror").first).to_be_visible(timeout=SOON)
+    assert "pwned" not in page.title()
+    expect(panel.locator("img")).to_have_count(0)

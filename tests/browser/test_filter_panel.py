@@ -1,0 +1,200 @@
+"""The filter panel as a person uses it: by mouse, by keyboard, narrow, dark, and a year later."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Dialog, Page, expect
+
+from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.server import Server
+from tests.browser import hostile, looking
+from tests.browser.lab import Lab
+from tests.browser.pictures import shoot
+from tests.browser.voila import Voila
+
+PANEL = "import llama_batches_nb as lb\npanel = lb.filter_panel()\npanel"
+CHECK = """
+from pandas.testing import assert_frame_equal
+for name in ("batches", "results", "jobs"):
+    assert_frame_equal(globals()[name], getattr(panel, name))
+print(len(batches))
+"""
+THREADS = """
+import threading
+print([t.name for t in threading.enumerate() if t.name.startswith("llama_batches_nb")])
+"""
+
+
+def test_from_a_filter_to_code(lab: Lab, page: Page, tmp_path: Path) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    notebook = lab.open(page, PANEL)
+    panel = looking.panel_in(page)
+    expect(page.locator(".lb-saved")).to_be_hidden()  # the twin, while the panel lives
+    shoot(panel, "filter-panel-before")
+    looking.listen(panel)
+    panel.get_by_role("button", name="Fetch", exact=True).press("Enter")
+    expect(panel).to_contain_text("Fetched: 300 batches")
+    assert any(re.search(r"^bar: .*\d+ of 300 batches", words) for words in looking.said(panel))
+    looking.check_names(panel)
+
+    # filter
+    panel.get_by_label("Status", exact=True).select_option(["COMPLETED", "FAILED"])
+    panel.get_by_label("Directory", exact=True).fill("Insurance claims")
+    panel.get_by_label("From", exact=True).fill("2020-01-01")
+    panel.get_by_label("Limit", exact=True).fill("20")
+    panel.get_by_label("Limit", exact=True).press("Tab")
+    panel.get_by_role("button", name="Fetch", exact=True).click()
+    expect(panel).to_contain_text("Fetched: 20 batches")
+    cells = panel.locator(".lb-cells").first.locator("tbody tr")
+    expect(cells).to_have_count(12)
+    expect(cells.first).to_contain_text("Insurance claims")
+
+    # sort, and turn the page
+    panel.get_by_role("button", name="Failed", exact=True).click()
+    panel.get_by_role("button", name="Failed ▲", exact=True).click()
+    expect(panel.get_by_role("button", name="Failed ▼", exact=True)).to_be_visible()
+    first, second = notebook.execute("print(*panel.table.frame.batch_id[:2])").split()
+    expect(cells.first.locator("code")).to_have_attribute("title", first)
+    panel.get_by_role("button", name="Next", exact=True).click()
+    expect(cells).to_have_count(8)
+    panel.get_by_role("button", name="Previous", exact=True).click()
+
+    # choose, by mouse and by keyboard
+    panel.get_by_role("button", name=first, exact=True).click()
+    expect(panel.get_by_role("heading", name="Files of")).to_contain_text(first)
+    expect(panel).to_contain_text(re.compile(r"\d+ files?: failed [\d.]+ %"))
+    panel.get_by_role("button", name=first, exact=True).press("Tab")
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("heading", name="Files of")).to_contain_text(second)
+    assert notebook.execute("print(panel.selected.batch_id[0])").strip() == second
+    panel.get_by_role("button", name=first, exact=True).click()
+    files = panel.locator(".lb-cells").nth(1).locator("tbody tr")
+    expect(panel.get_by_role("heading", name="Files of")).to_contain_text(first)
+    expect(files.first).to_be_visible()
+    panel.get_by_role("button", name="Only failures").click()
+    expect(files.first).to_contain_text(re.compile("mapping_error|job_failed"))
+    expect(files.filter(has_text="succeeded")).to_have_count(0)
+    file = notebook.execute("print(panel._files.table.frame.source_directory_file_id.iloc[0])")
+    panel.get_by_role("button", name=file.strip(), exact=True).click()
+    expect(panel.locator(".lb-one")).to_contain_text("Message")
+
+    # take away
+    panel.get_by_role("button", name="Copy as code").click()
+    text = panel.get_by_label("Code", exact=True)
+    expect(text).to_have_value(re.compile("import llama_batches_nb"))
+    code = text.input_value()
+    assert "status=['COMPLETED', 'FAILED']" in code
+    assert notebook.execute(code + CHECK) == "20\n"
+    panel.get_by_role("button", name="Copy", exact=True).click()
+    expect(panel.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()") == code
+    panel.get_by_label("Export to").fill(str(tmp_path / "taken"))
+    panel.get_by_role("button", name="Export Parquet").click()
+    expect(panel).to_contain_text("batches.parquet (20)")
+    assert (tmp_path / "taken" / "results.parquet").exists()
+    looking.check_names(panel)
+    assert notebook.execute(THREADS) == "[]\n"
+    shoot(panel, "filter-panel")
+
+
+def test_a_saved_notebook_still_tells_what_was_found(lab: Lab, page: Page) -> None:
+    cell = "import llama_batches_nb as lb\nlb.filter_panel(limit=30).fetch()"
+    notebook = lab.open(page, cell, THREADS, theme="JupyterLab Dark")
+    expect(looking.panel_in(page)).to_contain_text("Fetched: 30 batches")
+    notebook.run_all()  # which closes the first panel
+    panel = looking.panel_in(page)
+    expect(panel).to_contain_text("Fetched: 30 batches")
+    expect(page.locator(".lb-panel")).to_have_count(1)
+    row = panel.locator(".lb-picks button").nth(1)
+    row.hover()
+    row.click()
+    expect(panel.get_by_role("heading", name="Files of")).to_be_visible()
+    expect(panel).to_contain_text(
+        re.compile(r"\d+ files?: failed|known once it has ended|No files")
+    )
+    shoot(panel, "filter-panel-dark")
+    expect(page.locator(".lb-saved")).to_be_hidden()
+    notebook.save()
+    for trusted in (True, False):
+        lab.open_again(notebook, kernel=False, trusted=trusted)
+        twin = page.locator(".jp-OutputArea-output table").first
+        expect(twin).to_be_visible()
+        expect(twin.locator("tr")).to_have_count(31)
+        expect(page.locator(".lb-panel")).to_have_count(0)
+        expect(page.locator(".jp-OutputArea").first).to_contain_text("30 batches: ")
+        shoot(page, f"filter-panel-saved-{'trusted' if trusted else 'untrusted'}")
+
+
+def test_an_error_is_shown_and_recovered_from_in_a_narrow_window(voila: Voila, page: Page) -> None:
+    page.set_viewport_size(looking.NARROW)
+    options = Options(batches=30, files=(1, 20), speed=0)
+    with Server.start(options, thread=True) as server:
+        url, port = server.url, int(server.url.rpartition(":")[2])
+        voila.open(
+            page,
+            f"import llama_batches_nb as lb\n"
+            f"client = lb.connect({server.api_key!r}, base_url={url!r}, max_retries=0)\n"
+            f"lb.filter_panel(client)",
+        )
+        panel = looking.panel_in(page)
+        expect(panel).to_contain_text("Choose what you want to see, then Fetch.")
+        looking.check_width(panel)
+    panel.get_by_role("button", name="Fetch", exact=True).click()
+    alert = panel.get_by_role("alert")
+    expect(alert).to_contain_text(url.removeprefix("http://"))
+    looking.check_width(panel)
+    shoot(page, "filter-panel-error-narrow")
+    with Server.start(Options(**{**vars(options), "port": port}), thread=True):
+        panel.get_by_role("button", name="Fetch", exact=True).click()
+        expect(panel).to_contain_text("Fetched: 30 batches")
+        expect(alert).to_have_count(0)
+        panel.locator(".lb-picks button").nth(2).click()
+        expect(panel.get_by_role("heading", name="Files of")).to_be_visible()
+        panel.get_by_role("button", name="Copy as code").click()
+        expect(panel.get_by_label("Code", exact=True)).to_be_visible()
+        panel.get_by_label("Limit", exact=True).fill("abc")
+        panel.get_by_label("Limit", exact=True).press("Tab")
+        panel.get_by_role("button", name="Fetch", exact=True).click()
+        expect(alert).to_contain_text("Limit 'abc' is no number of batches")
+        looking.check_width(panel)
+        shoot(panel, "filter-panel-narrow")
+
+
+def test_names_and_messages_run_no_script(
+    voila: Voila, page: Page, hostile_sandbox: Server
+) -> None:
+    dialogs: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
+    voila.open(
+        page,
+        hostile.connecting(hostile_sandbox),
+        "panel = lb.filter_panel()\npanel.fetch()",
+        "board = lb.dashboard()\nboard.fetch()",
+    )
+    title = page.title()
+    panel, board = looking.panel_in(page), looking.panel_in(page, 1)
+    for one in (panel, board):
+        expect(one).to_contain_text("Fetched: 4 batches")
+    expect(panel.locator(".lb-cells").first).to_contain_text(hostile.NAME)
+    expect(board.get_by_text("Worst error patterns")).to_be_visible()
+    row = panel.locator(".lb-cells").first.locator("tbody tr", has_text=hostile.NAME)
+    bid = row.locator("code").first.get_attribute("title")
+    assert bid
+    panel.get_by_role("button", name=bid, exact=True).click()
+    files = panel.locator(".lb-cells").nth(1)
+    expect(files).to_contain_text(hostile.NAME)
+    panel.locator(".lb-picks").nth(1).get_by_role("button").first.click()
+    expect(panel.locator(".lb-one")).to_contain_text(hostile.NAME)
+    board.get_by_label("Split by").select_option("directory")
+    expect(board).not_to_contain_text("Counting and drawing")
+    expect(page.locator("img[src=x]")).to_have_count(0)
+    assert page.title() == title
+    assert dialogs == []
+    shoot(page, "filter-panel-hostile")

@@ -1,0 +1,80 @@
+"""A history that stands still, and panels that leave nothing behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import ipywidgets as widgets
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+import llama_batches_nb as lb
+from llama_batches_nb.panels.panel import Panel
+from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.server import Server
+
+P = TypeVar("P", bound=Panel)
+Keep = Callable[[P], P]
+
+END = datetime(2026, 8, 1, 12, tzinfo=UTC)
+SOON = 10.0  # seconds in which a thread that was told to stop does
+
+
+@pytest.fixture(scope="session")
+def history() -> Iterator[Server]:
+    """A sandbox in which nothing happens any more."""
+    options = Options(batches=60, files=(1, 60), speed=0, now=END)
+    with Server.start(options, thread=True) as server:
+        yield server
+
+
+@pytest.fixture
+def on_history(history: Server) -> Iterator[lb.Client]:
+    """Connect to it."""
+    with lb.connect(history.api_key, base_url=history.url) as client:
+        yield client
+
+
+@pytest.fixture
+def keep() -> Iterator[Callable[[Panel], Panel]]:
+    """Close a panel after the test, which must leave no widget and no thread of it."""
+    before = set(_instances)
+    panels: list[Panel] = []
+
+    def keep(panel: Panel) -> Panel:
+        panels.append(panel)
+        return panel
+
+    yield keep
+    for panel in panels:
+        panel.close()
+    assert not threads_left()
+    assert not [type(one).__name__ for name, one in _instances.items() if name not in before]
+
+
+def threads_left() -> list[str]:
+    """Return the threads of ours that are still there after a while."""
+    until = time.monotonic() + SOON
+    while (left := _threads()) and time.monotonic() < until:
+        left[0].join(0.1)
+    return [thread.name for thread in left]
+
+
+def _threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
+
+
+def texts(panel: widgets.Widget) -> list[str]:
+    """Return the HTML of all that a panel shows as HTML."""
+    inside = [html for child in getattr(panel, "children", ()) for html in texts(child)]
+    return [*([panel.value] if isinstance(panel, widgets.HTML) else []), *inside]
+
+
+def alert_of(panel: Panel) -> str:
+    """Return the words of what went wrong, which stand in an alert."""
+    [said] = [html for html in texts(panel) if 'role="alert"' in html] or [""]
+    return said

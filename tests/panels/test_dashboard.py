@@ -1,0 +1,317 @@
+"""The dashboard's frames and pictures follow what is chosen, and so does its code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import llama_batches_nb as lb
+from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.overall import Dashboard
+from llama_batches_nb.panels.overview import CONFIGURATION, DIRECTORY, PATTERN
+from llama_batches_nb.patterns import pattern_ids
+from tests.conftest import Serve
+from tests.panels import asking
+from tests.panels.conftest import Keep, alert_of, texts
+from tests.servers import Answer, Asked, batch, mapping, page
+
+NAME = "<img src=x onerror=alert(1)> $\\frac$"
+
+
+@pytest.fixture
+def board(on_history: lb.Client, keep: Keep[Dashboard]) -> Dashboard:
+    board = keep(lb.dashboard())
+    board.fetch().wait()
+    return board
+
+
+@pytest.fixture(scope="module")
+def folder(history: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("synced") / "folder"
+    with lb.connect(history.api_key, base_url=history.url) as client:
+        lb.sync_dataset(path, jobs=True, client=client)
+    return path
+
+
+def _outcomes(board: Dashboard) -> pd.DataFrame:
+    assert board.outcomes is not None
+    return board.outcomes
+
+
+def _check(board: Dashboard) -> None:
+    """Run the board's code, which must give the files that it shows."""
+    files = asking.check_code(board)["files"]
+    assert_frame_equal(files, _outcomes(board))
+
+
+def _choices(board: Dashboard) -> list[tuple[str, str]]:
+    """Return a configuration, a directory and a pattern that go together."""
+    files = _outcomes(board)
+    files = files.assign(**{PATTERN: pattern_ids(files)}).dropna(subset=PATTERN)
+    commonest = files.value_counts([CONFIGURATION, DIRECTORY, PATTERN]).index[0]
+    return list(zip((CONFIGURATION, DIRECTORY, PATTERN), commonest, strict=True))
+
+
+def test_it_shows_what_the_functions_give(board: Dashboard) -> None:
+    files = lb.outcomes(board.results, board.jobs)
+    assert_frame_equal(_outcomes(board), files)
+    rate = lb.failure_rates(files).iloc[0]
+    assert f"<b>{int(rate.failed):,}</b>" in board._tiles.value
+    by = lb.failure_rates(files, by=CONFIGURATION).dropna(subset=CONFIGURATION)
+    assert len(board.groups[CONFIGURATION].table.frame) == len(by)
+    assert board.patterns.frame["count"].sum() == rate.failed
+    assert len(board.table.frame) == len(board.batches)
+    assert "<img alt=" in board._rates.value
+    assert not alert_of(board)
+    _check(board)
+
+
+def test_a_click_filters_a_second_one_takes_it_away(board: Dashboard) -> None:
+    whole = _outcomes(board)
+    row = board.groups[CONFIGURATION].table._picks[1]
+    configuration = row.description
+    row.click()
+    board.wait()
+    narrowed = whole[whole[CONFIGURATION] == configuration]
+    assert_frame_equal(_outcomes(board), narrowed)
+    assert f"Only configuration <b>{_name(board, configuration)}</b>" in board._scope.value
+    assert board._scope_row.layout.display != "none"
+    assert "lb-chosen" in row._dom_classes
+    assert set(board.table.frame["batch_id"]) >= set(narrowed["batch_id"])
+    _check(board)
+    row.click()
+    board.wait()
+    assert_frame_equal(_outcomes(board), whole)
+    assert board._scope_row.layout.display == "none"
+    assert "lb-chosen" not in row._dom_classes
+
+
+def _name(board: Dashboard, configuration: str) -> str:
+    return board.filters.configurations.by_id.get(configuration, configuration)
+
+
+def test_several_narrow_together_and_show_all_takes_them_away(board: Dashboard) -> None:
+    whole, before = _outcomes(board), _shown(board)
+    files = whole.assign(**{PATTERN: pattern_ids(whole)})
+    for name, value in _choices(board):
+        board.narrow(name, value)
+        board.wait()
+        files = files[files[name] == value]
+        assert_frame_equal(_outcomes(board), files.drop(columns=PATTERN))
+        _check(board)
+    assert len(files)
+    assert f"<b>{len(files):,}</b>" in board._tiles.value
+    board.show_all.click()
+    board.wait()
+    assert_frame_equal(_outcomes(board), whole)
+    assert _shown(board) == before
+
+
+def _shown(board: Dashboard) -> dict[str, Any]:
+    tables: dict[str, Any] = {"batches": board.table, "patterns": board.patterns, **board.groups}
+    shown = {name: table.html() for name, table in tables.items()}
+    return {**shown, "tiles": board._tiles.value, "code": board.code}
+
+
+def test_a_new_fetch_shows_all_again(board: Dashboard) -> None:
+    board.narrow(*_choices(board)[0])
+    board.wait()
+    board.fetch().wait()
+    assert len(_outcomes(board)) == len(board.results if board.results is not None else ())
+    assert board._scope_row.layout.display == "none"
+    _check(board)
+
+
+def test_what_cannot_be_chosen_is_refused(
+    on_history: lb.Client, keep: Keep[Dashboard], board: Dashboard
+) -> None:
+    with pytest.raises(ValueError, match=r"name='job_type' must be one of 'configuration_id', "):
+        board.narrow("job_type", "parse_v2")
+    fresh = keep(lb.dashboard())
+    with pytest.raises(ValueError, match="include them, and fetch"):
+        fresh.narrow(CONFIGURATION, "cfg-PARSE_AGENTIC")
+    assert fresh.outcomes is None
+
+
+def test_a_configuration_that_has_no_files_shows_that(board: Dashboard) -> None:
+    board.narrow(CONFIGURATION, "cfg-nowhere")
+    board.wait()
+    assert _outcomes(board).empty
+    assert not alert_of(board)
+    _check(board)
+
+
+def test_the_rates_can_be_split(board: Dashboard) -> None:
+    before = board._rates.value
+    for split in (CONFIGURATION, DIRECTORY):
+        board.split.value = split
+        board.wait()
+        assert board._rates.value != before
+        assert not alert_of(board)
+
+
+def test_every_table_sorts_by_each_of_its_heads(board: Dashboard) -> None:
+    tables = (board.patterns, board.open, *(one.table for one in board.groups.values()))
+    for table in tables:
+        for column in table._columns:
+            for ascending in (True, False):
+                table.sort(column.name, ascending=ascending)
+                assert len(table.frame)
+    directories = board.groups[DIRECTORY].table
+    directories.sort(DIRECTORY)
+    names = directories.frame[DIRECTORY].map(board.filters.directories.by_id).tolist()
+    assert names == sorted(names, key=str.casefold)
+
+
+# Where the frames come from
+
+
+def test_over_a_folder_no_key_is_needed(folder: Path, keep: Keep[Dashboard]) -> None:
+    board = keep(lb.dashboard(source=folder))
+    board.wait()
+    assert len(board.batches) == 60
+    assert "dataset &#x27;" in board.children[0].value
+    _check(board)
+    board.narrow(*_choices(board)[2])
+    board.wait()
+    _check(board)
+    board.choose(board.table.frame["batch_id"].iloc[0])
+    board.wait()
+    assert board.files is not None
+    assert not alert_of(board)
+
+
+def test_over_a_filter_it_shows_the_filters_frames(on_history: lb.Client, keep: Keep[Any]) -> None:
+    panel = keep(lb.filter_panel(status="COMPLETED", limit=4))
+    panel.fetch().wait()
+    board = keep(lb.dashboard(source=panel))
+    board.wait()
+    assert board.batches is panel.batches
+    assert board.filters.query() == panel.filters.query()
+    assert len(_outcomes(board)) == len(panel.results)
+    assert panel.code.splitlines() == board.code.splitlines()
+    _check(board)
+
+
+def test_over_a_filter_that_has_not_fetched_there_is_nothing_yet(
+    on_history: lb.Client, keep: Keep[Any]
+) -> None:
+    board = keep(lb.dashboard(source=keep(lb.filter_panel(limit=2))))
+    board.wait()
+    assert board.outcomes is None
+    board.fetch().wait()
+    assert len(board.batches) == 2
+
+
+@pytest.mark.parametrize("source", ["nowhere", 7])
+def test_a_source_that_is_none_is_refused(source: Any, tmp_path: Path) -> None:
+    given = tmp_path / source if isinstance(source, str) else source
+    with pytest.raises((lb.DatasetError, FileNotFoundError, TypeError), match=r"nowhere|int"):
+        lb.dashboard(source=given)
+
+
+def test_without_files_it_shows_the_batches(on_history: lb.Client, keep: Keep[Dashboard]) -> None:
+    board = keep(lb.dashboard())
+    board.include.value = "batches"
+    board.fetch().wait()
+    assert len(board.table.frame) == 60
+    assert board.outcomes is None
+    assert board._body.layout.display == "none"
+    asking.check_code(board)
+
+
+# Histories of other kinds
+
+
+def _serving(serve: Serve, *batches: dict[str, Any], name: str | None = "A name") -> None:
+    by_id = {one["id"]: one for one in batches}
+
+    def script(asked: Asked) -> Any:
+        path = asked.path
+        if name is None and path.endswith(("/directories", "/configurations")):
+            return Answer({"detail": "No"}, 403)
+        if path == "/api/v2/batches":
+            return page([{**one, "results": None} for one in batches])
+        if path.startswith("/api/v2/batches/"):
+            return by_id[path.rsplit("/", 1)[1]]
+        if path.endswith("/directories"):
+            return page([{"id": "dir-1", "name": name, "type": "user"}])
+        if path.endswith("/configurations"):
+            return page([{"id": "cfg-1", "name": name, "product_type": "parse_v2"}])
+        jobs = [one for ids in asked.query.get("job_ids", []) for one in ids.split(",")]
+        return page([{"id": job, "status": "COMPLETED"} for job in jobs])
+
+    serve(script)
+
+
+KINDS: dict[str, list[dict[str, Any]]] = {
+    "none": [],
+    "all running": [batch("bat-1", "RUNNING"), batch("bat-2", "PENDING")],
+    "no results": [batch("bat-1", results=[]), batch("bat-2", results=None)],
+    "only failed": [batch("bat-1", "FAILED", results=[mapping("f", None, "no")])],
+    "one": [batch("bat-1", results=[mapping("f", "pjb-1")])],
+    "three": [
+        batch("bat-1", results=[mapping("f", "pjb-1"), mapping("g", None, "no such file")]),
+        batch("bat-2", results=[mapping("f", "pjb-2")], created_at="2026-08-02T12:00:00Z"),
+        batch("bat-3", "CANCELLED", results=[mapping("f")]),
+    ],
+    "no times": [batch("bat-1", created_at=None, results=[mapping("f", None, "no")])],
+    "no ends": [
+        batch("bat-1", config=None, source_directory_id=None, results=[mapping("f", "pjb-1", None)])
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_whatever_there_is_it_draws(kind: str, serve: Serve, keep: Keep[Dashboard]) -> None:
+    _serving(serve, *KINDS[kind])
+    board = keep(lb.dashboard())
+    board.fetch().wait()
+    assert not alert_of(board)
+    assert "Counting" not in board._note.value
+    n_files = sum(len(one.get("results") or ()) for one in KINDS[kind])
+    assert len(_outcomes(board)) == n_files
+    assert board._body.layout.display is None
+    assert len(re.findall("<img alt=", board._rates.value + board._durations.value)) == 2
+    _check(board)
+
+
+def test_where_names_cannot_be_had_ids_are_drawn(serve: Serve, keep: Keep[Dashboard]) -> None:
+    _serving(serve, *KINDS["three"], name=None)
+    board = keep(lb.dashboard())
+    board.fetch().wait()
+    for split in (CONFIGURATION, DIRECTORY):
+        board.split.value = split
+        board.wait()
+        assert not alert_of(board)
+
+
+def test_names_are_text_in_tables_charts_and_the_twin(serve: Serve, keep: Keep[Dashboard]) -> None:
+    results = [mapping("f", None, NAME), mapping("g", "pjb-1")]
+    _serving(serve, batch("bat-1", results=results), batch("bat-2", "RUNNING"), name=NAME)
+    board = keep(lb.dashboard())
+    board.fetch().wait()
+    for split in (CONFIGURATION, DIRECTORY):
+        board.split.value = split
+        board.wait()
+        assert not alert_of(board)
+    board.narrow(PATTERN, board.patterns.frame[PATTERN][0])
+    board.narrow(DIRECTORY, "dir-1")
+    board.wait()
+    shown = [*texts(board), board._repr_mimebundle_()["text/html"]]
+    assert not [html for html in shown if "<img src=x" in html]
+    assert sum("&lt;img src=x" in html for html in shown) >= 5
+
+
+def test_a_saved_notebook_has_tiles_charts_and_tables(board: Dashboard) -> None:
+    twin = board._repr_mimebundle_()["text/html"]
+    assert board._tiles.value in twin
+    assert board._rates.value in twin
+    assert markup.text(board.patterns.frame["pattern"][0]) in twin
+    assert repr(board) == "<Dashboard: 60 batches; .batches holds them as a frame>"

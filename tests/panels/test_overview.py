@@ -1,0 +1,210 @@
+"""What a dashboard counts is what the public functions count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+import llama_batches_nb as lb
+from llama_batches_nb import frames
+from llama_batches_nb.panels.overview import (
+    BUCKETS,
+    CONFIGURATION,
+    DIRECTORY,
+    PATTERN,
+    Overview,
+    tile_html,
+)
+from llama_batches_nb.panels.query import Frames
+from llama_batches_nb.patterns import error_patterns, pattern_ids
+from llama_batches_nb.schema import BATCHES, JOBS
+from llama_batches_nb.statuses import ENDED, FAILURES
+from tests.servers import batch, mapping
+from tests.strategies import instants, job_frames, records, results_of, some, words
+
+MESSAGES = ["no such file", "no such file 7", "too large", None]
+COUNTS = ("files", "succeeded", "failed", "undecided")
+
+
+@st.composite
+def found(draw: st.DrawFn) -> Frames:
+    """Batches with their results and jobs, as a fetch gives them."""
+    listed = draw(st.lists(records(BATCHES), max_size=5, unique_by=lambda one: one["id"]))
+    for one in listed:
+        one["created_at"] = draw(instants()).isoformat()
+        one["source_directory_id"] = draw(st.sampled_from(["dir-1", "dir-2", None]))
+        one["config"] = {
+            "job": {"type": "parse_v2", "configuration_id": draw(st.sampled_from(["a", "b", None]))}
+        }
+        one["status"] = draw(words(["COMPLETED", "FAILED", "RUNNING"]))
+        made = st.builds(
+            mapping,
+            st.just("f"),
+            st.sampled_from(["pjb-1", "pjb-2", None]),
+            st.sampled_from(MESSAGES),
+        )
+        one["results"] = draw(st.lists(made, max_size=6))
+    jobs = draw(st.none() | job_frames())
+    return Frames(frames.frame(BATCHES, listed), results_of(*listed), jobs)
+
+
+def _tiles(overview: Overview) -> dict[str, int]:
+    return {
+        {"mapped to a job": "succeeded"}.get(what, what): int(number.replace(",", ""))
+        for what, number, _ in overview.tiles()
+    }
+
+
+@given(found())
+@some
+def test_the_tiles_add_up(given_frames: Frames) -> None:
+    tiles = _tiles(Overview.of(given_frames))
+    files, good, failed, undecided = (tiles[name] for name in COUNTS)
+    assert files == good + failed + undecided
+    assert tiles["batches"] == len(given_frames.batches)
+    rate = lb.failure_rates(given_frames.outcomes()).iloc[0]
+    assert (files, failed) == (rate.total, rate.failed)
+    left_out = (given_frames.outcomes()["batch_status"] == "FAILED").sum()
+    assert files + left_out == len(given_frames.outcomes())
+
+
+@given(found(), st.sampled_from([DIRECTORY, CONFIGURATION]))
+@some
+def test_rates_by_group_are_those_of_the_files(given_frames: Frames, name: str) -> None:
+    found = Overview.of(given_frames).by(name)
+    expected = lb.failure_rates(given_frames.outcomes(), by=name).dropna(subset=name)
+    assert_frame_equal(found.sort_values(name, ignore_index=True), expected.reset_index(drop=True))
+    decided = found["failure_rate"].dropna()
+    assert decided.is_monotonic_decreasing
+
+
+@given(found(), st.data())
+@some
+def test_what_is_chosen_narrows_all_but_its_own_table(
+    given_frames: Frames, data: st.DataObject
+) -> None:
+    whole = Overview.of(given_frames)
+    choices = [
+        (name, value)
+        for name in (DIRECTORY, CONFIGURATION, PATTERN)
+        for value in whole.files[name].dropna().unique()
+    ]
+    if not choices:
+        return
+    chosen = dict(data.draw(st.lists(st.sampled_from(choices), min_size=1, max_size=3)))
+    narrowed = replace(whole, chosen=chosen)
+    files = whole.files
+    expected = files[(files[list(chosen)] == pd.Series(chosen)).all(axis=1)]
+    assert_frame_equal(narrowed.shown, expected)
+    for name in (DIRECTORY, CONFIGURATION):
+        others = {one: value for one, value in chosen.items() if one != name}
+        alone = replace(whole, chosen=others)
+        assert_frame_equal(
+            narrowed.by(name),
+            lb.failure_rates(alone.shown, by=name)
+            .dropna(subset=name)
+            .sort_values("failure_rate", ascending=False, ignore_index=True),
+        )
+    assert set(narrowed.batches["batch_id"]) >= set(narrowed.shown["batch_id"])
+    tiles = _tiles(narrowed)
+    assert tiles["files"] == tiles["succeeded"] + tiles["failed"] + tiles["undecided"]
+
+
+@given(found())
+@some
+def test_the_trend_of_a_pattern_adds_up_to_its_files(given_frames: Frames) -> None:
+    overview = Overview.of(given_frames)
+    patterns = overview.patterns()
+    assert_frame_equal(patterns.drop(columns="trend"), error_patterns(overview.files))
+    assert [sum(trend) for trend in patterns["trend"]] == patterns["count"].tolist()
+    assert {len(trend) for trend in patterns["trend"]} <= {1, BUCKETS}
+
+
+@given(found())
+@some
+def test_a_pattern_keeps_the_files_that_have_it(given_frames: Frames) -> None:
+    overview = Overview.of(given_frames)
+    patterns = overview.patterns()
+    for one, count in zip(patterns[PATTERN], patterns["count"], strict=True):
+        shown = replace(overview, chosen={PATTERN: one}).shown
+        assert len(shown) == count
+        assert set(shown["outcome"]) <= set(FAILURES)
+        assert set(pattern_ids(shown)) == {one}
+
+
+@given(found())
+@some
+def test_open_batches_come_the_oldest_first(given_frames: Frames) -> None:
+    going = Overview.of(given_frames).open_batches()
+    assert going["created_at"].is_monotonic_increasing
+    assert not set(going["status"]) & set(ENDED)
+    n_ended = given_frames.batches["status"].isin(list(ENDED)).sum()
+    assert len(going) == len(given_frames.batches) - n_ended
+
+
+def _of(*listed: dict[str, Any], jobs: list[Any] | None = None) -> Overview:
+    made = None if jobs is None else frames.frame(JOBS, jobs)
+    return Overview.of(Frames(frames.frame(BATCHES, listed), results_of(*listed), made))
+
+
+def test_nothing_at_all() -> None:
+    overview = _of()
+    assert set(_tiles(overview).values()) == {0}
+    assert overview.patterns().empty
+    assert overview.by(DIRECTORY).empty
+    assert overview.open_batches().empty
+    assert "nothing is decided" in tile_html(overview.tiles())
+
+
+def test_only_failed_batches_have_no_rate() -> None:
+    overview = _of(batch("bat-1", "FAILED", results=[mapping("f", None, "no")]), jobs=[])
+    assert _tiles(overview) == {"batches": 1, "credits": 0} | dict.fromkeys(COUNTS, 0)
+    assert "1 more in FAILED batches" in tile_html(overview.tiles())
+
+
+def test_batches_that_still_run_have_no_files() -> None:
+    overview = _of(batch("bat-1", "RUNNING", results=None), batch("bat-2", "PENDING"))
+    assert _tiles(overview)["files"] == 0
+    assert overview.open_batches()["batch_id"].tolist() == ["bat-1", "bat-2"]
+
+
+def test_a_job_of_two_files_is_billed_once() -> None:
+    jobs = [
+        {"id": "pjb-1", "status": "FAILED", "usage": {"credits": 30}},
+        {"id": "pjb-2", "status": "COMPLETED", "usage": {"credits": 12}},
+    ]
+    files = [mapping("f1", "pjb-1"), mapping("f2", "pjb-1"), mapping("f3", "pjb-2")]
+    [*_, spent] = _of(batch("bat-1", results=files), jobs=jobs).tiles()
+    assert spent == ("credits", "42", "30 on files that failed")
+
+
+@pytest.mark.parametrize(
+    ("days", "freq"), [(0, "D"), (21, "D"), (22, "W"), (400, "W"), (401, "MS")]
+)
+def test_the_period_suits_the_time(days: int, freq: str) -> None:
+    first = pd.Timestamp("2026-01-01", tz="UTC")
+    times = (first, first + pd.Timedelta(days=days))
+    listed = [
+        batch(f"bat-{n}", results=[mapping("f", "pjb-1")], created_at=time.isoformat())
+        for n, time in enumerate(times)
+    ]
+    assert _of(*listed).freq() == freq
+
+
+def test_batches_without_a_time_can_be_counted() -> None:
+    overview = _of(batch("bat-1", results=[mapping("f", None, "no")], created_at=None))
+    assert overview.freq()
+    assert overview.patterns().trend.tolist() == [[1]]
+
+
+def test_tiles_are_text() -> None:
+    html = tile_html([("<img src=x>", "<b>1</b>", "<i>")])
+    assert "<img" not in html
+    assert "<i>" not in html
+    assert "&lt;img src=x&gt;" in html
