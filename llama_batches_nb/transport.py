@@ -225,7 +225,7 @@ class Transport:
     def _lost(self, asked: str, error: requests.RequestException) -> Exception:
         """Turn what `requests` raised into our error, without the request that it carries."""
         unsent = isinstance(error, requests.ConnectTimeout) or _never_connected(error)
-        words = self._settings.key.scrub(str(error))
+        words = self._settings.key.scrub(_reason(error))
         cause = type(error)(words)
         if isinstance(error, requests.exceptions.SSLError):
             advice = "The server's certificate can't be verified; check base_url and your network."
@@ -342,6 +342,13 @@ def _retry_after(response: requests.Response) -> float | None:
             now = time.time()
         return max(0.0, until.timestamp() - now)
     return None
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Return what broke, without the names of the pools and connections that it broke in."""
+    inner = error.args[0] if error.args else error
+    reason = str(getattr(inner, "reason", None) or inner)
+    return reason.rpartition("): ")[2]
 
 
 def _never_connected(error: requests.RequestException) -> bool:

@@ -155,16 +155,16 @@ class FilterPanel(Panel):
         self.table.show(summary, empty=NO_BATCH, keep=keep)
         self._counts.value = said
         self._take.refresh()
-        self._changed()
 
     def _changed(self) -> None:
-        """Do what is to be done when there are new frames; a dashboard draws its charts."""
+        """Do what is to be done when a fetch has ended; a dashboard draws its charts."""
 
     def _finish(self, how: str) -> None:
         self._set_busy(False)
         if how != "Fetched" and not len(self.batches):
             self.table.clear(NOT_FETCHED)
         self._meter.finish(f"{how}: {markup.count(len(self.batches), 'batch')}")
+        self._changed()
 
     def _fail(self, error: Exception) -> None:
         self._finish("Not complete")
@@ -172,6 +172,10 @@ class FilterPanel(Panel):
 
     def _set_busy(self, busy: bool) -> None:
         self.stop_button.disabled = not busy
+
+    @property
+    def _is_busy(self) -> bool:
+        return not self.stop_button.disabled
 
     def _on_choose(self, batch: pd.Series[Any]) -> None:
         self._chosen = batch["batch_id"]

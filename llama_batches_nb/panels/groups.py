@@ -32,9 +32,9 @@ class GroupRates(widgets.VBox):
             Column(column, word.capitalize(), "minmax(90px,2fr)",
                    lambda r: markup.name(r[column], names()),
                    order=lambda one: markup.order(one, names())),
-            Column("failure_rate", "Failed", "minmax(80px,2fr)",
+            Column("failure_rate", "Failed", "minmax(70px,2fr)",
                    lambda r: pictures.interval(r, self._top)),
-            Column("decided", "Failed of decided", "218px", lambda r: markup.text(rate_text(r))),
+            Column("decided", "Failed of decided", "236px", lambda r: markup.text(rate_text(r))),
         ]  # fmt: skip
         self.table = Table(
             columns, key=column, row=word, page=PAGE, min_width=430,

@@ -55,13 +55,16 @@ class Dashboard(FilterPanel):
         self.split.observe(lambda _: self._draw(), "value")
         self.groups = {
             name: GroupRates(
-                name, WORDS[name], partial(self._names_of, name), partial(self.narrow, name)
+                name,
+                WORDS[name],
+                partial(self._names_of, name),
+                partial(self._on_choose_group, name),
             )
             for name in (CONFIGURATION, DIRECTORY)
         }
         self.patterns = Table(
             _pattern_columns(), key=PATTERN, row="pattern", page=PATTERN_PAGE,
-            choose=lambda row: self.narrow(PATTERN, row[PATTERN]),
+            choose=lambda row: self._on_choose_group(PATTERN, row[PATTERN]),
         )  # fmt: skip
         self.open = Table(
             self._open_columns(),
@@ -79,6 +82,7 @@ class Dashboard(FilterPanel):
         """Make a dashboard over what another panel shows."""
         board = cls(client or panel._client, panel._query, panel._source)
         board.commit(board._showing(panel._query, panel._frames))
+        board._changed()
         return board
 
     @property
@@ -117,12 +121,18 @@ class Dashboard(FilterPanel):
             self._narrowed.clear()
         self._draw()
 
+    def _on_choose_group(self, name: str, value: str) -> None:
+        if not self._is_busy:  # what is shown is about to be replaced
+            self.narrow(name, value)
+
     def _changed(self) -> None:
         self._narrowed.clear()
         self._overview = None
         self._draw()
 
     def _draw(self) -> None:
+        if self._is_busy:
+            return  # the fetch ends with it
         if self._frames.results is None:
             self._body.layout.display = "none"
             return
@@ -171,6 +181,8 @@ class Dashboard(FilterPanel):
 
     def _rates_picture(self, overview: Overview) -> str:
         files, split = overview.shown, self.split.value
+        if overview.found.jobs is None:
+            files = files.drop(columns="outcome")  # then the chart says that it is of the mapping
         if split:
             names = self._names_of(split)
             named = files[split].map(lambda one: names.get(one, one), na_action="ignore")

@@ -45,13 +45,18 @@ class Frames:
         return files
 
     def summary(self) -> pd.DataFrame:
-        """Return the batches with the counts of their files, missing where they were not asked."""
+        """Return the batches with the counts of their files, missing where they were not asked.
+
+        Which files failed is told by their jobs; by the mapping alone, rates look too good.
+        """
         summary = summarize(self.batches, self.outcomes())
         asked = pd.Series(True, summary.index)
         if self.results is None or self.partial:
             found = () if self.results is None else self.results["batch_id"]
             asked = summary["batch_id"].isin(found)
-        return summary.assign(**{name: summary[name].where(asked) for name in COUNTS})
+        judged = asked if self.jobs is not None else asked & False
+        told = {name: summary[name].where(judged) for name in COUNTS[1:]}
+        return summary.assign(**{COUNTS[0]: summary[COUNTS[0]].where(asked), **told})
 
 
 @dataclass(frozen=True)

@@ -617,7 +617,7 @@ def test_a_folder_without_jobs_shows_what_was_mapped(
     assert panel.files is not None
     assert set(panel.files.outcome) <= {"mapped", "mapping_error"}
     panel._files.table.sort("credits")
-    assert markup.text(panel.files.source_directory_file_id[0]) in panel._files.table.html()
+    assert markup.text(panel.files.display_name[0]) in panel._files.table.html()
 
 
 def test_a_batch_that_is_not_there_cannot_be_chosen(
@@ -639,6 +639,7 @@ def test_a_new_fetch_takes_the_chosen_batch_away(
     panel.choose("bat-1")
     assert gate.reached.wait(10)
     panel.fetch()
+    panel._tasks["fetch"].join()
     gate.open.set()
     panel.wait()
     assert not threads_left()
