@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, timedelta
 from typing import Any, TypeAlias
@@ -124,9 +125,18 @@ def in_path(value: str) -> str:
     return quote(value, safe="")
 
 
+def as_frame(value: Any) -> Any:
+    """Return any frame as Narwhals', whose questions its engine answers; another value as it is."""
+    if not nw.dependencies.is_dask_dataframe(value):
+        return nw.from_native(value, pass_through=True)
+    with warnings.catch_warnings():  # it tells us, not our users, of a package that is to come
+        warnings.filterwarnings("ignore", "Dask support is moving", FutureWarning)
+        return nw.from_native(value)
+
+
 def column_names(value: Any) -> list[str]:
     """Return the names of any frame's columns."""
-    given = nw.from_native(value, pass_through=True)
+    given = as_frame(value)
     if not isinstance(given, nw.DataFrame | nw.LazyFrame):
         raise TypeError(f"A frame is needed, not {value!r:.80}.")
     return given.collect_schema().names()
@@ -146,8 +156,11 @@ def check_columns(value: Any, *names: str) -> None:
 def columns_of(value: Any, *names: str) -> pd.DataFrame:
     """Return some columns of any frame, as pandas."""
     check_columns(value, *names)
-    chosen = nw.from_native(value).select(*names)
-    return (chosen.collect() if isinstance(chosen, nw.LazyFrame) else chosen).to_pandas()
+    chosen = as_frame(value).select(*names)
+    found: pd.DataFrame = (
+        chosen.collect() if isinstance(chosen, nw.LazyFrame) else chosen
+    ).to_pandas()
+    return found
 
 
 def as_pandas(value: Any) -> pd.DataFrame:
@@ -160,7 +173,7 @@ def _flat(column: str, value: Ids) -> list[Any]:
         return [value]
     if isinstance(value, pd.Series) and column in value.index:
         return [value[column]]
-    if isinstance(nw.from_native(value, pass_through=True), nw.DataFrame | nw.LazyFrame):
+    if isinstance(as_frame(value), nw.DataFrame | nw.LazyFrame):
         ids = columns_of(value, column)[column]
         if ids.isna().any():
             raise ValueError(f"{int(ids.isna().sum())} rows of the frame have no {column}.")

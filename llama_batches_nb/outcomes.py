@@ -26,7 +26,8 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
         pandas, or what else Narwhals takes.
     jobs
         The frame of `fetch_jobs` over these results, of the same kind. Without it nothing is known
-        of a file beyond that it was mapped to a job.
+        of a file beyond that it was mapped to a job. Of a job that is there more than once, the row
+        with the latest ``updated_at`` counts, of equal ones the last; Dask takes any of them.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
         ================== ========= ==========================================================
         outcome            category  see below
         job_error_message  string    why the job failed; only with `jobs`
-        credits            Float64   what the job was billed; only with `jobs`
+        credits            Float64   what the job was billed; only with `jobs` that tell it
         ================== ========= ==========================================================
 
         Each row has one of the outcomes
@@ -68,7 +69,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     True
     """
     inputs.check_columns(results, "job_id", "error_message")
-    frame = nw.from_native(results)
+    frame = inputs.as_frame(results)
     added = [c.name for c in (OUTCOME, JOB_ERROR_MESSAGE, CREDITS)]
     frame = frame.drop(added, strict=False)
     mapping_error = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
@@ -83,8 +84,8 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
         .otherwise(nw.when(nw.col("job_id").is_null()).then(nw.lit("no_job")).otherwise(with_job))
     )
     frame = frame.with_columns(outcome.alias("outcome")).drop(_JOB_STATUS, strict=False)
-    order = [name for name in frame.collect_schema().names() if name not in added]
-    order += [name for name in added if jobs is not None or name == "outcome"]
+    names = frame.collect_schema().names()
+    order = [name for name in names if name not in added] + [n for n in added if n in names]
     native = frame.select(order).to_native()
     if isinstance(native, pd.DataFrame):
         native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
@@ -94,17 +95,24 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
 
 def _job_ends(jobs: Any) -> Any:
     """Return each job once, with what is told of its end."""
-    inputs.check_columns(jobs, "job_id", "status", "error_message", "credits")
-    frame = nw.from_native(jobs)
+    inputs.check_columns(jobs, "job_id", "status", "error_message")
+    frame = inputs.as_frame(jobs).filter(~nw.col("job_id").is_null())
+    there = frame.collect_schema().names()
+    order = ["updated_at"] if "updated_at" in there else []
+    if frame.implementation.is_dask():  # it would have to sort all jobs
+        order = []
+    if isinstance(frame, nw.DataFrame):
+        frame, order = frame.with_row_index(_ROW), [*order, _ROW]
     ends = frame.select(
-        nw.col("job_id"),
+        "job_id",
         nw.col("status").alias(_JOB_STATUS),
         nw.col("error_message").alias("job_error_message"),
-        nw.col("credits"),
-    ).filter(~nw.col("job_id").is_null())
-    if isinstance(ends, nw.DataFrame):
-        return ends.unique(subset=["job_id"], keep="last", maintain_order=True)
-    return ends.unique(subset=["job_id"], keep="any")
+        *(name for name in ("credits",) if name in there),
+        *order,
+    )
+    if not order:
+        return ends.unique(subset=["job_id"], keep="any")
+    return ends.unique(subset=["job_id"], keep="last", order_by=order).drop(order)
 
 
 def _joined(frame: Any, ends: Any) -> Any:

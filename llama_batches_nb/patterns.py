@@ -181,7 +181,7 @@ def pattern_ids(frame: Any) -> pd.Series[Any]:
     ['pjb-2']
     """
     inputs.column_names(frame)
-    rows = nw.from_native(frame)
+    rows = inputs.as_frame(frame)
     if isinstance(rows, nw.LazyFrame):
         raise TypeError("The rows of a lazy frame have no order: collect it first.")
     index = frame.index if isinstance(frame, pd.DataFrame) else pd.RangeIndex(len(rows))
@@ -218,8 +218,9 @@ def _failures(frame: Any, kept: Sequence[str]) -> Any:
     if isinstance(frame, pd.DataFrame) and kind.time in frame:  # may be text, or of any zone
         times = pd.to_datetime(frame[kind.time], utc=True, format="ISO8601")
         frame = frame.assign(**{kind.time: times})
-    rows = nw.from_native(frame)
-    failed = rates.judged(rows, kind).filter(nw.col("_failed") == 1)
+    rows = inputs.as_frame(frame)
+    told = ("error_message", "job_error_message", kind.time)
+    failed = rates.judged(rows, kind, *kept, *told).filter(nw.col("_failed") == 1)
     layer, message = _layer_and_message(kind, rows.collect_schema().names())
     time = _time(kind.time, rows.collect_schema().get(kind.time))
     return failed.select(*kept, layer=layer, **{_MESSAGE: message, _TIME: time})
@@ -257,7 +258,7 @@ def _counted(failures: Any, keys: list[str]) -> pd.DataFrame:
     equal = failures.group_by(*keys, "layer", _MESSAGE).agg(
         nw.len().alias("count"), time.min().alias("first_seen"), time.max().alias("last_seen")
     )
-    counted: pd.DataFrame = inputs.columns_of(equal, *equal.collect_schema().names())
+    counted = rates.collected(equal)
     for seen in ("first_seen", "last_seen"):
         times = pd.to_datetime(counted[seen], utc=True)
         counted[seen] = times.astype("datetime64[us, UTC]")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from llama_batches_nb import inputs
+from llama_batches_nb import inputs, schema
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,7 +80,8 @@ def failure_rates(
     Returns
     -------
     pandas.DataFrame
-        One row per group, sorted by its keys; the keys, then
+        One row per group, sorted by its keys; the keys, with the dtypes of the fetch functions
+        whatever the engine (text and categories of pandas stay what they are), then
 
         ============= ======== ==================================================
         total         int64    rows of the group
@@ -121,7 +122,7 @@ def failure_rates(
     kind = kind_of(frame)
     period = None if freq is None else _Period.of(freq)
     inputs.check_columns(frame, *keys, *([kind.time] if period else []))
-    rows = judged(nw.from_native(frame), kind)
+    rows = judged(inputs.as_frame(frame), kind, *keys, *([kind.time] if period else []))
     if period:
         if kind.time in keys:
             raise ValueError(f"by={by!r} and freq={freq!r} both group by {kind.time!r}: leave one.")
@@ -178,9 +179,15 @@ def kind_of(frame: Any) -> Kind:
     )
 
 
-def judged(frame: Any, kind: Kind) -> Any:
-    """Return the rows that count, with 0 or 1 for decided and for failed."""
-    if "batch_status" in frame.collect_schema().names():
+def judged(frame: Any, kind: Kind, *kept: str) -> Any:
+    """Return the rows that count, with 0 or 1 for decided and for failed, and the columns `kept`.
+
+    The others are left at once: Dask would read and carry them all behind a filter.
+    """
+    told = ("job_id", "error_message") if kind is RESULTS else (kind.column,)
+    there = frame.collect_schema().names()
+    frame = frame.select(name for name in there if name in (*told, *kept, "batch_status"))
+    if "batch_status" in there:
         status = nw.col("batch_status").cast(nw.String)
         frame = frame.filter(status.is_null() | (status != "FAILED"))
     if kind is RESULTS:
@@ -219,17 +226,19 @@ def counted(frame: Any, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:
     The keys come first, sorted by them; then the counts as int64, in the order given.
     """
     grouped = frame.group_by(*keys).agg(*counts) if keys else frame.select(*counts)
-    answer: pd.DataFrame = (
-        grouped.collect() if isinstance(grouped, nw.LazyFrame) else grouped
-    ).to_pandas()
+    answer = collected(grouped)
     names = [str(name) for name in answer if name not in keys]
     answer[names] = answer[names].fillna(0).astype("int64")
-    for key in keys:
-        if isinstance(answer[key].dtype, pd.DatetimeTZDtype):
-            answer[key] = answer[key].dt.tz_convert("UTC").dt.as_unit("us")
     if keys:
         answer = answer.sort_values(keys, na_position="last", ignore_index=True)
     return answer[[*keys, *names]]
+
+
+def collected(frame: Any) -> pd.DataFrame:
+    """Return what an engine answers as pandas, with the same dtypes whatever the engine."""
+    answer = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    found: pd.DataFrame = answer.to_pandas()
+    return schema.exact(found, of_pandas=frame.implementation.is_pandas())
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -180,6 +180,32 @@ def to_pandas(rows: pa.Table, columns: Iterable[Column]) -> pd.DataFrame:
         if column.kind == "category":
             frame[column.name] = as_category(rows[column.name], column.words)
     return frame
+
+
+def exact(frame: pd.DataFrame, *, of_pandas: bool) -> pd.DataFrame:
+    """Return an engine's answer with the dtypes that the API's columns have.
+
+    Other text becomes text too, and times that have a zone are in UTC. What pandas has as text or
+    as a category stays so, for a person chose it; elsewhere the engine did.
+    """
+    columns = {c.name: c for table in (BATCHES, RESULTS, JOBS) for c in table.columns}
+    columns[OUTCOME.name] = OUTCOME
+    made = frame.copy(deep=False)
+    for name, values in frame.items():
+        known = columns.get(str(name))
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            made[name] = values.dt.tz_convert("UTC").dt.as_unit("us")
+        elif known and known.kind == "category" and not of_pandas:
+            words = pa.array(values.astype(object), pa.string(), from_pandas=True)
+            made[name] = as_category(pa.chunked_array([words]), known.words)
+        elif _is_text(values):
+            made[name] = values.astype(TEXT)
+    return made
+
+
+def _is_text(values: pd.Series[Any]) -> bool:
+    is_category = isinstance(values.dtype, pd.CategoricalDtype)
+    return not is_category and pd.api.types.infer_dtype(values) in ("string", "empty")
 
 
 def as_category(values: pa.ChunkedArray, words: Iterable[str]) -> pd.Categorical:

@@ -80,7 +80,8 @@ def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
     inputs.check_columns(results, "batch_id")
     names = inputs.column_names(batches)
     files = _with_outcomes(results, jobs)
-    kept = inputs.columns_of(batches, *[n for n in names if n not in (*SUMMARY, *CREDITS)])
+    kept = inputs.as_frame(batches).select([n for n in names if n not in (*SUMMARY, *CREDITS)])
+    kept = kept.to_native() if isinstance(batches, pd.DataFrame) else rates.collected(kept)
     status, ids = kept["status"].astype(object), kept["batch_id"].astype(object)
     known = status.isin(_RELIABLE) & ~ids.isin(_unreliable(files))
     counted = rates.failure_rates(files, by="batch_id")
@@ -153,7 +154,7 @@ def ledger(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.DataFrame
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     inputs.check_columns(frame, *keys)
     files = _with_outcomes(frame, None)
-    counts = _counted(nw.from_native(files), keys)
+    counts = _counted(inputs.as_frame(files), keys)
     lost = int(counts[_ROWS].sum() - counts[list(OUTCOMES)].to_numpy().sum())
     if lost:
         raise ValueError(
@@ -177,15 +178,15 @@ def _unreliable(files: Any) -> list[Any]:
     if "batch_status" not in inputs.column_names(files):
         return []
     status = nw.col("batch_status").cast(nw.String)
-    found = nw.from_native(files).filter(~status.is_null() & ~status.is_in(_RELIABLE))
-    return _as_pandas(found.select("batch_id").unique())["batch_id"].tolist()
+    found = inputs.as_frame(files).filter(~status.is_null() & ~status.is_in(_RELIABLE))
+    return rates.collected(found.select("batch_id").unique())["batch_id"].tolist()
 
 
 def _spent(files: Any) -> pd.DataFrame:
     """Return what was billed for each batch, and of this for files that failed."""
     failed = nw.col("outcome").cast(nw.String).is_in(rates.OUTCOMES.failures)
     jobs = (
-        nw.from_native(files)
+        inputs.as_frame(files)
         .filter(~nw.col("credits").is_null())
         .select(
             "batch_id",
@@ -197,7 +198,7 @@ def _spent(files: Any) -> pd.DataFrame:
         .agg(nw.col("credits").max(), nw.col("credits_on_failed").max())
         .with_columns(credits_on_failed=nw.col("credits") * nw.col("credits_on_failed"))
     )
-    return _as_pandas(jobs.group_by("batch_id").agg(nw.col(*CREDITS).sum()))
+    return rates.collected(jobs.group_by("batch_id").agg(nw.col(*CREDITS).sum()))
 
 
 def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
@@ -215,13 +216,6 @@ def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
 def _one_if(condition: nw.Expr) -> nw.Expr:
     """Return 1 or 0, which every engine can sum."""
     return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int64)
-
-
-def _as_pandas(frame: Any) -> pd.DataFrame:
-    answer: pd.DataFrame = (
-        frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-    ).to_pandas()
-    return answer
 
 
 def _each(per_batch: pd.DataFrame, ids: pd.Series[Any]) -> pd.Series[Any]:

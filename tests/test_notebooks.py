@@ -39,7 +39,9 @@ def outputs_of(notebook: NotebookNode, folder: Path) -> list[NotebookNode]:
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p != DASHBOARD], ids=lambda p: p.name)
-def test_it_runs(path: Path, tmp_path: Path) -> None:
+def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROWS", "200000")  # of at_scale
+    monkeypatch.setenv("PYTHONPATH", str(path.parent))  # it runs a script that lies beside it
     outputs = outputs_of(nbformat.read(path, as_version=4), tmp_path)
     assert any("image/png" in output.get("data", {}) for output in outputs)
     errors = [output.text for output in outputs if output.get("name") == "stderr"]

@@ -117,6 +117,11 @@ def test_jobs_message_and_credits_stand_beside_their_files() -> None:
     assert found[~mapped][["job_error_message", "credits"]].isna().to_numpy().all()
 
 
+def test_jobs_may_tell_nothing_of_credits() -> None:
+    found = lb.outcomes(FILES, ENDED.drop(columns="credits"))
+    pd.testing.assert_frame_equal(found, lb.outcomes(FILES, ENDED).drop(columns="credits"))
+
+
 # --- laws ---------------------------------------------------------------------------------------
 
 
@@ -155,6 +160,14 @@ def test_twice_is_once(files: pd.DataFrame, ended: pd.DataFrame) -> None:
 def test_job_that_is_listed_twice_has_its_last_status() -> None:
     twice = pd.concat([jobs(job="RUNNING"), jobs(job="FAILED")])
     assert words(lb.outcomes(results(("job", None)), twice).outcome) == ["job_failed"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_job_that_is_listed_twice_has_the_status_it_came_to_last(turned: bool) -> None:
+    both = pd.concat([jobs(job="RUNNING"), jobs(job="FAILED")], ignore_index=True)
+    both["updated_at"] = pd.to_datetime(["2026-08-01", "2026-08-02"], utc=True)
+    found = lb.outcomes(results(("job", None)), both[::-1] if turned else both)
+    assert words(found.outcome) == ["job_failed"]
 
 
 @given(result_frames(), job_frames())
@@ -274,7 +287,7 @@ def test_results_without_a_column_name_it(column: str) -> None:
         lb.outcomes(FILES.drop(columns=column), ENDED)
 
 
-@pytest.mark.parametrize("column", ["job_id", "status", "error_message", "credits"])
+@pytest.mark.parametrize("column", ["job_id", "status", "error_message"])
 def test_jobs_without_a_column_name_it(column: str) -> None:
     with pytest.raises(ValueError, match=f"no column '{column}'"):
         lb.outcomes(FILES, ENDED.drop(columns=column))

@@ -9,6 +9,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from llama_batches_nb import inputs
 from llama_batches_nb.charts import look
 from llama_batches_nb.charts.glyphs import families
 from llama_batches_nb.charts.look import (
@@ -306,7 +307,7 @@ def _count_axis(axis: Axis, most: float) -> None:
 
 def _of_failed_batches(frame: Any) -> int:
     """Return how many files `failure_rates` leaves out, as their batch is FAILED."""
-    rows = nw.from_native(frame)
+    rows = inputs.as_frame(frame)
     if "batch_status" not in rows.collect_schema().names():
         return 0
     found = rows.filter(nw.col("batch_status").cast(nw.String) == "FAILED").select(nw.len())

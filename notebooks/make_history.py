@@ -1,0 +1,262 @@
+"""Make a folder as `sync_dataset` keeps it, of millions of rows, from the sandbox's world.
+
+Run `python make_history.py PATH --rows 5_000_000`. The folder holds, row by row, what a sync with
+jobs would fetch from a sandbox with these options: the same rows each time, without the requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from functools import cache, partial
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from llama_batches_nb import frames, parts
+from llama_batches_nb.keeping import CHUNK_BATCHES, CHUNK_ROWS
+from llama_batches_nb.manifest import Chunk, Covered, Manifest, Origin
+from llama_batches_nb.sandbox import fates, rendering
+from llama_batches_nb.sandbox.catalogue import PRESETS
+from llama_batches_nb.sandbox.chance import GOLDEN
+from llama_batches_nb.sandbox.clock import EPOCH, MICROSECOND
+from llama_batches_nb.sandbox.ids import Kind
+from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.records import FINAL, Batch
+from llama_batches_nb.sandbox.world import World
+from llama_batches_nb.schema import BATCHES, JOBS, RESULTS, Table
+from llama_batches_nb.storage import Storage
+
+ROWS = 5_000_000
+DAYS = 180
+END = datetime(2026, 11, 1, tzinfo=UTC)
+BASE_URL = "http://127.0.0.1:8765"  # of `python -m llama_batches_nb sandbox --port 8765`
+SAMPLE = 2_000  # batches that tell how many files a batch has
+
+FATES = ("unmapped", "failed", "drifted", "cancelled", "succeeded")  # as odds are taken away
+STATUSES = dict.fromkeys(FATES, "FAILED") | {"cancelled": "CANCELLED", "succeeded": "COMPLETED"}
+PLAN = ("number", "directory", "configuration", "job_type", "files", "created", "started", "due")
+PLAN += ("ended", "end", "straggling")
+ODDS = ("bits", "unmapped", "plain", "hard", "drift")
+
+
+def options_for(rows: int, seed: int = 0) -> Options:
+    """Return the options of a sandbox whose results have about so many rows."""
+    sample = World(Options(seed=seed, batches=SAMPLE, days=DAYS, now=END, speed=0))
+    per_batch = sum(batch.files for batch in sample.batches if batch.end != "FAILED") / SAMPLE
+    return Options(seed=seed, batches=max(round(rows / per_batch), 1), days=DAYS, now=END, speed=0)
+
+
+def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
+    """Write the dataset, on all cores; it is one once its manifest is there, at the end."""
+    storage, world = Storage(path), World(options)
+    if Manifest.read(storage) is not None:
+        raise FileExistsError(f"{path!r} holds a dataset already: name a new folder.")
+    now = world.clock.now()
+    spans = list(_spans(batch for batch in world.batches if batch.status(now) in FINAL))
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        chunks = list(pool.map(partial(_write_ended, path, options), spans))
+    going = [batch for batch in world.batches if batch.status(now) not in FINAL]
+    if going:
+        part = parts.write(storage, BATCHES, _batches(world, going))
+        chunks.append(Chunk(ended=False, parts={BATCHES.name: part}))
+    manifest = Manifest(
+        origin=Origin(base_url, None, None),
+        jobs=True,
+        chunks=chunks,
+        open={world.ids.make("batch", batch.number): None for batch in going},
+        covered=[Covered(None, None, None, EPOCH + world.batches[-1].created * MICROSECOND)],
+    )
+    manifest.save(storage)
+    return manifest
+
+
+def _spans(batches: Iterator[Batch]) -> Iterator[list[int]]:
+    """Cut batches into chunks of the size that a sync commits, by their numbers."""
+    span: list[int] = []
+    rows = 0
+    for batch in batches:
+        span.append(batch.number)
+        rows += batch.files
+        if rows >= CHUNK_ROWS or len(span) >= CHUNK_BATCHES:
+            yield span
+            span, rows = [], 0
+    if span:
+        yield span
+
+
+@cache
+def _world(options: Options) -> World:
+    """Return the world, which each process makes once."""
+    return World(options)
+
+
+def _write_ended(path: str, options: Options, numbers: list[int]) -> Chunk:
+    """Write batches that have ended with all that belongs to them."""
+    storage, world = Storage(path), _world(options)
+    batches = [world.batches[number] for number in numbers]
+    files = _mapped(world, [batch for batch in batches if batch.end != "FAILED"])
+    jobs = _jobs(world, files[files.has_job])
+    tables = {BATCHES: _batches(world, batches), RESULTS: _results(world, files), JOBS: jobs}
+    return Chunk(
+        ended=True,
+        parts={t.name: parts.write(storage, t, rows) for t, rows in tables.items() if len(rows)},
+        jobs_asked=True,
+        open_jobs=sum(status not in FINAL for status in jobs["status"].to_pylist()),
+    )
+
+
+def _batches(world: World, batches: Sequence[Batch]) -> pa.Table:
+    now = world.clock.now()
+    return frames.rows(BATCHES, [rendering.batch(world, batch, now) for batch in batches])
+
+
+def _mapped(world: World, batches: Sequence[Batch]) -> pd.DataFrame:
+    """Return one row per file of the batches: what `World.mappings` says of it, at one go."""
+    plan = pd.DataFrame(
+        {name: [getattr(batch, name) for batch in batches] for name in PLAN}
+        | {f"odds_{name}": [getattr(world.odds(b), name) for b in batches] for name in ODDS}
+    )
+    rows = plan.loc[plan.index.repeat(plan.files)].reset_index(drop=True)
+    rows["index"] = rows.groupby("number").cumcount()
+    rows = rows.merge(_files(world), on=["directory", "index"], how="left")
+    rows["bits"] = _scramble(rows["index"], after=rows.odds_bits)
+    by_nature = rows.odds_hard.where(rows.is_hard, rows.odds_plain)
+    odds = [rows.odds_unmapped, by_nature, rows.odds_drift, fates.CANCELLED_ODDS + 0 * by_nature]
+    drawn = (rows.bits % fates.UNIT).astype("int64")
+    rows["fate"] = np.array(FATES)[(drawn.to_numpy() >= np.cumsum(odds, axis=0)).sum(axis=0)]
+    run = rows.due - rows.started
+    rows["job_created"] = rows.started + run * 7 * rows["index"] // (10 * rows.files)
+    is_reached = rows.job_created < rows.ended.where(rows.end == "CANCELLED", rows.due)
+    rows["has_job"] = is_reached & (rows.fate != "unmapped")
+    rows["message"] = _messages(world, rows, is_reached)
+    rows["job_id"] = _job_ids(world, batches)
+    return rows
+
+
+@cache
+def _files(world: World) -> pd.DataFrame:
+    """Return all files of all directories."""
+    found = [
+        (place, index, world.ids.make("file", place, index), f.nature == "hard", fates.pages(f))
+        for place, directory in enumerate(world.directories)
+        for index, f in enumerate(directory.files)
+    ]
+    return pd.DataFrame(found, columns=["directory", "index", "file_id", "is_hard", "pages"])
+
+
+def _job_ids(world: World, batches: Sequence[Batch]) -> list[str]:
+    return [
+        job_id
+        for batch in batches
+        for job_id in world.ids.series(batch.job_type, batch.number, range(batch.files))
+    ]
+
+
+def _messages(world: World, rows: pd.DataFrame, is_reached: pd.Series) -> npt.NDArray[np.object_]:
+    """Return what is said of each file that failed, of which there are few."""
+    said = np.full(len(rows), None, object)
+    failed = np.flatnonzero(is_reached & rows.fate.isin(["unmapped", "failed", "drifted"]))
+    names = ["fate", "job_type", "bits", "directory", "index", "file_id"]
+    told = zip(*[rows[name].to_numpy()[failed].tolist() for name in names], strict=True)
+    for row, (fate, job_type, bits, directory, index, file_id) in zip(failed, told, strict=True):
+        file = world.directories[directory].files[index]
+        said[row] = fates.message(fate, job_type, bits, file, file_id)
+    return said
+
+
+def _results(world: World, rows: pd.DataFrame) -> pa.Table:
+    configurations = [configuration.id for configuration in world.configurations]
+    columns = {
+        "batch_id": _named(world, "batch", rows.number),
+        "batch_status": rows.end,
+        "batch_created_at": rows.created,
+        "configuration_id": rows.configuration.map(dict(enumerate(configurations))),
+        "source_directory_id": _named(world, "directory", rows.directory),
+        "source_directory_file_id": rows.file_id,
+        "job_type": rows.job_type,
+        "job_id": rows.job_id.where(rows.has_job, None),
+        "error_message": rows.message.where(~rows.has_job, None),
+    }
+    return _table(RESULTS, columns)
+
+
+def _jobs(world: World, rows: pd.DataFrame) -> pa.Table:
+    """Return the jobs of files that got one, as `fates.job` has them."""
+    now, bits = world.clock.now(), rows.bits
+    began = rows.job_created + ((rows.due - rows.started) * _byte(bits, 20) // 2**13)
+    ended = began + (rows.due - began) * (32 + _byte(bits, 28) % 128) // 2**8 + 1
+    late = rows.due + rows.straggling * (1 + _byte(bits, 44)) // 2**8
+    straggles = (rows.straggling > 0) & (_byte(bits, 36) < fates.STRAGGLERS)
+    ended = ended.mask(straggles, late)
+    is_cut = (rows.end == "CANCELLED") & (ended > rows.ended)
+    fate = rows.fate.mask(is_cut, "cancelled")
+    began, ended = began.mask(is_cut, np.minimum(began, rows.ended)), ended.mask(is_cut, rows.ended)
+    has_begun, has_ended = began <= now, ended <= now
+    status = fate.map(STATUSES).where(has_ended, "RUNNING").where(has_begun, "PENDING")
+    columns = {
+        "job_id": rows.job_id,
+        "job_type": rows.job_type,
+        "status": status,
+        "error_message": rows.message.where(status == "FAILED", None),
+        "credits": _credits(rows, fate).where(status.isin(["COMPLETED", "FAILED"])),
+        "created_at": rows.job_created,
+        "updated_at": rows.job_created.mask(has_begun, began).mask(has_ended, ended),
+    }
+    return _table(JOBS, columns)
+
+
+def _credits(rows: pd.DataFrame, fate: pd.Series) -> pd.Series:
+    """Return what is billed: a failure costs the pages before it, a drifted one its parsing."""
+    parse, extract = (
+        np.array([getattr(preset, name) for preset in PRESETS])[rows.configuration]
+        for name in ("parse_credits", "extract_credits")
+    )
+    parsed = rows.pages.where(fate != "failed", rows.pages * _byte(rows.bits, 52) // 2**8)
+    extracted = rows.pages.where(~fate.isin(["failed", "drifted"]), 0)
+    return (parse * parsed + extract * extracted).astype("float64")
+
+
+def _named(world: World, kind: Kind, numbers: pd.Series) -> pd.Series:
+    return numbers.map({n: world.ids.make(kind, n) for n in numbers.unique().tolist()})
+
+
+def _table(table: Table, columns: dict[str, pd.Series]) -> pa.Table:
+    arrays = [pa.array(columns[field.name], from_pandas=True) for field in table.arrow_schema]
+    return pa.table(arrays, names=table.names).cast(table.arrow_schema)
+
+
+def _scramble(index: pd.Series, after: pd.Series) -> npt.NDArray[np.uint64]:
+    """Return `sandbox.chance.scramble` of many numbers at once."""
+    x = after.to_numpy("uint64") + index.to_numpy("uint64") + np.uint64(1)
+    x *= np.uint64(GOLDEN)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        x = (x ^ x >> np.uint64(shift)) * np.uint64(factor)
+    return x
+
+
+def _byte(bits: pd.Series, place: int) -> npt.NDArray[np.int64]:
+    return (bits.to_numpy() >> np.uint64(place) & np.uint64(0xFF)).astype("int64")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("path", help="a new folder, or its URL")
+    parser.add_argument("--rows", type=int, default=ROWS, help="of results, about; 5_000_000")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    started = time.perf_counter()
+    manifest = write(given.path, options_for(given.rows, given.seed))
+    rows = ", ".join(f"{manifest.rows(name):,} {name}" for name in ("batches", "results", "jobs"))
+    print(f"{given.path}: {rows} in {time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

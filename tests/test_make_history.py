@@ -1,0 +1,70 @@
+"""The script beside the notebooks makes what a sync of the sandbox would, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import llama_batches_nb as lb
+from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.server import Server
+
+OPTIONS = Options(
+    batches=90, files=(1, 150), days=60, speed=0, now=datetime(2026, 11, 1, tzinfo=UTC)
+)
+KEYS = {
+    "batches": ["batch_id"],
+    "results": ["batch_id", "source_directory_file_id"],
+    "jobs": ["job_id"],
+}
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "notebooks")
+    return importlib.import_module("make_history")
+
+
+def rows(path: Path, table: str) -> pd.DataFrame:
+    return lb.read_dataset(path, table).sort_values(KEYS[table], ignore_index=True)
+
+
+def test_it_is_what_a_sync_brings(script: Any, tmp_path: Path) -> None:
+    made, synced = tmp_path / "made", tmp_path / "synced"
+    with (
+        Server.start(OPTIONS, thread=True) as server,
+        lb.connect(server.api_key, base_url=server.url),
+    ):
+        script.write(str(made), OPTIONS, server.url)
+        fresh = lb.sync_dataset(synced, jobs=True, progress=False)
+        again = lb.sync_dataset(made, jobs=True, progress=False)
+    assert (again.new, again.open) == (0, fresh.open)
+    assert again.total == fresh.total
+    assert not any(again.added.values())
+    for table in KEYS:
+        pd.testing.assert_frame_equal(rows(made, table), rows(synced, table))
+
+
+def test_it_has_about_as_many_rows_as_asked_for(script: Any) -> None:
+    options = script.options_for(100_000, seed=3)
+    files = sum(b.files for b in script.World(options).batches if b.end != "FAILED")
+    assert files == pytest.approx(100_000, rel=0.15)
+    assert options == script.options_for(100_000, seed=3)
+
+
+def test_it_replaces_nothing(script: Any, tmp_path: Path) -> None:
+    lone = Options(batches=1, speed=0, now=OPTIONS.now)
+    script.write(str(tmp_path / "new"), lone)
+    before = rows(tmp_path / "new", "batches")
+    with pytest.raises(FileExistsError, match="holds a dataset already"):
+        script.write(str(tmp_path / "new"), lone)
+    pd.testing.assert_frame_equal(rows(tmp_path / "new", "batches"), before)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DatasetError, match="something else"):
+        script.write(str(tmp_path), lone)
