@@ -180,8 +180,12 @@ ENGINES = {
 LAZY = list(ENGINES)[2:]
 
 
+def marks_of(name: str) -> list[Any]:
+    return [mark for mark in (pytest.mark.dask, pytest.mark.spark) if mark.name in name]
+
+
 def marked(names: list[str]) -> list[Any]:
-    return [pytest.param(name, marks=[pytest.mark.spark] * (name == "spark")) for name in names]
+    return [pytest.param(name, marks=marks_of(name)) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +255,7 @@ def in_order(summary: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("read", "question"),
     [
-        pytest.param(engine, question, marks=[pytest.mark.spark] * (engine == "spark"))
+        pytest.param(engine, question, marks=marks_of(engine))
         for engine in ENGINES
         for question in QUESTIONS
         if question in DASK or engine != "dask cluster"
@@ -282,7 +286,7 @@ def test_text_of_pandas_stays_text(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "question"),
     [
-        pytest.param(make, question, id=f"{name}-{question}")
+        pytest.param(make, question, id=f"{name}-{question}", marks=marks_of(name))
         for name, make in (
             ("polars", pl.from_pandas),
             ("arrow", pa.Table.from_pandas),
