@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C",
-)  # fmt: skip
-"""Okabe and Ito's colours, told apart by colour-blind eyes too; marks have a shape besides."""
+from llama_batches_nb.charts.look import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
+GREY = "#8C8C8C"  # legible on white and on black
 
 MARKS = {
     "COMPLETED": ("●", GREEN),

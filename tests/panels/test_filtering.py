@@ -629,15 +629,22 @@ def test_a_batch_that_is_not_there_cannot_be_chosen(
         panel.choose("bat-nowhere")
 
 
-def test_a_new_fetch_takes_the_chosen_batch_away(
+@pytest.fixture
+def loading(
     serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
-) -> None:
+) -> tuple[FilterPanel, Any]:
+    """A panel whose chosen batch waits for the names of its files, and the gate they wait at."""
     gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/files"))
     serve(gate)
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
     panel.choose("bat-1")
     assert gate.reached.wait(10)
+    return panel, gate
+
+
+def test_a_new_fetch_takes_the_chosen_batch_away(loading: tuple[FilterPanel, Any]) -> None:
+    panel, gate = loading
     panel.fetch()
     panel._tasks["fetch"].join()
     gate.open.set()
@@ -674,15 +681,8 @@ def test_files_that_cannot_be_had_are_told_and_can_be_asked_for_again(
     assert not alert_of(panel)
 
 
-def test_files_that_are_stopped_say_so(
-    serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
-) -> None:
-    gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/files"))
-    serve(gate)
-    panel = keep(lb.filter_panel())
-    panel.fetch().wait()
-    panel.choose("bat-1")
-    assert gate.reached.wait(10)
+def test_files_that_are_stopped_say_so(loading: tuple[FilterPanel, Any]) -> None:
+    panel, _ = loading
     panel.stop()
     panel.wait()
     assert not any("Fetching" in html for html in texts(panel))
