@@ -315,3 +315,22 @@ def test_a_saved_notebook_has_tiles_charts_and_tables(board: Dashboard) -> None:
     assert board._rates.value in twin
     assert markup.text(board.patterns.frame["pattern"][0]) in twin
     assert repr(board) == "<Dashboard: 60 batches; .batches holds them as a frame>"
+
+
+def test_a_click_while_a_fetch_is_under_way_is_left(
+    on_history: lb.Client, keep: Keep[Dashboard]
+) -> None:
+    board = keep(lb.dashboard())
+    board.fetch().wait()
+    assert board.outcomes is not None
+    whole = len(board.outcomes)
+    chosen = board.outcomes.configuration_id[0]
+    board._set_busy(True)
+    board.groups[CONFIGURATION].table.choose(chosen)
+    board.wait()
+    assert len(board.outcomes) == whole
+    board._set_busy(False)
+    board.groups[CONFIGURATION].table.choose(chosen)
+    board.wait()
+    assert set(board.outcomes.configuration_id) == {chosen}
+    assert len(board.outcomes) < whole

@@ -620,6 +620,17 @@ def test_a_folder_without_jobs_shows_what_was_mapped(
     assert markup.text(panel.files.display_name[0]) in panel._files.table.html()
 
 
+def test_without_jobs_no_batch_has_a_rate(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+    panel = keep(lb.filter_panel(status="COMPLETED", limit=5))
+    panel.include.value = "results"
+    panel.fetch().wait()
+    assert panel.table.frame["n_files"].gt(0).all()
+    assert panel.table.frame["failure_rate"].isna().all()
+    panel.include.value = "jobs"
+    panel.fetch().wait()
+    assert panel.table.frame["failure_rate"].notna().all()
+
+
 def test_a_batch_that_is_not_there_cannot_be_chosen(
     on_history: lb.Client, keep: Keep[FilterPanel]
 ) -> None:
