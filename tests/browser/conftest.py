@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from llama_batches_nb.sandbox.options import Options
 from llama_batches_nb.sandbox.server import Server
@@ -24,6 +24,7 @@ from tests.browser.voila import Voila
 from tests.browser.watching import Watch
 
 FOREIGN = re.compile("LLAMA_|JUPYTER|https?_proxy", re.IGNORECASE)  # settings from outside
+PATIENCE = 120_000.0  # milliseconds; what is waited for comes, but a loaded machine takes its time
 VIEWER = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "Asia/Tokyo"}
 
 
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium.find() or chromium.do_without()
+    expect.set_options(timeout=PATIENCE)
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=path, args=chromium.flags()) as browser,
@@ -102,6 +104,7 @@ def watch() -> Watch:
 def context(browser: Browser, watch: Watch) -> Iterator[BrowserContext]:
     options: Any = VIEWER
     with browser.new_context(**options) as context:
+        context.set_default_timeout(PATIENCE)
         watch.over(context)
         yield context
     watch.check()

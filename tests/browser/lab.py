@@ -17,7 +17,6 @@ from tests.browser import notebooks
 from tests.browser.serving import Process, free_port
 
 Theme = Literal["JupyterLab Light", "JupyterLab Dark"]
-OPEN_TIME = 60_000.0  # milliseconds to load the application, and to start a kernel
 CELLS = ".jp-Notebook .jp-Cell"
 SETTINGS = "@jupyterlab/apputils-extension"
 
@@ -60,7 +59,7 @@ class Notebook:
 
     def wait_until_idle(self) -> None:
         """Wait until the kernel runs nothing; work in a thread does not count."""
-        self.page.wait_for_function(IS_IDLE, timeout=OPEN_TIME)
+        self.page.wait_for_function(IS_IDLE)
 
     def outputs(self) -> list[dict[str, Any]]:
         """Return the outputs of all cells, as a notebook keeps them."""
@@ -112,7 +111,7 @@ class Lab(Process):
         notebook = Notebook(page, self.root / f"{name}.ipynb")
         notebooks.write(notebook.path, cells)
         page.goto(f"{self.url}/doc/tree/{notebook.path.name}?reset&token={self._token}")
-        page.locator(CELLS).first.wait_for(timeout=OPEN_TIME)
+        page.locator(CELLS).first.wait_for()
         notebook.run_all()
         return notebook
 
@@ -123,7 +122,7 @@ class Lab(Process):
         if not trusted:
             notebooks.touch(notebook.path)
         notebook.page.evaluate(OPEN, [notebook.path.name, kernel])
-        notebook.page.locator(CELLS).first.wait_for(timeout=OPEN_TIME)
+        notebook.page.locator(CELLS).first.wait_for()
         if kernel:
             notebook.wait_until_idle()
 

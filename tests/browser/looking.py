@@ -25,7 +25,7 @@ LISTEN = """panel => {
 def panel_in(page: Page, nth: int = 0) -> Locator:
     """Return the panel of a page, once it is there."""
     panel = page.locator(".lb-panel").nth(nth)
-    expect(panel).to_be_visible(timeout=30_000)
+    expect(panel).to_be_visible()
     return panel
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 START_TIME = 60.0  # seconds until it must answer
 STOP_TIME = 15.0  # seconds to shut down its kernels and end
-ANSWER_TIME = 10.0  # seconds for one answer
+ANSWER_TIME = 60.0  # seconds for one answer
 LOOK_AGAIN = 0.05  # seconds between two looks whether it answers
 
 

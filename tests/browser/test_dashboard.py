@@ -27,9 +27,9 @@ def _tile(board: Locator, what: str) -> Locator:
 def _drawn(page: Page) -> Locator:
     """Return the dashboard, once all that it fetched is drawn."""
     board = looking.panel_in(page)
-    expect(board).to_contain_text(re.compile(r"Fetched: \d+ batches"), timeout=30_000)
+    expect(board).to_contain_text(re.compile(r"Fetched: \d+ batches"))
     expect(_tile(board, "credits")).to_have_text(re.compile(r"\d"))
-    expect(board).not_to_contain_text("Counting and drawing", timeout=30_000)
+    expect(board).not_to_contain_text("Counting and drawing")
     return board
 
 
