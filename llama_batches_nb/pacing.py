@@ -1,11 +1,15 @@
-"""One pace for all workers of a client: after a refusal all of them wait, then start gently.
+"""One pace for all workers of a client: after a refusal all of them wait, then go on more slowly.
 
-The number of requests under way follows TCP's rule (additive increase, multiplicative decrease;
-Chiu and Jain 1989, doi:10.1016/0169-7552(89)90019-6): a refusal halves it, answers let it grow.
+Nobody is held back before the first refusal. From then on requests are sent at a rate: that which
+the server let through lately, reduced, growing with answers and with time until the next refusal.
+As it changes by factors, few are refused whatever the limit is and however many clients share it.
+The idea is that of TCP's congestion avoidance (Jacobson 1988, doi:10.1145/52324.52356), by rate
+instead of by window; the factors were chosen by simulation (tests/test_pacing.py).
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -16,7 +20,12 @@ from llama_batches_nb import workers
 
 LONGEST_BACKOFF = 30.0  # seconds to pause when the server does not say how long
 TICK = 0.5  # seconds between two looks at whether to go on waiting
-LONGEST_EXTRA = 8.0  # seconds added at random to what it says when it refuses again and again
+REDUCTION = 0.7  # of the rate that was let through, after a refusal
+NEAR = 1.5  # times the rate that was let through, to which it grows slowly
+SLOW_GROWTH = 1.02, 1.03  # factors: with each answer, with each second
+FAST_GROWTH = 1.1, 1.1  # the same, beyond: others may have left
+SLOWEST, FASTEST = 1 / 16, 1000.0  # requests a second; whoever may send more is not held back
+IDLE = 5.0  # seconds without a request after which a rate is out of date
 
 
 class Pacing:
@@ -36,41 +45,57 @@ class Pacing:
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._most = max_workers
-        self._allowed = float(max_workers)
         self._under_way = 0
-        self._resume_at = clock()
+        self._resume_at = self._next_at = clock()  # by the server's word; by our own rate
         self._refused_at = float("-inf")
         self._refusals = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Go at any rate, until refused."""
+        self._rate = self._let_through = math.inf
+        self._start_measuring(self._clock())
+
+    def _start_measuring(self, at: float) -> None:
+        self._measured_since = self._grown_at = at
+        self._answers = 0
 
     @property
-    def most_at_once(self) -> int:
-        """How many requests may be under way now."""
-        return max(1, int(self._allowed))
+    def rate(self) -> float:
+        """Requests a second that may be sent; infinite where nothing was refused."""
+        return self._rate
 
     @contextmanager
     def turn(self) -> Iterator[float]:
         """Wait until a request may be sent, and give the time at which it is."""
-        while (pause := self._try_to_start()) > 0:
-            workers.tell_wait(pause)
-            self._sleep(min(pause, TICK))
+        while (wait := self.try_to_start()) > 0:
+            workers.tell_wait(self.pause_left())
+            self._sleep(min(wait, TICK))
             workers.tell_wait(self.pause_left())
         try:
             yield self._clock()
         finally:
-            with self._freed:
-                self._under_way -= 1
-                self._freed.notify()
+            self.ended()
 
-    def _try_to_start(self) -> float:
-        """Take a place among the requests under way, or return how long all have to pause."""
+    def try_to_start(self) -> float:
+        """Take a place among the requests under way, or return how long to wait before."""
         with self._freed:
-            while (pause := self._resume_at - self._clock()) <= 0:
-                if self._under_way < self.most_at_once:
+            while (wait := self._wait()) <= 0:
+                if self._under_way < self._most:
+                    if not self._under_way and wait < -IDLE:
+                        self._forget()
                     self._under_way += 1
+                    self._next_at = self._clock() + 1 / self._rate
                     return 0.0
                 self._freed.wait(TICK)
                 workers.go_on()
-            return pause
+            return wait
+
+    def ended(self) -> None:
+        """Give the place to another request."""
+        with self._freed:
+            self._under_way -= 1
+            self._freed.notify()
 
     def hold(self, seconds: float) -> None:
         """Make all workers wait, as a server asked that is not refusing but unwell."""
@@ -81,7 +106,14 @@ class Pacing:
         """Note that a request was let through."""
         with self._lock:
             self._refusals = 0
-            self._allowed = min(self._most, self._allowed + 1 / self._allowed)
+            self._answers += 1
+            now = self._clock()
+            seconds, self._grown_at = max(0.0, now - self._grown_at), max(now, self._grown_at)
+            is_near = self._rate < NEAR * self._let_through
+            by_answer, by_second = SLOW_GROWTH if is_near else FAST_GROWTH
+            self._rate *= by_answer * by_second**seconds
+            if self._rate > FASTEST:
+                self._rate = math.inf
 
     def refused(self, sent_at: float, retry_after: float | None) -> int:
         """Make all workers wait, and return how often in a row we were refused.
@@ -90,18 +122,39 @@ class Pacing:
         """
         with self._lock:
             now = self._clock()
-            if sent_at >= self._refused_at:
+            is_another = sent_at >= self._refused_at
+            if is_another:
                 self._refusals += 1
-                self._allowed = max(1.0, self._allowed / 2)
                 self._refused_at = now
-            backoff = 2.0 ** (self._refusals - 1)
+            backoff = 2.0 ** min(self._refusals - 1, 9)
             if retry_after is None:
-                pause = min(backoff, LONGEST_BACKOFF) * (0.5 + self._chance() / 2)
-            else:
-                pause = retry_after + self._chance() * min(backoff - 1, LONGEST_EXTRA)
-            self._resume_at = max(self._resume_at, now + pause)
+                retry_after = min(backoff, LONGEST_BACKOFF) * (0.5 + self._chance() / 2)
+            self._resume_at = max(self._resume_at, now + retry_after)
+            if is_another:
+                self._slow_down()
+                spread = min(1 / self._rate, retry_after * backoff)  # not all clients at once
+                self._next_at = self._resume_at + self._chance() * spread
             return self._refusals
 
+    def _slow_down(self) -> None:
+        """Reduce the rate, and measure anew from the end of the pause."""
+        seconds = max(self._resume_at - self._measured_since, 1 / FASTEST)
+        if self._answers:
+            self._let_through = min(self._rate, self._answers / seconds)
+            rate = REDUCTION * self._let_through
+        else:
+            self._let_through = 0.0  # as far as we know
+            rate = min(self._rate, 1 / seconds) / 2
+        self._rate = max(rate, SLOWEST)
+        self._start_measuring(self._resume_at)
+
     def pause_left(self) -> float:
-        """Seconds until requests go on; 0 when nothing holds them up."""
+        """Seconds for which the server makes us wait; 0 when it does not."""
         return max(0.0, self._resume_at - self._clock())
+
+    def wait_left(self) -> float:
+        """Seconds until a request may be sent, by our own rate as well."""
+        return max(0.0, self._wait())
+
+    def _wait(self) -> float:
+        return max(self._resume_at, self._next_at) - self._clock()

@@ -33,7 +33,13 @@ from llama_batches_nb.errors import (
     ServerError,
 )
 from llama_batches_nb.pacing import Pacing
-from llama_batches_nb.settings import EU_BASE_URL, Key, Settings, is_loopback
+from llama_batches_nb.settings import (
+    EU_BASE_URL,
+    Key,
+    Settings,
+    is_loopback,
+    trusted_certificates,
+)
 
 CONNECT_TIMEOUT = 10.0  # seconds
 LONGEST_RETRY_AFTER = 120.0  # seconds; a longer one is raised, not slept
@@ -41,6 +47,9 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 8.0  # seconds between tries after a failu
 LONGEST_WORDS = 1000  # characters of the server's own words in a message
 
 RETRIED_STATUSES = frozenset({408, 500, 502, 503, 504})
+INVALID = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)  # of the proxy
+LASTING = (requests.exceptions.SSLError, *INVALID)  # what another try does not change
+UNSENT = (requests.ConnectTimeout, requests.exceptions.ProxyError)
 
 Params = Mapping[str, Any]
 Decode = Callable[[bytes], Any]  # raises ValueError for what is not JSON
@@ -52,6 +61,7 @@ class _Cuttable:
     """A connection whose wait another thread can end, by shutting its socket down."""
 
     sock: socket.socket | None
+    debuglevel = 0  # if anyone sets http.client's, it would print the key
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         workers.cut_when_stopped(self._cut)
@@ -98,8 +108,16 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = self.pools
+        if isinstance(manager, urllib3.ProxyManager):  # one for SOCKS has pools of its own
+            manager.pool_classes_by_scheme = self.pools
         return manager
+
+    def close(self) -> None:
+        """Close all connections now; urllib3 would wait until nothing refers to their pools."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it can't be iterated
+                manager.pools[key].close()
+        super().close()
 
 
 class _Failure(Exception):  # noqa: N818
@@ -122,7 +140,6 @@ class Transport:
         self._session.headers.update(
             {"Accept": "application/json", "User-Agent": f"llama_batches_nb/{_version()}"}
         )
-        self._session.trust_env = not is_loopback(settings.base_url)  # no proxy on the way home
         for scheme in ("https://", "http://"):
             self._session.mount(
                 scheme, _Adapter(pool_maxsize=settings.max_workers, pool_block=True)
@@ -133,6 +150,10 @@ class Transport:
         self._environment: dict[str, Any] = {
             **self._session.merge_environment_settings(settings.base_url, {}, True, None, None)
         }
+        if is_loopback(settings.base_url):
+            self._environment["proxies"] = {}  # no proxy on the way home
+        if self._environment["verify"] is True:
+            self._environment["verify"] = trusted_certificates() or True
 
     def close(self) -> None:
         self._session.close()
@@ -155,7 +176,7 @@ class Transport:
         `within`, in seconds, there is one try, and it takes no longer.
         """
         timeout = min(self._settings.timeout, within or self._settings.timeout)
-        pause = self.pacing.pause_left()
+        pause = self.pacing.wait_left()
         if within is not None and pause > within:
             raise RateLimitError(
                 f"{method} {path} was not sent: we are to wait {pause:.0f} s more."
@@ -197,6 +218,7 @@ class Transport:
         """Send a request and read the whole answer, which is a success."""
         asked = f"{method} {path}"
         started = time.monotonic()
+        lost: Exception | None = None
         try:
             with workers.on_the_network():
                 request = requests.Request(
@@ -213,22 +235,31 @@ class Transport:
                     **self._environment,
                 )
                 _read(response, self._settings.key)
-        except requests.RequestException as error:
-            raise self._lost(asked, error) from None
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt from None  # without frames whose locals hold the request
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            lost = self._lost(asked, error)
+        except BaseException as error:  # such as Ctrl-C: without the frames that hold the request
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+        if lost is not None:
+            raise lost  # here, where it is not raised from what holds the request
         log.debug("%s: %d in %.3f s", asked, response.status_code, time.monotonic() - started)
         if 200 <= response.status_code < 300:
             return response
         raise self._refusal(asked, response)
 
-    def _lost(self, asked: str, error: requests.RequestException) -> Exception:
+    def _lost(self, asked: str, error: Exception) -> Exception:
         """Turn what `requests` raised into our error, without the request that it carries."""
-        unsent = isinstance(error, requests.ConnectTimeout) or _never_connected(error)
-        words = self._settings.key.scrub(_reason(error))
-        cause = type(error)(words)
-        if isinstance(error, requests.exceptions.SSLError):
-            advice = "The server's certificate can't be verified; check base_url and your network."
+        unsent = isinstance(error, UNSENT) or _never_connected(error)
+        words = self._settings.key.scrub(_reason(error)).rstrip(".")
+        kind = type(error) if isinstance(error, requests.RequestException) else OSError
+        cause = kind(words)
+        if isinstance(error, requests.exceptions.SSLError) or type(error) is OSError:
+            advice = (
+                "The server's certificate can't be verified: check base_url. If your network has "
+                "certificates of its own, name their file in REQUESTS_CA_BUNDLE."
+            )
+        elif isinstance(error, (requests.exceptions.ProxyError, *INVALID)):
+            advice = "Check the proxy that your environment names (HTTPS_PROXY or ALL_PROXY)."
         elif isinstance(error, requests.Timeout):
             advice = f"No answer within {self._settings.timeout:g} s; see connect(timeout=…)."
         else:
@@ -236,9 +267,8 @@ class Transport:
         ours = ConnectionFailedError(f"{asked} got no whole answer: {words}. {advice}")
         ours.request_sent = not unsent
         ours.__cause__ = cause
-        if isinstance(error, requests.exceptions.SSLError | requests.exceptions.InvalidURL):
-            return ours
-        return _Failure(ours, unsent=unsent)
+        is_lasting = isinstance(error, LASTING) or not isinstance(error, requests.RequestException)
+        return ours if is_lasting else _Failure(ours, unsent=unsent)
 
     def _refusal(self, asked: str, response: requests.Response) -> Exception:
         """Turn an answer that is no success into the error with the server's own words."""
@@ -344,16 +374,19 @@ def _retry_after(response: requests.Response) -> float | None:
     return None
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     """Return what broke, without the names of the pools and connections that it broke in."""
+    return str(_inmost(error)).rpartition("): ")[2]
+
+
+def _never_connected(error: Exception) -> bool:
+    return type(_inmost(error)).__name__ in ("NewConnectionError", "NameResolutionError")
+
+
+def _inmost(error: Exception) -> object:
     inner = error.args[0] if error.args else error
-    reason = str(getattr(inner, "reason", None) or inner)
-    return reason.rpartition("): ")[2]
-
-
-def _never_connected(error: requests.RequestException) -> bool:
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return type(reason).__name__ in ("NewConnectionError", "NameResolutionError")
+    reason = getattr(inner, "reason", None) or inner
+    return getattr(reason, "original_error", reason)  # of a proxy
 
 
 def _backoff(tries: int) -> float:
