@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import TYPE_CHECKING
 
 from fastapi import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOSTS = ("127.0.0.1", "localhost")  # a page of another site has another Host
+HERE = re.compile(
+    rb"(127\.0\.0\.1|localhost)(:\d*)?", re.IGNORECASE
+)  # other sites have other names
 MOST_UPLOAD_BYTES = 51 * 2**20  # a file of 50 MB and what surrounds it
-MOST_JSON_BYTES = 2**20
+MOST_JSON_BYTES = 2**20  # of any other body
 MOST_DRAINED_BYTES = 256 * 2**20  # read and forgotten, so that the client comes to read the answer
+CLOSE = {"Connection": "close"}  # of what is not read to its end
 
 
 class Gate:
-    """Answers by 401 without the key and by 413 to a body that is too large."""
+    """Answers by 400 to a foreign name, by 401 without the key, by 413 to a body too large."""
 
     def __init__(self, app: ASGIApp, api_key: str) -> None:
         self._app = app
@@ -27,15 +30,31 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in or answer it."""
-        headers = dict(scope["headers"])
-        most = MOST_UPLOAD_BYTES if scope["path"].endswith("/upload") else MOST_JSON_BYTES
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
-            await JSONResponse({"detail": "Invalid API key"}, 401)(scope, receive, send)
-        elif int(headers.get(b"content-length", 0)) > most:
+        most, refusal = most_bytes(scope), None
+        if not HERE.fullmatch(header(scope, b"host")) or not scope["path"].startswith("/"):
+            refusal = JSONResponse({"detail": "This host is not the sandbox's"}, 400)
+        elif not hmac.compare_digest(header(scope, b"authorization"), self._expected):
+            who = {"WWW-Authenticate": "Bearer"}
+            refusal = JSONResponse({"detail": "Invalid API key"}, 401, who)
+        elif int(header(scope, b"content-length") or 0) > most:
             await drain(receive)
-            await JSONResponse({"detail": too_large(most)}, 413)(scope, receive, send)
+            refusal = JSONResponse({"detail": too_large(most)}, 413, CLOSE)
+        if refusal is not None:
+            await refusal(scope, receive, send)
         else:
             await self._app(scope, bounded(receive, most), send)
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """Return the value of a header; nothing if it is missing, or there twice."""
+    values: list[bytes] = [value for key, value in scope["headers"] if key == name]
+    return values[0] if len(values) == 1 else b""
+
+
+def most_bytes(scope: Scope) -> int:
+    """Return how large a body may be."""
+    is_form = header(scope, b"content-type").lower().startswith(b"multipart/form-data")
+    return MOST_UPLOAD_BYTES if is_form and scope["path"].endswith("/upload") else MOST_JSON_BYTES
 
 
 def too_large(most: int) -> str:
@@ -44,7 +63,7 @@ def too_large(most: int) -> str:
 
 
 async def drain(receive: Receive) -> None:
-    """Read the rest of a body."""
+    """Read the rest of a body, unless it has no end."""
     left = MOST_DRAINED_BYTES
     while left > 0:
         message = await receive()
@@ -64,12 +83,7 @@ def bounded(receive: Receive, most: int) -> Receive:
         if size > most:
             if message.get("more_body"):
                 await drain(receive)
-            raise HTTPException(413, too_large(most))
+            raise HTTPException(413, too_large(most), CLOSE)
         return message
 
     return counted
-
-
-def guarded(app: ASGIApp, api_key: str) -> ASGIApp:
-    """Put an application behind the gate."""
-    return TrustedHostMiddleware(Gate(app, api_key), HOSTS, www_redirect=False)

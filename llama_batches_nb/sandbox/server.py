@@ -26,6 +26,7 @@ START_TIME = 60.0  # seconds to wait for the process to serve
 STOP_TIME = 5.0  # seconds to wait for it to end by itself
 CONTROL_TIME = 10.0  # seconds to wait for the clock
 SCRIPT = str(Path(__file__).with_name("__main__.py"))
+OF_THE_SERVICE = ("LLAMA_CLOUD_", "LLAMA_PARSE_")  # how names of its variables begin
 
 
 class _Run(Protocol):
@@ -193,6 +194,10 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _environment(api_key: str) -> dict[str, str]:
-    """Return the process's environment: our import path, and the key, which `ps` would show."""
+    """Return the process's environment: our import path, and the key, which `ps` would show.
+
+    The settings for the real service, its key among them, are none of the sandbox's business.
+    """
     path = os.pathsep.join(each or os.getcwd() for each in sys.path)  # noqa: PTH109
-    return {**os.environ, "PYTHONPATH": path, KEY_VARIABLE: api_key}
+    others = {name: it for name, it in os.environ.items() if not name.startswith(OF_THE_SERVICE)}
+    return {**others, "PYTHONPATH": path, KEY_VARIABLE: api_key}

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llama_batches_nb.sandbox.faults import DROP, Faults
-from llama_batches_nb.sandbox.gate import guarded
+from llama_batches_nb.sandbox.gate import Gate
 from llama_batches_nb.sandbox.routes import application
 from llama_batches_nb.sandbox.world import World
 
@@ -117,7 +117,7 @@ class Uvicorn(uvicorn.Server):
 def server(options: Options, ready: Callable[[], None]) -> Uvicorn:
     """Return a server over a new world; it runs on the socket given to its `run`."""
     transports: dict[Peer, asyncio.Transport] = {}
-    app = guarded(Faults(application(World(options)), options), options.api_key)
+    app = Gate(Faults(application(World(options)), options), options.api_key)
     protocol = type("SandboxProtocol", (Protocol,), {"transports": transports})
     config = uvicorn.Config(
         Droppable(app, transports),

@@ -11,6 +11,8 @@ from llama_batches_nb.sandbox import rendering
 from llama_batches_nb.sandbox.clock import moment
 from llama_batches_nb.sandbox.options import MOST_FILES
 from llama_batches_nb.sandbox.records import Batch, JobType, Status
+from llama_batches_nb.sandbox.routes import answers
+from llama_batches_nb.sandbox.routes.bodies import Route
 from llama_batches_nb.sandbox.routes.parameters import (
     Here,
     Many,
@@ -21,9 +23,10 @@ from llama_batches_nb.sandbox.routes.parameters import (
     answer,
     missing,
 )
+from llama_batches_nb.sandbox.routes.refusals import documented
 from llama_batches_nb.sandbox.world import World
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 
 
 class JobConfig(BaseModel):
@@ -66,7 +69,7 @@ def the_batch(world: World, batch_id: str) -> Batch:
     return batch
 
 
-@router.get("/api/v2/batches")
+@router.get("/api/v2/batches", response_model=answers.Page[answers.Batch])
 async def list_batches(
     world: Here,
     page: Paged,
@@ -105,7 +108,7 @@ async def list_batches(
     )
 
 
-@router.get("/api/v2/batches/{batch_id}")
+@router.get("/api/v2/batches/{batch_id}", response_model=answers.Batch)
 async def get_batch(request: Request, world: Here, batch_id: str, expand: Many = None) -> Response:
     """Get a batch, with `expand=results` also what became of each file."""
     batch, now = the_batch(world, batch_id), world.clock.now()
@@ -115,7 +118,7 @@ async def get_batch(request: Request, world: Here, batch_id: str, expand: Many =
     return Response(expanded.body(batch, now), media_type="application/json")
 
 
-@router.post("/api/v2/batches")
+@router.post("/api/v2/batches", response_model=answers.Batch, responses=documented(413))
 async def create_batch(world: Here, body: NewBatch) -> Response:
     """Make a batch over a directory and start it."""
     found = world.directory(body.source_directory_id)
@@ -145,7 +148,9 @@ async def create_batch(world: Here, body: NewBatch) -> Response:
     return answer(rendering.batch(world, batch, world.clock.now()))
 
 
-@router.post("/api/v2/batches/{batch_id}/cancel")
+@router.post(
+    "/api/v2/batches/{batch_id}/cancel", response_model=answers.Batch, responses=documented(409)
+)
 async def cancel_batch(world: Here, batch_id: str) -> Response:
     """Ask a batch to stop; it is CANCELLED a moment later."""
     batch = the_batch(world, batch_id)

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from llama_batches_nb.sandbox.clock import iso
+from llama_batches_nb.sandbox.routes.bodies import Route
 from llama_batches_nb.sandbox.routes.parameters import Here, answer
 from llama_batches_nb.sandbox.world import World
 
 PREFIX = "/sandbox"
 MOST_SECONDS = 10 * 366 * 86400.0
 
-router = APIRouter(prefix=PREFIX, include_in_schema=False)
+router = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=Route)
 
 
 class Step(BaseModel):

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Query, Response
 
 from llama_batches_nb.sandbox import rendering
 from llama_batches_nb.sandbox.records import Configuration
+from llama_batches_nb.sandbox.routes import answers
+from llama_batches_nb.sandbox.routes.bodies import Route
 from llama_batches_nb.sandbox.routes.parameters import Here, Paged, Text, answer, missing, numbered
 
-router = APIRouter(prefix="/api/v1/beta/configurations")
+router = APIRouter(prefix="/api/v1/beta/configurations", route_class=Route)
 
 ProductType = Literal[
     "classify_v2", "extract_v2", "parse_v2", "split_v1", "spreadsheet_v1", "unknown"
@@ -20,7 +22,7 @@ def latest(configurations: list[Configuration]) -> dict[str, Configuration]:
     return {it.name: it for it in sorted(configurations, key=lambda it: it.updated)}
 
 
-@router.get("")
+@router.get("", response_model=answers.Page[answers.Configuration])
 async def list_configurations(
     world: Here,
     page: Paged,
@@ -41,7 +43,7 @@ async def list_configurations(
     return page.answer(world.ids, "configurations", rest, rendering.configuration, len(wanted))
 
 
-@router.get("/{configuration_id}")
+@router.get("/{configuration_id}", response_model=answers.Configuration)
 async def get_configuration(world: Here, configuration_id: str) -> Response:
     """Get a configuration."""
     found = world.configuration(configuration_id)

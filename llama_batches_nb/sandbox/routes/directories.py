@@ -7,9 +7,12 @@ from pydantic import BaseModel, Field
 
 from llama_batches_nb.sandbox import rendering
 from llama_batches_nb.sandbox.records import DirectoryType
+from llama_batches_nb.sandbox.routes import answers
+from llama_batches_nb.sandbox.routes.bodies import Route
 from llama_batches_nb.sandbox.routes.parameters import Here, Paged, Text, answer, missing, numbered
+from llama_batches_nb.sandbox.routes.refusals import documented
 
-router = APIRouter(prefix="/api/v1/beta/directories")
+router = APIRouter(prefix="/api/v1/beta/directories", route_class=Route)
 
 
 class NewDirectory(BaseModel):
@@ -20,7 +23,7 @@ class NewDirectory(BaseModel):
     description: str | None = None
 
 
-@router.post("")
+@router.post("", response_model=answers.Directory, responses=documented(409, 413))
 async def create_directory(world: Here, body: NewDirectory) -> Response:
     """Make a directory; names are unique."""
     if world.named(body.name) is not None:
@@ -29,7 +32,7 @@ async def create_directory(world: Here, body: NewDirectory) -> Response:
     return answer(rendering.directory(world, place))
 
 
-@router.get("")
+@router.get("", response_model=answers.Page[answers.Directory])
 async def list_directories(
     world: Here,
     page: Paged,
@@ -58,7 +61,7 @@ async def list_directories(
     )
 
 
-@router.get("/{directory_id}")
+@router.get("/{directory_id}", response_model=answers.Directory)
 async def get_directory(world: Here, directory_id: str) -> Response:
     """Get a directory."""
     found = world.directory(directory_id)

@@ -7,6 +7,8 @@ from pydantic import BaseModel
 
 from llama_batches_nb.sandbox import rendering
 from llama_batches_nb.sandbox.records import Directory, File, Nature
+from llama_batches_nb.sandbox.routes import answers
+from llama_batches_nb.sandbox.routes.bodies import Route
 from llama_batches_nb.sandbox.routes.parameters import (
     Here,
     Many,
@@ -18,9 +20,10 @@ from llama_batches_nb.sandbox.routes.parameters import (
     missing,
     numbered,
 )
+from llama_batches_nb.sandbox.routes.refusals import documented
 from llama_batches_nb.sandbox.world import World
 
-router = APIRouter(prefix="/api/v1/beta/directories/{directory_id}/files")
+router = APIRouter(prefix="/api/v1/beta/directories/{directory_id}/files", route_class=Route)
 
 MOST_BYTES = 50 * 2**20  # of an uploaded file
 CHUNK = 2**16
@@ -64,7 +67,7 @@ async def nature(upload: UploadFile, name: str) -> Nature:
     return "corrupt" if corrupt else "sound"
 
 
-@router.get("")
+@router.get("", response_model=answers.Page[answers.File])
 async def list_files(
     world: Here,
     page: Paged,
@@ -96,7 +99,7 @@ async def list_files(
     )
 
 
-@router.post("/upload")
+@router.post("/upload", response_model=answers.File, responses=documented(409, 413))
 async def upload_file(
     world: Here,
     directory_id: str,
@@ -114,7 +117,7 @@ async def upload_file(
     return answer(rendering.file(world, place, world.upload(place, name, unique, kind)))
 
 
-@router.post("")
+@router.post("", response_model=answers.File, responses=documented(409, 413))
 async def add_file(world: Here, directory_id: str, body: AddedFile) -> Response:
     """Add a stored file."""
     place, directory = the_directory(world, directory_id)
@@ -127,7 +130,7 @@ async def add_file(world: Here, directory_id: str, body: AddedFile) -> Response:
     return answer(rendering.file(world, place, world.link(place, file, name, unique)))
 
 
-@router.get("/{directory_file_id}")
+@router.get("/{directory_file_id}", response_model=answers.File)
 async def get_file(
     world: Here, directory_id: str, directory_file_id: str, expand: Many = None
 ) -> Response:

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Query, Response
 from llama_batches_nb.sandbox import rendering
 from llama_batches_nb.sandbox.fates import Job, Odds
 from llama_batches_nb.sandbox.records import JobStatus, JobType, Status
+from llama_batches_nb.sandbox.routes import answers
+from llama_batches_nb.sandbox.routes.bodies import Route
 from llama_batches_nb.sandbox.routes.parameters import (
     Here,
     Many,
@@ -23,7 +25,7 @@ from llama_batches_nb.sandbox.routes.parameters import (
 )
 from llama_batches_nb.sandbox.world import World
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 
 
 def by_id(world: World, kind: JobType, job_ids: list[str], now: int) -> Iterator[Job]:
@@ -96,7 +98,7 @@ def the_job(world: World, kind: JobType, job_id: str) -> rendering.Json:
     raise missing("Job", job_id)
 
 
-@router.get("/api/v2/parse")
+@router.get("/api/v2/parse", response_model=answers.Page[answers.ParseJob])
 async def list_parse_jobs(
     world: Here,
     page: Paged,
@@ -111,7 +113,7 @@ async def list_parse_jobs(
     )
 
 
-@router.get("/api/v2/extract")
+@router.get("/api/v2/extract", response_model=answers.Page[answers.ExtractJob])
 async def list_extract_jobs(
     world: Here,
     page: Paged,
@@ -134,13 +136,13 @@ async def list_extract_jobs(
     )
 
 
-@router.get("/api/v2/parse/{job_id}")
+@router.get("/api/v2/parse/{job_id}", response_model=answers.OneParseJob)
 async def get_parse_job(world: Here, job_id: str) -> Response:
     """Get a parse job."""
     return answer({"job": the_job(world, "parse_v2", job_id)})
 
 
-@router.get("/api/v2/extract/{job_id}")
+@router.get("/api/v2/extract/{job_id}", response_model=answers.ExtractJob)
 async def get_extract_job(world: Here, job_id: str) -> Response:
     """Get an extract job."""
     return answer(the_job(world, "extract_v2", job_id))

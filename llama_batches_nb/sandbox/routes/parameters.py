@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, HTTPException, Query, Request, Response
+from pydantic import BeforeValidator
 
 from llama_batches_nb.sandbox.clock import moment
 from llama_batches_nb.sandbox.ids import Ids
@@ -23,7 +24,17 @@ DEFAULT_PER_PAGE, MOST_PER_PAGE = 50, 1000
 LISTS = ("batches", "parse_v2", "extract_v2", "directories", "files", "configurations")
 POSITION_BITS = 32  # of a page token's major number; the list's place is above them
 
-When = Annotated[datetime | None, Query()]
+
+def written(value: str) -> str:
+    """Refuse a number, which pydantic would take for seconds since 1970."""
+    try:
+        float(value)
+    except ValueError:
+        return value
+    raise ValueError("a time is written as 2026-08-01T12:00:00Z")
+
+
+When = Annotated[datetime | None, BeforeValidator(written), Query()]
 Text = Annotated[str | None, Query()]
 Many = Annotated[list[str] | None, Query()]
 
@@ -33,9 +44,9 @@ def missing(what: str, id_: str) -> HTTPException:
     return HTTPException(404, f"{what} '{id_}' not found")
 
 
-def answer(value: object, status: int = 200) -> Response:
+def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return JSON."""
-    return Response(encode(value), status, media_type="application/json")
+    return Response(encode(value), status, headers, media_type="application/json")
 
 
 async def the_world(

@@ -1,0 +1,55 @@
+"""How bodies are read: only what is JSON by its standard, and forms of a few parts."""
+
+import json
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from llama_batches_nb.sandbox.rendering import encode
+
+MOST_PARTS = 16  # files of a form, and other fields
+TOO_MUCH = re.compile(r"Too many|(Part|Field) exceeded")  # Starlette tells it by words alone
+
+
+class Asked(Request):
+    """A request whose body is read strictly."""
+
+    async def json(self) -> Any:
+        """Read JSON; NaN and halves of surrogate pairs, which no answer could repeat, are none."""
+        text = (await self.body()).decode()
+
+        def refuse(word: str) -> Any:
+            raise json.JSONDecodeError(f"{word} is not JSON", text, 0)
+
+        value = json.loads(text, parse_constant=refuse)
+        try:
+            encode(value)
+        except UnicodeEncodeError:
+            refuse("Half a surrogate pair")
+        return value
+
+    def form(self, **limits: Any) -> Any:
+        """Read a form of a few parts."""
+        return super().form(**limits | {"max_files": MOST_PARTS, "max_fields": MOST_PARTS})
+
+
+class Route(APIRoute):
+    """A route whose requests are read strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer = super().get_route_handler()
+
+        async def answer_strictly(request: Request) -> Response:
+            try:
+                return await answer(Asked(request.scope, request.receive))
+            except HTTPException as error:
+                if TOO_MUCH.match(error.detail):
+                    error.status_code = 413
+                raise
+
+        return answer_strictly

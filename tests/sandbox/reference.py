@@ -1,0 +1,229 @@
+"""What the API answers, as its reference and the notes beside it have it, not as the sandbox does.
+
+A field that they do not name is as wrong as one that is missing: users would build on it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    StringConstraints,
+    model_validator,
+)
+
+T = TypeVar("T")
+
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+BatchId = Annotated[str, StringConstraints(pattern=f"^bat-{UUID}$")]
+ProjectId = Annotated[str, StringConstraints(pattern=f"^prj-{UUID}$")]
+DirectoryId = Annotated[str, StringConstraints(pattern=f"^dir-{UUID}$")]
+DirectoryFileId = Annotated[str, StringConstraints(pattern=f"^dfl-{UUID}$")]
+ConfigurationId = Annotated[str, StringConstraints(pattern=f"^cfg-({UUID}|[A-Z_]+)$")]
+ParseJobId = Annotated[str, StringConstraints(pattern=f"^pjb-{UUID}$")]
+Name = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _in_utc(time: AwareDatetime) -> AwareDatetime:
+    if time.utcoffset() != timedelta(0):
+        raise ValueError("the API's times are in UTC")
+    return time
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+JobType = Literal["parse_v2", "extract_v2"]
+BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+JobStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Dated(Model):
+    created_at: Time | None = None
+    updated_at: Time | None = None
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        if self.created_at and self.updated_at and self.updated_at < self.created_at:
+            raise ValueError("updated before it was created")
+        return self
+
+
+class Page(Model, Generic[T]):
+    items: list[T]
+    next_page_token: str | None = None
+    total_size: NonNegativeInt | None = None
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+class ConfigJob(Model):
+    type: JobType
+    configuration_id: ConfigurationId
+
+
+class Config(Model):
+    job: ConfigJob
+
+
+class JobReference(Model):
+    type: JobType
+    id: Name
+
+
+class Result(Model):
+    source_directory_file_id: DirectoryFileId
+    job_reference: JobReference | None = None
+    error_message: str | None = None
+
+    @model_validator(mode="after")
+    def has_no_job_if_it_could_not_be_mapped(self) -> Self:
+        if self.error_message and self.job_reference:
+            raise ValueError("a mapping error beside a job")
+        return self
+
+
+class Batch(Dated):
+    id: BatchId
+    project_id: ProjectId
+    source_directory_id: DirectoryId
+    config: Config
+    status: BatchStatus
+    results: list[Result] | None = None
+
+    @model_validator(mode="after")
+    def has_no_results_if_they_would_not_be_reliable(self) -> Self:
+        if self.results is not None and self.status not in ("COMPLETED", "CANCELLED"):
+            raise ValueError(f"results of a batch that is {self.status}")
+        return self
+
+
+class BatchWithoutResults(Batch):
+    results: None = None
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+
+
+class Job(Dated):
+    project_id: ProjectId
+    status: JobStatus
+    error_message: str | None = None
+
+
+class ParseUsage(Model):
+    credits: float | None = None
+
+
+class ParseJob(Job):
+    id: ParseJobId
+    name: str | None = None
+    tier: str | None = None
+    usage: ParseUsage | None = None
+    user_metadata: dict[str, str] | None = None
+
+
+class OneParseJob(Model):
+    job: ParseJob
+
+
+class ExtractUsage(ParseUsage):
+    extract_credits: float | None = None
+    parse_credits: float | None = None
+
+
+class ExtractJob(Job):
+    id: Name
+    file_input: Name
+    configuration_id: ConfigurationId | None = None
+    usage: ExtractUsage | None = None
+
+
+# --- directories, files, configurations ---------------------------------------------------------
+
+
+class Directory(Dated):
+    id: DirectoryId
+    name: Name
+    project_id: ProjectId
+    type: Literal["user", "ephemeral", "index"]
+    description: str | None = None
+    expires_at: Time | None = None
+    deleted_at: Time | None = None
+
+
+class File(Dated):
+    id: DirectoryFileId
+    directory_id: DirectoryId
+    display_name: Name
+    project_id: ProjectId
+    unique_id: Name
+    file_id: Name | None = None
+    deleted_at: Time | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Configuration(Dated):
+    id: ConfigurationId
+    name: Name
+    product_type: JobType
+    version: str
+    parameters: dict[str, Any]
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+class Problem(Model):
+    loc: list[str | int]
+    msg: Name
+    type: Name
+
+
+class Refusal(Model):
+    detail: Name | list[Problem]
+
+
+# --- endpoints ----------------------------------------------------------------------------------
+
+DIRECTORIES = "/api/v1/beta/directories"
+CONFIGURATIONS = "/api/v1/beta/configurations"
+
+ENDPOINTS: dict[tuple[str, str], type[Model]] = {
+    ("GET", "/api/v2/batches"): Page[BatchWithoutResults],
+    ("GET", "/api/v2/batches/{id}"): Batch,
+    ("POST", "/api/v2/batches"): BatchWithoutResults,
+    ("POST", "/api/v2/batches/{id}/cancel"): BatchWithoutResults,
+    ("GET", "/api/v2/parse"): Page[ParseJob],
+    ("GET", "/api/v2/parse/{id}"): OneParseJob,
+    ("GET", "/api/v2/extract"): Page[ExtractJob],
+    ("GET", "/api/v2/extract/{id}"): ExtractJob,
+    ("GET", DIRECTORIES): Page[Directory],
+    ("POST", DIRECTORIES): Directory,
+    ("GET", f"{DIRECTORIES}/{{id}}"): Directory,
+    ("GET", f"{DIRECTORIES}/{{id}}/files"): Page[File],
+    ("POST", f"{DIRECTORIES}/{{id}}/files"): File,
+    ("POST", f"{DIRECTORIES}/{{id}}/files/upload"): File,
+    ("GET", f"{DIRECTORIES}/{{id}}/files/{{file}}"): File,
+    ("GET", CONFIGURATIONS): Page[Configuration],
+    ("GET", f"{CONFIGURATIONS}/{{id}}"): Configuration,
+}
+
+
+def endpoint(method: str, path: str) -> tuple[str, str]:
+    """Return the endpoint of a request."""
+    for known, template in ENDPOINTS:
+        if known == method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return known, template
+    raise KeyError(f"{method} {path} is not in the reference")
