@@ -124,7 +124,7 @@ def connect(
     max_workers
         The most requests under way at once.
     timeout
-        Seconds to wait for the next byte of an answer.
+        Seconds to wait for the next byte of an answer; the whole may take ten times as long.
     max_retries
         How often a request that may be repeated is sent again after a failure.
 
@@ -140,6 +140,12 @@ def connect(
     ValueError
         If a setting makes no sense, such as plain ``http`` to another machine.
 
+    Notes
+    -----
+    The proxies that the environment names are used (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``),
+    and so are certificates (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``); what a
+    ``.netrc`` says is not. The key goes to `base_url` alone, and a proxy does not see it.
+
     Examples
     --------
     >>> import llama_batches_nb as lb
@@ -152,6 +158,7 @@ def connect(
       max_workers=8, timeout=60, max_retries=5,
     )
     """
+    api_key = _settings.hidden(api_key)  # or a traceback with locals would show it
     client = Client(
         _settings.resolve(
             api_key=api_key,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -49,7 +51,8 @@ def create_batch(
 
     The API has no idempotency key, so the request is sent once. If its answer is lost, the batch
     that it may have made is looked for among those of the directory that were not there before;
-    no second one is made.
+    no second one is made. If you interrupt it, a note on the `KeyboardInterrupt` says where to
+    look.
 
     Parameters
     ----------
@@ -124,11 +127,12 @@ def _dicts(name: str, value: Any) -> list[Record]:
 def make_batch(client: Client, body: Record, scope: Record) -> Record:
     """Make a batch, and find it if the answer is lost."""
     attempt = _Attempt(client, body["source_directory_id"], body["config"]["job"], scope)
-    try:
-        record: Record = endpoints.create_batch(client, body, **scope)
-        frames.rows(BATCHES, [record])  # raises if it is no batch
-    except (ConnectionFailedError, ServerError, ResponseError) as error:
-        return attempt.find(error)
+    with attempt.noted_if_interrupted():
+        try:
+            record: Record = endpoints.create_batch(client, body, **scope)
+            frames.rows(BATCHES, [record])  # raises if it is no batch
+        except (ConnectionFailedError, ServerError, ResponseError) as error:
+            return attempt.find(error)
     return record
 
 
@@ -229,6 +233,20 @@ class _Attempt:
     def _is_alike(self, record: Record) -> bool:
         job = (record.get("config") or {}).get("job") or {}
         return all(job.get(name) == value for name, value in self._job.items())
+
+    @contextmanager
+    def noted_if_interrupted(self) -> Iterator[None]:
+        """Tell whoever interrupts it of the batch that there may be, and how to look for it."""
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            before = "" if self._before is None else f", where {len(self._before):,} were before"
+            interrupt.add_note(
+                f"At {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, a batch over the directory "
+                f"{self._directory} may have been made. Before you create again, look at "
+                f"fetch_batches(source_directory_id={self._directory!r}){before}."
+            )
+            raise
 
     def find(self, error: BatchesError) -> Record:
         """Return the batch that was made although `error` came instead of an answer."""

@@ -18,6 +18,8 @@ KEY_VARIABLES = ("LLAMA_CLOUD_API_KEY", "LLAMA_PARSE_API_KEY")
 DEFAULT_BASE_URL = "https://api.cloud.llamaindex.ai"
 EU_BASE_URL = "https://api.cloud.eu.llamaindex.ai"
 
+SHORTEST_SECRET = 8  # characters; a shorter key, of a server of one's own, is in other words too
+
 NO_KEY = (
     "No API key. Set the environment variable LLAMA_CLOUD_API_KEY (or LLAMA_PARSE_API_KEY), or "
     "call connect(api_key=…). To try things out, lb.sandbox() needs no key."
@@ -25,12 +27,17 @@ NO_KEY = (
 
 
 class _HiddenText(str):
-    """A header value that shows itself to nobody who prints it."""
+    """Text that no traceback shows with what else its frames hold, nor a print of headers."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "'Bearer ***'"
+        return "'***'"
+
+
+def hidden(key: str | None) -> str | None:
+    """Return a key so that it shows itself to nobody who prints what holds it."""
+    return _HiddenText(key) if isinstance(key, str) else key
 
 
 class Key(AuthBase):
@@ -50,6 +57,8 @@ class Key(AuthBase):
 
     def scrub(self, said: AnyStr) -> AnyStr:
         """Return text or bytes without the key, should a server have echoed it."""
+        if len(self._reveal()) < SHORTEST_SECRET:
+            return said
         if isinstance(said, bytes):
             return said.replace(self._reveal().encode(), b"***")
         return said.replace(self._reveal(), "***")
@@ -90,7 +99,6 @@ def resolve(
     max_workers: int,
     timeout: float,
     max_retries: int,
-    environment: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Settle every setting, or say which can't be and what to do."""
     _check_number("max_workers", max_workers, at_least=1, integer=True)
@@ -101,7 +109,7 @@ def resolve(
     def settle(name: str, argument: str | None, *variables: str) -> str | None:
         if argument is not None and not isinstance(argument, str):
             raise TypeError(f"{name} must be text, not {type(argument).__name__}.")
-        given = [("argument", argument), *((v, environment.get(v)) for v in variables)]
+        given = [("argument", argument), *((v, os.environ.get(v)) for v in variables)]
         for source, value in given:
             if value and value.strip():
                 sources[name] = source
@@ -109,7 +117,7 @@ def resolve(
         sources[name] = "default"
         return None
 
-    key = settle("api_key", api_key, *KEY_VARIABLES)
+    key = hidden(settle("api_key", api_key, *KEY_VARIABLES))
     url = _checked_url(
         settle("base_url", base_url, "LLAMA_CLOUD_BASE_URL") or DEFAULT_BASE_URL,
         sources["base_url"],
@@ -149,20 +157,35 @@ def is_loopback(url: str) -> bool:
         return host.lower() == "localhost"
 
 
+def trusted_certificates() -> str | None:
+    """Return the file of certificates that OpenSSL's variable names, which `requests` ignores."""
+    return os.environ.get("SSL_CERT_FILE") or None
+
+
 def _checked_url(url: str, source: str) -> str:
     given = f"base_url={url!r} ({_where(source)})"
-    parts = urlsplit(url)
-    try:
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number
-        has_host = False
-    if parts.username or parts.password:
+    if "@" in url:
         raise ValueError("base_url must not hold a user name or password.")
-    if parts.scheme not in ("http", "https") or not has_host or parts.query or parts.fragment:
+    if not _is_plain(url):
         raise ValueError(f"{given} is not a URL such as {DEFAULT_BASE_URL!r}.")
-    if parts.scheme == "http" and not is_loopback(url):
+    if urlsplit(url).scheme == "http" and not is_loopback(url):
         raise ValueError(f"{given} would send the key unencrypted: use https.")
     return url.rstrip("/")
+
+
+def _is_plain(url: str) -> bool:
+    """Whether a URL has a host and a path at most, and is read the same way when it is sent."""
+    try:
+        parts, sent = urlsplit(url), requests.Request("GET", url).prepare().url or ""
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not set("?#") & set(url)
+            and origin(url) == origin(sent)
+        )
+    except ValueError:  # such as a port that is no number
+        return False
 
 
 def _where(source: str) -> str:

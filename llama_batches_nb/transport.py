@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 from llama_batches_nb import workers
 from llama_batches_nb.errors import (
@@ -42,6 +44,9 @@ from llama_batches_nb.settings import (
 )
 
 CONNECT_TIMEOUT = 10.0  # seconds
+LONGEST_BODY = 10.0  # times the timeout; a server may send a byte now and then, but not for ever
+LARGEST_BODY = 2**30  # bytes
+PIECE = 2**18  # bytes read at a time, which is as fast as all at once
 LONGEST_RETRY_AFTER = 120.0  # seconds; a longer one is raised, not slept
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 8.0  # seconds between tries after a failure
 LONGEST_WORDS = 1000  # characters of the server's own words in a message
@@ -61,6 +66,7 @@ class _Cuttable:
     """A connection whose wait another thread can end, by shutting its socket down."""
 
     sock: socket.socket | None
+    _wire: socket.socket | None = None
     debuglevel = 0  # if anyone sets http.client's, it would print the key
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -69,14 +75,52 @@ class _Cuttable:
         workers.go_on()  # or the cut came before there was a socket
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
-        self._wire = self.sock  # `sock` is gone once an answer without a length is read
+        workers.cut_when_stopped(self._cut)
+        try:
+            super().connect()  # type: ignore[misc]
+        finally:
+            if self._wire is not None:
+                self._wire.close()
+            self._wire = self.sock  # which is gone once an answer without a length is read
+
+    def _new_conn(self: Any) -> socket.socket:
+        """Connect as urllib3 does, by a socket that can be cut before it is connected."""
+        failed = OSError("no address")
+        for *kind, _, address in _addresses(self):
+            wire = self._wire = socket.socket(*kind)
+            try:
+                workers.go_on()
+                for option in self.socket_options or ():
+                    wire.setsockopt(*option)
+                wire.settimeout(self.timeout)
+                wire.connect(address)
+                self._wire = wire.dup()  # the other one is taken over by TLS
+                return wire
+            except OSError as error:
+                wire.close()
+                failed = error
+            except BaseException:
+                wire.close()
+                raise
+        if isinstance(failed, TimeoutError):
+            raise ConnectTimeoutError(f"No connection within {self.timeout:g} s") from failed
+        raise NewConnectionError(self, f"No connection was made: {failed}") from failed
 
     def _cut(self) -> None:
-        wire = getattr(self, "_wire", None)
-        if wire is not None:
+        if (wire := self._wire) is not None:
             with suppress(OSError):
                 wire.shutdown(socket.SHUT_RDWR)
+
+
+def _addresses(connection: Any) -> list[Any]:
+    """Return where a connection may go to. A look-up that hangs is left alone when we stop."""
+    place = connection._dns_host.strip("[]"), connection.port
+    try:
+        return workers.aside(
+            lambda: socket.getaddrinfo(*place, allowed_gai_family(), socket.SOCK_STREAM)
+        )
+    except (OSError, UnicodeError) as error:
+        raise NameResolutionError(connection.host, connection, cast("Any", error)) from error
 
 
 class CuttableConnection(_Cuttable, HTTPConnection):
@@ -175,7 +219,8 @@ class Transport:
         is sent again: a refusal by the rate limit, a connection that was never made. With
         `within`, in seconds, there is one try, and it takes no longer.
         """
-        timeout = min(self._settings.timeout, within or self._settings.timeout)
+        timeout = min(self._settings.timeout, within or math.inf)
+        longest = within or LONGEST_BODY * timeout
         pause = self.pacing.wait_left()
         if within is not None and pause > within:
             raise RateLimitError(
@@ -185,7 +230,7 @@ class Transport:
         while True:
             try:
                 with self.pacing.turn() as sent_at:
-                    response = self._exchange(method, path, params, timeout, body)
+                    response = self._exchange(method, path, params, timeout, longest, body)
                 self.pacing.answered()
                 return _decoded(f"{method} {path}", response, decode)  # others may send meanwhile
             except _Failure as failure:
@@ -213,6 +258,7 @@ class Transport:
         path: str,
         params: Params | None,
         timeout: float,
+        longest: float,
         body: Mapping[str, Any],
     ) -> requests.Response:
         """Send a request and read the whole answer, which is a success."""
@@ -234,7 +280,7 @@ class Transport:
                     timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                     **self._environment,
                 )
-                _read(response, self._settings.key)
+                _read(response, self._settings.key, longest)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             lost = self._lost(asked, error)
         except BaseException as error:  # such as Ctrl-C: without the frames that hold the request
@@ -252,23 +298,24 @@ class Transport:
         unsent = isinstance(error, UNSENT) or _never_connected(error)
         words = self._settings.key.scrub(_reason(error)).rstrip(".")
         kind = type(error) if isinstance(error, requests.RequestException) else OSError
-        cause = kind(words)
+        ours = ConnectionFailedError(f"{asked} got no whole answer: {words}. {self._advice(error)}")
+        ours.request_sent = not unsent
+        ours.__cause__ = kind(words)
+        is_lasting = isinstance(error, LASTING) or not isinstance(error, requests.RequestException)
+        return ours if is_lasting else _Failure(ours, unsent=unsent)
+
+    def _advice(self, error: Exception) -> str:
+        """Return what to do where there was no whole answer."""
         if isinstance(error, requests.exceptions.SSLError) or type(error) is OSError:
-            advice = (
+            return (
                 "The server's certificate can't be verified: check base_url. If your network has "
                 "certificates of its own, name their file in REQUESTS_CA_BUNDLE."
             )
-        elif isinstance(error, (requests.exceptions.ProxyError, *INVALID)):
-            advice = "Check the proxy that your environment names (HTTPS_PROXY or ALL_PROXY)."
-        elif isinstance(error, requests.Timeout):
-            advice = f"No answer within {self._settings.timeout:g} s; see connect(timeout=…)."
-        else:
-            advice = f"Check the network and that base_url is right ({self._settings.base_url})."
-        ours = ConnectionFailedError(f"{asked} got no whole answer: {words}. {advice}")
-        ours.request_sent = not unsent
-        ours.__cause__ = cause
-        is_lasting = isinstance(error, LASTING) or not isinstance(error, requests.RequestException)
-        return ours if is_lasting else _Failure(ours, unsent=unsent)
+        if isinstance(error, (requests.exceptions.ProxyError, *INVALID)):
+            return "Check the proxy that your environment names (HTTPS_PROXY or ALL_PROXY)."
+        if isinstance(error, requests.Timeout):
+            return f"No answer within {self._settings.timeout:g} s; see connect(timeout=…)."
+        return f"Check the network and that base_url is right ({self._settings.base_url})."
 
     def _refusal(self, asked: str, response: requests.Response) -> Exception:
         """Turn an answer that is no success into the error with the server's own words."""
@@ -311,16 +358,24 @@ class Transport:
         return error(InvalidRequestError, "Correct what it names and call again.")
 
 
-def _read(response: requests.Response, key: Key) -> None:
-    """Read the body in one go: many small reads make the threads wait for one another.
-
-    Should it echo the key, it is read without.
-    """
+def _read(response: requests.Response, key: Key, seconds: float) -> None:
+    """Read the body, in so many seconds at most. Should it echo the key, it is read without."""
+    pieces, size, until = [], 0, time.monotonic() + seconds
     with response:
         try:
-            response._content = key.scrub(response.raw.read(decode_content=True))
+            while piece := response.raw.read1(PIECE, decode_content=True):
+                pieces.append(piece)
+                size += len(piece)
+                if size > LARGEST_BODY:
+                    raise ResponseError(
+                        f"An answer is larger than {LARGEST_BODY:,} bytes, which nothing that is "
+                        "asked for is. Check that base_url is the API's."
+                    )
+                if time.monotonic() > until:
+                    raise requests.ReadTimeout(f"its body did not end within {seconds:g} s")
         except urllib3.exceptions.HTTPError as error:
             raise requests.exceptions.ChunkedEncodingError(error) from error
+        response._content = key.scrub(b"".join(pieces))
 
 
 def _decoded(asked: str, response: requests.Response, decode: Decode) -> Any:

@@ -6,7 +6,8 @@ import glob
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -78,7 +79,8 @@ def upload_files(
         was uploaded then.
     BatchesError
         If an upload fails. The others go on, unless the key or the rate limit is what failed;
-        `.partial` holds the files that arrived, and the message says how to send the rest.
+        `.partial` holds the files that arrived, and the message says how to send the rest; on a
+        `KeyboardInterrupt` a note does.
 
     Examples
     --------
@@ -121,7 +123,10 @@ def upload_files(
         return put(client, directory_id, file.name, upload, scope)
 
     failed: LeftOut[Path] = LeftOut()
-    with bar(progress, "uploading", unit="B", total=sum(sizes.values()), unit_scale=True) as shown:
+    with (
+        _noted_if_interrupted(directory_id),
+        bar(progress, "uploading", unit="B", total=sum(sizes.values()), unit_scale=True) as shown,
+    ):
         arrived = gather(
             send,
             files,
@@ -142,8 +147,8 @@ def _incomplete(
     first = next(iter(failed.values()))
     error = type(first)(
         f"{len(failed):,} of {len(failed) + len(arrived):,} files did not arrive "
-        f"({listed(file.name for file in failed)}). The first error was: {first} To send what is "
-        f"missing: upload_files(paths, source_directory_id={directory_id!r}).",
+        f"({listed(file.name for file in failed)}). The first error was: {first} "
+        f"{_how_to_go_on(directory_id)}",
         status_code=first.status_code,
         retry_after=first.retry_after,
         fields=first.fields,
@@ -151,6 +156,19 @@ def _incomplete(
     error.partial = arrived
     error.__cause__ = first
     return error
+
+
+@contextmanager
+def _noted_if_interrupted(directory_id: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(_how_to_go_on(directory_id))
+        raise
+
+
+def _how_to_go_on(directory_id: str) -> str:
+    return f"To send what is missing: upload_files(paths, source_directory_id={directory_id!r})."
 
 
 def make_directory(client: Client, name: str, scope: Record) -> str:

@@ -7,14 +7,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-LONGEST_JOIN = 1.0  # seconds to see the workers off
+LONGEST_JOIN = 0.8  # seconds to see the workers off: an interrupt is to be over within one
 TICK = 0.2  # seconds between two looks at how things stand while nothing arrives
 BUNCH = 0.02  # seconds to let results gather: whenever we wake up, the workers have to wait
 
@@ -106,6 +108,23 @@ def go_on() -> None:
     crew = _crew()
     if crew is not None and crew.stopping.is_set():
         raise Stopped
+
+
+def aside(work: Callable[[], R]) -> R:
+    """Return what `work` gives, which nothing can end: when we stop, it is left alone."""
+    future: Future[R] = Future()
+    target = partial(_settle, future, work)
+    threading.Thread(target=target, name="llama_batches_nb_aside", daemon=True).start()
+    while not futures.wait([future], TICK).done:
+        go_on()
+    return future.result()
+
+
+def _settle(future: Future[R], work: Callable[[], R]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # whatever it is, it is for the one who waits
+        future.set_exception(error)
 
 
 def cut_when_stopped(cut: Callable[[], None]) -> None:
@@ -208,8 +227,5 @@ def _serve(
     while (numbered := todo.get()) is not None and not crew.stopping.is_set():
         position, item = numbered
         future: Future[R] = Future()
-        try:
-            future.set_result(work(item))
-        except BaseException as error:  # whatever it is, it is for the one who waits
-            future.set_exception(error)
+        _settle(future, partial(work, item))
         done.put((position, item, future))
