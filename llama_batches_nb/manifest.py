@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import Self
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Self
 
 import msgspec
 
@@ -19,11 +19,15 @@ from llama_batches_nb.storage import Storage
 MANIFEST = "_manifest.json"
 FORMAT = 1  # raised when older code would misread what newer code wrote
 MARGIN = timedelta(hours=1)  # what the clocks of the API's servers may differ, with room
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # no batch is older, though a server may say the year 1
 
+_NAME = re.compile(r"(batches|results|jobs)/part-[0-9a-f]{12}\.parquet")
 _PART = re.compile(r"(batches|results|jobs)/\.?part-[0-9a-f]{12}\.parquet(\.[0-9a-f]{8}\.tmp)?")
 _TEMPORARY = re.compile(r"\._(manifest|lock)\.json\.[0-9a-f]{8}\.tmp")
 _LOCK = re.compile(r"_lock(\.json)?")
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Statuses = tuple[str, ...] | None
 """Of which statuses batches are wanted; None for all."""
 
@@ -32,7 +36,7 @@ class Part(msgspec.Struct, frozen=True):
     """One Parquet file of a table."""
 
     name: str
-    rows: int
+    rows: Count
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +49,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool
     parts: dict[str, Part]
     jobs_asked: bool = False
-    open_jobs: int = 0
+    open_jobs: Count = 0
 
     def rows(self, table: str) -> int:
         """Return how many rows of a table belong to it."""
@@ -71,8 +75,8 @@ class Covered(msgspec.Struct, frozen=True):
 
     source_directory_id: str | None
     statuses: Statuses
-    after: datetime | None
-    until: datetime
+    after: Time | None
+    until: Time
 
     def includes(self, other: Covered) -> bool:
         """Whether whatever `other` chooses, up to `until`, was listed for this."""
@@ -108,8 +112,10 @@ class Manifest(msgspec.Struct, kw_only=True):
                     f"{storage.name!r} was written by a newer llama_batches_nb (format {found}, "
                     f"and this one knows {FORMAT}): upgrade llama_batches_nb."
                 )
-            return msgspec.json.decode(content, type=cls)
-        except (msgspec.MsgspecError, ValueError) as error:
+            manifest = msgspec.json.decode(content, type=cls)
+            _check_parts(manifest.chunks)
+            return manifest
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise DatasetError(
                 f"{MANIFEST!r} of {storage.name!r} is damaged ({error}): restore it from a copy, "
                 "or delete the folder and sync again."
@@ -117,6 +123,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     def save(self, storage: Storage) -> None:
         """Commit: from here on this is the dataset."""
+        self.open = {one: statuses for one, statuses in self.open.items() if _is_whole(one)}
         storage.put(MANIFEST, msgspec.json.format(msgspec.json.encode(self)))
 
     def check_origin(self, storage: Storage, origin: Origin) -> None:
@@ -138,14 +145,14 @@ class Manifest(msgspec.Struct, kw_only=True):
     def listed_until(self, wanted: Covered) -> datetime | None:
         """Return from when on batches may be new; None if all may be."""
         until = [past.until for past in self.covered if past.includes(wanted)]
-        return max(until) - MARGIN if until else None
+        return max(EPOCH, *until) - MARGIN if until else None
 
     def cover(self, done: Covered) -> None:
         """Remember what was listed, instead of what that makes superfluous."""
         key = (done.source_directory_id, done.statuses)
         same = [past for past in self.covered if (past.source_directory_id, past.statuses) == key]
         for past in same:
-            without_gap = done.after is None or done.after <= past.until - MARGIN
+            without_gap = done.after is None or done.after <= max(EPOCH, past.until) - MARGIN
             if past.includes(done) and without_gap:
                 until = max(done.until, past.until)
                 done = msgspec.structs.replace(done, after=past.after, until=until)
@@ -172,6 +179,24 @@ def both(statuses: Statuses, others: Statuses) -> Statuses:
     if statuses is None or others is None:
         return None
     return tuple(dict.fromkeys((*statuses, *others)))
+
+
+def _is_whole(text: str) -> bool:
+    """Whether text has no half characters: a server's JSON can hold them, ours can't."""
+    return text.encode(errors="ignore").decode() == text
+
+
+def _check_parts(chunks: Iterable[Chunk]) -> None:
+    """Raise `ValueError` unless the parts are files of ours, each once: a stranger may name any."""
+    seen = set()
+    for chunk in chunks:
+        if "batches" not in chunk.parts:
+            raise ValueError("a chunk has no batches")
+        for table, part in chunk.parts.items():
+            found = _NAME.fullmatch(part.name)
+            if found is None or found[1] != table or part.name in seen:
+                raise ValueError(f"{part.name!r:.80} can't be a part of {table!r:.80}")
+            seen.add(part.name)
 
 
 def _check_empty(storage: Storage) -> None:

@@ -120,7 +120,9 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
             with filesystem.open(root, "rb") as file:
                 table = pq.read_table(file)
         return _to_pandas(table)
-    except (pa.ArrowException, ValueError, OSError) as error:
+    except (DatasetError, MemoryError):
+        raise
+    except Exception as error:  # what strangers wrote makes readers stumble over anything
         if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
             raise  # it is of the place; what Arrow says of the contents is a bare OSError
         raise DatasetError(f"{os.fspath(path)!r} is not Parquet, or damaged: {error}") from error
@@ -152,8 +154,9 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
     texts = {pa.string(): schema.TEXT, pa.large_string(): schema.TEXT}
     frame: pd.DataFrame = table.to_pandas(types_mapper=texts.get)
     for name, words in ours.get("categories", {}).items():
+        category = schema.as_category(table[name], words)
         ordered = name in ours.get("ordered", ())
-        frame[name] = pd.Categorical(frame[name], categories=words, ordered=ordered)
+        frame[name] = category.as_ordered() if ordered else category
     return frame
 
 
@@ -247,7 +250,7 @@ def _beside(place: Path, *, folder: bool = False) -> Iterator[Path]:
             except BaseException:
                 old.rename(place)
                 raise
-            shutil.rmtree(old)
+            old.unlink() if old.is_symlink() else shutil.rmtree(old)
         else:
             temporary.replace(place)
     except BaseException:

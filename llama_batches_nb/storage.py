@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from llama_batches_nb.errors import DatasetError
+
 PathLike = str | os.PathLike[str]
 
 
@@ -55,10 +57,13 @@ class Storage:
         """Return all files below the folder, as they are now; none if it does not exist."""
         self.filesystem.invalidate_cache()
         start = len(self.path(""))
-        return sorted(path[start:] for path in self.filesystem.find(self.root) if path[start:])
+        found = sorted(path[start:] for path in self.filesystem.find(self.root) if path[start:])
+        return [name for name in found if self._is_readable(name)]
 
     def get(self, name: str) -> bytes | None:
         """Return what a file holds, None if there is none."""
+        if not self._is_readable(name):
+            return None
         try:
             content: bytes = self.filesystem.cat_file(self.path(name))
         except (FileNotFoundError, NotADirectoryError):
@@ -68,6 +73,11 @@ class Storage:
     def put(self, name: str, content: bytes) -> None:
         """Make or replace a file, in one step."""
         if self.local is not None:
+            if not self._is_inside(name):
+                raise DatasetError(
+                    f"{name!r} would not lie in {self.name!r}, for a link leads out of it: remove "
+                    "the link, or name another folder."
+                )
             _replace(self.local / name, content)
             return
         path = self.path(name)
@@ -75,10 +85,20 @@ class Storage:
         self.filesystem.pipe_file(path, content)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files; those that are gone already are no matter."""
-        for name in names:
+        """Delete files, but none to which a link leads; those that are gone are no matter."""
+        for name in filter(self._is_inside, names):
             with suppress(FileNotFoundError):
                 self.filesystem.rm_file(self.path(name))
+
+    def _is_readable(self, name: str) -> bool:
+        """Whether something can be read to its end, which a pipe can't."""
+        return self.local is None or (self.local / name).is_file()
+
+    def _is_inside(self, name: str) -> bool:
+        """Whether a file lies in the folder itself, and not where a link in it leads."""
+        if self.local is None:
+            return True
+        return (self.local / name).parent.resolve().is_relative_to(self.local.resolve())
 
 
 def local_path(path: PathLike) -> Path | None:

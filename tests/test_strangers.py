@@ -1,0 +1,575 @@
+"""What strangers wrote, in files and as names: it is read, or refused, and does nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llama_batches_nb as lb
+from llama_batches_nb.panels import dropped
+from tests.conftest import Serve
+from tests.servers import Asked, batch, mapping, page
+from tests.strategies import some
+
+Change = Callable[[Path, dict[str, Any]], Any]
+
+DEEP = b"[" * 1_000_000
+
+
+def on_disk(root: Path) -> dict[str, bytes | str | None]:
+    """Return all that is below a folder: the bytes of files, where links lead, and folders."""
+    found: dict[str, bytes | str | None] = {}
+    for place, folders, files in os.walk(root):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            if path.is_symlink():
+                found[str(path)] = str(path.readlink())
+            else:
+                found[str(path)] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+# --- one file -----------------------------------------------------------------------------------
+
+
+class Planted:
+    """An object that, unpickled, makes a file."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.place,)
+
+
+def parquet(
+    place: Path,
+    metadata: dict[bytes, bytes] | None = None,
+    *,
+    values: pa.Array | None = None,
+    of_field: dict[bytes, bytes] | None = None,
+) -> Path:
+    """Write a file of one column, with this metadata."""
+    values = pa.array(["a", "b"]) if values is None else values
+    field = pa.field("status", values.type, metadata=of_field)
+    schema = pa.schema([field], metadata=metadata)
+    pq.write_table(pa.Table.from_arrays([values], schema=schema), place)
+    return place
+
+
+def of_pandas(**changes: Any) -> dict[bytes, bytes]:
+    """Return metadata as pandas writes it, but for some changes."""
+    column = {"name": "status", "field_name": "status", "pandas_type": "unicode",
+              "numpy_type": "object", "metadata": None}  # fmt: skip
+    column |= changes.pop("column", {})
+    given = {"index_columns": [], "column_indexes": [], "columns": [column]}
+    return {b"pandas": json.dumps({**given, **changes}).encode()}
+
+
+def ours(what: Any) -> dict[bytes, bytes]:
+    return {b"llama_batches_nb": json.dumps(what).encode()}
+
+
+def read_or_refused(place: Path) -> pd.DataFrame | None:
+    """Return the rows of a file, or None if it is refused as such a file is to be."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", (FutureWarning, RuntimeWarning))  # an old pyarrow's
+        with suppress(lb.DatasetError):
+            return lb.read_parquet(place)
+    return None
+
+
+BAD_METADATA = {
+    "garbage for pandas": {b"pandas": b"\xff\x00"},
+    "a list for pandas": {b"pandas": b"[]"},
+    "nothing for pandas": {b"pandas": b"{}"},
+    "nesting for pandas": {b"pandas": DEEP},
+    "an index that is not there": of_pandas(index_columns=["nope"]),
+    "an index beyond numbers": of_pandas(
+        index_columns=[{"kind": "range", "name": None, "start": 0, "stop": 10**30, "step": 1}]
+    ),
+    "an index of a new kind": of_pandas(index_columns=[{"kind": "evil"}]),
+    "code for names": of_pandas(column_indexes=[{"pandas_type": "unicode", "numpy_type": "object",
+                                                 "name": None, "field_name": None}] * 2),
+    "garbage for us": {b"llama_batches_nb": b"\xff{"},
+    "a list for us": ours([]),
+    "null for us": ours(None),
+    "nesting for us": {b"llama_batches_nb": DEEP},
+    "a list of categories": ours({"categories": []}),
+    "a number for categories": ours({"categories": {"status": 5}}),
+    "nested categories": ours({"categories": {"status": [["a"]]}}),
+    "categories twice": ours({"categories": {"status": ["a", "a"]}}),
+    "categories of no column": ours({"categories": {"nope": ["a"]}}),
+    "a number for the ordered": ours({"categories": {"status": ["a"]}, "ordered": 5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_METADATA)
+def test_metadata_that_makes_no_sense_is_refused(name: str, tmp_path: Path) -> None:
+    assert read_or_refused(parquet(tmp_path / "x.parquet", BAD_METADATA[name])) is None
+
+
+ODD_METADATA = {
+    "a module for a dtype": of_pandas(column={"numpy_type": "__import__('os')"}),
+    "a billion categories": of_pandas(
+        column={"numpy_type": "category", "metadata": {"num_categories": 10**9}}
+    ),
+    "a path for a zone": of_pandas(
+        column={"pandas_type": "datetimetz", "metadata": {"timezone": "../../etc/passwd"}}
+    ),
+    "attributes": of_pandas(attributes={"x": "<b>"}),
+    "too few categories": ours({"categories": {"status": ["z"]}, "ordered": ["status"]}),
+}
+
+
+@pytest.mark.parametrize("name", ODD_METADATA)
+def test_metadata_costs_no_row(name: str, tmp_path: Path) -> None:
+    rows = read_or_refused(parquet(tmp_path / "x.parquet", ODD_METADATA[name]))
+    assert rows is None or rows["status"].tolist() == ["a", "b"]
+
+
+def test_words_that_are_no_categories_are_kept_after_them(tmp_path: Path) -> None:
+    categories = ours({"categories": {"status": ["z", "b"]}, "ordered": ["status"]})
+    status = lb.read_parquet(parquet(tmp_path / "x.parquet", categories))["status"]
+    assert status.tolist() == ["a", "b"]
+    assert status.cat.categories.tolist() == ["z", "b", "a"]
+    assert status.cat.ordered
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["status", "a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["categories", "ordered", "status"]), inner)
+    ),
+)
+
+
+@given(json_values, st.sampled_from([b"llama_batches_nb", b"pandas"]))
+@some
+def test_any_metadata_is_read_or_refused(value: Any, key: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = read_or_refused(
+            parquet(Path(folder, "x.parquet"), {key: json.dumps(value).encode()})
+        )
+    assert rows is None or len(rows) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "arrow.py_extension_type",
+        "pandas.period",
+        "pandas.interval",
+        "arrow.fixed_shape_tensor",
+        "x",
+    ],
+)
+def test_a_type_that_holds_a_pickle_is_not_unpickled(name: str, tmp_path: Path) -> None:
+    made = tmp_path / "executed"
+    content = pickle.dumps(Planted(made))
+    of_field = {b"ARROW:extension:name": name.encode(), b"ARROW:extension:metadata": content}
+    place = parquet(tmp_path / "x.parquet", {b"pandas": content}, of_field=of_field)
+    read_or_refused(place)
+    place = parquet(place, values=pa.array([content]), of_field=of_field)
+    read_or_refused(place)
+    assert not made.exists()
+    pickle.loads(content)
+    assert made.exists()  # it would have been
+
+
+VALUES = {
+    "nested": pa.array([{"a": [1]}, {"a": []}]),
+    "dictionary": pa.array(["a", "b"]).dictionary_encode(),
+    "binary": pa.array([b"\xff\x00", b""]),
+    "large": pa.array(["x" * 30_000_000, "y"]),
+    "far times": pa.array([2**62, -(2**62)], pa.timestamp("us", "UTC")),
+    "no zone of this world": pa.array([1, 2], pa.timestamp("us", "../../etc/passwd")),
+    "half characters": pa.array([b"\xed\xa0\x80", b"a"]).view(pa.string()),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_of_any_type_are_rows_or_refused(name: str, tmp_path: Path) -> None:
+    rows = read_or_refused(parquet(tmp_path / "x.parquet", values=VALUES[name]))
+    assert rows is None or len(rows) == 2
+
+
+@pytest.mark.parametrize("partitions", [b"[]", b"{}", b'["nope"]', b"\xff", b"5", DEEP])
+def test_a_folder_with_a_bad_schema_is_read_or_refused(partitions: bytes, tmp_path: Path) -> None:
+    (tmp_path / "status=a").mkdir()
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "status=a" / "x.parquet")
+    schema = pa.schema({"n": pa.int64()}, {b"llama_batches_nb.partitions": partitions})
+    pq.write_metadata(schema, tmp_path / "_common_metadata")
+    rows = read_or_refused(tmp_path)
+    assert rows is None or rows["n"].tolist() == [1]
+
+
+# --- a dataset ----------------------------------------------------------------------------------
+
+
+def two_batches(asked: Asked) -> Any:
+    """Answer as a project with a batch that has ended, and one that has not."""
+    name = asked.path.rpartition("/")[2]
+    statuses = {"bat-1": "COMPLETED", "bat-2": "RUNNING"}
+    if name in statuses:
+        results = [mapping("dfl-1", None, "too long"), mapping("dfl-2", "pjb-1")]
+        return batch(name, statuses[name], results=results)
+    if name == "parse":
+        return page([{"id": "pjb-1", "status": "COMPLETED"}])
+    return page([batch(*one) for one in statuses.items()])
+
+
+def results_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    part: dict[str, Any] = manifest["chunks"][0]["parts"]["results"]
+    return part
+
+
+def named(name: str) -> Change:
+    def change(kept: Path, manifest: dict[str, Any]) -> Any:
+        there = results_of(manifest)
+        there["name"] = name.format(kept=kept, name=there["name"])
+        return manifest
+
+    return change
+
+
+def twice(kept: Path, manifest: dict[str, Any]) -> Any:
+    manifest["chunks"].append(manifest["chunks"][0])
+    return manifest
+
+
+def without_batches(kept: Path, manifest: dict[str, Any]) -> Any:
+    del manifest["chunks"][0]["parts"]["batches"]
+    return manifest
+
+
+def open_without_parts(kept: Path, manifest: dict[str, Any]) -> Any:
+    manifest["chunks"][0] |= {"ended": False, "parts": {}}
+    return manifest
+
+
+def negative(kept: Path, manifest: dict[str, Any]) -> Any:
+    results_of(manifest)["rows"] = -1
+    return manifest
+
+
+def without_zone(kept: Path, manifest: dict[str, Any]) -> Any:
+    manifest["covered"][0]["until"] = "2026-08-01T00:00:00"
+    return manifest
+
+
+def deep(kept: Path, manifest: dict[str, Any]) -> Any:
+    return json.dumps(manifest).encode()[:-1] + b', "tomorrow": ' + DEEP
+
+
+REFUSED: dict[str, Change] = {
+    "a part above": named("../other/{name}"),
+    "a part below": named("results/../../other/{name}"),
+    "a part elsewhere": named("{kept}/../other/{name}"),
+    "a part at a URL": named("http://127.0.0.1:9/{name}"),
+    "a part of another table": named("batches/part-0123456789ab.parquet"),
+    "a part that is a folder": named("results"),
+    "a part that is the manifest": named("_manifest.json"),
+    "a part without a name": named(""),
+    "a part with a zero": named("results/part-0123456789ab.parquet\0"),
+    "a chunk twice": twice,
+    "a chunk without batches": without_batches,
+    "a chunk without parts": open_without_parts,
+    "fewer rows than none": negative,
+    "a time without a zone": without_zone,
+    "nesting without end": deep,
+    "garbage": lambda kept, manifest: b"\xff\x00",
+    "a list": lambda kept, manifest: [],
+    "nothing": lambda kept, manifest: b"",
+}
+
+
+def other_dataset(kept: Path, what: str) -> Path:
+    return kept.parent / "other" / what
+
+
+def link(what: str) -> Change:
+    """Put a link to what is in another dataset in the place of what is in this one."""
+
+    def change(kept: Path, manifest: dict[str, Any]) -> Any:
+        place = kept / what.format(**results_of(manifest))
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.unlink(missing_ok=True)
+        place.symlink_to(other_dataset(kept, what.format(**results_of(manifest))))
+        return manifest
+
+    return change
+
+
+def link_and_forget(what: str) -> Change:
+    """Do so, with a manifest that names nothing any more: all there is are leftovers."""
+
+    def change(kept: Path, manifest: dict[str, Any]) -> Any:
+        link(what)(kept, manifest)
+        return manifest | {"chunks": [], "covered": [], "open": {}}
+
+    return change
+
+
+def folder(what: str) -> Change:
+    def change(kept: Path, manifest: dict[str, Any]) -> Any:
+        (kept / what).unlink(missing_ok=True)
+        (kept / what).mkdir()
+        return None if what == "_manifest.json" else manifest
+
+    return change
+
+
+def pipe(what: str) -> Change:
+    """Put a pipe, of which no reader sees the end, in the place of a file."""
+
+    def change(kept: Path, manifest: dict[str, Any]) -> Any:
+        place = kept / what.format(**results_of(manifest))
+        place.unlink()
+        os.mkfifo(place)
+        return None if what == "_manifest.json" else manifest
+
+    return change
+
+
+def ids(*open_ids: str) -> Change:
+    return lambda kept, manifest: manifest | {"open": dict.fromkeys(open_ids)}
+
+
+def ancient(kept: Path, manifest: dict[str, Any]) -> Any:
+    manifest["covered"][0]["until"] = "0001-01-01T00:00:00Z"
+    return manifest
+
+
+BORNE: dict[str, Change] = {
+    "a table that is a link": link("results"),
+    "a table that is a link, of leftovers": link_and_forget("results"),
+    "a part that is a link": link("{name}"),
+    "a leftover that is a link": link_and_forget("{name}"),
+    "a manifest that is a link": lambda kept, m: link("_manifest.json")(kept, m) and None,
+    "a lock that is a link": link("_lock"),
+    "a lock that is a link to nothing": link("_lock.json"),
+    "a lock that is a folder": folder("_lock"),
+    "a holder that is a folder": folder("_lock.json"),
+    "a manifest that is a folder": folder("_manifest.json"),
+    "a part that is a pipe": pipe("{name}"),
+    "a manifest that is a pipe": pipe("_manifest.json"),
+    "open batches that are no ids": ids("..", "", "../../x", "\u202e"),
+    "times before all batches": ancient,
+}
+"""What is read or refused: as it was, or in a way that says what is wrong."""
+
+
+@pytest.fixture
+def kept(serve: Serve, tmp_path: Path) -> Path:
+    """A dataset, beside another one that has the same files."""
+    serve(two_batches, max_retries=0)
+    place = tmp_path / "kept"
+    lb.sync_dataset(place, jobs=True)
+    (place / "results" / "precious.parquet").write_bytes(b"not of a sync")
+    (place / "results" / "part-0123456789ab.parquet").write_bytes(b"left by a sync that was killed")
+    shutil.copytree(place, tmp_path / "other")
+    return place
+
+
+def changed(kept: Path, change: Change) -> None:
+    manifest = kept / "_manifest.json"
+    given = change(kept, json.loads(manifest.read_bytes()))
+    if given is not None:
+        content = given if isinstance(given, bytes) else json.dumps(given).encode()
+        manifest.unlink()  # it may be a link
+        manifest.write_bytes(content)
+
+
+def errors_of(*ways: Callable[[], Any]) -> list[Exception]:
+    """Return what is raised on these ways."""
+    found: list[Exception] = []
+    for way in ways:
+        try:
+            way()
+        except (lb.BatchesError, ValueError, OSError) as error:
+            found.append(error)
+    return found
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_manifest_that_makes_no_sense_is_refused(name: str, kept: Path) -> None:
+    changed(kept, REFUSED[name])
+    before = on_disk(kept.parent)
+    errors = errors_of(
+        lambda: lb.read_dataset(kept),
+        lambda: lb.open_dataset(kept, "batches"),
+        lambda: lb.dashboard(source=kept),
+        lambda: lb.sync_dataset(kept),
+    )
+    assert [type(error) for error in errors] == [lb.DatasetError] * 4
+    for error in errors:
+        assert "_manifest.json" in str(error)
+    assert on_disk(kept.parent) == before
+
+
+@pytest.mark.filterwarnings("ignore:1 batches were listed or open:UserWarning")
+@pytest.mark.parametrize("name", BORNE)
+def test_nothing_outside_of_a_dataset_is_touched(name: str, kept: Path) -> None:
+    changed(kept, BORNE[name])
+    before = on_disk(kept.parent / "other")
+    errors = errors_of(
+        lambda: lb.read_dataset(kept),
+        lambda: lb.open_dataset(kept).to_table(),
+        lambda: lb.sync_dataset(kept, jobs=True),
+        lambda: lb.sync_dataset(kept, jobs=True),
+    )
+    assert on_disk(kept.parent / "other") == before
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["kept", "other"]
+    for error in errors:
+        assert isinstance(error, lb.BatchesError) or str(kept) in str(error)
+
+
+def test_a_sync_removes_its_own_leftovers_and_nothing_else(kept: Path) -> None:
+    precious = kept / "results" / "precious.parquet"
+    lb.sync_dataset(kept)
+    assert precious.read_bytes() == b"not of a sync"
+    assert not (kept / "results" / "part-0123456789ab.parquet").exists()
+
+
+PARTS = {
+    "numbers for ids": ("batch_id", pa.array([1, 2])),
+    "lists for ids": ("batch_id", pa.array([["a"], ["b"]])),
+    "no ids": ("batch_id", pa.nulls(2)),
+    "half characters": ("error_message", pa.array([b"\xed\xa0\x80"] * 2)),
+    "a dictionary": ("error_message", pa.array(["a", "b"]).dictionary_encode()),
+    "structures": ("error_message", pa.array([{"a": 1}, None])),
+    "text for times": ("batch_created_at", pa.array(["x", "y"])),
+    "far times": ("batch_created_at", pa.array([2**62, 1], pa.timestamp("ns"))),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_of_other_types_is_read_or_refused(name: str, kept: Path) -> None:
+    column, values = PARTS[name]
+    part = kept / results_of(json.loads((kept / "_manifest.json").read_bytes()))["name"]
+    rows = pq.read_table(part)
+    place = rows.schema.get_field_index(column)
+    pq.write_table(rows.set_column(place, column, values), part)
+    with suppress(lb.DatasetError):
+        frame = lb.read_dataset(kept)
+        assert len(frame) == 4
+        assert frame.columns.tolist() == lb.fetch_results("bat-1").columns.tolist()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 9, b"\xff" * 99])
+def test_a_damaged_part_is_named_also_by_a_dashboard(content: bytes, kept: Path) -> None:
+    part = kept / results_of(json.loads((kept / "_manifest.json").read_bytes()))["name"]
+    part.write_bytes(content)
+    with pytest.raises(lb.DatasetError, match=part.name):
+        lb.read_dataset(kept)
+    board = lb.dashboard(source=kept)
+    board.wait()
+    assert part.name in board._alert.value
+    board.close()
+
+
+# --- names --------------------------------------------------------------------------------------
+
+NAMES = [
+    "../../x", "..", ".", "/etc/passwd", "C:\\x", "CON", "a=b", "%2e%2e%2f", "~", "$HOME", "\n",
+    "\u202e", "日本語", "-rf", ":", "a\\..\\b", "_x", ".x", "http://example.com/x",
+]  # fmt: skip
+
+
+def test_values_that_name_folders_stay_in_the_folder(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"display_name": NAMES, "n": range(len(NAMES))})
+    lb.export_parquet(frame, tmp_path / "out", partition_by="display_name")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert len(list((tmp_path / "out").iterdir())) == len(NAMES) + 1  # the schema
+    back = lb.read_parquet(tmp_path / "out").sort_values("n", ignore_index=True)
+    assert back["display_name"].tolist() == NAMES
+
+
+@pytest.mark.parametrize("name", ["", "\0", "x" * 300, "__HIVE_DEFAULT_PARTITION__"])
+def test_a_value_that_names_no_folder_is_refused_and_leaves_nothing(
+    name: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"display_name": [name, "a"], "n": [1, 2]})
+    with pytest.raises((ValueError, OSError)):
+        lb.export_parquet(frame, tmp_path / "out", partition_by="display_name")
+    assert on_disk(tmp_path) == {}
+
+
+def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.parquet").write_bytes(b"precious")
+    place = tmp_path / "out"
+    frame = pd.DataFrame({"status": ["a"], "n": [1]})
+    for partition_by in (None, "status"):
+        place.unlink(missing_ok=True)
+        place.symlink_to(tmp_path / "elsewhere" / ("" if partition_by else "x.parquet"))
+        lb.export_parquet(frame, place, partition_by=partition_by)
+        assert lb.read_parquet(place)["n"].tolist() == [1]
+        assert on_disk(tmp_path / "elsewhere") == {
+            str(tmp_path / "elsewhere" / "x.parquet"): b"precious"
+        }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "out"]
+
+
+def test_names_from_a_browser_stay_in_a_folder_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    time = datetime(2026, 8, 1, tzinfo=UTC)
+    files = dropped.received(
+        {"name": name, "size": 1, "last_modified": time, "content": memoryview(b"x")}
+        for name in NAMES
+    )
+    sound = tuple(file for file in files if not dropped.problem((file,)))
+    assert {file.name for file in sound} > {"x", "passwd", "CON", "日本語"}
+    with dropped.on_disk(sound) as paths:
+        (ours,) = tmp_path.iterdir()
+        assert {path.parent.parent for path in paths} == {ours}
+        assert all(path.resolve().is_relative_to(ours.resolve()) for path in paths)
+    assert on_disk(tmp_path) == {}
+
+
+def test_names_from_a_server_name_no_file(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(asked: Asked) -> Any:
+        if asked.path.endswith("/files"):
+            return page(
+                [{"id": n, "directory_id": n, "display_name": n, "file_id": n} for n in NAMES]
+            )
+        if asked.path.startswith("/api/v2/batches/"):
+            named = asked.path.removeprefix("/api/v2/batches/")
+            results = [mapping(name, None, name) for name in NAMES]
+            return batch(named, source_directory_id="dir-1", results=results)
+        return page([batch(name) for name in ids_] if asked.path.endswith("/batches") else [])
+
+    ids_ = [name for name in NAMES if name not in (".", "..")]
+    serve(script)
+    monkeypatch.chdir(tmp_path)
+    report = lb.sync_dataset("kept", jobs=True)
+    assert report.total["batches"] == len(ids_)
+    results = lb.fetch_results(status="COMPLETED")
+    assert set(lb.fetch_files("dir-1")["display_name"]) == set(NAMES)
+    lb.retry_failed(results, dry_run=True)
+    assert len(lb.read_dataset("kept")) == len(results) == len(ids_) * len(NAMES)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    for path in (tmp_path / "kept").rglob("*"):
+        assert path.name.startswith(("part-", "_")) or path.name in ("batches", "results", "jobs")
