@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llama_batches_nb.client import Client
+from llama_batches_nb.errors import ResponseError
 from llama_batches_nb.inputs import in_path
 from llama_batches_nb.paging import Page, Record, walk
 from llama_batches_nb.transport import Decode
@@ -20,6 +21,9 @@ JOBS = {"parse_v2": "/api/v2/parse", "extract_v2": "/api/v2/extract"}
 def list_batches(
     client: Client, *, page_size: int | None = None, within: float | None = None, **filters: Any
 ) -> Iterator[Page]:
+    over = filters.get("source_directory_id")
+    if over is not None:
+        _check_text(over)
     return _list(client, BATCHES, page_size, filters, within=within)
 
 
@@ -32,7 +36,7 @@ def get_batch(
     decode: Decode = json.loads,
     **scope: Any,
 ) -> Any:
-    path = f"{BATCHES}/{in_path(batch_id)}"
+    path = f"{BATCHES}/{_step(batch_id)}"
     return client.get(path, {"expand": expand, **scope}, within=within, decode=decode)
 
 
@@ -41,7 +45,7 @@ def create_batch(client: Client, body: Record, **scope: Any) -> Any:
 
 
 def cancel_batch(client: Client, batch_id: str, **scope: Any) -> Any:
-    return client.post(f"{BATCHES}/{in_path(batch_id)}/cancel", scope, retry=True)
+    return client.post(f"{BATCHES}/{_step(batch_id)}/cancel", scope, retry=True)
 
 
 def list_jobs(client: Client, job_type: str, job_ids: list[str], **scope: Any) -> Iterator[Page]:
@@ -88,7 +92,7 @@ def list_configurations(
 
 
 def _files_of(directory_id: str) -> str:
-    return f"{DIRECTORIES}/{in_path(directory_id)}/files"
+    return f"{DIRECTORIES}/{_step(directory_id)}/files"
 
 
 def _list(
@@ -100,6 +104,24 @@ def _list(
     within: float | None = None,
 ) -> Iterator[Page]:
     def ask(**page: Any) -> Any:
+        if page["page_token"] is not None:
+            _check_text(page["page_token"])
         return client.get(path, {**filters, **page}, within=within)
 
     return walk(ask, page_size=page_size)
+
+
+def _step(one: str) -> str:
+    """Quote an id as a step of a path. Those of a person are checked before; a server's are not."""
+    if one in ("", ".", ".."):  # no quoting keeps these from leading elsewhere
+        raise ResponseError(f"{one!r} can't be asked for, though a server or a dataset names it.")
+    _check_text(one)
+    return in_path(one)
+
+
+def _check_text(one: str) -> None:
+    """Raise `ResponseError` for half characters, which JSON can hold and a URL can't."""
+    try:
+        one.encode()
+    except UnicodeEncodeError as error:
+        raise ResponseError(f"The server gave {one!r:.80}, which can't be asked for.") from error

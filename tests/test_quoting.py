@@ -1,0 +1,357 @@
+"""Ids, names and page tokens on the wire: whatever they say, each is one step or one parameter."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llama_batches_nb as lb
+from llama_batches_nb.errors import BatchesError
+from tests.servers import batch, page
+from tests.strategies import some
+
+BATCHES, DIRECTORIES = "/api/v2/batches", "/api/v1/beta/directories"
+
+WORST = [
+    "..", ".", "", "../..", "a/b", "//example.com", "?a=b", "#", "%2f", "%2e%2e", "a\r\nX-Evil: 1",
+    "\ud800", "\\",
+]  # fmt: skip
+HOSTILE = [
+    *WORST, "../", "a/../b", "/", "http://example.com/x", "?", "a#b", "..%2f..", "%", "%25", "%zz",
+    "a b", " ", " .. ", "+", "..\\..", "C:\\x", "a\x00b", "a\nb", "\tx", "\r\n\r\nGET / HTTP/1.1",
+    "&page_size=1", "a;b", "a:b@c", "*", "~", "été", "日本語", "\u202egnp.exe", "😀", "\u2028",
+    "\xad", "x" * 10_000, "'; --", "<img src=x>", "{0}", "$(id)", "..;", "\u2024\u2024", "\uff0e.",
+]  # fmt: skip
+HEADERS = {
+    "Host", "User-Agent", "Accept", "Accept-Encoding", "Connection", "Authorization",
+    "Content-Length", "Content-Type",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A request as it came over the wire."""
+
+    method: str
+    target: str
+    headers: Message
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        """The path as it was quoted."""
+        return self.target.partition("?")[0]
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps of the path as they were meant."""
+        return [unquote(step, errors="strict") for step in self.path.split("/")[1:]]
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.target.partition("?")[2], keep_blank_values=True, strict_parsing=True)
+
+
+Reply = Callable[[Wire], Any]  # an answer's JSON, or None for 404
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: RawServer
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):
+            while line := self.rfile.readline(100_000):
+                self._answer(line)
+
+    def _answer(self, line: bytes) -> None:
+        method, target, version = line.decode("ascii").split(" ")
+        assert version == "HTTP/1.1\r\n"
+        head = b""
+        while not head.endswith(b"\r\n\r\n") and head != b"\r\n":
+            head += self.rfile.readline()
+        headers = BytesParser().parsebytes(head, headersonly=True)
+        body = self.rfile.read(int(headers["Content-Length"] or 0))
+        asked = Wire(method, target, headers, body)
+        self.server.asked.append(asked)
+        answer = self.server.reply(asked)
+        status = "404 Not Found" if answer is None else "200 OK"
+        content = json.dumps(answer or {"detail": "no such thing"}).encode()
+        self.wfile.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+        self.wfile.write(content)
+
+
+class RawServer(socketserver.ThreadingTCPServer):
+    """Keeps every request as it came, and answers as it is told."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[Wire] = []
+        self.reply: Reply = lambda asked: None
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@pytest.fixture(scope="module")
+def raw() -> Iterator[RawServer]:
+    with RawServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def asked_by(raw: RawServer, call: Callable[[], Any]) -> tuple[list[Wire], Exception | None]:
+    """Return what a call asks of the server, and the error in which it ends, if any."""
+    raw.asked.clear()
+    error: Exception | None = None
+    with lb.connect("llx-secret", base_url=raw.url, max_workers=2, max_retries=0):
+        try:
+            call()
+        except (BatchesError, ValueError) as problem:
+            error = problem
+    for one in raw.asked:
+        assert set(one.headers) <= HEADERS
+    return list(raw.asked), error
+
+
+def project(asked: Wire) -> Any:
+    """Answer as a project in which everything that is asked for is there."""
+    steps = asked.steps
+    if asked.method == "POST" and steps[-1] in ("files", "upload"):
+        return {"id": "dfl-2", "directory_id": steps[4], "display_name": "a.pdf"}
+    if asked.method == "POST" and steps[-1] == "directories":
+        return {"id": "dir-2", "name": "x"}
+    if asked.method == "POST" and steps[-1] == "batches":
+        return batch("bat-1")
+    if steps[-1] == "files":
+        named = {"display_name": "a.pdf", "file_id": "file-1"}
+        return page([{"id": "dfl-1", "directory_id": steps[4], **named}])
+    if len(steps) > 3 and steps[2] == "batches":
+        return batch(steps[3], results=[])
+    return page([])
+
+
+def failed(directory: str) -> pd.DataFrame:
+    """Return the outcome of a file of this directory, which failed."""
+    outcome = {
+        "batch_id": "bat-0",
+        "batch_created_at": pd.Timestamp("2026-08-01", tz="UTC"),
+        "configuration_id": "cfg-1",
+        "source_directory_id": directory,
+        "source_directory_file_id": "dfl-1",
+        "job_type": "parse_v2",
+        "outcome": "job_failed",
+    }
+    return pd.DataFrame([outcome])
+
+
+FILE = Path(__file__)
+
+PATHS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "get_batch": (lb.get_batch, BATCHES + "/{}"),
+    "fetch_results": (lb.fetch_results, BATCHES + "/{}"),
+    "cancel_batch": (lb.cancel_batch, BATCHES + "/{}/cancel"),
+    "wait_for_batches": (lb.wait_for_batches, BATCHES + "/{}"),
+    "fetch_files": (lb.fetch_files, DIRECTORIES + "/{}/files"),
+    "create_batch": (lambda one: lb.create_batch(one, "cfg-1"), DIRECTORIES + "/{}/files"),
+    "upload_files": (
+        lambda one: lb.upload_files(FILE, source_directory_id=one),
+        DIRECTORIES + "/{}/files/upload",
+    ),
+    "retry_failed": (lambda one: lb.retry_failed(failed(one)), DIRECTORIES + "/{}/files"),
+}
+"""The functions that put an id into a path, and the path of the last request that does."""
+
+FIXED = {
+    BATCHES,
+    DIRECTORIES,
+    "/api/v1/beta/configurations",
+    *(f"{DIRECTORIES}/dir-{n}/files" for n in (1, 2)),
+}
+
+
+def check_paths(asked: list[Wire], path: str, given_id: str) -> None:
+    """Fail unless each request is of a fixed path, or has the id as one step at its place."""
+    wanted = path.format("\0").split("/")[1:]
+    for one in asked:
+        assert not {".", "..", ""} & set(one.steps), one.target
+        there = [given_id if step == "\0" else step for step in wanted]
+        assert one.path in FIXED or one.steps == there[: len(one.steps)], one.target
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_an_id_is_one_step_of_the_path_or_nothing_is_asked(raw: RawServer, name: str) -> None:
+    call, path = PATHS[name]
+    raw.reply = project
+    for given_id in WORST if name == "retry_failed" else HOSTILE:
+        asked, error = asked_by(raw, partial(call, given_id))
+        if error is not None:
+            assert isinstance(error, ValueError)
+            assert {one.path for one in asked} <= (
+                {DIRECTORIES} if name == "retry_failed" else set()
+            )
+        else:
+            check_paths(asked, path, given_id)
+            assert any(given_id in one.steps for one in asked)
+
+
+@given(st.text(max_size=20))
+@some
+def test_any_text_is_one_step_of_the_path_or_nothing_is_asked(raw: RawServer, text: str) -> None:
+    raw.reply = project
+    asked, error = asked_by(raw, lambda: lb.cancel_batch(text))
+    if isinstance(error, ValueError):
+        assert asked == []
+    else:
+        (one,) = asked
+        assert one.target == f"{BATCHES}/{quote(text, safe='')}/cancel"
+
+
+# --- ids that a server gave ---------------------------------------------------------------------
+
+
+def listing(listed: dict[str, str]) -> Reply:
+    """Answer as a project that lists things by these ids."""
+
+    def reply(asked: Wire) -> Any:
+        if asked.path == BATCHES and asked.method == "GET":
+            return page([batch(listed["batch"])] if "batch" in listed else [])
+        if asked.path == DIRECTORIES and asked.method == "POST":
+            return {"id": listed.get("directory", "dir-2"), "name": "x"}
+        if asked.path == DIRECTORIES:
+            name = {"name": "retry 0123456789abcdef"}
+            return page([{"id": listed["retried"], **name}] if "retried" in listed else [])
+        return project(asked)
+
+    return reply
+
+
+SERVED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
+    "fetch_results": (
+        "batch",
+        lambda _: lb.fetch_results(status="COMPLETED"),
+        BATCHES + "/{}",
+    ),
+    "sync_dataset": ("batch", lambda folder: lb.sync_dataset(folder / "kept"), BATCHES + "/{}"),
+    "upload_files": (
+        "directory",
+        lambda _: lb.upload_files(FILE),
+        DIRECTORIES + "/{}/files/upload",
+    ),
+    "retry into": (
+        "directory",
+        lambda _: lb.retry_failed(failed("dir-1")),
+        DIRECTORIES + "/{}/files",
+    ),
+    "retried before": (
+        "retried",
+        lambda _: lb.retry_failed(failed("dir-1"), dry_run=True),
+        DIRECTORIES + "/{}/files",
+    ),
+}
+"""The functions that ask for what a server named, what that is, and the path for it."""
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_an_id_from_a_server_is_one_step_or_an_error_of_ours(
+    raw: RawServer, name: str, tmp_path: Path
+) -> None:
+    what, call, path = SERVED[name]
+    for n, given_id in enumerate(WORST):
+        raw.reply = listing({what: given_id})
+        asked, error = asked_by(raw, partial(call, tmp_path / str(n)))
+        assert error is None or isinstance(error, BatchesError), given_id
+        check_paths(asked, path, given_id)
+
+
+# --- parameters and page tokens -----------------------------------------------------------------
+
+RESULTS = pd.DataFrame({"job_id": ["x"], "job_type": ["parse_v2"]})
+
+PARAMETERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "a directory of batches": (
+        "source_directory_id",
+        lambda text: lb.fetch_batches(source_directory_id=text),
+    ),
+    "a project": ("project_id", lambda text: lb.fetch_directories(project_id=text)),
+    "an organization": (
+        "organization_id",
+        lambda text: lb.get_batch("bat-1", organization_id=text),
+    ),
+    "a directory's name": ("name", lambda text: lb.fetch_directories(name=text)),
+    "a configuration's name": ("name", lambda text: lb.fetch_configurations(name=text)),
+    "a job": ("job_ids", lambda text: lb.fetch_jobs(RESULTS.assign(job_id=text))),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The API returned 0 of 1 jobs:UserWarning")
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_is_one_parameter_or_nothing_is_asked(raw: RawServer, name: str) -> None:
+    parameter, call = PARAMETERS[name]
+    raw.reply = project
+    for text in HOSTILE:
+        asked, error = asked_by(raw, partial(call, text))
+        if error is not None:
+            assert isinstance(error, ValueError)
+            assert asked == []
+        else:
+            (one,) = asked
+            assert one.query.pop(parameter) == [text]
+            assert one.query.keys() <= {"page_size"}
+
+
+def test_a_page_token_is_one_parameter_or_an_error_of_ours(raw: RawServer) -> None:
+    for token in filter(None, HOSTILE):
+        pages = iter([page([], token), page([])])
+        raw.reply = lambda asked, pages=pages: next(pages)  # type: ignore[misc]
+        asked, error = asked_by(raw, lb.fetch_batches)
+        if error is not None:
+            assert isinstance(error, lb.ResponseError)
+            assert len(asked) == 1
+        else:
+            assert asked[1].query == {"page_size": ["1000"], "page_token": [token]}
+
+
+# --- names of files -----------------------------------------------------------------------------
+
+NAMES = [
+    "a b.pdf", 'a".pdf', 'a"; filename="b.pdf', "a\r\nX-Evil: 1\r\n\r\nx", "a\n--x--", "%0d%0a",
+    "été.pdf", "日本語.pdf", "\u202egnp.exe", "x" * 250, "<img src=x>", "C:\\x", "CON", "=cmd|x",
+]  # fmt: skip
+
+
+def test_a_file_is_uploaded_under_its_name_and_no_other_header(
+    raw: RawServer, tmp_path: Path
+) -> None:
+    raw.reply = project
+    for name in NAMES:
+        file = tmp_path / name
+        file.write_bytes(b"content")
+        asked, _ = asked_by(raw, partial(lb.upload_files, file))
+        head = f"Content-Type: {asked[-1].headers['Content-Type']}\r\n\r\n".encode()
+        parts: Any = message_from_bytes(head + asked[-1].body, policy=HTTP).get_payload()
+        assert [part.keys() for part in parts] == [["Content-Disposition"]] * 2
+        sent = {part.get_param("name", header="Content-Disposition"): part for part in parts}
+        assert sent["display_name"].get_payload(decode=True).decode() == name
+        assert sent["upload_file"].get_payload(decode=True) == b"content"
+        file.unlink()
