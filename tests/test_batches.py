@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Script, Server, batch, in_turn, interrupt, page
+from tests.servers import Answer, Asked, Script, batch, in_turn, interrupt, page
 
 COLUMNS = [
     "batch_id",
@@ -55,20 +53,6 @@ def test_no_batches_give_the_same_columns(serve: Serve) -> None:
     empty = lb.fetch_batches()
     assert len(empty) == 0
     assert (empty.dtypes == full.dtypes).all()
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 12), max_size=25), st.data())
-def test_any_way_of_paging_gives_the_same_frame(numbers: list[int], data: st.DataObject) -> None:
-    """Pages of any size, empty ones and overlapping ones among them."""
-    pages, rest = [], numbers
-    while rest:
-        size = data.draw(st.integers(0, 5))
-        pages.append([batch(f"bat-{n}") for n in rest[:size]])
-        rest = rest[size:]
-    with Server(paged(pages or [[]])) as server, lb.connect("llx-1", base_url=server.url) as client:
-        frame = lb.fetch_batches(client=client)
-    assert frame.batch_id.tolist() == [f"bat-{n}" for n in dict.fromkeys(numbers)]
 
 
 def test_a_token_that_comes_round_is_an_error_with_the_rows_so_far(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -13,10 +14,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_batches_nb import inputs
+from llama_batches_nb import frames, inputs
+from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.paging import Record
+from llama_batches_nb.schema import BATCHES
 from llama_batches_nb.statuses import BATCH_STATUSES
 from tests.strategies import instants, some, zones
 
@@ -62,6 +66,69 @@ def test_what_is_no_time_is_named(value: Any) -> None:
 def test_time_of_another_type_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^when must be"):
         inputs.as_time("when", value)
+
+
+@st.composite
+def written(draw: st.DrawFn, *, widely: bool) -> str:
+    """A time as ISO 8601 writes it; widely: in any form that Python reads, and almost so."""
+    years = () if widely else (date(1700, 1, 1), date(2200, 12, 31))  # nanoseconds fit
+    day = draw(st.dates(*years))
+    year, week, weekday = day.isocalendar()
+    weeks = [f"{year:04}-W{week:02}-{weekday}", f"{year:04}-W{week:02}"] if widely else []
+    text = draw(st.sampled_from([day.isoformat(), *weeks]))
+    clock = draw(st.times()).isoformat("seconds")[: draw(st.sampled_from([0, 2, 5, 8]))]
+    zone = draw(st.sampled_from(["+", "-"])) + draw(st.times()).isoformat("minutes")
+    zone = draw(st.sampled_from(["", "Z", "+00:00", "-00:00", zone, zone[:3]]))
+    if widely:
+        zone += draw(st.sampled_from(["", "", ":00:07", ":00:07.000001", "0", " "]))
+    if len(clock) == 8 and draw(st.booleans()):
+        digits = st.text("0123456789", min_size=1, max_size=12 if widely else 9)
+        clock += draw(st.sampled_from(".,")) + draw(digits)
+    if draw(st.booleans()):
+        text = text.replace("-", "")
+    if draw(st.booleans()):
+        clock, zone = clock.replace(":", ""), zone.replace(":", "")
+    between = draw(st.characters(codec="utf-8") if widely else st.sampled_from("T "))
+    return text + between + clock + zone if clock else text
+
+
+def by_python(text: str) -> datetime | None:
+    """What Python's own parser makes of a time, in UTC; None if it takes it for none."""
+    try:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+@given(written(widely=False))
+@settings(max_examples=300, deadline=None)
+def test_time_as_text_is_the_one_that_python_reads(text: str) -> None:
+    found = inputs.as_time("created_at_on_or_after", text)
+    assert found is not None
+    assert datetime.fromisoformat(found) == by_python(text)
+    assert found.endswith("Z")
+
+
+@given(written(widely=True) | st.text(min_size=1, max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_time_of_the_api_is_the_one_that_python_reads(text: str) -> None:
+    """By either reader: of records, and of the JSON of batches."""
+    sent, expected = {"id": "bat-1", "created_at": text, "results": None}, by_python(text)
+    for read in (of_records, of_json):
+        if expected is None:
+            with pytest.raises(ResponseError, match="created_at"):
+                read(sent)
+        else:
+            assert read(sent)["created_at"].to_pylist() == [expected]
+
+
+def of_records(batch: Record) -> pa.Table:
+    return frames.rows(BATCHES, [batch])
+
+
+def of_json(batch: Record) -> pa.Table:
+    return frames.read_expanded([json.dumps(batch).encode()])[0]
 
 
 # --- words --------------------------------------------------------------------------------------

@@ -1,13 +1,23 @@
-"""The walk itself, without a server."""
+"""The walk itself, without a server; and that however a list is cut, its frame is the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import llama_batches_nb as lb
+from llama_batches_nb import frames
 from llama_batches_nb.errors import InvalidRequestError, PaginationError
-from llama_batches_nb.paging import LARGEST_PAGE, walk
+from llama_batches_nb.paging import LARGEST_PAGE, Record, walk
+from llama_batches_nb.schema import BATCHES, CONFIGURATIONS, DIRECTORIES, FILES, Table
+from tests.servers import Answer, Asked, Server
+from tests.strategies import few, records
 
 
 def test_only_the_token_ends_the_walk() -> None:
@@ -45,3 +55,106 @@ def test_a_refusal_that_is_not_of_the_page_size_is_raised() -> None:
     with pytest.raises(InvalidRequestError, match="no at all"):
         list(walk(ask))
     assert sizes == [LARGEST_PAGE, None]
+
+
+# --- any way of paging --------------------------------------------------------------------------
+
+
+@dataclass
+class Cut:
+    """A list in pages, and what the server says around them."""
+
+    pages: list[list[Record]]
+    tokens: list[str]  # of the pages after the first
+    around: list[dict[str, Any]]  # the rest of each page
+    most: int | None  # rows that may be asked for at a time; more is refused, not cut
+    sizes: list[str | None] = field(default_factory=list)  # that were asked for
+
+    def __call__(self, asked: Asked) -> Any:
+        size, token = asked.one("page_size"), asked.one("page_token")
+        self.sizes.append(size)
+        if size and self.most and int(size) > self.most:
+            detail = [{"loc": ["query", "page_size"], "msg": "too large", "type": "x"}]
+            return Answer({"detail": detail}, 422)
+        number = 0 if token is None else self.tokens.index(token) + 1
+        return {"items": self.pages[number], **self.around[number]}
+
+
+@st.composite
+def cuts(draw: st.DrawFn, items: list[Record]) -> Cut:
+    """Pages of any size: empty ones, and such as have again what was at the end of others."""
+    pages: list[list[Record]] = []
+    done = 0
+    while done < len(items) or not pages or draw(st.booleans()):
+        start = max(0, done - draw(st.integers(0, 3)))
+        stop = min(len(items), done + draw(st.integers(0, 5)))
+        pages.append(items[start:stop])
+        done = stop
+    any_text = st.text(st.sampled_from("aZ09 +&=#?/%\\'\"é年\n\0"), min_size=1, max_size=8)
+    n = len(pages)
+    tokens = draw(st.lists(any_text, min_size=n - 1, max_size=n - 1, unique=True))
+    ends: list[dict[str, Any]] = [{}, {"next_page_token": None}, {"next_page_token": ""}]
+    sizes = st.sampled_from([{}, *({"total_size": s} for s in (None, 0, "7", len(items)))])
+    more: list[dict[str, Any]] = [{"next_page_token": token} for token in tokens]
+    more.append(draw(st.sampled_from(ends)))
+    around = [each | draw(sizes) for each in more]
+    return Cut(pages, tokens, around, draw(st.none() | st.integers(1, 1000)))
+
+
+FETCHES: dict[str, tuple[Table, Callable[..., pd.DataFrame]]] = {
+    "batches": (BATCHES, lb.fetch_batches),
+    "directories": (DIRECTORIES, lb.fetch_directories),
+    "configurations": (CONFIGURATIONS, lb.fetch_configurations),
+    "files": (FILES, lambda **given: lb.fetch_files("dir-1", **given)),
+}
+
+
+@dataclass
+class Serving:
+    """A server whose script is changed from example to example, and a client of it."""
+
+    client: lb.Client
+    scripts: list[Cut]
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Serving]:
+    scripts: list[Cut] = []
+    with (
+        Server(lambda asked: scripts[-1](asked)) as server,
+        lb.connect("llx-1", base_url=server.url, max_retries=0) as client,
+    ):
+        yield Serving(client, scripts)
+
+
+@pytest.mark.parametrize("kind", FETCHES)
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_way_of_paging_gives_the_same_frame(
+    serving: Serving, kind: str, data: st.DataObject
+) -> None:
+    table, fetch = FETCHES[kind]
+    (key,) = table.columns[0].path
+    items = data.draw(st.lists(records(table), max_size=14, unique_by=lambda item: item[key]))
+    cut = data.draw(cuts(items))
+    serving.scripts.append(cut)
+    page_size = data.draw(st.none() | st.integers(1, 2000))
+    found = fetch(page_size=page_size, client=serving.client)
+    pd.testing.assert_frame_equal(found, frames.frame(table, items))
+    assert cut.sizes[0] == str(page_size or LARGEST_PAGE)
+    assert set(cut.sizes) <= {cut.sizes[0], None}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FETCHES if kind != "files"])
+@given(data=st.data())
+@few
+def test_a_limit_gives_the_first_rows_however_they_are_paged(
+    serving: Serving, kind: str, data: st.DataObject
+) -> None:
+    table, fetch = FETCHES[kind]
+    (key,) = table.columns[0].path
+    items = data.draw(st.lists(records(table), max_size=14, unique_by=lambda item: item[key]))
+    serving.scripts.append(data.draw(cuts(items)))
+    limit = data.draw(st.integers(1, 16))
+    found = fetch(limit=limit, client=serving.client)
+    pd.testing.assert_frame_equal(found, frames.frame(table, items[:limit]))

@@ -15,18 +15,20 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from llama_batches_nb import frames, schema
-from llama_batches_nb.schema import BATCHES, JOBS, Table
+from llama_batches_nb.schema import BATCHES, FILES, JOBS, Table
 from tests.strategies import (
     TABLES,
     batch_frames,
     few,
-    outcome_frames,
+    job_frames,
     records,
+    result_frames,
+    results_of,
     some,
     table_frames,
 )
@@ -87,10 +89,38 @@ def test_any_table_comes_back_as_it_was(table: Table, data: st.DataObject, place
     pd.testing.assert_frame_equal(kept(frame, place / "table.parquet"), frame)
 
 
-@given(outcome_frames())
-@some
-def test_outcomes_come_back_as_they_were(place: Path, frame: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(kept(frame, place / "outcomes.parquet"), frame)
+DERIVED: dict[str, Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
+    "outcomes": lambda batches, results, jobs: lb.outcomes(results, jobs),
+    "summarize": lb.summarize,
+    "failure_rates": lambda batches, results, jobs: lb.failure_rates(
+        results, by=["configuration_id", "job_type"], freq="W"
+    ),
+    "failure_rates of all": lambda batches, results, jobs: lb.failure_rates(batches),
+    "error_patterns": lambda batches, results, jobs: lb.error_patterns(lb.outcomes(results, jobs)),
+    "error_patterns by": lambda batches, results, jobs: lb.error_patterns(results, by="job_type"),
+    "ledger": lambda batches, results, jobs: lb.ledger(lb.outcomes(results, jobs), by="batch_id"),
+    "attempts": lambda batches, results, jobs: lb.attempts(results, frames.frame(FILES, [])),
+}
+"""What is made of batches, results and jobs."""
+
+
+@given(batches=batch_frames(), results=result_frames(), jobs=job_frames())
+@settings(max_examples=6, deadline=None)
+def test_what_is_made_of_tables_comes_back_as_it_was(
+    place: Path, batches: pd.DataFrame, results: pd.DataFrame, jobs: pd.DataFrame
+) -> None:
+    for name, made in DERIVED.items():
+        frame = made(batches.drop_duplicates("batch_id"), results, jobs)
+        pd.testing.assert_frame_equal(kept(frame, place / "made.parquet"), frame, obj=name)
+
+
+def test_comparison_comes_back_as_it_was(tmp_path: Path) -> None:
+    mapped = [{"source_directory_file_id": "dfl-1", "error_message": None}]
+    runs = [
+        {"id": one, "config": {"job": {"configuration_id": one}}, "results": mapped} for one in "ab"
+    ]
+    frame = lb.compare_configurations(lb.outcomes(results_of(*runs)), "a", "b")
+    pd.testing.assert_frame_equal(kept(frame, tmp_path / "compared.parquet"), frame)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.strategies import (
     batches,
     few,
     instants,
+    job_frames,
     outcome_frames,
     result_frames,
     results_of,
@@ -202,49 +203,99 @@ def test_more_confidence_is_a_wider_interval_and_more_rows_a_narrower() -> None:
 # --- groups -------------------------------------------------------------------------------------
 
 
-KEYS = ["job_type", "configuration_id", "status", "project_id"]
+TIMES = {"created_at", "updated_at", "batch_created_at"}
 
 
-@given(
-    batch_frames(),
-    st.lists(st.sampled_from(KEYS), unique=True),
-    st.sampled_from([None, "D", "W", "MS", "QS", "h"]),
-)
+def half_of_failed_batches(files: pd.DataFrame) -> pd.DataFrame:
+    return files.assign(batch_status=pd.Categorical((["FAILED", None] * len(files))[: len(files)]))
+
+
+FILES = st.one_of(result_frames(), outcome_frames())
+ANY_KIND = st.one_of(batch_frames(), job_frames(), FILES, FILES.map(half_of_failed_batches))
+FREQUENCIES = st.sampled_from([None, "D", "W", "MS", "QS", "YE", "h", "2D"])
+CONFIDENCES = st.floats(1e-9, 1 - 1e-9)
+
+
+@st.composite
+def groupings(draw: st.DrawFn) -> tuple[pd.DataFrame, list[str], str | None]:
+    """A frame of any kind, some of its columns, and a period or none."""
+    found = draw(ANY_KIND)
+    freq = draw(FREQUENCIES)
+    columns = [str(name) for name in found if freq is None or name not in TIMES]
+    return found, draw(st.lists(st.sampled_from(columns), max_size=3, unique=True)), freq
+
+
+def verdicts(found: pd.DataFrame) -> list[tuple[bool, bool] | None]:
+    """Say of each row whether it is decided and failed; None if it does not count."""
+    told: list[tuple[bool, bool] | None] = []
+    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
+        if "outcome" in row:
+            failed = row["outcome"] in ("mapping_error", "job_failed")
+            decided = failed or row["outcome"] in ("succeeded", "mapped")
+        elif "status" in row:
+            failed = row["status"] == "FAILED"
+            decided = failed or row["status"] == "COMPLETED"
+        else:
+            failed = bool(row["error_message"])
+            decided = failed or row["job_id"] is not None
+        told.append(None if row.get("batch_status") == "FAILED" else (decided, failed))
+    return told
+
+
+@given(groupings(), CONFIDENCES)
 @some
 def test_counts_of_any_grouping_add_up(
-    found: pd.DataFrame, by: list[str], freq: str | None
+    grouping: tuple[pd.DataFrame, list[str], str | None], confidence: float
 ) -> None:
-    whole = lb.failure_rates(found)
-    rates = lb.failure_rates(found, by=by, freq=freq)
-    assert rates[COUNTS].sum().tolist() == counts(whole)[0]
-    assert (rates.total > 0).all() or not (by or freq)
-    assert not rates[[*by, *(["created_at"] if freq else [])]].duplicated().any() or not (
-        by or freq
-    )
+    found, by, freq = grouping
+    counted = [verdict for verdict in verdicts(found) if verdict]
+    rates = lb.failure_rates(found, by=by, freq=freq, confidence=confidence)
+    whole = [len(counted), sum(d for d, _ in counted), sum(f for _, f in counted)]
+    assert rates[COUNTS].sum().tolist() == whole
     assert_exact_dtypes(rates)
+    keys = rates[rates.columns[: -len([*COUNTS, *RATES])]]
+    assert keys.shape[1] == len(by) + (freq is not None)
+    if keys.shape[1]:
+        assert (rates.total > 0).all()
+        assert not keys.duplicated().any()
 
 
-@given(st.one_of(batch_frames(), result_frames(), outcome_frames()))
+@given(groupings(), CONFIDENCES, CONFIDENCES)
 @some
-def test_rate_lies_in_its_interval_between_none_and_all(found: pd.DataFrame) -> None:
-    rates = lb.failure_rates(found, by="job_type")
-    assert (rates.failed <= rates.decided).all()
-    assert (rates.decided <= rates.total).all()
-    decided = rates[rates.decided > 0]
-    assert (decided.failure_rate == decided.failed / decided.decided).all()
-    ends = decided[["ci_low", "failure_rate", "ci_high"]].to_numpy()
-    assert (np.diff(ends) >= 0).all()
-    assert ((ends >= 0) & (ends <= 1)).all()
-    assert rates[rates.decided == 0][RATES].isna().to_numpy().all()
+def test_rate_lies_in_its_interval_between_none_and_all(
+    grouping: tuple[pd.DataFrame, list[str], str | None], one: float, other: float
+) -> None:
+    found, by, freq = grouping
+    sure, surer = (
+        lb.failure_rates(found, by=by, freq=freq, confidence=confidence)
+        for confidence in sorted((one, other))
+    )
+    assert ((sure.failed >= 0) & (sure.failed <= sure.decided)).all()
+    assert (sure.decided <= sure.total).all()
+    decided = sure.decided > 0
+    assert (sure.failure_rate == sure.failed / sure.decided)[decided].all()
+    ends = [surer.ci_low, sure.ci_low, sure.failure_rate, sure.ci_high, surer.ci_high]
+    inside = np.column_stack([np.zeros(len(sure)), *ends, np.ones(len(sure))])[decided]
+    assert (np.diff(inside) >= -1e-12).all()
+    assert sure[~decided][RATES].isna().to_numpy().all()
 
 
-@given(batch_frames())
-@few
-def test_group_has_the_rate_of_its_rows_alone(found: pd.DataFrame) -> None:
-    for _, row in lb.failure_rates(found, by="job_type").iterrows():
-        word = row["job_type"]
-        mine = found[found.job_type.isna() if pd.isna(word) else found.job_type == word]
-        assert counts(lb.failure_rates(mine)) == [row[COUNTS].tolist()]
+@given(groupings())
+@some
+def test_group_has_the_counts_of_its_rows_alone(
+    grouping: tuple[pd.DataFrame, list[str], str | None],
+) -> None:
+    found, by, _ = grouping
+    groups = lb.failure_rates(found, by=by)
+    rows = list(zip(keys_of(found, by), verdicts(found), strict=True))
+    for keys, expected in zip(keys_of(groups, by), counts(groups), strict=True):
+        mine = [verdict for row, verdict in rows if verdict and row == keys]
+        assert [len(mine), sum(d for d, _ in mine), sum(f for _, f in mine)] == expected
+
+
+def keys_of(frame: pd.DataFrame, by: list[str]) -> list[list[Any]]:
+    """Return the values of some columns, or of none, of each row."""
+    return [named(row) for row in frame[by].astype(object).to_numpy()]
 
 
 def test_groups_are_sorted_by_their_keys_with_missing_ones_last() -> None:
@@ -388,7 +439,7 @@ ENGINES: dict[str, Callable[[pd.DataFrame], Any]] = {
 }
 
 
-def named(keys: pd.Series[Any]) -> list[Any]:
+def named(keys: Iterable[Any]) -> list[Any]:
     """Return values with one word for missing ones, whatever the engine has for them."""
     return ["missing" if pd.isna(key) else key for key in keys]
 

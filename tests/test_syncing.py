@@ -19,11 +19,12 @@ from typing import Any, ClassVar
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 import llama_batches_nb as lb
 from llama_batches_nb import keeping
@@ -776,62 +777,99 @@ def test_report_reads_well() -> None:
 # --- a world that moves -------------------------------------------------------------------------
 
 
+def in_order(path: str, table: str) -> pa.Table:
+    """Return the rows of a table, in an order that does not depend on how they came there."""
+    rows = open_dataset(path, table).to_table()
+    return rows.sort_by([(name, "ascending") for name in rows.column_names])
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"status": "FAILED"},
+    {"status": ("RUNNING", "COMPLETED")},
+    {"source_directory_id": "dir-1"},
+    {"created_at_on_or_after": START + timedelta(hours=2)},
+    {"created_at_on_or_before": START + timedelta(hours=4)},
+    {"source_directory_id": "dir-0", "status": "COMPLETED"},
+]
+filters = st.sampled_from(FILTERS)
+
+
 class Moving(RuleBasedStateMachine):
-    """Batches are made, end and vanish, and syncs of several filters come between."""
+    """Batches appear, run, end and are cancelled; syncs come between, and some are killed."""
 
     def __init__(self) -> None:
         super().__init__()
+        fsspec.register_implementation("mortal", Mortal, clobber=True)
+        self.path = "mortal://kept"
+        self.few = pytest.MonkeyPatch()  # so that few rows make many commits
+        self.few.setattr(keeping, "CHUNK_ROWS", 10)
+        self.few.setattr(keeping, "SMALL", 16)
+        self.few.setattr(keeping, "MOST_SMALL", 2)
         self.world = World(page_size=3)
         self.server = Server(self.world)
         self.client = lb.connect("llx-secret", base_url=self.server.url, max_retries=0)
-        self.path = f"memory://synced/{id(self)}"
 
-    @rule(status=st.sampled_from(["PENDING", "RUNNING", "COMPLETED", "FAILED"]))
-    def create(self, status: str) -> None:
-        self.world.add(status, hours=len(self.world.batches) / 4)
-
-    @rule(data=st.data(), status=st.sampled_from(["RUNNING", *ENDS]))
-    def move_on(self, data: st.DataObject, status: str) -> None:
-        going = [i for i, one in self.world.batches.items() if one["status"] not in ENDS]
-        if going:
-            self.world.end(data.draw(st.sampled_from(going)), status)
+    def sync(self, path: str, **asked: Any) -> None:
+        sync_dataset(path, client=self.client, progress=False, **asked)
 
     @rule(
-        jobs=st.booleans(),
-        status=st.sampled_from([None, "FAILED", ("RUNNING", "COMPLETED")]),
-        directory=st.sampled_from([None, "dir-1"]),
-        since=st.sampled_from([None, START + timedelta(hours=2)]),
+        new=st.lists(st.sampled_from(["RUNNING", "COMPLETED", "FAILED"]), min_size=1, max_size=4),
+        turns=st.lists(st.sampled_from([None, "RUNNING", *ENDS]), min_size=8, max_size=8),
+        job_end=st.sampled_from(ENDS),
     )
-    def sync_some(self, jobs: bool, status: Any, directory: Any, since: Any) -> None:
-        filters = {
-            "status": status,
-            "source_directory_id": directory,
-            "created_at_on_or_after": since,
-        }
-        sync_dataset(self.path, jobs=jobs, client=self.client, progress=False, **filters)
+    def go_on(self, new: list[str], turns: list[str | None], job_end: str) -> None:
+        """Some batches and jobs come to another status, then new ones appear."""
+        going = [one for one in self.world.batches.values() if one["status"] not in ENDS]
+        for one, turn in zip(going, turns, strict=False):
+            one["status"] = turn or one["status"]
+            if turn == "CANCELLED":  # what was not begun has no job
+                files = [each["source_directory_file_id"] for each in one["results"][1:]]
+                one["results"][1:] = map(mapping, files)
+        for job in [job for job in self.world.jobs.values() if job["status"] == "RUNNING"][::2]:
+            job["status"] = job_end
+        for n, status in enumerate(new):
+            name = self.world.add(status, hours=len(self.world.batches) / 2)
+            self.world.jobs[f"pjb-{int(name[4:])}-{n % 2}"]["status"] = "RUNNING"
+
+    @rule(jobs=st.booleans(), filters=filters)
+    def sync_some(self, jobs: bool, filters: dict[str, Any]) -> None:
+        self.sync(self.path, jobs=jobs, **filters)
         wanted = lb.fetch_batches(client=self.client, progress=False, **filters)
+        check_each_once(self.path)
         kept = read_dataset(self.path, "batches")
-        assert kept.batch_id.is_unique
         now = kept[kept.batch_id.isin(wanted.batch_id)].sort_values("batch_id", ignore_index=True)
         pd.testing.assert_frame_equal(now, wanted.sort_values("batch_id", ignore_index=True))
 
+    @rule(jobs=st.booleans(), filters=filters, changes=st.integers(1, 24))
+    def sync_until_killed(self, jobs: bool, filters: dict[str, Any], changes: int) -> None:
+        Mortal.left = changes
+        try:
+            with suppress(Killed):
+                self.sync(self.path, jobs=jobs, **filters)
+        finally:
+            Mortal.left = -1000
+        Storage(self.path).remove(["_lock.json"])  # this process lives, so it would be waited for
+        if Storage(self.path).get("_manifest.json") is not None:
+            check_each_once(self.path)
+
     @rule(jobs=st.booleans())
     def sync_all(self, jobs: bool) -> None:
-        sync_dataset(self.path, jobs=jobs, client=self.client, progress=False)
-        check(self.path, jobs=jobs)
-
-    @invariant()
-    def each_file_once(self) -> None:
-        if self.world.asked["list"]:
-            assert not read_dataset(self.path).source_directory_file_id.duplicated().any()
+        """It comes to what a clean sync gives, whatever was before."""
+        self.sync(self.path, jobs=jobs)
+        self.sync("memory://clean", jobs=jobs)
+        for table in ("batches", "results", *(["jobs"] if jobs else [])):
+            assert in_order(self.path, table).equals(in_order("memory://clean", table))
+        check_files(self.path)
+        fsspec.filesystem("memory").rm("/clean", recursive=True)
 
     def teardown(self) -> None:
         self.client.close()
         self.server.close()
-        filesystem = fsspec.filesystem("memory")
-        if filesystem.exists("/synced"):
-            filesystem.rm("/synced", recursive=True)
+        self.few.undo()
+        Mortal.store.clear()
+        Mortal.pseudo_dirs[:] = [""]
 
 
 TestMoving = Moving.TestCase
-TestMoving.settings = settings(max_examples=10, stateful_step_count=16, deadline=None)
+TestMoving.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

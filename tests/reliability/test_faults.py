@@ -1,0 +1,32 @@
+"""Whatever a server does: all rows exactly once or the named error, and nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import llama_batches_nb as lb
+from tests.reliability.faults import FAULTS, Fault
+from tests.reliability.trials import CALLS, Call, try_out
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_fault_that_passes(call: Call, fault: Fault, tmp_path: Path) -> None:
+    verdict = try_out(call, fault, tmp_path / "kept", stays=False)
+    if fault.error is None or fault.passes:
+        assert verdict.whole, verdict
+    else:
+        assert isinstance(verdict.error, fault.error)
+        assert verdict.sound, verdict
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+@pytest.mark.parametrize("fault", [one for one in FAULTS if one.error], ids=str)
+def test_a_fault_that_stays(call: Call, fault: Fault, tmp_path: Path) -> None:
+    verdict = try_out(call, fault, tmp_path / "kept", stays=True)
+    assert isinstance(verdict.error, fault.error or lb.BatchesError)
+    assert verdict.sound, verdict
+    if call.name == "fetch_batches":
+        assert verdict.got >= 4  # the page before
