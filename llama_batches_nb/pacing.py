@@ -1,10 +1,11 @@
-"""One pace for all workers of a client: after a refusal all of them wait, then go on more slowly.
+"""One pace for all workers of a client: after a refusal all of them wait as long as they are told.
 
-Nobody is held back before the first refusal. From then on requests are sent at a rate: that which
-the server let through lately, reduced, growing with answers and with time until the next refusal.
-As it changes by factors, few are refused whatever the limit is and however many clients share it.
-The idea is that of TCP's congestion avoidance (Jacobson 1988, doi:10.1145/52324.52356), by rate
-instead of by window; the factors were chosen by simulation (tests/test_pacing.py).
+Few refusals in between cost no more than that. Once they are many, requests are sent at a rate:
+that which the server let through lately, reduced, growing with answers and with time. So few are
+refused, whatever the limit is and however many clients share it. Should a lower rate not help, as
+when a server refuses at random, it is given up again. The idea is that of TCP's congestion control
+by the share of marks (Alizadeh et al. 2010, doi:10.1145/1851182.1851192), by rate instead of by
+window; the factors were chosen by simulation (tests/test_pacing.py).
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ from contextlib import contextmanager
 
 from llama_batches_nb import workers
 
-LONGEST_BACKOFF = 30.0  # seconds to pause when the server does not say how long
+BACKOFF = 3.0  # times as long with each refusal in a row, where the server does not say how long;
+LONGEST_BACKOFF = 40.0  # seconds; so that five pauses are longer than the minute of many limits
 TICK = 0.5  # seconds between two looks at whether to go on waiting
-REDUCTION = 0.7  # of the rate that was let through, after a refusal
+MEMORY = 32  # requests over which the share of refusals is taken
+TOLERATED = 0.25  # share of refusals, above which we go more slowly;
+MOST_TOLERATED = 0.8  # even if that does not help
+REDUCTION = 0.7  # of the rate that was let through
+IN_VAIN = 4.0, 0.75  # times slower, and still this much of the share of refusals: it does not help
 NEAR = 1.5  # times the rate that was let through, to which it grows slowly
 SLOW_GROWTH = 1.02, 1.03  # factors: with each answer, with each second
 FAST_GROWTH = 1.1, 1.1  # the same, beyond: others may have left
+FIRST_GROWTH = 1.3, 1.1  # the same, as long as nothing is known of what is let through
 SLOWEST, FASTEST = 1 / 16, 1000.0  # requests a second; whoever may send more is not held back
 IDLE = 5.0  # seconds without a request after which a rate is out of date
 
@@ -47,13 +54,17 @@ class Pacing:
         self._most = max_workers
         self._under_way = 0
         self._resume_at = self._next_at = clock()  # by the server's word; by our own rate
-        self._refused_at = float("-inf")
+        self._refused_at = -math.inf
         self._refusals = 0
+        self._may_slow_down = True  # once for refusals of requests that were sent together
+        self._tolerated = TOLERATED
         self._forget()
 
     def _forget(self) -> None:
-        """Go at any rate, until refused."""
+        """Go at any rate, until too many are refused."""
         self._rate = self._let_through = math.inf
+        self._share = 0.0
+        self._slowed: tuple[float, float] | None = None
         self._start_measuring(self._clock())
 
     def _start_measuring(self, at: float) -> None:
@@ -62,7 +73,7 @@ class Pacing:
 
     @property
     def rate(self) -> float:
-        """Requests a second that may be sent; infinite where nothing was refused."""
+        """Requests a second that may be sent; infinite where few are refused."""
         return self._rate
 
     @contextmanager
@@ -107,13 +118,18 @@ class Pacing:
         with self._lock:
             self._refusals = 0
             self._answers += 1
+            self._share -= self._share / MEMORY
             now = self._clock()
             seconds, self._grown_at = max(0.0, now - self._grown_at), max(now, self._grown_at)
-            is_near = self._rate < NEAR * self._let_through
-            by_answer, by_second = SLOW_GROWTH if is_near else FAST_GROWTH
+            by_answer, by_second = self._growth()
             self._rate *= by_answer * by_second**seconds
             if self._rate > FASTEST:
                 self._rate = math.inf
+
+    def _growth(self) -> tuple[float, float]:
+        if not self._let_through:
+            return FIRST_GROWTH
+        return SLOW_GROWTH if self._rate < NEAR * self._let_through else FAST_GROWTH
 
     def refused(self, sent_at: float, retry_after: float | None) -> int:
         """Make all workers wait, and return how often in a row we were refused.
@@ -125,19 +141,33 @@ class Pacing:
             is_another = sent_at >= self._refused_at
             if is_another:
                 self._refusals += 1
-                self._refused_at = now
-            backoff = 2.0 ** min(self._refusals - 1, 9)
-            if retry_after is None:
-                retry_after = min(backoff, LONGEST_BACKOFF) * (0.5 + self._chance() / 2)
-            self._resume_at = max(self._resume_at, now + retry_after)
-            if is_another:
+                self._refused_at, self._may_slow_down = now, True
+            self._share += (1 - self._share) / MEMORY
+            pause, spread = self._pauses(retry_after)
+            self._resume_at = max(self._resume_at, now + pause)
+            is_slower = self._may_slow_down and self._share > self._tolerated
+            if is_slower:
+                self._may_slow_down = False
                 self._slow_down()
-                spread = min(1 / self._rate, retry_after * backoff)  # not all clients at once
+            if is_another or is_slower:  # not all clients at once
+                spread = min(1 / self._rate, pause) if self._refusals == 1 else spread
                 self._next_at = self._resume_at + self._chance() * spread
             return self._refusals
 
+    def _pauses(self, retry_after: float | None) -> tuple[float, float]:
+        """Return for how long all wait, and over how long clients spread then if refused again."""
+        times = self._refusals - 1
+        if retry_after is not None:
+            return retry_after, retry_after * 2.0 ** min(times, 9)
+        backoff = min(BACKOFF ** min(times, 9), LONGEST_BACKOFF) * (0.8 + self._chance() / 5)
+        return backoff, backoff
+
     def _slow_down(self) -> None:
         """Reduce the rate, and measure anew from the end of the pause."""
+        if self._is_in_vain():
+            self._tolerated = min(1.25 * self._share, MOST_TOLERATED)
+            self._forget()
+            return
         seconds = max(self._resume_at - self._measured_since, 1 / FASTEST)
         if self._answers:
             self._let_through = min(self._rate, self._answers / seconds)
@@ -146,7 +176,15 @@ class Pacing:
             self._let_through = 0.0  # as far as we know
             rate = min(self._rate, 1 / seconds) / 2
         self._rate = max(rate, SLOWEST)
+        self._slowed = self._slowed or (self._rate, self._share)
         self._start_measuring(self._resume_at)
+
+    def _is_in_vain(self) -> bool:
+        """Whether we went much more slowly already, and as many were refused."""
+        if self._slowed is None:
+            return False
+        (rate, share), (slower, as_many) = self._slowed, IN_VAIN
+        return self._rate < rate / slower and self._share > as_many * share
 
     def pause_left(self) -> float:
         """Seconds for which the server makes us wait; 0 when it does not."""
