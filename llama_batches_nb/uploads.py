@@ -127,34 +127,42 @@ def upload_files(
         _noted_if_interrupted(directory_id),
         bar(progress, "uploading", unit="B", total=sum(sizes.values()), unit_scale=True) as shown,
     ):
-        arrived = gather(
-            send,
-            files,
-            partial(frames.frame, FILES),
-            client=client,
-            shown=shown,
-            size=sizes.__getitem__,
-            bear=failed,
-        )
+        try:
+            arrived = gather(
+                send,
+                files,
+                partial(frames.frame, FILES),
+                client=client,
+                shown=shown,
+                size=sizes.__getitem__,
+                bear=failed,
+            )
+        except BatchesError as error:
+            raise _incomplete(len(files), failed.errors, error.partial, directory_id) from error
     if failed.errors:
-        raise _incomplete(failed.errors, arrived, directory_id)
+        first = next(iter(failed.errors.values()))
+        raise _incomplete(len(files), failed.errors, arrived, directory_id) from first
     return arrived
 
 
 def _incomplete(
-    failed: dict[Path, BatchesError], arrived: pd.DataFrame, directory_id: str
+    n_files: int,
+    failed: dict[Path, BatchesError],
+    arrived: pd.DataFrame | None,
+    directory_id: str,
 ) -> BatchesError:
     first = next(iter(failed.values()))
+    n_missing = n_files - (0 if arrived is None else len(arrived))
+    untried = ", …" if n_missing > len(failed) else ""
     error = type(first)(
-        f"{len(failed):,} of {len(failed) + len(arrived):,} files did not arrive "
-        f"({listed(file.name for file in failed)}). The first error was: {first} "
+        f"{n_missing:,} of {n_files:,} files did not arrive "
+        f"({listed(file.name for file in failed)}{untried}). The first error was: {first} "
         f"{_how_to_go_on(directory_id)}",
         status_code=first.status_code,
         retry_after=first.retry_after,
         fields=first.fields,
     )
     error.partial = arrived
-    error.__cause__ = first
     return error
 
 
@@ -214,7 +222,9 @@ def put(
     """Put a file into a directory once: if the answer is lost, look for it before another try."""
     for last_try in (False, True):
         try:
-            return send()
+            record = send()
+            frames.rows(FILES, [record])  # raises if it is no file
+            return record
         except (ConnectionFailedError, ServerError, ResponseError, ConflictError) as error:
             pages = endpoints.list_directory_files(client, directory_id, display_name=name, **scope)
             try:

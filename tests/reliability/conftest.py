@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_batches_nb import pacing, transport
+from llama_batches_nb import creating, pacing, transport
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +20,4 @@ def _own_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "FIRST_BACKOFF", 0.01)
     monkeypatch.setattr(pacing, "LONGEST_BACKOFF", 0.01)
+    monkeypatch.setattr(creating, "LOOKS", (0.0, 0.01, 0.01))

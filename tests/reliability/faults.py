@@ -32,6 +32,8 @@ class Fault:
     """Whether it is tried again, so that nobody sees what happens once."""
     timeout: float = 10.0
     """Seconds that the client is told to wait."""
+    acts: bool = True
+    """Whether the server does what it was asked before it answers so."""
 
     def __str__(self) -> str:
         return f"{self.family}: {self.name}"
@@ -54,9 +56,9 @@ def _statuses() -> Iterator[Fault]:
         "without": "X-Nothing: 1",
         "with nonsense": "Retry-After: soon",
     }.items():
-        yield Fault(family, name, refusal(429, line), lb.RateLimitError)
+        yield Fault(family, name, refusal(429, line), lb.RateLimitError, acts=False)
     in_10_minutes = refusal(429, "Retry-After: 600")
-    yield Fault(family, "of 10 minutes", in_10_minutes, lb.RateLimitError, passes=False)
+    yield Fault(family, "of 10 minutes", in_10_minutes, lb.RateLimitError, passes=False, acts=False)
     family = "redirects"
     for status, name, place in (
         (301, "another host", "http://another-host.invalid/api/v2/batches"),
@@ -66,7 +68,9 @@ def _statuses() -> Iterator[Fault]:
         (308, "a host without a scheme", "//another-host.invalid/"),
     ):
         answer = refusal(status, f"Location: {place}")
-        yield Fault(family, f"{status} to {name}", answer, lb.ResponseError, passes=False)
+        yield Fault(
+            family, f"{status} to {name}", answer, lb.ResponseError, passes=False, acts=False
+        )
 
 
 def _connections() -> Iterator[Fault]:
@@ -200,6 +204,32 @@ def _json() -> Iterator[Fault]:
         yield fault(name, _of_the_last(spoil), passes=False)
 
 
+def _words() -> Iterator[Fault]:
+    family = "words and fields nobody knows"
+
+    def fault(name: str, **fields: Any) -> Fault:
+        spoil = _of_the_last(lambda one: {**one, **fields})
+        return Fault(family, name, lambda body: [whole(spoil(body))])
+
+    yield fault("a field", tomorrow={"is": ["another", 1, None]})
+    yield fault("a deep field", tomorrow=json.loads("[" * 50 + "]" * 50))
+    for name, text in {
+        "20 kB": "x" * 20_000,
+        "scripts of all the world": "Ωμέγα 日本語 עברית العربية ไทย हिन्दी 👩‍👩‍👧 \U000e0001",
+        "control characters": "".join(map(chr, range(32))) + "\x7f\u2028\u202e\ufeff",
+        "HTML": "<img src=x onerror=alert(1)></script><!--",
+        "a formula": "=cmd|' /C calc'!A0",
+    }.items():
+        yield fault(f"{name} for a message", error_message=text)
+    for text in (
+        "2026-01-05T12:00:00Z",
+        "2026-01-05T12:00:00.123456+00:00",
+        "2026-01-05T14:00:00+02:00",
+        "2026-01-05T12:00:00",
+    ):
+        yield fault(f"the time {text}", updated_at=text)
+
+
 def _of_the_last(spoil: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
     """Spoil what an answer is about: the last of its items, or the thing itself."""
 
@@ -213,4 +243,4 @@ def _of_the_last(spoil: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
     return spoiled
 
 
-FAULTS = [*_statuses(), *_connections(), *_bodies(), *_json()]
+FAULTS = [*_statuses(), *_connections(), *_bodies(), *_json(), *_words()]

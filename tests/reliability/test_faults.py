@@ -10,8 +10,12 @@ import llama_batches_nb as lb
 from tests.reliability.faults import FAULTS, Fault
 from tests.reliability.trials import CALLS, Call, try_out
 
+READS = [call for call in CALLS if not call.makes]
+MAKES = [call for call in CALLS if call.makes]
+LASTING = [one for one in FAULTS if one.error]
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+
+@pytest.mark.parametrize("call", READS, ids=str)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_fault_that_passes(call: Call, fault: Fault, tmp_path: Path) -> None:
     verdict = try_out(call, fault, tmp_path / "kept", stays=False)
@@ -22,11 +26,25 @@ def test_a_fault_that_passes(call: Call, fault: Fault, tmp_path: Path) -> None:
         assert verdict.sound, verdict
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-@pytest.mark.parametrize("fault", [one for one in FAULTS if one.error], ids=str)
+@pytest.mark.parametrize("call", READS, ids=str)
+@pytest.mark.parametrize("fault", LASTING, ids=str)
 def test_a_fault_that_stays(call: Call, fault: Fault, tmp_path: Path) -> None:
     verdict = try_out(call, fault, tmp_path / "kept", stays=True)
     assert isinstance(verdict.error, fault.error or lb.BatchesError)
     assert verdict.sound, verdict
     if call.name == "fetch_batches":
         assert verdict.got >= 4  # the page before
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["passes", "stays"])
+@pytest.mark.parametrize("call", MAKES, ids=str)
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_what_is_made_is_made_once_and_told(
+    call: Call, fault: Fault, stays: bool, tmp_path: Path
+) -> None:
+    verdict = try_out(call, fault, tmp_path / "kept", stays=stays)
+    assert verdict.sound, verdict
+    if not verdict.whole:
+        assert isinstance(verdict.error, (fault.error or (), lb.UnconfirmedCreateError))
+    if fault.acts or (fault.passes and not stays):
+        assert verdict.whole, verdict
