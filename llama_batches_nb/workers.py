@@ -58,7 +58,8 @@ class _Crew:
         self.tell_to_stop()
         until = time.monotonic() + LONGEST_JOIN
         for thread in self.threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            with suppress(RuntimeError):  # interrupted as it was about to start; then it ends at once
+                thread.join(max(0.0, until - time.monotonic()))
 
 
 class Task:

@@ -335,7 +335,7 @@ def stop(request: pytest.FixtureRequest, took: dict[str, float]) -> Stop:
         pressed = time.monotonic()
         person.interrupt()
         told = person.told()
-        assert told.error == "KeyboardInterrupt"
+        assert told.error == "KeyboardInterrupt", told.trace
         took[request.node.name] = told.at - pressed
         assert told.at - pressed < SOON
         return told

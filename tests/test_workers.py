@@ -60,6 +60,22 @@ def test_leaving_early_stops_those_who_sleep(error: type[BaseException]) -> None
     assert not _ours()
 
 
+def test_an_interrupt_while_a_worker_is_about_to_start_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It comes as `Thread.start` waits for the thread, which then can't be joined yet."""
+
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        workers.running(lambda n: n, range(3), max_workers=2) as finished,
+    ):
+        next(finished)
+
+
 def test_somebody_is_told_while_nothing_arrives() -> None:
     ticks: list[int] = []
     arrived = threading.Event()
