@@ -14,7 +14,7 @@ from llama_batches_nb import workers
 Progress: TypeAlias = bool | Callable[..., Any] | None
 """Whether to show a bar, or a class like tqdm's to make it of; None to go by the place."""
 
-DELAY = 0.4  # seconds before a bar shows: what is over sooner needs none
+DELAY = 0.4  # seconds before a bar shows that nobody asked for: what is over sooner needs none
 
 
 class Bar:
@@ -88,7 +88,7 @@ def bar(
             unit=f" {unit}",
             total=total,
             disable=not shown,
-            delay=DELAY,
+            delay=DELAY if progress is None or in_notebook else 0,
             dynamic_ncols=True,
             **options,
         )

@@ -54,6 +54,14 @@ def test_in_a_terminal_it_is_shown(
     assert "things:" in capsys.readouterr().err
 
 
+def test_who_asks_for_a_bar_sees_it_however_soon_it_is_over(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(lambda asked: page([batch("bat-1")]))
+    lb.fetch_batches(progress=True)
+    assert "1 batch" in capsys.readouterr().err
+
+
 def test_a_class_like_tqdms_is_used_for_the_bar(serve: Serve) -> None:
     serve(lambda asked: page([batch("bat-1"), batch("bat-2")]))
     lb.fetch_batches(progress=Recorder)
