@@ -26,9 +26,10 @@ def check_directory(client: Client, directory_id: str, scope: Record) -> None:
     try:
         n_files = sum(1 for _ in islice((f for p in pages for f in p.items), MOST_FILES + 1))
     except NotFoundError as error:
-        if directory_id in str(error).partition(": ")[2]:  # else it may be the list that is not
+        words = str(error).partition(": ")[2]
+        if directory_id in words or "directory" in words.casefold():
             raise
-        return
+        return  # it may be the list that is not there
     except BatchesError:
         return
     if n_files == 0:

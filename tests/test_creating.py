@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
@@ -233,6 +234,18 @@ def test_what_cannot_work_is_refused_before_it_is_asked_for(
         check_configuration=False,
     )
     assert len(project.posts) == 1
+
+
+@pytest.mark.parametrize(("words", "posts"), [("Directory not found", 0), ("Not Found", 1)])
+def test_a_directory_that_is_not_there_is_told_from_a_list_that_is_not(
+    serve: Serve, words: str, posts: int
+) -> None:
+    world = World(lambda made: made)
+    missing = Answer({"detail": words}, 404)
+    serve(lambda asked: world(asked) if asked.path == "/api/v2/batches" else missing)
+    with nullcontext() if posts else pytest.raises(lb.NotFoundError, match=words):
+        lb.create_batch("dir-1", "cfg-1")
+    assert len(world.posts) == posts
 
 
 @pytest.mark.parametrize(
