@@ -6,9 +6,10 @@ from typing import Any
 
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 
 from llama_batches_nb import inputs
-from llama_batches_nb.schema import CREDITS, JOB_ERROR_MESSAGE, OUTCOME
+from llama_batches_nb.schema import CREDITS, JOB_ERROR_MESSAGE, OUTCOME, TEXT
 from llama_batches_nb.statuses import OUTCOMES
 
 _RUNNING = ("PENDING", "THROTTLED", "RUNNING")
@@ -86,7 +87,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     frame = frame.with_columns(outcome.alias("outcome")).drop(_JOB_STATUS, strict=False)
     names = frame.collect_schema().names()
     order = [name for name in names if name not in added] + [n for n in added if n in names]
-    native = frame.select(order).to_native()
+    native = frame.select(nw.col(*order)).to_native()
     if isinstance(native, pd.DataFrame):
         native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
         native.index = results.index
@@ -119,8 +120,30 @@ def _joined(frame: Any, ends: Any) -> Any:
     """Give each row the end of its job; the rows keep their order where the engine has one."""
     if isinstance(frame, nw.LazyFrame):
         return frame.join(ends, on="job_id", how="left")
+    frame, ends = _joinable(frame.to_native(), ends.to_native())
     joined = frame.with_row_index(_ROW).join(ends, on="job_id", how="left")
     return joined.sort(_ROW).drop(_ROW)
+
+
+def _joinable(results: Any, ends: Any) -> tuple[Any, Any]:
+    """Make one kind of text of the ids on both sides, as some engines join no others.
+
+    What holds nothing has another type: numbers in what pandas reads from CSV, null in Arrow.
+    """
+    if isinstance(results, pd.DataFrame):
+        ids = results["job_id"]
+        if pd.api.types.is_float_dtype(ids) and ids.isna().all():
+            results = results.assign(job_id=ids.astype(TEXT))
+    elif isinstance(results, pa.Table):
+        results = results.cast(_without_null(results.schema))
+        schema = _without_null(ends.schema)
+        ids = results.schema.field("job_id")
+        ends = ends.cast(schema.set(schema.get_field_index("job_id"), ids))
+    return nw.from_native(results), nw.from_native(ends)
+
+
+def _without_null(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in schema])
 
 
 def _job_outcome(status: nw.Expr) -> nw.Expr:

@@ -266,6 +266,40 @@ def test_ids_may_be_objects_or_categories() -> None:
         assert words(lb.outcomes(files, ENDED).outcome) == EXPECTED
 
 
+@pytest.mark.parametrize("index", ["job_id", "batch_id"])
+def test_index_may_be_one_of_the_columns(index: str) -> None:
+    indexed = FILES.set_index(index, drop=False)
+    found = lb.outcomes(indexed, ENDED.set_index("job_id", drop=False))
+    pd.testing.assert_index_equal(found.index, indexed.index)
+    assert words(found.outcome) == EXPECTED
+
+
+def test_columns_of_ones_own_may_have_numbers_for_names() -> None:
+    found = lb.outcomes(FILES.assign(x=1).rename(columns={"x": 0}), ENDED)
+    assert words(found.outcome) == EXPECTED
+
+
+def test_files_that_all_got_no_job_may_come_from_csv(tmp_path: Path) -> None:
+    unmapped = results((None, "Too large"), (None, None))
+    unmapped.to_csv(tmp_path / "results.csv", index=False)
+    found = lb.outcomes(pd.read_csv(tmp_path / "results.csv"), ENDED)
+    assert words(found.outcome) == ["mapping_error", "no_job"]
+
+
+def test_arrow_may_hold_nothing_and_two_kinds_of_text() -> None:
+    files = pa.table({"job_id": ["a", "b"], "error_message": pa.nulls(2), "mine": pa.nulls(2)})
+    ended = pa.table(
+        {
+            "job_id": pa.array(["b", "a"], pa.large_string()),
+            "status": ["COMPLETED", "FAILED"],
+            "error_message": pa.nulls(2),
+        }
+    )
+    assert lb.outcomes(files, ended)["outcome"].to_pylist() == ["job_failed", "succeeded"]
+    unmapped = files.set_column(0, "job_id", pa.nulls(2))
+    assert lb.outcomes(unmapped, ended)["outcome"].to_pylist() == ["no_job", "no_job"]
+
+
 def test_polars_gives_polars() -> None:
     found = lb.outcomes(pl.from_pandas(FILES), pl.from_pandas(ENDED))
     assert isinstance(found, pl.DataFrame)
