@@ -114,7 +114,7 @@ def compare_configurations(
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95.")
-    file = list(dict.fromkeys([on] if isinstance(on, str) else on))
+    file = inputs.as_names("on", on)
     if not file:
         raise ValueError("on is empty: name the column that tells that two rows are the same file.")
     a, b = (inputs.as_one_id("configuration_id", one) for one in (a, b))

@@ -125,8 +125,27 @@ def in_path(value: str) -> str:
     return quote(value, safe="")
 
 
+def as_names(name: str, value: str | Iterable[str] | None) -> list[str]:
+    """Return the names of one column or of several, each once; None stands for none."""
+    if not isinstance(value, Iterable | None):
+        raise TypeError(f"{name} must be a column's name or several of them, not {value!r}.")
+    given = [value] if isinstance(value, str) else () if value is None else value
+    return list(dict.fromkeys(given))
+
+
+def as_times(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
+    """Return times of any zone as UTC's; text is ISO 8601, and one without a zone is UTC."""
+    try:
+        in_utc = pd.to_datetime(values, utc=True, format="ISO8601")
+    except ValueError as error:
+        raise ValueError(f"The column {values.name!r} must hold times: {error}") from error
+    return in_utc.astype("datetime64[us, UTC]")
+
+
 def as_frame(value: Any) -> Any:
     """Return any frame as Narwhals', whose questions its engine answers; another value as it is."""
+    if isinstance(value, pd.DataFrame) and not set(value.columns).isdisjoint(value.index.names):
+        value = value.set_axis(value.index.set_names([None] * value.index.nlevels))
     if not nw.dependencies.is_dask_dataframe(value):
         return nw.from_native(value, pass_through=True)
     with warnings.catch_warnings():  # it tells us, not our users, of a package that is to come

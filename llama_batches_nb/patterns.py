@@ -133,7 +133,7 @@ def error_patterns(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.D
     0  pat-85f86cd9a3  Page <n> of <name> is blank      2
     1  pat-9aed18e093                Out of memory      1
     """
-    keys = list(dict.fromkeys([by] if isinstance(by, str) else by or ()))
+    keys = inputs.as_names("by", by)
     if not set(COLUMNS).isdisjoint(keys):
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     messages = _counted(_failures(frame, keys), keys)
@@ -216,8 +216,7 @@ def _failures(frame: Any, kept: Sequence[str]) -> Any:
         )
     inputs.check_columns(frame, "error_message", *kept)
     if isinstance(frame, pd.DataFrame) and kind.time in frame:  # may be text, or of any zone
-        times = pd.to_datetime(frame[kind.time], utc=True, format="ISO8601")
-        frame = frame.assign(**{kind.time: times})
+        frame = frame.assign(**{kind.time: inputs.as_times(frame[kind.time])})
     rows = inputs.as_frame(frame)
     told = ("error_message", "job_error_message", kind.time)
     failed = rates.judged(rows, kind, *kept, *told).filter(nw.col("_failed") == 1)
@@ -260,8 +259,7 @@ def _counted(failures: Any, keys: list[str]) -> pd.DataFrame:
     )
     counted = rates.collected(equal)
     for seen in ("first_seen", "last_seen"):
-        times = pd.to_datetime(counted[seen], utc=True)
-        counted[seen] = times.astype("datetime64[us, UTC]")
+        counted[seen] = inputs.as_times(counted[seen])
     return counted.astype({"layer": pd.CategoricalDtype(LAYERS), "count": "int64"})
 
 

@@ -116,7 +116,7 @@ def failure_rates(
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95.")
-    keys = list(dict.fromkeys([by] if isinstance(by, str) else by or ()))
+    keys = inputs.as_names("by", by)
     if not {*COUNTS, *RATES}.isdisjoint(keys):
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     kind = kind_of(frame)
@@ -166,7 +166,7 @@ def rate_text(rate: pd.Series[Any]) -> str:
 
 def kind_of(frame: Any) -> Kind:
     """Tell by its columns what a frame holds."""
-    columns = set(inputs.column_names(frame))
+    columns = set(map(str, inputs.column_names(frame)))
     if "outcome" in columns:
         return OUTCOMES
     if columns >= {"job_id", "error_message"} and "status" not in columns:
@@ -208,7 +208,7 @@ def _cut(frame: Any, time: str, unit: str) -> Any:
     """Cut times in the engine: to the unit, in UTC."""
     native = frame.to_native()
     if isinstance(native, pd.DataFrame):  # it has zones that Narwhals does not know
-        frame = nw.from_native(native.assign(**{time: pd.to_datetime(native[time], utc=True)}))
+        frame = nw.from_native(native.assign(**{time: inputs.as_times(native[time])}))
     dtype = frame.collect_schema()[time]
     if dtype != nw.Datetime:
         raise ValueError(f"freq needs times in the column {time!r}, which holds {dtype}.")
@@ -270,8 +270,7 @@ class _Period:
 
     def starts(self, times: pd.Series[Any]) -> pd.Series[Any]:
         """Return the first instant of the period that each time lies in."""
-        in_utc = pd.to_datetime(times, utc=True).astype("datetime64[us, UTC]")
-        naive = in_utc.dt.tz_localize(None)
+        naive = inputs.as_times(times).dt.tz_localize(None)
         if self.code is None:
             starts = naive.dt.floor(self.freq)
         else:

@@ -80,7 +80,8 @@ def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
     inputs.check_columns(results, "batch_id")
     names = inputs.column_names(batches)
     files = _with_outcomes(results, jobs)
-    kept = inputs.as_frame(batches).select([n for n in names if n not in (*SUMMARY, *CREDITS)])
+    own = [name for name in names if name not in (*SUMMARY, *CREDITS)]
+    kept = inputs.as_frame(batches).select(nw.col(*own))
     kept = kept.to_native() if isinstance(batches, pd.DataFrame) else rates.collected(kept)
     status, ids = kept["status"].astype(object), kept["batch_id"].astype(object)
     known = status.isin(_RELIABLE) & ~ids.isin(_unreliable(files))
@@ -94,9 +95,7 @@ def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
         n_decided=decided,
         n_failed=failed,
         failure_rate=(failed / decided.mask(decided == 0)).astype("Float64"),
-        duration=(_times(kept["updated_at"]) - _times(kept["created_at"])).where(
-            status.isin(list(ENDED))
-        ),
+        duration=_took(kept).where(status.isin(list(ENDED))),
     )
     if "credits" in inputs.column_names(files):
         spent = _spent(files)
@@ -149,7 +148,7 @@ def ledger(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.DataFrame
     >>> bool((ledger[words].sum(axis=1) == ledger.rows).all())
     True
     """
-    keys = list(dict.fromkeys([by] if isinstance(by, str) else by or ()))
+    keys = inputs.as_names("by", by)
     if not {_ROWS, _IN_FAILED_BATCHES, *OUTCOMES}.isdisjoint(keys):
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     inputs.check_columns(frame, *keys)
@@ -225,5 +224,5 @@ def _each(per_batch: pd.DataFrame, ids: pd.Series[Any]) -> pd.Series[Any]:
     return values.astype("float64").reindex(ids).set_axis(ids.index)
 
 
-def _times(column: pd.Series[Any]) -> pd.Series[Any]:
-    return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
+def _took(batches: pd.DataFrame) -> pd.Series[Any]:
+    return inputs.as_times(batches["updated_at"]) - inputs.as_times(batches["created_at"])

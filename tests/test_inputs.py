@@ -333,6 +333,12 @@ def test_what_is_no_frame_is_refused(value: Any) -> None:
         inputs.column_names(value)
 
 
+def test_index_of_a_columns_name_does_not_make_it_ambiguous() -> None:
+    indexed = FRAME.set_index("batch_id", drop=False)
+    assert inputs.as_frame(indexed).to_native().groupby("batch_id").ngroups == 2
+    assert indexed.index.name == "batch_id"
+
+
 def test_every_missing_column_is_named() -> None:
     inputs.check_columns(FRAME, "x", "batch_id")
     with pytest.raises(ValueError, match="no column 'y', 'z'; it has 'batch_id', 'x'"):

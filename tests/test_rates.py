@@ -510,6 +510,27 @@ def test_freq_that_makes_no_sense_is_named(freq: Any) -> None:
         lb.failure_rates(batches("FAILED"), freq=freq)
 
 
+def test_times_may_be_text_of_several_forms_in_pandas() -> None:
+    times = ["2026-08-01T12:00:00Z", "2026-08-01T23:30:00.5-02:00", "2026-08-02", None]
+    frame = batches(*["FAILED"] * 4).assign(created_at=pd.Series(times))
+    rates = lb.failure_rates(frame, freq="D")
+    assert rates.created_at.dt.day.tolist()[:2] == [1, 2]
+    assert rates.total.tolist() == [1, 2, 1]
+    with pytest.raises(ValueError, match=r"'created_at' must hold times: .*soon"):
+        lb.failure_rates(frame.assign(created_at="soon"), freq="D")
+
+
+@pytest.mark.parametrize("names", [list, tuple, pd.Index, pd.Series])
+def test_by_may_be_several_of_any_kind(names: Any) -> None:
+    rates = lb.failure_rates(batches("FAILED"), by=names(["status", "job_type"]))
+    assert rates.columns.tolist()[:2] == ["status", "job_type"]
+
+
+def test_by_is_no_number() -> None:
+    with pytest.raises(TypeError, match="by must be a column's name or several of them, not 3"):
+        lb.failure_rates(batches("FAILED"), by=3)  # type: ignore[arg-type]
+
+
 def test_by_names_columns_that_are_there() -> None:
     with pytest.raises(ValueError, match="no column 'config'; it has 'batch_id'"):
         lb.failure_rates(batches("FAILED"), by=["status", "config"])
@@ -537,6 +558,12 @@ def test_freq_needs_times() -> None:
 @pytest.mark.parametrize("columns", [["batch_id"], RESULTS.names[:3], []])
 def test_frame_of_no_known_kind_tells_what_it_has(columns: list[str]) -> None:
     with pytest.raises(ValueError, match=f"columns {', '.join(sorted(columns)) or '.none.'}"):
+        lb.failure_rates(pd.DataFrame(columns=columns))
+
+
+def test_columns_of_several_levels_are_none_of_ours() -> None:
+    columns = pd.MultiIndex.from_tuples([("status", "max"), ("job_id", "count")])
+    with pytest.raises(ValueError, match=r"columns \('job_id', 'count'\)"):
         lb.failure_rates(pd.DataFrame(columns=columns))
 
 

@@ -171,6 +171,15 @@ def test_duration_is_the_same_in_any_unit_and_zone(unit: Any, zone: str | None) 
     assert_exact_dtypes(found, jobs=False)
 
 
+def test_times_may_be_text_of_several_forms() -> None:
+    batches = batches_of(batch("bat-1"), batch("bat-2")).assign(
+        created_at=["2026-08-01T12:00:00Z", "2026-08-01 12:00:00.5"],
+        updated_at=["2026-08-01T12:00:01.250Z", "2026-08-01T14:00:01+02:00"],
+    )
+    found = summarize(batches, results_of(batch("bat-1")))
+    assert found.duration.dt.total_seconds().tolist() == [1.25, 0.5]
+
+
 # --- credits ------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,7 @@ def plot_durations(
     >>> ax.get_xlabel()
     'from created to ended'
     """
-    groups = list(dict.fromkeys([by] if isinstance(by, str) else by or ()))
+    groups = inputs.as_names("by", by)
     frame = _read(batches, groups)
     took = frame.dropna(subset="_seconds")
     rows = _rows(took, groups)
@@ -121,9 +121,7 @@ def _read(batches: Any, groups: list[str]) -> pd.DataFrame:
     if "duration" in there:
         took = pd.to_timedelta(frame["duration"])
     else:
-        took = pd.to_datetime(frame["updated_at"], utc=True) - pd.to_datetime(
-            frame["created_at"], utc=True
-        )
+        took = inputs.as_times(frame["updated_at"]) - inputs.as_times(frame["created_at"])
     ended = frame["status"].isin(ENDED) if "status" in needed else took.notna()
     seconds = took.dt.total_seconds()
     return frame.assign(_ended=ended, _seconds=seconds.where(ended & (seconds >= 0)))

@@ -102,7 +102,7 @@ def plot_outcomes(
     """
     kind = kind_of(frame)
     column = "outcome" if kind is RESULTS else kind.column
-    groups = list(dict.fromkeys([by] if isinstance(by, str) else by or ()))
+    groups = inputs.as_names("by", by)
     if column in groups:
         raise ValueError(f"by={by!r}: each bar is made of {column!r} already, so leave it out.")
     told = outcomes(frame) if kind is RESULTS else frame
