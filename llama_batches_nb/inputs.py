@@ -26,15 +26,16 @@ def as_time(name: str, value: TimeLike | None) -> str | None:
     if not isinstance(value, str | date | np.datetime64):
         raise TypeError(f"{name} must be text, a date or a datetime, not {value!r}.")
     try:
-        time = pd.Timestamp(value)
-        if pd.isna(time):
+        stamp = pd.Timestamp(value)
+        if pd.isna(stamp):
             raise ValueError("not a time")
-    except ValueError as error:
+        time = stamp.to_pydatetime(warn=False)  # pandas 2.2 loses the ",5" of a second in UTC
+        in_utc = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise ValueError(
             f"{name}={value!r} is not a time: write it as '2026-08-01 14:00'."
         ) from error
-    time = time.tz_localize(UTC) if time.tzinfo is None else time.tz_convert(UTC)
-    return time.to_pydatetime(warn=False).isoformat().replace("+00:00", "Z")
+    return in_utc.isoformat().replace("+00:00", "Z")
 
 
 def as_words(

@@ -49,6 +49,7 @@ def test_time_of_any_zone_and_kind_is_the_same_instant(instant: datetime, zone: 
         (datetime(2026, 8, 1, 14, tzinfo=UTC), "2026-08-01T14:00:00Z"),
         (pd.Timestamp("2026-08-01", tz="America/New_York"), "2026-08-01T04:00:00Z"),
         (pd.Timestamp("2026-08-01 00:00:00.123456789"), "2026-08-01T00:00:00.123456Z"),
+        ("2026-08-01 14:00:00,5", "2026-08-01T14:00:00.500000Z"),
         (np.datetime64("2026-08-01T14"), "2026-08-01T14:00:00Z"),
     ],
 )
@@ -56,7 +57,9 @@ def test_time_is_written_in_utc(value: Any, expected: str | None) -> None:
     assert inputs.as_time("when", value) == expected
 
 
-@pytest.mark.parametrize("value", ["", "soon", "2026-13-01", "NaT", pd.NaT, np.datetime64("NaT")])
+@pytest.mark.parametrize(
+    "value", ["", "soon", "2026-13-01", "0001-01-01T00+05", "NaT", pd.NaT, np.datetime64("NaT")]
+)
 def test_what_is_no_time_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^created_at_on_or_after=.* is not a time"):
         inputs.as_time("created_at_on_or_after", value)
