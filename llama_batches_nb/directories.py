@@ -51,6 +51,13 @@ def fetch_directories(
         ``type`` (category), ``created_at`` and ``expires_at`` (datetime64[us, UTC]; missing where
         it is kept).
 
+    Raises
+    ------
+    ValueError, TypeError
+        If a filter makes no sense; nothing was asked then.
+    BatchesError
+        If a page can't be had; `.partial` holds the rows before it.
+
     Examples
     --------
     >>> import llama_batches_nb as lb
@@ -104,6 +111,13 @@ def fetch_configurations(
         ``job_type`` (category), ``version`` (string), ``created_at`` and ``updated_at``
         (datetime64[us, UTC]).
 
+    Raises
+    ------
+    ValueError, TypeError
+        If a filter makes no sense; nothing was asked then.
+    BatchesError
+        If a page can't be had; `.partial` holds the rows before it.
+
     Examples
     --------
     >>> import llama_batches_nb as lb
@@ -111,6 +125,7 @@ def fetch_configurations(
     ['extract_v2']
     """
     product_type = inputs.as_words("job_type", job_type, JOB_TYPES)
+    latest = inputs.as_flag("latest_only", latest_only)
     limit = inputs.as_count("limit", limit)
     page_size = listing.page_size_for(limit, inputs.as_count("page_size", page_size))
     scope = scope_of(project_id, organization_id)
@@ -119,7 +134,7 @@ def fetch_configurations(
         client,
         name=name,
         product_type=product_type,
-        latest_only=latest_only,
+        latest_only=latest,
         page_size=page_size,
         **scope,
     )

@@ -86,6 +86,15 @@ def as_seconds(
     return float(value)
 
 
+def as_flag(name: str, value: bool | None) -> str | None:
+    """Return yes or no as JSON writes it."""
+    if value is None:
+        return None
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}.")
+    return "true" if value else "false"
+
+
 def as_choice(name: str, value: str, known: tuple[str, ...]) -> str:
     """Return one of a few words."""
     if value not in known:

@@ -65,7 +65,9 @@ def test_configurations_are_filtered_by_the_server(serve: Serve) -> None:
     assert configurations.job_type.tolist() == ["parse_v2"]
     assert configurations.version.tolist() == ["3"]
     assert server.asked[0].query["product_type"] == ["parse_v2"]
-    assert server.asked[0].one("latest_only") in ("true", "True")
+    assert server.asked[0].one("latest_only") == "true"
+    with pytest.raises(TypeError, match="latest_only must be True or False, not .yes."):
+        lb.fetch_configurations(latest_only="yes")  # type: ignore[arg-type]
 
 
 def test_the_sandbox_has_seven_directories_and_four_configurations(on_sandbox: lb.Client) -> None:
