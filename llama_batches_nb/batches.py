@@ -110,7 +110,7 @@ def get_batch(
     organization_id: str | None = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Fetch one batch as a frame of one row, in the columns of `fetch_batches`.
+    """Fetch one batch.
 
     Parameters
     ----------
@@ -118,6 +118,11 @@ def get_batch(
         Its id, or a frame with one.
     project_id, organization_id, client
         As for `fetch_batches`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row, in the columns of `fetch_batches`.
 
     Raises
     ------

@@ -83,12 +83,17 @@ def export_parquet(
 
 
 def read_parquet(path: PathLike) -> pd.DataFrame:
-    """Read what `export_parquet` wrote: the same columns in the same order, with their dtypes.
+    """Read what `export_parquet` wrote.
 
     Parameters
     ----------
     path
         A Parquet file or folder, or a URL of one that fsspec knows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The frame that was written: the same columns in the same order, with their dtypes.
 
     Raises
     ------
