@@ -65,10 +65,9 @@ def export_parquet(
     >>> lb.read_parquet("batches.parquet").equals(batches)
     True
     """
-    keys = [partition_by] if isinstance(partition_by, str) else list(partition_by or ())
-    keys = list(dict.fromkeys(keys))
+    keys = inputs.as_names("partition_by", partition_by)
     inputs.check_columns(frame, *keys)
-    table = _to_arrow(inputs.columns_of(frame, *inputs.column_names(frame)))
+    table = _to_arrow(inputs.as_pandas(frame))
     _check_partitions(table, keys)
     place = local_path(path)
     if place is None:

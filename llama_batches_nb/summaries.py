@@ -81,8 +81,10 @@ def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
     names = inputs.column_names(batches)
     files = _with_outcomes(results, jobs)
     own = [name for name in names if name not in (*SUMMARY, *CREDITS)]
-    kept = inputs.as_frame(batches).select(nw.col(*own))
-    kept = kept.to_native() if isinstance(batches, pd.DataFrame) else rates.collected(kept)
+    if isinstance(batches, pd.DataFrame):
+        kept = batches[own]
+    else:
+        kept = rates.collected(inputs.as_frame(batches).select(own))
     status, ids = kept["status"].astype(object), kept["batch_id"].astype(object)
     known = status.isin(_RELIABLE) & ~ids.isin(_unreliable(files))
     counted = rates.failure_rates(files, by="batch_id")

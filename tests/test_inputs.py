@@ -339,6 +339,7 @@ def test_what_is_no_frame_is_refused(value: Any) -> None:
 def test_index_of_a_columns_name_does_not_make_it_ambiguous() -> None:
     indexed = FRAME.set_index("batch_id", drop=False)
     assert inputs.as_frame(indexed).to_native().groupby("batch_id").ngroups == 2
+    assert inputs.as_pandas(indexed) is indexed
     assert indexed.index.name == "batch_id"
 
 

@@ -223,8 +223,9 @@ def test_a_mapping_error_outweighs_its_job_for_the_credits_too() -> None:
         pd.Index([7, 7, 3], name="n"),
         pd.MultiIndex.from_tuples([("a", 2), ("a", 1), ("b", 1)]),
         pd.date_range("2026-08-01", periods=3, tz="UTC"),
+        pd.Index(["bat-1", "bat-2", "bat-3"], name="batch_id"),
     ],
-    ids=["repeated", "multi", "times"],
+    ids=["repeated", "multi", "times", "ids"],
 )
 def test_rows_columns_and_index_are_kept(index: Any) -> None:
     found = [batch(), batch("bat-2", results=[]), batch("bat-3", results=FILES[:1])]
