@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test browser check format bench clean
+.PHONY: help demo lab dashboard test browser check format bench offline reliability soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -40,6 +40,20 @@ bench: $(VENV)/.test ## ours beside the official SDK and the raw bytes
 	$(BIN)/python -m tests.benchmarks.fetching
 	$(BIN)/python -m tests.benchmarks.patterns
 	$(BIN)/python -m tests.benchmarks.syncing
+
+offline: ## built, installed from a folder of wheels alone, and the main job done with it
+	rm -rf dist
+	$(PYTHON) -m venv dist/online
+	dist/online/bin/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir dist/wheels '.[sandbox]'
+	$(PYTHON) -m venv dist/offline
+	dist/offline/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links dist/wheels 'llama_batches_nb[sandbox]'
+	cd dist && offline/bin/python -m llama_batches_nb demo --out demo
+
+reliability: $(VENV)/.test ## every call under every fault, into the README's table
+	$(BIN)/python -m tests.reliability
+
+soak: $(VENV)/.test ## ten million rows, and 200 clients of a limited server
+	$(BIN)/python -m tests.reliability.soak
 
 clean: ## remove what was made here
 	rm -rf $(VENV) $(OUT) dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -58,7 +58,7 @@ class _Crew:
         self.tell_to_stop()
         until = time.monotonic() + LONGEST_JOIN
         for thread in self.threads:
-            with suppress(RuntimeError):  # interrupted as it was about to start; then it ends at once
+            with suppress(RuntimeError):  # it was about to start, and ends by itself
                 thread.join(max(0.0, until - time.monotonic()))
 
 

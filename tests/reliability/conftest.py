@@ -18,6 +18,11 @@ def _own_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_BACKOFF", 0.01)
-    monkeypatch.setattr(pacing, "LONGEST_BACKOFF", 0.01)
-    monkeypatch.setattr(creating, "LOOKS", (0.0, 0.01, 0.01))
+    shorten_pauses(monkeypatch)
+
+
+def shorten_pauses(patch: pytest.MonkeyPatch) -> None:
+    """Make short what is waited where the server does not say how long."""
+    patch.setattr(transport, "FIRST_BACKOFF", 0.01)
+    patch.setattr(pacing, "LONGEST_BACKOFF", 0.01)
+    patch.setattr(creating, "LOOKS", (0.0, 0.01, 0.01))

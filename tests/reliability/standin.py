@@ -68,7 +68,7 @@ class Standin:
 
     def _list(self, query: dict[str, list[str]]) -> dict[str, Any]:
         since = query.get("created_at_on_or_after", [""])[0]
-        first = 0 if not since else _hours(datetime.fromisoformat(since))
+        first = 0 if not since else _minutes(datetime.fromisoformat(since))
         start = int(query.get("page_token", ["0"])[0])
         size = min(PAGE, int(query["page_size"][0]))
         numbers = range(self.batches - 1, max(first, 0) - 1, -1)
@@ -83,11 +83,11 @@ class Standin:
         return batch(f"bat-{number}", created_at="@")
 
     def _created(self, number: int) -> str:
-        return (START + timedelta(hours=number)).isoformat()
+        return (START + timedelta(minutes=number)).isoformat()
 
 
-def _hours(time: datetime) -> int:
-    return math.ceil((time - START) / timedelta(hours=1))
+def _minutes(time: datetime) -> int:
+    return math.ceil((time - START) / timedelta(minutes=1))
 
 
 class _Connection(asyncio.Protocol):
@@ -112,18 +112,24 @@ def _serve(standin: Standin, parent: Connection) -> None:
             lambda: _Connection(standin), "127.0.0.1", 0, backlog=4096
         )
         parent.send(server.sockets[0].getsockname()[1])
-        await loop.run_in_executor(None, parent.recv)  # until we are to end
-        parent.send((standin.answered, standin.refused))
+        while await loop.run_in_executor(None, parent.recv) != "end":
+            parent.send((standin.answered, standin.refused))
 
     asyncio.run(serve())
 
 
 class Served:
-    """A stand-in that is being served; the counts are there once it has ended."""
+    """A stand-in that is being served."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pipe: Connection) -> None:
         self.url = url
-        self.answered = self.refused = 0
+        self._pipe = pipe
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many requests were answered so far, and how many refused."""
+        self._pipe.send("counts")
+        answered, refused = self._pipe.recv()
+        return answered, refused
 
 
 @contextmanager
@@ -133,10 +139,8 @@ def served(standin: Standin) -> Iterator[Served]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(standin, theirs), daemon=True)
     process.start()
-    served = Served(f"http://127.0.0.1:{ours.recv()}")
     try:
-        yield served
+        yield Served(f"http://127.0.0.1:{ours.recv()}", ours)
     finally:
         ours.send("end")
-        served.answered, served.refused = ours.recv()
         process.join()

@@ -1,0 +1,172 @@
+"""Much at once: ten million rows fetched and synced, and 200 clients of a limited server.
+
+Run `python -m tests.reliability.soak` from the root of the repository; it takes some minutes, and
+writes the README's table of load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import llama_batches_nb as lb
+from llama_batches_nb.dataset import open_dataset
+from tests.benchmarks.memory import peak
+from tests.reliability import readme
+from tests.reliability.standin import Served, Standin, served
+
+NAME = "load"
+COLUMNS = ("under load", "rows", "lost", "doubled", "requests", "refused", "seconds", "peak MiB")
+BATCHES, FILES = 10_000, 1_000
+MOST_MIB = 400
+PROCESSES, CLIENTS, EACH, RATE = 8, 25, 50, 100  # clients of a process, batches of each, a second
+KEY = "llx-secret"
+COLUMNS_OF_A_ROW = ("batch_id", "source_directory_file_id")
+
+
+@dataclass
+class Run:
+    """What one process did."""
+
+    rows: int
+    lost: int
+    doubled: int
+    peak: float
+    """MiB"""
+
+
+def check(rows: pa.Table, batches: int, files: int) -> tuple[int, int]:
+    """Return how many rows are missing, and how many are there more than once."""
+    once = rows.group_by(list(COLUMNS_OF_A_ROW)).aggregate([([], "count_all")])
+    ids = pa.array([f"bat-{n:07}" for n in range(batches)], pa.string())
+    known = once.filter(pc.is_in(once["batch_id"].cast(pa.string()), ids))
+    return batches * files - len(known), len(rows) - len(once)
+
+
+def fetch(url: str, n_batches: str, n_files: str) -> Run:
+    """Fetch the results of all batches into one frame."""
+    with lb.connect(KEY, base_url=url):
+        results = lb.fetch_results(lb.fetch_batches(progress=False), progress=False)
+    highest = peak()
+    rows = pa.Table.from_pandas(results[list(COLUMNS_OF_A_ROW)], preserve_index=False)
+    return Run(len(rows), *check(rows, int(n_batches), int(n_files)), highest)
+
+
+def sync(url: str, folder: str) -> Run:
+    """Bring a folder up to date; what lies there is checked by another process."""
+    with lb.connect(KEY, base_url=url):
+        report = lb.sync_dataset(folder, progress=False)
+    return Run(report.added["results"], 0, 0, peak())
+
+
+def crowd(url: str, clients: str, n_batches: str, n_files: str) -> Run:
+    """Be some notebooks, each with a client of its own that fetches some batches."""
+    ids = [f"bat-{n:07}" for n in range(int(n_batches))]
+
+    def one(_: int) -> tuple[int, int, int]:
+        with lb.connect(KEY, base_url=url) as client:
+            results = lb.fetch_results(ids, progress=False, client=client)
+        rows = pa.Table.from_pandas(results[list(COLUMNS_OF_A_ROW)], preserve_index=False)
+        return len(rows), *check(rows, int(n_batches), int(n_files))
+
+    with ThreadPoolExecutor(int(clients)) as pool:
+        rows, lost, doubled = zip(*pool.map(one, range(int(clients))), strict=True)
+    return Run(sum(rows), sum(lost), sum(doubled), peak())
+
+
+CHILDREN: dict[str, Callable[..., Run]] = {"fetch": fetch, "sync": sync, "crowd": crowd}
+
+
+def start(name: str, *arguments: object) -> subprocess.Popen[str]:
+    """Do something in a fresh process."""
+    command = [sys.executable, "-m", __spec__.name, "--child", name, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> Run:
+    """Wait for a process, and return what it did."""
+    out, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"A process failed: {process.args!r}")
+    return Run(**json.loads(out))
+
+
+def row(what: str, server: Served, work: Callable[[], Run]) -> list[object]:
+    """Do something, and return what the table tells of it."""
+    before = server.counts()
+    started = time.monotonic()
+    run = work()
+    seconds = time.monotonic() - started
+    done, not_done = (now - then for now, then in zip(server.counts(), before, strict=True))
+    told = [what, run.rows, run.lost, run.doubled, done, not_done, round(seconds), round(run.peak)]
+    print(*told, sep=" | ", flush=True)
+    return told
+
+
+def much() -> Iterator[list[object]]:
+    """Fetch and sync ten million rows."""
+    size = f"{BATCHES:,} batches × {FILES:,} files"
+    with served(Standin(BATCHES, FILES)) as server, tempfile.TemporaryDirectory() as folder:
+
+        def synced() -> Run:
+            run = ended(start("sync", server.url, folder))
+            kept = open_dataset(folder).to_table(list(COLUMNS_OF_A_ROW))
+            run.lost, run.doubled = check(kept, BATCHES, FILES)
+            if run.peak > MOST_MIB:
+                raise RuntimeError(f"{run.peak:.0f} MiB are more than the {MOST_MIB} promised")
+            return run
+
+        fetched = partial(start, "fetch", server.url, BATCHES, FILES)
+        yield row(f"{size}, fetched", server, lambda: ended(fetched()))
+        yield row(f"{size}, synced", server, synced)
+        yield row(f"{size}, synced again", server, synced)
+
+
+def many() -> Iterator[list[object]]:
+    """Be 200 notebooks that share the limit of one server."""
+    n_clients = PROCESSES * CLIENTS
+    with served(Standin(EACH, files=2, rate=RATE)) as server:
+
+        def all_of_them() -> Run:
+            crowds = [start("crowd", server.url, CLIENTS, EACH, 2) for _ in range(PROCESSES)]
+            runs = [ended(process) for process in crowds]
+            rows, lost, doubled = (
+                sum(getattr(run, name) for run in runs) for name in ("rows", "lost", "doubled")
+            )
+            return Run(rows, lost, doubled, max(run.peak for run in runs))
+
+        what = f"{n_clients} clients, {EACH} batches each, {RATE} requests a second for all"
+        told = row(what, server, all_of_them)
+        answered, refused = server.counts()
+        if refused >= answered:
+            raise RuntimeError(f"{refused:,} refusals are not fewer than {answered:,} answers")
+        yield told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        name, *rest = arguments.child
+        print(json.dumps(asdict(CHILDREN[name](*rest))))
+        return
+    rows = [*much(), *many()]
+    if any(told[2] or told[3] for told in rows):
+        raise RuntimeError("rows were lost or doubled")
+    readme.write(NAME, readme.table(COLUMNS, rows))
+
+
+if __name__ == "__main__":
+    main()
