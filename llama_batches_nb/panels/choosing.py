@@ -24,6 +24,21 @@ from llama_batches_nb.workers import Stopped
 
 TYPING = 0.4  # seconds after which an id counts as typed to its end
 HINT = "up to about 10 MB at once; for more, <code>lb.upload_files(…)</code> in a cell"
+# ipywidgets' button for an upload keeps the input that it clicks to itself, so that files which are
+# dropped are handed to that input as it is clicked.
+TAKE = """
+event.preventDefault(); event.stopPropagation(); this.classList.remove('lb-over');
+const files = event.dataTransfer.files, input = HTMLInputElement.prototype;
+if (files.length) {
+    input.click = function() { this.files = files; this.dispatchEvent(new Event('change')); };
+    try { this.closest('.lb-panel').querySelector('.widget-upload').click(); }
+    finally { delete input.click; }
+}"""
+DROP = (
+    f'<div class="lb-drop lb-muted" ondrop="{TAKE}" '
+    "ondragover=\"event.preventDefault(); this.classList.add('lb-over')\" "
+    f"ondragleave=\"this.classList.remove('lb-over')\">or drop files here: {HINT}</div>"
+)
 
 Trouble = BatchesError | Stopped
 
@@ -50,7 +65,7 @@ class Choice(widgets.VBox):
         self.directory = _from_list("Directory", directory)
         self.count = widgets.HTML().add_class("lb-count")
         self.upload = widgets.FileUpload(
-            description="Upload files", multiple=True, tooltip="Upload files: choose them here"
+            description="Upload files", multiple=True, tooltip="Choose files to upload"
         )
         self.job_type = widgets.Dropdown(description="Job type", options=JOB_TYPES, value=job_type)
         self.configuration = _from_list("Configuration", configuration)
@@ -59,8 +74,9 @@ class Choice(widgets.VBox):
         self.job_type.observe(self._on_job_type, "value")
         self.configuration.observe(lambda _: self._changed(), "value")
         either = widgets.HTML('<span class="lb-muted">or</span>')
-        hint = widgets.HTML(f'<span class="lb-muted">{HINT}</span>')
-        upload = widgets.HBox([either, self.upload, hint], layout={"flex_flow": "row wrap"})
+        upload = widgets.HBox(
+            [either, self.upload, widgets.HTML(DROP)], layout={"flex_flow": "row wrap"}
+        )
         rows = [
             [self.directory, self.count, upload.add_class("lb-row")],
             [self.configuration, self.job_type],

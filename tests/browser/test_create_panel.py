@@ -17,6 +17,12 @@ from tests.browser.voila import Voila
 PANEL = "import llama_batches_nb as lb\npanel = lb.create_panel()\npanel"
 COUNT = "print(len(lb.fetch_batches()))"
 AN_HOUR = 3600.0  # seconds in which a batch ends
+DROP = """(zone, files) => {
+    const dataTransfer = new DataTransfer();
+    for (const [name, text] of files) dataTransfer.items.add(new File([text], name));
+    const options = {dataTransfer, bubbles: true, cancelable: true};
+    return ['dragover', 'drop'].map(type => !zone.dispatchEvent(new DragEvent(type, options)));
+}"""
 
 
 @pytest.fixture
@@ -113,6 +119,21 @@ def test_files_from_the_browser_are_run_and_those_that_failed_again(
     sandbox.advance(AN_HOUR)
     expect(panel.locator(".lb-run").last).to_contain_text("0 succeeded, 1 failed")
     assert n_batches(notebook) == before + 1
+
+
+def test_files_are_dropped_or_chosen(voila: Voila, page: Page, files: list[Path]) -> None:
+    voila.open(page, PANEL)
+    panel = page.locator(".lb-panel")
+    choose(panel, "Configuration", "Agentic")
+    zone = panel.get_by_text("or drop files here")
+    assert zone.evaluate(DROP, [[path.name, path.read_text()] for path in files]) == [True, True]
+    expect(panel).to_contain_text("over 2 files (11 B), uploaded first")
+    upload(panel, files[:1])
+    expect(panel).to_contain_text("over 1 file (4 B), uploaded first")
+    assert zone.evaluate(DROP, []) == [True, True]
+    expect(panel).to_contain_text("over 1 file (4 B), uploaded first")
+    page.set_viewport_size({"width": 420, "height": 800})
+    assert fits(panel)
 
 
 def test_an_error_is_told_and_recovered_from_and_a_batch_is_cancelled(

@@ -25,6 +25,7 @@ THREADS = """
 import threading
 print([t.name for t in threading.enumerate() if t.name.startswith("llama_batches_nb")])
 """
+SHADE = "row => getComputedStyle(row).backgroundColor"
 
 
 def test_from_a_filter_to_code(lab: Lab, page: Page, tmp_path: Path) -> None:
@@ -107,9 +108,13 @@ def test_a_saved_notebook_still_tells_what_was_found(lab: Lab, page: Page) -> No
     panel = looking.panel_in(page)
     expect(panel).to_contain_text("Fetched: 30 batches")
     expect(page.locator(".lb-panel")).to_have_count(1)
-    row = panel.locator(".lb-picks button").nth(1)
+    row, beside = (panel.locator(".lb-picks button").nth(n) for n in (1, 2))
+    assert row.evaluate(SHADE) == beside.evaluate(SHADE)
     row.hover()
+    assert row.evaluate(SHADE) != beside.evaluate(SHADE)
     row.click()
+    beside.hover()
+    assert row.evaluate(SHADE) == beside.evaluate(SHADE)  # the chosen one, that of the pointer
     expect(panel.get_by_role("heading", name="Files of")).to_be_visible()
     expect(panel).to_contain_text(
         re.compile(r"\d+ files?: failed|known once it has ended|No files")
