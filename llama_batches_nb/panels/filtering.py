@@ -25,6 +25,7 @@ from llama_batches_nb.workers import Stopped
 NO_BATCH = "No batch matches. Widen the dates or clear the status."
 NOT_ASKED = "Choose what you want to see, then Fetch."
 NOT_FETCHED = "Nothing was fetched."
+INCOMPLETE = "# What the panel has is not complete; these lines fetch all of it."
 
 
 class FilterPanel(Panel):
@@ -98,6 +99,8 @@ class FilterPanel(Panel):
             lines.append(
                 f"files = lb.outcomes(results{', jobs' if found.jobs is not None else ''})"
             )
+        if found.partial:
+            lines.insert(0, INCOMPLETE)
         imports = ["import llama_batches_nb as lb"]
         if any("pd." in line for line in lines):
             imports.insert(0, "import pandas as pd")
@@ -111,19 +114,21 @@ class FilterPanel(Panel):
         except ValueError as error:
             self.say(str(error))
             return self
-        self._meter.start("Fetching …")
-        self._set_busy(True)
         depth = self.include.value
-        if not (self.filters.directories.loaded or self.is_running("names")):
-            self.in_thread("names", self._load_names)
-        self.in_thread("fetch", lambda: self._fetch(query, depth))
+        with self._lock:  # the fetch that this one replaces may be about to show its end
+            self._meter.start("Fetching …")
+            self._set_busy(True)
+            if not (self.filters.directories.loaded or self.is_running("names")):
+                self.in_thread("names", self._load_names)
+            self.in_thread("fetch", lambda: self._fetch(query, depth))
         return self
 
     def stop(self, *_: Any) -> None:
         """Stop fetching; what is there stays."""
-        super().stop()
-        if self.is_running("fetch"):
-            self._meter.say("Stopping …")
+        with self._lock:
+            if self._is_busy:
+                self._meter.say("Stopping …")
+            super().stop()
 
     def choose(self, batch_id: str) -> None:
         """Choose a batch, as a click on its row does."""

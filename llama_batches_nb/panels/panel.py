@@ -44,7 +44,8 @@ class Panel(widgets.VBox):
             f"<span class='lb-muted'>· {markup.text(self._heading())}</span></h3>"
         )
         super().__init__([self._head])
-        self.add_class("lb-panel").add_class(f"lb-{self.model_id}")
+        self._mine = f"lb-{self.model_id}"  # a class, known also when the panel is closed
+        self.add_class("lb-panel").add_class(self._mine)
         _close_earlier(self)
 
     def fill(self, *parts: widgets.Widget) -> None:
@@ -167,7 +168,7 @@ class Panel(widgets.VBox):
 
     def _twin(self) -> str:
         """Return the HTML, hidden by itself on a page where this panel lives."""
-        mine = f"lb-{self.model_id}"
+        mine = self._mine
         return (
             f"<style>{TWIN}body:has(.{mine}) .lb-saved.of-{mine}{{display:none}}</style>"
             f'<div class="lb-saved of-{mine}"><p><b>{self.title}</b></p>{self._html()}</div>'
@@ -179,6 +180,9 @@ class Panel(widgets.VBox):
 
     def _ipython_display_(self) -> None:
         """Show the panel, and a twin of it that a saved notebook shows without a kernel."""
+        if self._closed:
+            display(_Html(self._twin()))
+            return
         where_dead = f"<p><i>{self.title}: run the cell to use the panel. It last showed:</i></p>"
         display({**self._repr_mimebundle_(), "text/html": where_dead}, raw=True)
         self._saved = display(_Html(self._twin()), display_id=True)

@@ -69,10 +69,11 @@ class TakeAway(widgets.VBox):
         """Write the frames into the folder, one file each."""
         self._panel.say("")
         self._said.value = ""
-        folder = Path(self.folder.value.strip() or ".")
-        self._panel.in_thread("export", lambda: self._export(folder))
+        given = self.folder.value.strip() or "."
+        self._panel.in_thread("export", lambda: self._export(given))
 
-    def _export(self, folder: Path) -> None:
+    def _export(self, given: str) -> None:
+        folder = Path(given).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         tables = self._tables()
         for name, frame in tables.items():

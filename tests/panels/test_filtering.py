@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 import llama_batches_nb as lb
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.filtering import NO_BATCH, NOT_ASKED, FilterPanel
+from llama_batches_nb.panels.filtering import INCOMPLETE, NO_BATCH, NOT_ASKED, FilterPanel
 from llama_batches_nb.panels.query import Query
 from llama_batches_nb.panels.sources import Folder
 from llama_batches_nb.schema import BATCHES, RESULTS
@@ -337,6 +337,56 @@ def test_a_second_fetch_replaces_the_first(
     assert "Fetched: 1 batch" in panel._meter.value
 
 
+def test_a_fetch_that_ends_as_the_next_begins_does_not_end_that(
+    serve: Serve, keep: Keep[FilterPanel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = {"FAILED": threading.Event(), None: threading.Event()}
+
+    def script(asked: Asked) -> Any:
+        if asked.path == "/api/v2/batches":
+            go[asked.one("status")].wait(10)
+        return _named([])(asked)
+
+    serve(script)
+    panel = keep(lb.filter_panel(status="FAILED"))
+    first, set_busy = panel.fetch()._tasks["fetch"], panel._set_busy
+
+    def busy_as_the_first_ends(busy: bool) -> None:
+        set_busy(busy)
+        go["FAILED"].set()
+        first.join(0.5)
+
+    monkeypatch.setattr(panel, "_set_busy", busy_as_the_first_ends)
+    panel.filters.status.value = ()
+    panel.fetch()
+    monkeypatch.undo()
+    first.join(10)
+    assert not panel.stop_button.disabled
+    go[None].set()
+    panel.wait()
+    assert panel.stop_button.disabled
+
+
+def test_a_stop_that_comes_too_late_leaves_the_last_word(
+    serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, go_on = threading.Event(), threading.Event()
+
+    def linger() -> None:
+        ended.set()
+        go_on.wait(10)
+
+    serve(_named(two_batches))
+    panel = keep(lb.filter_panel())
+    monkeypatch.setattr(panel, "_changed", linger)
+    panel.fetch()
+    assert ended.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    panel.stop()
+    panel.wait()
+    assert "Fetched: 2 batches" in panel._meter.value
+
+
 def test_what_is_stopped_keeps_what_is_there_and_says_so(
     serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
@@ -355,8 +405,10 @@ def test_what_is_stopped_keeps_what_is_there_and_says_so(
     assert "Stopped: 2 batches" in panel._meter.value
     assert panel.stop_button.disabled
     assert not alert_of(panel)
+    assert INCOMPLETE in panel.code
     gate.open.set()
     panel.fetch().wait()
+    assert INCOMPLETE not in panel.code
     assert "Fetched: 2 batches" in panel._meter.value
     assert panel.jobs is not None
 

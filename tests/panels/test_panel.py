@@ -153,6 +153,18 @@ def test_closing_leaves_no_widget_and_no_thread(client: lb.Client) -> None:
         panel.commit(lambda: None)
 
 
+def test_a_closed_panel_that_is_shown_again_shows_what_it_had(
+    client: lb.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(panels, "display", lambda what, **_: shown.append(what))
+    panel = Panel(client)
+    panel.close()
+    panel._ipython_display_()
+    [twin] = shown
+    assert "<b>Panel</b>" in twin._repr_html_()
+
+
 def test_where_there_is_no_key_the_error_says_so_and_no_more() -> None:
     with pytest.raises(lb.AuthenticationError, match="LLAMA_CLOUD_API_KEY"):
         Panel(None)  # a half-made widget is closed by ipywidgets, which must not stumble

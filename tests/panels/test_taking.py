@@ -65,6 +65,16 @@ def test_an_export_that_fails_is_told_and_can_be_tried_again(
     assert (tmp_path / "batches.parquet").exists()
 
 
+def test_a_folder_may_be_in_ones_home(
+    panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", os.fspath(tmp_path))
+    panel._take.folder.value = "~/taken"
+    panel._take.export_button.click()
+    panel.wait()
+    assert (tmp_path / "taken" / "batches.parquet").exists()
+
+
 def test_a_folder_named_like_html_is_text(panel: FilterPanel, tmp_path: Path) -> None:
     panel._take.folder.value = os.fspath(tmp_path / "<img src=x>")
     panel._take.export_button.click()
