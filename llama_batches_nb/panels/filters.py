@@ -19,7 +19,10 @@ class Filters(widgets.Box):
         self.directories = Names("directory", "dir-")
         self.configurations = Names("configuration", "cfg-")
         self.status = widgets.SelectMultiple(
-            description="Status", options=BATCH_STATUSES, rows=len(BATCH_STATUSES)
+            description="Status",
+            options=BATCH_STATUSES,
+            rows=len(BATCH_STATUSES),
+            tooltip="None chosen: all. Ctrl or ⌘ and a click chooses one more, or takes one away.",
         )
         self.directory = named("Directory")
         self.configuration = named("Configuration")

@@ -29,16 +29,17 @@ class GroupRates(widgets.VBox):
         self._word, self._top = word, 1.0
         self._title = widgets.HTML()
         columns = [
-            Column(column, word.capitalize(), "minmax(90px,2fr)",
+            Column(column, word.capitalize(), "minmax(90px,3fr)",
                    lambda r: markup.name(r[column], names()),
                    order=lambda one: markup.order(one, names())),
             Column("failure_rate", "Failed", "minmax(70px,2fr)",
-                   lambda r: pictures.interval(r, self._top)),
+                   lambda r: pictures.interval(r, self._top), drawn=True),
             Column("decided", "Failed of decided", "236px", lambda r: markup.text(rate_text(r))),
         ]  # fmt: skip
         self.table = Table(
             columns, key=column, row=word, page=PAGE, min_width=430,
             choose=lambda row: choose(row[column]),
+            hint=lambda row: names().get(row[column], str(row[column])),
         )  # fmt: skip
         super().__init__([self._title, self.table])
         self.add_class("lb-half")
@@ -46,22 +47,25 @@ class GroupRates(widgets.VBox):
     def show(self, rates: pd.DataFrame, chosen: str | None) -> None:
         """Show the rates, with the group that is chosen marked."""
         self._top = scale_of(rates)
+        beyond = ", ▸ beyond" if (rates["failure_rate"] > self._top).any() else ""
         self._title.value = (
             f"<h4>By {self._word} <span class='lb-muted'>failed, from 0 to {100 * self._top:.0f} %:"
-            " dot and 95 % interval; click to filter</span></h4>"
+            f" dot and 95 % interval{beyond}; click to filter</span></h4>"
         )
         self.table.show(rates, empty="No files.", keep=True)
         self.table.mark(chosen)
 
     def html(self) -> str:
         """Return the rates as plain HTML."""
-        return f"{self._title.value}{self.table.html()}"
+        table = self.table.html()
+        return f"<h4>By {self._word}</h4>{table}" if table else ""
 
 
 def scale_of(rates: pd.DataFrame) -> float:
-    """Return the end of the scale: all rates lie on it, and the intervals of larger groups."""
+    """Return the end of the scale, on which all of the larger groups lie, or else all.
+
+    Otherwise one file that failed, all that a directory has, would press all other rates to 0.
+    """
     many: Any = rates["ci_high"].where(rates["decided"] >= FEW)
-    if many.isna().all():
-        many = rates["ci_high"]
-    top = pd.concat([rates["failure_rate"], many]).max()
+    top = (rates["ci_high"] if many.isna().all() else many).max()
     return float(top) if top > 0 else 1.0

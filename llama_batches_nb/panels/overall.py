@@ -65,6 +65,7 @@ class Dashboard(FilterPanel):
         self.patterns = Table(
             _pattern_columns(), key=PATTERN, row="pattern", page=PATTERN_PAGE,
             choose=lambda row: self._on_choose_group(PATTERN, row[PATTERN]),
+            hint=lambda row: str(row["pattern"]),
         )  # fmt: skip
         self.open = Table(
             self._open_columns(),
@@ -205,11 +206,14 @@ class Dashboard(FilterPanel):
         self._scope_row.layout.display = None if parts else "none"
 
     def _names_of(self, name: str) -> dict[str, str]:
+        if name == PATTERN:
+            patterns = self.patterns.frame
+            return dict(zip(patterns[PATTERN], patterns["pattern"], strict=True))
         names = {
             CONFIGURATION: self.filters.configurations.by_id,
             DIRECTORY: self.filters.directories.by_id,
         }
-        return names.get(name, {})
+        return names[name]
 
     def _parts(self) -> list[widgets.Widget]:
         side_by_side = widgets.HBox(list(self.groups.values()), layout={"flex_flow": "row wrap"})

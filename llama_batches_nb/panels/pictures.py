@@ -28,15 +28,16 @@ def picture(draw: Callable[..., Any], size: tuple[float, float] = SIZE) -> str:
 
 
 def interval(rate: Any, top: float) -> str:
-    """Return a rate's dot on its interval, on a line from 0 to `top`."""
+    """Return a rate's dot on its interval, on a line from 0 to `top`; beyond, it is an arrow."""
     if not rate["decided"]:
         return ""
     low, middle, high = (
         100 * min(1.0, rate[name] / top) for name in ("ci_low", "failure_rate", "ci_high")
     )
+    mark = ' class="lb-beyond"' if rate["failure_rate"] > top else ""
     return (
         f'<span class="lb-scale"><i style="left:{low:.1f}%;width:{high - low:.1f}%"></i>'
-        f'<b style="left:{middle:.1f}%"></b></span>'
+        f'<b{mark} style="left:{middle:.1f}%"></b></span>'
     )
 
 

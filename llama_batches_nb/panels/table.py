@@ -26,7 +26,8 @@ Cell: TypeAlias = "Callable[[pd.Series[Any]], str]"
 class Column:
     """A column: the frame's name, the head, its width as a track of a CSS grid, and its cells.
 
-    It sorts by its values, or by what `order` makes of each.
+    It sorts by its values, or by what `order` makes of each. One that is `drawn` has no text, and
+    is left out where no panel lives.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Column:
     cell: Cell
     numeric: bool = False
     order: Callable[[Any], Any] | None = None
+    drawn: bool = False
 
     @property
     def style(self) -> str:
@@ -43,7 +45,10 @@ class Column:
 
 
 class Table(widgets.VBox):
-    """A frame as a table. `choose` is called with the row that a person chose."""
+    """A frame as a table. `choose` is called with the row that a person chose.
+
+    Under the pointer a row says its key, or what `hint` makes of the row.
+    """
 
     def __init__(
         self,
@@ -52,11 +57,12 @@ class Table(widgets.VBox):
         key: str,
         row: str,
         choose: Callable[[pd.Series[Any]], object] | None = None,
+        hint: Cell | None = None,
         min_width: int = 640,
         page: int = PAGE,
     ) -> None:
         self._columns, self._key, self._row, self._choose = list(columns), key, row, choose
-        self._page_size = page
+        self._hint, self._page_size = hint, page
         self._frame = self._ordered = self._no_rows()
         self._empty = ""
         self._sort: tuple[str, bool] | None = None
@@ -143,7 +149,8 @@ class Table(widgets.VBox):
         """Return the first rows as plain HTML, for where no panel lives."""
         if not len(self._ordered):
             return f"<p>{markup.text(self._empty)}</p>" if self._empty else ""
-        table = markup.table(self._heads_of(), self._rows(self._ordered[:MOST_SAVED]))
+        told = [column for column in self._columns if not column.drawn]
+        table = markup.table(_heads(told), _rows(told, self._ordered[:MOST_SAVED]))
         more = len(self._ordered) - MOST_SAVED
         return table + (f"<p>… and {markup.count(more, 'more row')}</p>" if more > 0 else "")
 
@@ -199,6 +206,8 @@ class Table(widgets.VBox):
             pick.description = pick.tooltip = (
                 f"{self._row} without an id" if there and key is None else str(key or "")
             )
+            if there and self._hint is not None:
+                pick.tooltip = self._hint(shown.iloc[place])
             pick.layout.display = None if there else "none"
             chosen = key is not None and key == self._chosen
             (pick.add_class if chosen else pick.remove_class)("lb-chosen")
@@ -212,10 +221,12 @@ class Table(widgets.VBox):
     def _table(self, frame: pd.DataFrame) -> str:
         # The tracks of the heads, so that heads and rows stand in line.
         tracks = f"grid-template-columns:{self._tracks}"
-        return markup.table(self._heads_of(), self._rows(frame), row_style=tracks)
+        return markup.table(_heads(self._columns), _rows(self._columns, frame), row_style=tracks)
 
-    def _heads_of(self) -> list[tuple[str, str]]:
-        return [(column.head, column.style) for column in self._columns]
 
-    def _rows(self, frame: pd.DataFrame) -> list[list[str]]:
-        return [[column.cell(row) for column in self._columns] for _, row in frame.iterrows()]
+def _heads(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    return [(column.head, column.style) for column in columns]
+
+
+def _rows(columns: Sequence[Column], frame: pd.DataFrame) -> list[list[str]]:
+    return [[column.cell(row) for column in columns] for _, row in frame.iterrows()]

@@ -95,6 +95,14 @@ def _name(board: Dashboard, configuration: str) -> str:
     return board.filters.configurations.by_id.get(configuration, configuration)
 
 
+def test_a_pattern_is_told_in_words(board: Dashboard) -> None:
+    row = board.patterns.frame.iloc[0]
+    assert board.patterns._picks[0].tooltip == row["pattern"]
+    board.narrow(PATTERN, row[PATTERN])
+    board.wait()
+    assert f"error pattern <b>{markup.text(row['pattern'])}</b>" in board._scope.value
+
+
 def test_several_narrow_together_and_show_all_takes_them_away(board: Dashboard) -> None:
     whole, before = _outcomes(board), _shown(board)
     files = whole.assign(**{PATTERN: pattern_ids(whole)})

@@ -47,7 +47,7 @@ def test_an_interval_is_drawn_to_scale() -> None:
 def test_what_is_beyond_the_scale_ends_with_it() -> None:
     html = pictures.interval(_rate(1, ci_low=0.2, failure_rate=1.0, ci_high=1.0), 0.4)
     assert "left:50.0%;width:50.0%" in html
-    assert '<b style="left:100.0%">' in html
+    assert '<b class="lb-beyond" style="left:100.0%">' in html
 
 
 def test_where_nothing_is_decided_there_is_nothing_to_draw() -> None:
