@@ -46,7 +46,16 @@ class Panel(widgets.VBox):
         super().__init__([self._head])
         self._mine = f"lb-{self.model_id}"  # a class, known also when the panel is closed
         self.add_class("lb-panel").add_class(self._mine)
+        self._view_count = 0  # from now on the page tells when it shows the panel
+        self.observe(self._on_view, "_view_count")
         _close_earlier(self)
+
+    def _on_view(self, _: object) -> None:
+        """Tell a page that has just come all once more: what changed as it loaded, it missed."""
+        with self._lock:
+            for widget in () if self._closed else (*_inside(self), self):
+                widget.layout.send_state()
+                widget.send_state()
 
     def fill(self, *parts: widgets.Widget) -> None:
         """Put parts under the heading."""

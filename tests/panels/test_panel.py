@@ -153,6 +153,15 @@ def test_closing_leaves_no_widget_and_no_thread(client: lb.Client) -> None:
         panel.commit(lambda: None)
 
 
+def test_a_page_that_comes_is_told_what_it_missed(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[widgets.Widget] = []
+    monkeypatch.setattr(widgets.Widget, "send_state", lambda one, key=None: told.append(one))
+    panel._view_count = 1
+    assert {panel, panel._alert, panel._alert.layout} <= set(told)
+
+
 def test_a_closed_panel_that_is_shown_again_shows_what_it_had(
     client: lb.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
