@@ -18,6 +18,7 @@ from llama_batches_nb.gathering import stream
 from llama_batches_nb.inputs import as_time
 from llama_batches_nb.jobs import Chunk, chunks_of, fetch_chunk
 from llama_batches_nb.keeping import Keeping
+from llama_batches_nb.locking import utc_now
 from llama_batches_nb.manifest import MARGIN, Covered
 from llama_batches_nb.paging import Page, Record
 from llama_batches_nb.progress import Bar, Progress, bar
@@ -56,7 +57,8 @@ class Refresh:
                 self._kept.flush()
                 raise
             if self._newest is not None and not self.short:
-                self._kept.manifest.cover(msgspec.structs.replace(wanted, until=self._newest))
+                until = min(self._newest, utc_now())  # one from the future must not hide the next
+                self._kept.manifest.cover(msgspec.structs.replace(wanted, until=until))
             self._kept.flush()
         self._warn()
 

@@ -38,7 +38,7 @@ from llama_batches_nb.syncing import SyncReport, sync_dataset
 from tests.conftest import Serve
 from tests.servers import Answer, Asked, Server, batch, interrupt, mapping, page
 
-START = datetime(2026, 8, 1, tzinfo=UTC)
+START = datetime(2025, 8, 1, tzinfo=UTC)  # long ago, for what a sync makes of the future
 ENDS = ("COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -267,6 +267,16 @@ def test_clocks_of_servers_may_differ(world: World, path: str) -> None:
 
 
 def test_server_that_lists_all_whatever_the_time_doubles_nothing(world: World, path: str) -> None:
+def test_batch_from_the_future_does_not_hide_the_next(world: World, path: str) -> None:
+    ahead = (datetime.now(UTC) - START) / timedelta(hours=1)
+    world.add()
+    world.add(hours=ahead + 10_000)
+    sync_dataset(path)
+    world.add(hours=ahead)
+    assert sync_dataset(path).new == 1
+    check(path)
+
+
     world.ignores_times = True
     for _ in range(12):
         world.add()

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.reliability.wire import whole
 from tests.servers import batch, mapping, page
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2025, 1, 1, tzinfo=UTC)
 NUMBER = b"#######"  # of a batch, in a template
 PAGE = 1000
 
