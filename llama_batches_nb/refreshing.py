@@ -100,7 +100,7 @@ class Refresh:
                 self.requests += len(pack)
                 self._keep(pack)
                 shown.advance(len(pack))
-                shown.note(f"{self._n_rows:,} rows")
+                self._note(shown)
                 if self._kept.is_full():
                     self._kept.flush()
 
@@ -170,6 +170,7 @@ class Refresh:
                 for position, (_, ids), jobs in pack:
                     found[position] = jobs
                     self.requests += 1
+            self._note(shown)
                     self.unknown_jobs += len(ids) - len(jobs)
                     shown.advance(len(ids))
         return [found[position] for position in sorted(found)]
@@ -189,8 +190,12 @@ class _Known:
 
     def __init__(self, kept: Keeping, since: datetime | None) -> None:
         self._kept = kept
+                shown.note(f"{self.requests:,} requests")
         self._since = None if since is None or since.year < 1970 else since - MARGIN
         self._ids = kept.known_ids(self._since)
+    def _note(self, shown: Bar) -> None:
+        shown.note(f"{self._n_rows:,} rows, {self.requests:,} requests")
+
 
     def has(self, batch_id: str, created: datetime | None) -> bool:
         """Whether there is such a batch; all are looked up if the server lists older ones too."""

@@ -800,6 +800,33 @@ FILTERS: list[dict[str, Any]] = [
     {"source_directory_id": "dir-1"},
     {"created_at_on_or_after": START + timedelta(hours=2)},
     {"created_at_on_or_before": START + timedelta(hours=4)},
+class Noted:
+    """Takes the place of a bar."""
+
+    def __init__(self, *, desc: str, unit: str, total: int | None = None) -> None:
+        self.n, self.total = 0, total
+
+    def update(self, n: int) -> None:
+        self.n += n
+
+    def set_postfix_str(self, note: str) -> None:
+        notes.append(note)
+
+    def close(self) -> None:
+        pass
+
+
+notes: list[str] = []
+
+
+def test_bar_tells_rows_and_requests(world: World, tmp_path: Path) -> None:
+    notes.clear()
+    for _ in range(3):
+        world.add()
+    sync_dataset(tmp_path, jobs=True, progress=Noted)
+    assert notes[-3:] == ["0 rows, 1 requests", "9 rows, 4 requests", "5 requests"]
+
+
     {"source_directory_id": "dir-0", "status": "COMPLETED"},
 ]
 filters = st.sampled_from(FILTERS)
