@@ -14,7 +14,7 @@ import pyarrow as pa
 from llama_batches_nb import endpoints, frames, keeping, listing
 from llama_batches_nb.client import Client
 from llama_batches_nb.errors import BatchesError, NotFoundError, ResponseError, warn
-from llama_batches_nb.gathering import stream
+from llama_batches_nb.gathering import LeftOut, stream
 from llama_batches_nb.inputs import as_time
 from llama_batches_nb.jobs import Chunk, chunks_of, fetch_chunk
 from llama_batches_nb.keeping import Keeping
@@ -25,6 +25,8 @@ from llama_batches_nb.progress import Bar, Progress, bar
 from llama_batches_nb.schema import BATCHES, JOBS
 from llama_batches_nb.selection import Selection
 from llama_batches_nb.statuses import ENDED
+
+MOST_FAILED = 8  # batches that can't be had before it is taken for the server that fails
 
 
 class Refresh:
@@ -40,6 +42,7 @@ class Refresh:
         self._n_rows = 0
         self.new = self.ended = self.unknown_jobs = self.requests = 0
         self.gone: dict[str, BatchesError] = {}
+        self.failed: LeftOut[str] = LeftOut()
         self.short: list[str] = []
 
     def batches(self, selection: Selection) -> None:
@@ -75,6 +78,14 @@ class Refresh:
                 found = self._fetch_jobs(wanted, shown)
                 self._kept.set_jobs(chunk, keeping.concat(JOBS, [done, *found]))
 
+    def raise_failed(self) -> None:
+        """Raise the first error of the batches that could not be had, now that all else is kept."""
+        failed = self.failed.errors
+        for first in failed.values():
+            if len(failed) > 1:
+                first.add_note(f"{len(failed)} batches could not be had: {', '.join(failed)}.")
+            raise first
+
     def _ask(self, ids: Iterable[str], shown: Bar) -> None:
         """Ask for batches, and keep them as they arrive."""
 
@@ -86,7 +97,7 @@ class Refresh:
 
         def leave_out(batch_id: str, error: BatchesError) -> bool:
             if not isinstance(error, NotFoundError):
-                return False
+                return self._leaves_out(batch_id, error)
             self.requests += 1
             self.gone[batch_id] = error
             if batch_id in self._again:  # one that is new may only not be known everywhere yet
@@ -111,8 +122,10 @@ class Refresh:
         try:
             batches, results = frames.read_expanded([body for _, _, body in pack])
             _check_ids(batches, [batch_id for _, batch_id, _ in pack])
-        except ResponseError:
+        except ResponseError as error:
             if len(pack) == 1:
+                if self._leaves_out(pack[0][1], error):
+                    return
                 raise
             try:
                 self._keep(pack[:1])
@@ -124,6 +137,10 @@ class Refresh:
             self.new += is_kept and batch_id not in self._had
             self._n_rows += len(results[n]) if is_kept else 0
             self.ended += has_ended and batch_id in self._had
+
+    def _leaves_out(self, batch_id: str, error: BatchesError) -> bool:
+        """Whether to go on without a batch: it is remembered, and the next sync asks again."""
+        return self.failed(batch_id, error) and len(self.failed.errors) <= MOST_FAILED
 
     def _new_ids(self, selection: Selection, wanted: Covered, shown: Bar) -> Iterator[str]:
         """List what may be new, and yield what is to be asked for."""
@@ -153,6 +170,7 @@ class Refresh:
     def _counted(self, pages: Iterable[Page], shown: Bar) -> Iterator[Page]:
         for page in pages:
             self.requests += 1
+            self._note(shown)
             if page.total_size is not None:
                 shown.expect(len(self._again) + page.total_size)
             yield page
@@ -170,10 +188,13 @@ class Refresh:
                 for position, (_, ids), jobs in pack:
                     found[position] = jobs
                     self.requests += 1
-            self._note(shown)
                     self.unknown_jobs += len(ids) - len(jobs)
                     shown.advance(len(ids))
+                shown.note(f"{self.requests:,} requests")
         return [found[position] for position in sorted(found)]
+
+    def _note(self, shown: Bar) -> None:
+        shown.note(f"{self._n_rows:,} rows, {self.requests:,} requests")
 
     def _warn(self) -> None:
         for message in self.short:
@@ -190,12 +211,8 @@ class _Known:
 
     def __init__(self, kept: Keeping, since: datetime | None) -> None:
         self._kept = kept
-                shown.note(f"{self.requests:,} requests")
         self._since = None if since is None or since.year < 1970 else since - MARGIN
         self._ids = kept.known_ids(self._since)
-    def _note(self, shown: Bar) -> None:
-        shown.note(f"{self._n_rows:,} rows, {self.requests:,} requests")
-
 
     def has(self, batch_id: str, created: datetime | None) -> bool:
         """Whether there is such a batch; all are looked up if the server lists older ones too."""

@@ -127,7 +127,8 @@ def sync_dataset(
         If the folder holds something else, batches of another project, or what a newer version
         wrote; or if it is damaged.
     BatchesError
-        If something can't be had. What came before it is kept.
+        If something can't be had. What came before it is kept; a few batches that can't be had do
+        not keep out the others, and the next sync asks for them again.
     ValueError, TypeError
         If an argument makes no sense; nothing was asked then.
 
@@ -198,6 +199,7 @@ def sync_dataset(
             done.jobs()
         kept.compact()
         kept.clean()
+        done.raise_failed()
     total = _totals(manifest)
     return SyncReport(
         path=storage.name,

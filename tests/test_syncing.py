@@ -51,6 +51,7 @@ class World:
     asked: Counter[str] = field(default_factory=Counter)
     page_size: int = 4
     broken: set[str] = field(default_factory=set)
+    broken_status: int = 400
     short_by: int = 0
     ignores_times: bool = False
 
@@ -88,7 +89,7 @@ class World:
             return self._list(asked)
         self.asked["get"] += 1
         if name in self.broken:
-            return Answer({"detail": "broken"}, 400)
+            return Answer({"detail": "broken"}, self.broken_status)
         if name not in self.batches:
             return Answer({"detail": "not here"}, 404)
         one = self.batches[name]
@@ -266,7 +267,6 @@ def test_clocks_of_servers_may_differ(world: World, path: str) -> None:
     check(path)
 
 
-def test_server_that_lists_all_whatever_the_time_doubles_nothing(world: World, path: str) -> None:
 def test_batch_from_the_future_does_not_hide_the_next(world: World, path: str) -> None:
     ahead = (datetime.now(UTC) - START) / timedelta(hours=1)
     world.add()
@@ -277,6 +277,7 @@ def test_batch_from_the_future_does_not_hide_the_next(world: World, path: str) -
     check(path)
 
 
+def test_server_that_lists_all_whatever_the_time_doubles_nothing(world: World, path: str) -> None:
     world.ignores_times = True
     for _ in range(12):
         world.add()
@@ -470,13 +471,50 @@ def test_error_keeps_what_came_before(world: World, path: str) -> None:
     check(path)
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_batch_that_cannot_be_had_does_not_keep_out_the_others(
+    world: World, path: str, status: int
+) -> None:
+    world.add("RUNNING")
+    for _ in range(100):
+        world.add()
+    world.broken, world.broken_status = {"bat-000", "bat-099"}, status
+    for n_kept in (99, 102):
+        with pytest.raises(lb.BatchesError, match="broken") as caught:
+            sync_dataset(path, jobs=True)
+        assert caught.value.status_code == status
+        assert "bat-000" in caught.value.__notes__[0]
+        check_each_once(path)
+        assert len(read_dataset(path, "batches")) == n_kept
+        assert len(read_dataset(path, "jobs")) == 2 * n_kept
+        world.asked.clear()
+        for _ in range(3):
+            world.add()
+    world.broken.clear()
+    sync_dataset(path, jobs=True)
+    assert world.asked["get"] == 5
+    check(path, jobs=True)
+
+
+def test_server_that_fails_is_not_asked_for_every_batch(world: World, path: str) -> None:
+    for _ in range(300):
+        world.add()
+    world.broken = set(world.batches)
+    with pytest.raises(lb.InvalidRequestError, match="broken"):
+        sync_dataset(path)
+    assert world.asked["get"] < 150
+    world.broken.clear()
+    sync_dataset(path)
+    check(path)
+
+
 def test_answer_that_is_no_batch_does_not_keep_out_the_others(world: World, path: str) -> None:
     for _ in range(20):
         world.add()
     results, world.batches["bat-007"]["results"] = world.batches["bat-007"]["results"], [{}]
     with pytest.raises(lb.ResponseError):
         sync_dataset(path)
-    assert "bat-007" not in set(read_dataset(path, "batches").batch_id)
+    assert set(world.batches) - set(read_dataset(path, "batches").batch_id) == {"bat-007"}
     world.batches["bat-007"]["results"] = results
     sync_dataset(path)
     check(path)
@@ -762,6 +800,33 @@ def test_damaged_manifest_is_named(world: World, path: str, content: bytes) -> N
     assert len(Storage(path).names()) >= 2
 
 
+class Noted:
+    """Takes the place of a bar."""
+
+    def __init__(self, *, desc: str, unit: str, total: int | None = None) -> None:
+        self.n, self.total = 0, total
+
+    def update(self, n: int) -> None:
+        self.n += n
+
+    def set_postfix_str(self, note: str) -> None:
+        notes.append(note)
+
+    def close(self) -> None:
+        pass
+
+
+notes: list[str] = []
+
+
+def test_bar_tells_rows_and_requests(world: World, tmp_path: Path) -> None:
+    notes.clear()
+    for _ in range(3):
+        world.add()
+    sync_dataset(tmp_path, jobs=True, progress=Noted)
+    assert notes[-3:] == ["0 rows, 1 requests", "9 rows, 4 requests", "5 requests"]
+
+
 def test_report_reads_well() -> None:
     report = SyncReport(
         path="kept",
@@ -800,33 +865,6 @@ FILTERS: list[dict[str, Any]] = [
     {"source_directory_id": "dir-1"},
     {"created_at_on_or_after": START + timedelta(hours=2)},
     {"created_at_on_or_before": START + timedelta(hours=4)},
-class Noted:
-    """Takes the place of a bar."""
-
-    def __init__(self, *, desc: str, unit: str, total: int | None = None) -> None:
-        self.n, self.total = 0, total
-
-    def update(self, n: int) -> None:
-        self.n += n
-
-    def set_postfix_str(self, note: str) -> None:
-        notes.append(note)
-
-    def close(self) -> None:
-        pass
-
-
-notes: list[str] = []
-
-
-def test_bar_tells_rows_and_requests(world: World, tmp_path: Path) -> None:
-    notes.clear()
-    for _ in range(3):
-        world.add()
-    sync_dataset(tmp_path, jobs=True, progress=Noted)
-    assert notes[-3:] == ["0 rows, 1 requests", "9 rows, 4 requests", "5 requests"]
-
-
     {"source_directory_id": "dir-0", "status": "COMPLETED"},
 ]
 filters = st.sampled_from(FILTERS)
