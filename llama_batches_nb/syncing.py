@@ -156,6 +156,9 @@ def sync_dataset(
     New batches are found by time of creation, from an hour before the newest of those listed
     before. A batch that appears with a time of creation further back is not found.
 
+    A job that batches of different syncs refer to may have a row for each; `outcomes` and the like
+    take it once.
+
     Examples
     --------
     >>> import llama_batches_nb as lb
