@@ -39,7 +39,8 @@ def fetch_batches(
         Only batches over this directory: an id, or a frame with one.
     created_at_on_or_after, created_at_on_or_before
         Only batches created in this time; text, date, datetime or Timestamp. Without a time zone
-        it is UTC, and a date is its first instant.
+        it is UTC, and a date is its first instant. With the first of them, the pages of a long
+        list are asked for side by side.
     project_id, organization_id
         Instead of those of the client.
     page_size
@@ -100,7 +101,9 @@ def fetch_batches(
         limit=limit,
     )
     client = current(client)
-    return listing.fetch(BATCHES, lambda bar: chosen.records(client, bar), progress)
+    return listing.fetch(
+        BATCHES, lambda bar: chosen.records(client, bar, side_by_side=True), progress
+    )
 
 
 def get_batch(

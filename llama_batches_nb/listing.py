@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 
@@ -86,3 +88,12 @@ def key_of(table: Table, item: object) -> str:
     if not isinstance(key, str):
         raise ResponseError(f"The server listed a {table.row} without {name!r}: {item!r:.80}.")
     return key
+
+
+def created_at(record: Any) -> datetime | None:
+    """Return when a record's thing was created, if that can be read."""
+    try:
+        time = datetime.fromisoformat(record["created_at"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

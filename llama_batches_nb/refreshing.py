@@ -20,7 +20,7 @@ from llama_batches_nb.jobs import Chunk, chunks_of, fetch_chunk
 from llama_batches_nb.keeping import Keeping
 from llama_batches_nb.locking import utc_now
 from llama_batches_nb.manifest import MARGIN, Covered
-from llama_batches_nb.paging import Page, Record
+from llama_batches_nb.paging import Page
 from llama_batches_nb.progress import Bar, Progress, bar
 from llama_batches_nb.schema import BATCHES, JOBS
 from llama_batches_nb.selection import Selection
@@ -155,7 +155,7 @@ class Refresh:
         counted = self._counted(pages, shown)
         for record in listing.records(BATCHES, counted, tell_short=self.short.append):
             batch_id, status = listing.key_of(BATCHES, record), str(record.get("status"))
-            created = _created(record)
+            created = listing.created_at(record)
             self._newest = max(filter(None, (self._newest, created)), default=None)
             is_wanted = wanted.statuses is None or status in wanted.statuses
             if known.has(batch_id, created):
@@ -237,15 +237,6 @@ def _wanted(selection: Selection) -> Covered:
         after=after,
         until=before or datetime.max.replace(tzinfo=UTC),
     )
-
-
-def _created(record: Record) -> datetime | None:
-    """Return when a listed batch was created, if that can be read."""
-    try:
-        time = datetime.fromisoformat(record["created_at"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _check_ids(batches: pa.Table, asked: list[str]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any, Self
 
-from llama_batches_nb import endpoints, listing
+from llama_batches_nb import endpoints, listing, windows
 from llama_batches_nb.client import Client
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.inputs import TimeLike, as_count, as_id, as_one_id, as_time, as_words
@@ -57,10 +58,16 @@ class Selection:
             limit=as_count("limit", limit),
         )
 
-    def records(self, client: Client, bar: Bar | None = None) -> Iterator[Record]:
-        """Yield the batches, each once, in the order of the API."""
+    def records(
+        self, client: Client, bar: Bar | None = None, *, side_by_side: bool = False
+    ) -> Iterator[Record]:
+        """Yield the batches, each once, in the order of the API.
+
+        Pages may be asked for `side_by_side` by who has nothing else to do meanwhile.
+        """
+        walk = partial(self._walk, client, side_by_side=side_by_side)
         if self.statuses is None or len(self.statuses) == 1:
-            yield from self._walk(client, self.statuses and self.statuses[0], bar)
+            yield from walk(self.statuses and self.statuses[0], bar)
             return
         # The API takes one status. The walks go along a batch's life, so that one which moves on
         # meanwhile is met twice rather than never.
@@ -68,20 +75,22 @@ class Selection:
         try:
             for status in self.statuses:
                 walks.append([])
-                for record in self._walk(client, status, None):
+                for record in walk(status, None):
                     walks[-1].append(record)  # one by one, so that an error leaves the rest
         except (BatchesError, KeyboardInterrupt):
             yield from _merged(walks)
             raise
         yield from islice(_merged(walks), self.limit)
 
-    def _walk(self, client: Client, status: str | None, bar: Bar | None) -> Iterator[Record]:
-        pages = endpoints.list_batches(
-            client,
-            status=status,
-            page_size=listing.page_size_for(self.limit, self.page_size),
-            **self.filters,
-        )
+    def _walk(
+        self, client: Client, status: str | None, bar: Bar | None, *, side_by_side: bool
+    ) -> Iterator[Record]:
+        filters = {"status": status, **self.filters}
+        size = listing.page_size_for(self.limit, self.page_size)
+        if side_by_side and self.limit is None:
+            pages = windows.pages(client, page_size=size, **filters)
+        else:
+            pages = endpoints.list_batches(client, page_size=size, **filters)
         return listing.records(BATCHES, pages, limit=self.limit, bar=bar)
 
 

@@ -1,7 +1,8 @@
 """How fast both frames are fetched, beside the same requests alone and beside the official SDK.
 
 Run `python -m tests.benchmarks.fetching` from the root of the repository. Case A has the latency of
-a network, case B none; `growth` shows what one row costs as the batches become more. Everyone is
+a network, case B none; `growth` shows what one row costs as the batches become more, and `listing`
+what it brings that the pages of a long list are asked for side by side. Everyone is
 served the same cached bytes by a sandbox in its own process, over connections of their own. What is
 timed goes from the first request to the last frame, without the making of the client. Memory is
 what a fresh process has at its peak beyond what it had when all was imported.
@@ -43,6 +44,7 @@ PAGE_SIZE = 1000
 PATH = "/api/v2/batches"
 EXPAND = {"expand": "results"}
 GROWTH_FILES, GROWTH_BATCHES = 20, (10, 100, 1_000, 10_000)
+LISTING, LISTING_PAGES = Options(batches=10_000, files=1, latency=0.05, speed=0), (1_000, 100)
 IMPORTS = 5
 
 
@@ -267,6 +269,26 @@ def growth(rounds: int) -> None:
         )
 
 
+def listing(rounds: int) -> None:
+    """Print how long a list of many batches takes, with and without a time to cut into windows."""
+    with Server.start(LISTING) as server, lb.connect(server.api_key, base_url=server.url):
+        oldest = lb.fetch_batches(progress=False).created_at.min()
+        for page_size in LISTING_PAGES:
+            for after in (None, oldest):
+                times = []
+                for _ in range(rounds):
+                    started = time.perf_counter()
+                    frame = lb.fetch_batches(
+                        created_at_on_or_after=after, page_size=page_size, progress=False
+                    )
+                    times.append(time.perf_counter() - started)
+                print(
+                    f"pages of {page_size:>5,}, {'one by one' if after is None else 'windows':<10}"
+                    f" {len(frame):>7,} batches {median(times):>7.2f} s",
+                    flush=True,
+                )
+
+
 def imports() -> None:
     """Print how long our import takes, beside that of pandas alone."""
     program = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
@@ -284,7 +306,9 @@ def imports() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", choices=[*CASES, "growth"], help="one of them; default: all")
+    parser.add_argument(
+        "--case", choices=[*CASES, "growth", "listing"], help="one of them; default: all"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", choices=CONTESTANTS, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -298,6 +322,9 @@ def main() -> None:
     if given.case in (None, "growth"):
         print(f"growth: {GROWTH_FILES} files a batch, no latency, ours")
         growth(given.rounds)
+    if given.case in (None, "listing"):
+        print(f"listing: {LISTING.latency * 1000:g} ms latency, ours")
+        listing(given.rounds)
     imports()
 
 

@@ -1,0 +1,104 @@
+"""The pages of a long list of batches side by side: its time is cut into windows, each walked.
+
+It never hangs on how the server cuts: two windows have an instant in common, and whatever comes
+twice is one row to whoever reads the pages. If there is less in all than the first page promised,
+the list is walked to its end page after page as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from llama_batches_nb import endpoints, listing, workers
+from llama_batches_nb.client import Client
+from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.inputs import as_time
+from llama_batches_nb.paging import Page
+from llama_batches_nb.schema import BATCHES
+
+FEWEST_PAGES = 4  # to come, before windows are worth the requests that they may cost more
+
+Window = dict[str, Any]
+
+
+def pages(client: Client, *, page_size: int | None = None, **filters: Any) -> Iterator[Page]:
+    """Yield the pages of a list, in the server's order; side by side if it is long enough.
+
+    There must be a time of creation on or after which batches are wanted, and the newest must come
+    first: only then it is known where the windows are to lie.
+    """
+    one_by_one = endpoints.list_batches(client, page_size=page_size, **filters)
+    first = next(one_by_one)
+    yield first
+    if windows := _windows(first, filters["created_at_on_or_after"], client.max_workers):
+        ids = _ids(first)
+        for page in _side_by_side(client, page_size, filters, windows):
+            yield page
+            ids |= _ids(page)
+        if first.total_size is not None and len(ids) >= first.total_size:
+            return
+    yield from one_by_one
+
+
+def _windows(first: Page, after: str | None, most: int) -> list[Window]:
+    """Return the windows of what comes after the first page, the newest first; none if unfit."""
+    times = [time for item in first.items if (time := listing.created_at(item)) is not None]
+    if after is None or first.total_size is None or not len(times) == len(first.items) > 0:
+        return []
+    n_pages = math.ceil(first.total_size / len(times)) - 1
+    start, stop = datetime.fromisoformat(after), times[-1]
+    n = min(n_pages, most, (stop - start) // timedelta(seconds=1))
+    if n_pages < FEWEST_PAGES or n < 2 or times != sorted(times, reverse=True):
+        return []
+    width = (stop - start) / n
+    cuts = [(stop - k * width).replace(microsecond=0) for k in range(1, n)]
+    return [
+        {
+            "created_at_on_or_after": as_time("since", since),
+            "created_at_on_or_before": as_time("until", until),
+        }
+        for until, since in pairwise([stop, *cuts, start])
+    ]
+
+
+def _side_by_side(
+    client: Client,
+    page_size: int | None,
+    filters: dict[str, Any],
+    windows: list[Window],
+) -> Iterator[Page]:
+    """Yield the pages of all windows in order, each window's as soon as it can be."""
+    found: list[list[Page]] = [[] for _ in windows]
+
+    def walk(place: int) -> None:
+        window = {**filters, **windows[place]}
+        for page in endpoints.list_batches(client, page_size=page_size, **window):
+            found[place].append(page)
+
+    done: set[int] = set()
+    n_given = 0
+    with workers.running(
+        walk,
+        range(len(windows)),
+        max_workers=client.max_workers,
+        tick=lambda: workers.tell_wait(client.pause_left()),
+    ) as finished:
+        try:
+            for place, _, future in finished:
+                future.result()
+                done.add(place)
+                while n_given in done:
+                    n_given += 1
+                    yield from found[n_given - 1]
+        except (BatchesError, KeyboardInterrupt):
+            for given in found[n_given:]:
+                yield from list(given)
+            raise
+
+
+def _ids(page: Page) -> set[str]:
+    return {listing.key_of(BATCHES, item) for item in page.items}
