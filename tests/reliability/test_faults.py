@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 import llama_batches_nb as lb
+from tests.reliability import readme
+from tests.reliability.__main__ import NAME, ways
 from tests.reliability.faults import FAULTS, Fault
 from tests.reliability.trials import CALLS, Call, try_out
 
@@ -48,3 +51,15 @@ def test_what_is_made_is_made_once_and_told(
         assert isinstance(verdict.error, (fault.error or (), lb.UnconfirmedCreateError))
     if fault.acts or (fault.passes and not stays):
         assert verdict.whole, verdict
+
+
+def test_the_readme_tells_of_these_trials_and_of_no_loss() -> None:
+    told = {family: numbers for family, *numbers in readme.read(NAME)}
+    for family, faults in groupby(FAULTS, key=lambda fault: fault.family):
+        n_calls, _, n_whole, n_errors, lost, doubled, strange, _ = map(int, _plain(told[family]))
+        assert n_calls == n_whole + n_errors == len(CALLS) * sum(len(ways(it)) for it in faults)
+        assert lost == doubled == strange == 0
+
+
+def _plain(numbers: list[str]) -> list[str]:
+    return [number.replace(",", "") for number in numbers]
