@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,6 +13,7 @@ import pandas as pd
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.panel import Panel
 from llama_batches_nb.parquet import export_parquet
+from llama_batches_nb.storage import local_path
 
 COPY = (
     "navigator.clipboard.writeText(this.dataset.code)"
@@ -73,13 +73,15 @@ class TakeAway(widgets.VBox):
         self._panel.in_thread("export", lambda: self._export(given))
 
     def _export(self, given: str) -> None:
-        folder = Path(given).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = local_path(given)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        place = given.rstrip("/") if folder is None else str(folder.resolve())
         tables = self._tables()
         for name, frame in tables.items():
-            export_parquet(frame, folder / f"{name}.parquet")
+            export_parquet(frame, f"{place}/{name}.parquet")
         rows = ", ".join(f"{name}.parquet ({len(frame):,})" for name, frame in tables.items())
-        said = f"Written to {folder.resolve()}: {rows}"
+        said = f"Written to {place}: {rows}"
         self._panel.commit(lambda: self._tell(said))
 
     def _tell(self, said: str) -> None:

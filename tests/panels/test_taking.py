@@ -80,3 +80,15 @@ def test_a_folder_named_like_html_is_text(panel: FilterPanel, tmp_path: Path) ->
     panel._take.export_button.click()
     panel.wait()
     assert "&lt;img src=x&gt;" in panel._take._said.value
+
+
+def test_the_folder_may_be_a_url(
+    panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    panel._take.folder.value = "memory://taken/away/"
+    panel._take.export_button.click()
+    panel.wait()
+    assert "Written to memory://taken/away: batches.parquet (3), " in panel._take._said.value
+    assert_frame_equal(lb.read_parquet("memory://taken/away/batches.parquet"), panel.batches)
+    assert not list(tmp_path.iterdir())
