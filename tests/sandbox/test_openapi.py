@@ -64,6 +64,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
+@pytest.mark.latest
 def test_schemathesis_finds_nothing(
     server: Server, document: dict[str, Any], tmp_path: Path
 ) -> None:
