@@ -15,7 +15,7 @@ demo: $(VENV)/.sandbox ## the main job end to end, into $(OUT)/
 	$(BIN)/python -m llama_batches_nb demo --out $(OUT)
 
 lab: $(VENV)/.lab ## the tour in JupyterLab, on the sandbox
-	$(BIN)/python -m jupyterlab notebooks/tour.ipynb
+	$(BIN)/python -m jupyterlab notebooks/tour.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 dashboard: $(VENV)/.lab ## the dashboard as a web page, on the sandbox or, with a key, the service
 	cd notebooks && ../$(BIN)/python -m voila dashboard.ipynb --Voila.ip=127.0.0.1
