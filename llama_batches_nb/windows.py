@@ -50,7 +50,8 @@ def _windows(first: Page, after: str | None, most: int) -> list[Window]:
     if after is None or first.total_size is None or not len(times) == len(first.items) > 0:
         return []
     n_pages = math.ceil(first.total_size / len(times)) - 1
-    start, stop = datetime.fromisoformat(after), times[-1]
+    start = datetime.fromisoformat(after)
+    stop = times[-1] + timedelta(microseconds=1)  # the server's may be finer than ours
     n = min(n_pages, most, (stop - start) // timedelta(seconds=1))
     if n_pages < FEWEST_PAGES or n < 2 or times != sorted(times, reverse=True):
         return []

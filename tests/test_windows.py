@@ -12,7 +12,7 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked
+from tests.servers import Answer, Asked, batch, page
 from tests.test_syncing import START, World, _at
 
 AFTER: dict[str, Any] = {"created_at_on_or_after": START}
@@ -154,3 +154,24 @@ def test_a_window_that_fails_leaves_the_rows_of_the_others(world: World, serve: 
     assert names == sorted(set(names), reverse=True)
     assert names[:4] == list(world.batches)[:-5:-1]
     assert len(names) < 40
+
+
+def test_times_finer_than_ours_fall_into_a_window(serve: Serve) -> None:
+    """Also where the size that the server gives would not tell that some are missing."""
+    stamps = [f"2025-03-01T13:00:00.1234560{n:02}Z" for n in range(60, 48, -1)]
+    stamps += [f"2025-03-01T12:{n:02}:00.123456000Z" for n in range(59, 19, -1)]
+    items = [batch(f"bat-{n:03}", created_at=stamp) for n, stamp in enumerate(stamps)]
+
+    def script(asked: Asked) -> Any:
+        after, before = (
+            (asked.one(f"created_at_on_or_{end}") or default).replace("Z", "")
+            for end, default in (("after", "0"), ("before", "9"))
+        )
+        found = [one for one in items if after <= one["created_at"][:-1] <= before]
+        start = int(asked.one("page_token") or 0)
+        token = str(start + 4) if start + 4 < len(found) else None
+        return page(found[start : start + 4], token, total_size=len(found) - 8)
+
+    serve(script)
+    found = lb.fetch_batches(created_at_on_or_after="2025-03-01")
+    assert set(found.batch_id) == {one["id"] for one in items}
