@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice, pairwise
 from typing import Any, Self
@@ -103,13 +104,13 @@ def scope_of(project_id: str | None, organization_id: str | None) -> dict[str, A
 def _merged(walks: list[list[Record]]) -> Iterator[Record]:
     """Yield the records of several lists, each once, in the order that the lists have in common."""
     found = {listing.key_of(BATCHES, record): record for walk in walks for record in walk}
-    times = [[str(record.get("created_at") or "") for record in walk] for walk in walks]
+    times = [[_time(record) for record in walk] for walk in walks]
     if all(a >= b for walk in times for a, b in pairwise(walk)):
-        newest_first = True
-    elif all(a <= b for walk in times for a, b in pairwise(walk)):
-        newest_first = False
-    else:
-        return iter(found.values())
-    return iter(
-        sorted(found.values(), key=lambda r: str(r.get("created_at") or ""), reverse=newest_first)
-    )
+        return iter(sorted(found.values(), key=_time, reverse=True))
+    if all(a <= b for walk in times for a, b in pairwise(walk)):
+        return iter(sorted(found.values(), key=_time))
+    return iter(found.values())
+
+
+def _time(record: Record) -> datetime:
+    return listing.created_at(record) or datetime.min.replace(tzinfo=UTC)

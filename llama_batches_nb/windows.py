@@ -78,6 +78,8 @@ def _side_by_side(
     def walk(place: int) -> None:
         window = {**filters, **windows[place]}
         for page in endpoints.list_batches(client, page_size=page_size, **window):
+            if not _lies_in(page, window):
+                return  # the server has its own idea of time, or none
             found[place].append(page)
 
     done: set[int] = set()
@@ -99,6 +101,16 @@ def _side_by_side(
             for given in found[n_given:]:
                 yield from list(given)
             raise
+
+
+def _lies_in(page: Page, window: Window) -> bool:
+    """Whether the batches of a page are of a window, a second more or less."""
+    since, until = (
+        datetime.fromisoformat(window[f"created_at_on_or_{end}"]) for end in ("after", "before")
+    )
+    slack = timedelta(seconds=1)
+    times = filter(None, map(listing.created_at, page.items))
+    return all(since - slack <= time <= until + slack for time in times)
 
 
 def _ids(page: Page) -> set[str]:

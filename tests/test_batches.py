@@ -190,6 +190,18 @@ def test_several_statuses_keep_the_order_of_the_api(serve: Serve, newest_first: 
     assert [asked.one("status") for asked in server.asked[:2]] == ["RUNNING", "FAILED"]
 
 
+def test_several_statuses_are_put_in_order_by_time_rather_than_by_text(serve: Serve) -> None:
+    times = ["2026-08-01T23:30:00Z", "2026-08-02T01:00:00+02:00", "2026-08-01T22:59:59.5", None]
+    statuses = ["FAILED", "RUNNING", "FAILED", "RUNNING"]
+    records = [
+        batch(f"bat-{n}", status, created_at=time)
+        for n, (status, time) in enumerate(zip(statuses, times, strict=True))
+    ]
+    serve(_by_status(records))
+    chosen = lb.fetch_batches(status=["RUNNING", "FAILED"])
+    assert chosen.batch_id.tolist() == ["bat-0", "bat-1", "bat-2", "bat-3"]
+
+
 def test_a_batch_that_moves_on_between_two_statuses_is_one_row(serve: Serve) -> None:
     serve(lambda asked: page([batch("bat-1", asked.one("status") or "")]))
     assert len(lb.fetch_batches(status=["PENDING", "RUNNING", "COMPLETED"])) == 1

@@ -105,6 +105,12 @@ def test_a_server_that_cuts_otherwise_loses_nothing(world: World, serve: Serve) 
     assert set(lb.fetch_batches(**AFTER).batch_id) == set(world.batches)
 
 
+def test_a_server_that_ignores_times_is_asked_for_one_page_a_window(world: World) -> None:
+    world.ignores_times = True
+    check(world, **AFTER)
+    assert world.asked["list"] <= 10 + 9
+
+
 def test_a_list_that_is_short_is_told(world: World) -> None:
     world.short_by = 2
     with pytest.warns(UserWarning, match="40 rows, though the server said that it has 42"):
