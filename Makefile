@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test browser check format bench offline reliability soak clean
+.PHONY: help demo lab dashboard test browser check format bench offline audit reliability soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -48,6 +48,12 @@ offline: ## built, installed from a folder of wheels alone, and the main job don
 	$(PYTHON) -m venv dist/offline
 	dist/offline/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links dist/wheels 'llama_batches_nb[sandbox]'
 	cd dist && offline/bin/python -m llama_batches_nb demo --out demo
+
+audit: $(VENV)/.test ## all that is installed here, against the advisories that are known
+	$(PYTHON) -m venv dist/audit
+	dist/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable > dist/audit/installed.txt
+	dist/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement dist/audit/installed.txt
 
 reliability: $(VENV)/.test ## every call under every fault, into the README's table
 	$(BIN)/python -m tests.reliability
