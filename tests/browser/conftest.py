@@ -1,4 +1,4 @@
-"""A real browser, JupyterLab and Voila, and a sandbox for the kernels in them.
+"""A real browser, Jupyter's front ends and Voila, and a sandbox for the kernels in them.
 
 All live as long as the tests of this folder run: playwright's event loop, once started, would
 stand in the way of any `asyncio.run` of later tests.
@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from llama_batches_nb.sandbox.options import Options
 from llama_batches_nb.sandbox.server import Server
 from tests.browser import chromium, hostile
-from tests.browser.lab import Lab
+from tests.browser.lab import Classic, Lab
 from tests.browser.pictures import shoot
 from tests.browser.voila import Voila
 from tests.browser.watching import Watch
@@ -84,6 +84,14 @@ def lab(_lab: Lab) -> Iterator[Lab]:
     """JupyterLab; its kernels end with the test."""
     yield _lab
     _lab.shut_kernels_down()
+
+
+@pytest.fixture(scope="package")
+def classic(
+    browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Classic]:
+    with Classic(tmp_path_factory.mktemp("classic"), environment) as classic:
+        yield classic
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""JupyterLab in a browser: notebooks opened, run, saved, and opened again without a kernel."""
+"""JupyterLab and Jupyter Notebook in a browser: notebooks opened, run, saved, and opened again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from playwright.sync_api import Page
 
@@ -83,6 +83,10 @@ class Notebook:
 class Lab(Process):
     """A JupyterLab server with a home of its own."""
 
+    module: ClassVar = "jupyterlab"
+    app: ClassVar = "LabApp"
+    pages: ClassVar = "doc/tree"
+
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.root = folder / "notebooks"
         self.root.mkdir()
@@ -90,7 +94,7 @@ class Lab(Process):
         self._token = secrets.token_hex(16)
         port = free_port()
         super().__init__(
-            _command(port, self.root),
+            self._command(port),
             port=port,
             token=self._token,
             folder=folder,
@@ -110,7 +114,7 @@ class Lab(Process):
         self._set("themes", {"theme": theme})
         notebook = Notebook(page, self.root / f"{name}.ipynb")
         notebooks.write(notebook.path, cells)
-        page.goto(f"{self.url}/doc/tree/{notebook.path.name}?reset&token={self._token}")
+        page.goto(f"{self.url}/{self.pages}/{notebook.path.name}?reset&token={self._token}")
         page.locator(CELLS).first.wait_for()
         notebook.run_all()
         return notebook
@@ -130,21 +134,28 @@ class Lab(Process):
         for session in self.ask("GET", "/api/sessions")[1]:
             self.ask("DELETE", f"/api/sessions/{session['id']}")
 
+    def _command(self, port: int) -> list[str]:
+        return [
+            *(sys.executable, "-m", self.module, "--no-browser"),
+            *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
+            f"--ServerApp.root_dir={self.root}",
+            f"--{self.app}.expose_app_in_browser=True",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            *(["--allow-root"] if os.geteuid() == 0 else []),
+        ]
+
     def _set(self, what: str, values: dict[str, object]) -> None:
         path = self._settings / SETTINGS / f"{what}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
 
 
-def _command(port: int, root: Path) -> list[str]:
-    return [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={root}",
-        "--LabApp.expose_app_in_browser=True",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        *(["--allow-root"] if os.geteuid() == 0 else []),
-    ]
+class Classic(Lab):
+    """A server of Jupyter Notebook, which shows one notebook a page."""
+
+    module = "notebook"
+    app = "JupyterNotebookApp"
+    pages = "notebooks"
 
 
 def _home(folder: Path, settings: Path) -> dict[str, str]:

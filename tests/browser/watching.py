@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from playwright.sync_api import BrowserContext, ConsoleMessage, Route, WebError, WebSocketRoute
 
 OUTSIDE = re.compile(r"(?:https?|wss?)://(?!(?:127\.0\.0\.1|localhost|\[::1\])(?:[:/?#]|$))")
-# ipywidgets' own, in a notebook without a kernel
-KNOWN = re.compile(r"null \(reading 'kernel'\)\n.*/@jupyter-widgets/jupyterlab-manager/")
+# ipywidgets' own, in a notebook without a kernel; Jupyter Notebook's own, at its start
+KNOWN = re.compile(
+    r"null \(reading 'kernel'\)\n.*/@jupyter-widgets/jupyterlab-manager/"
+    r"|undefined \(reading 'schema'\)\n.*/static/notebook/notebook_core"
+)
 
 
 @dataclass
