@@ -41,6 +41,7 @@ def test_a_batch_is_made_and_seen_to_its_end(classic: Classic, page: Page, sandb
 
 
 def test_the_dashboard_counts_and_draws(classic: Classic, page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 2800})
     notebook = classic.open(
         page, PANEL.format("dashboard") + ".filters.limit.value = '60'\npanel.fetch()\npanel"
     )
