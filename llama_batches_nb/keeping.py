@@ -105,28 +105,35 @@ class Keeping:
         self._fresh = {True: [], False: []}
         self._n_fresh = 0
 
-    def set_jobs(self, chunk: Chunk, jobs: pa.Table) -> None:
-        """Give a chunk the jobs of its results, all of which were asked for."""
-        if chunk.jobs_asked and jobs.equals(self._read(JOBS, [chunk])):
+    def jobs_to_ask(self, chunk: Chunk) -> pa.Table:
+        """Return the references of a chunk's results to jobs that are not facts."""
+        jobs = self._read(JOBS, [chunk])
+        are_facts = have_ended(jobs)
+        references = self._read(RESULTS, [chunk], ["job_id", "job_type"])
+        if chunk.jobs_asked:  # what was not known then will not be
+            unfinished = jobs.filter(pc.invert(are_facts))
+            to_ask = is_one_of(references["job_id"], unfinished["job_id"])
+        else:
+            facts = jobs.filter(are_facts)
+            to_ask = pc.invert(is_one_of(references["job_id"], facts["job_id"]))
+        return references.filter(to_ask)
+
+    def set_jobs(
+        self, chunk: Chunk, asked: Iterable[str], found: pa.Table, *, complete: bool
+    ) -> None:
+        """Give a chunk the jobs `found` of those `asked` for; `complete` if those were all."""
+        before = self._read(JOBS, [chunk])
+        outdated = is_one_of(before["job_id"], pa.chunked_array([list(asked)], pa.string()))
+        jobs = pa.concat_tables([before.filter(pc.invert(outdated)), found])
+        all_asked = chunk.jobs_asked or complete
+        if all_asked == chunk.jobs_asked and jobs.equals(before):
             return
         kept = {name: part for name, part in chunk.parts.items() if name != JOBS.name}
         if len(jobs):
             kept[JOBS.name] = parts.write(self.storage, JOBS, jobs)
         n_open = len(jobs) - (pc.sum(have_ended(jobs)).as_py() or 0)
-        done = msgspec.structs.replace(chunk, parts=kept, jobs_asked=True, open_jobs=n_open)
+        done = msgspec.structs.replace(chunk, parts=kept, jobs_asked=all_asked, open_jobs=n_open)
         self._swap([chunk], [done])
-
-    def jobs_to_ask(self, chunk: Chunk) -> tuple[pa.Table, pa.Table]:
-        """Return the jobs of a chunk that are facts, and the references to those to ask for."""
-        there = self._read(JOBS, [chunk])
-        are_facts = have_ended(there)
-        facts, others = there.filter(are_facts), there.filter(pc.invert(are_facts))
-        references = self._read(RESULTS, [chunk], ["job_id", "job_type"])
-        if chunk.jobs_asked:  # what was not known then will not be
-            to_ask = is_one_of(references["job_id"], others["job_id"])
-        else:
-            to_ask = pc.invert(is_one_of(references["job_id"], facts["job_id"]))
-        return facts, references.filter(to_ask)
 
     def compact(self) -> None:
         """Merge small chunks, if there are many."""

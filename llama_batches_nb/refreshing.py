@@ -26,7 +26,7 @@ from llama_batches_nb.schema import BATCHES, JOBS
 from llama_batches_nb.selection import Selection
 from llama_batches_nb.statuses import ENDED
 
-MOST_FAILED = 8  # batches that can't be had before it is taken for the server that fails
+MOST_FAILED = 8  # requests that fail before it is taken for the server that fails
 
 
 class Refresh:
@@ -71,19 +71,23 @@ class Refresh:
         with bar(self._progress, "jobs", unit="job") as shown:
             n_wanted = 0
             for chunk in todo:
-                done, references = self._kept.jobs_to_ask(chunk)
-                wanted = chunks_of(references.to_pandas())
+                wanted = chunks_of(self._kept.jobs_to_ask(chunk).to_pandas())
                 n_wanted += sum(len(ids) for _, ids in wanted)
                 shown.expect(n_wanted)
-                found = self._fetch_jobs(wanted, shown)
-                self._kept.set_jobs(chunk, keeping.concat(JOBS, [done, *found]))
+                answers = self._fetch_jobs(wanted, shown)
+                self._kept.set_jobs(
+                    chunk,
+                    [job_id for (_, ids), _ in answers for job_id in ids],
+                    keeping.concat(JOBS, [jobs for _, jobs in answers]),
+                    complete=len(answers) == len(wanted),
+                )
 
     def raise_failed(self) -> None:
-        """Raise the first error of the batches that could not be had, now that all else is kept."""
+        """Raise the first error of what could not be had, now that all else is kept."""
         failed = self.failed.errors
         for first in failed.values():
             if len(failed) > 1:
-                first.add_note(f"{len(failed)} batches could not be had: {', '.join(failed)}.")
+                first.add_note(f"{len(failed)} requests failed, for {', '.join(failed)}.")
             raise first
 
     def _ask(self, ids: Iterable[str], shown: Bar) -> None:
@@ -138,9 +142,9 @@ class Refresh:
             self._n_rows += len(results[n]) if is_kept else 0
             self.ended += has_ended and batch_id in self._had
 
-    def _leaves_out(self, batch_id: str, error: BatchesError) -> bool:
-        """Whether to go on without a batch: it is remembered, and the next sync asks again."""
-        return self.failed(batch_id, error) and len(self.failed.errors) <= MOST_FAILED
+    def _leaves_out(self, name: str, error: BatchesError) -> bool:
+        """Whether to go on without something: the next sync asks for it again."""
+        return self.failed(name, error) and len(self.failed.errors) <= MOST_FAILED
 
     def _new_ids(self, selection: Selection, wanted: Covered, shown: Bar) -> Iterator[str]:
         """List what may be new, and yield what is to be asked for."""
@@ -175,21 +179,28 @@ class Refresh:
                 shown.expect(len(self._again) + page.total_size)
             yield page
 
-    def _fetch_jobs(self, wanted: list[Chunk], shown: Bar) -> list[pa.Table]:
-        found: dict[int, pa.Table] = {}
+    def _fetch_jobs(self, wanted: list[Chunk], shown: Bar) -> list[tuple[Chunk, pa.Table]]:
+        """Return what the API knows of each chunk of jobs, but for those that can't be had."""
+        found: dict[int, tuple[Chunk, pa.Table]] = {}
+
+        def leave_out(chunk: Chunk, error: BatchesError) -> bool:
+            job_type, ids = chunk
+            return self._leaves_out(f"{len(ids)} jobs of {job_type} such as {ids[0]}", error)
+
         arriving = stream(
             partial(fetch_chunk, self._client, self._scope),
             wanted,
             client=self._client,
             shown=shown,
+            bear=leave_out,
         )
         with closing(arriving):
             for pack in arriving:
-                for position, (_, ids), jobs in pack:
-                    found[position] = jobs
+                for position, chunk, jobs in pack:
+                    found[position] = chunk, jobs
                     self.requests += 1
-                    self.unknown_jobs += len(ids) - len(jobs)
-                    shown.advance(len(ids))
+                    self.unknown_jobs += len(chunk[1]) - len(jobs)
+                    shown.advance(len(chunk[1]))
                 shown.note(f"{self.requests:,} requests")
         return [found[position] for position in sorted(found)]
 

@@ -127,8 +127,8 @@ def sync_dataset(
         If the folder holds something else, batches of another project, or what a newer version
         wrote; or if it is damaged.
     BatchesError
-        If something can't be had. What came before it is kept; a few batches that can't be had do
-        not keep out the others, and the next sync asks for them again.
+        If something can't be had. What came before it is kept; a few batches or jobs that can't be
+        had do not keep out the others, and the next sync asks for them again.
     ValueError, TypeError
         If an argument makes no sense; nothing was asked then.
 

@@ -81,6 +81,8 @@ class World:
         if kind == "parse":
             self.asked["jobs"] += len(asked.query["job_ids"])
             self.asked["job requests"] += 1
+            if not self.broken.isdisjoint(asked.query["job_ids"]):
+                return Answer({"detail": "broken"}, self.broken_status)
             found = [self.jobs[i] for i in asked.query["job_ids"] if i in self.jobs]
             return page(found)
         name = asked.path.rsplit("/", 1)[1]
@@ -417,6 +419,45 @@ def test_window_that_ended_is_not_listed_again(world: World, path: str) -> None:
     world.asked.clear()
     sync_dataset(path, created_at_on_or_before=START)
     assert not world.asked
+
+
+def test_a_job_that_can_not_be_had_keeps_out_only_those_asked_for_with_it(
+    world: World, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llama_batches_nb.jobs.CHUNK", 4)
+    for _ in range(10):
+        world.add()
+    world.jobs["pjb-4-1"]["status"] = "RUNNING"
+    world.broken = {"pjb-1-1", "pjb-7-0"}
+    with pytest.raises(lb.InvalidRequestError, match="broken") as caught:
+        sync_dataset(path, jobs=True)
+    (note,) = caught.value.__notes__
+    assert note.startswith("2 requests failed, for 4 jobs of parse_v2 such as pjb-")
+    assert len(read_dataset(path, "jobs")) == 12
+    world.jobs["pjb-4-1"]["status"] = "COMPLETED"
+    world.broken = {"pjb-7-0"}
+    world.asked.clear()
+    with pytest.raises(lb.InvalidRequestError, match="broken"):
+        sync_dataset(path, jobs=True)
+    assert world.asked["jobs"] == 8 + 1
+    assert len(read_dataset(path, "jobs")) == 16
+    world.broken = set()
+    sync_dataset(path, jobs=True)
+    check(path, jobs=True)
+
+
+def test_a_running_job_that_can_not_be_had_stays_as_it_was(world: World, path: str) -> None:
+    world.add()
+    world.jobs["pjb-0-1"]["status"] = "RUNNING"
+    sync_dataset(path, jobs=True)
+    world.jobs["pjb-0-1"]["status"] = "COMPLETED"
+    world.broken = {"pjb-0-1"}
+    with pytest.raises(lb.InvalidRequestError):
+        sync_dataset(path, jobs=True)
+    assert read_dataset(path, "jobs").status.tolist() == ["COMPLETED", "RUNNING"]
+    world.broken = set()
+    sync_dataset(path, jobs=True)
+    check(path, jobs=True)
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 3}, {"colour": "red"}, {"jobs": 1}])
