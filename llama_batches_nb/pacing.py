@@ -3,7 +3,8 @@
 Few refusals in between cost no more than that. Once they are many, requests are sent at a rate:
 that which the server let through lately, reduced, growing with answers and with time. So few are
 refused, whatever the limit is and however many clients share it. Should a lower rate not help, as
-when a server refuses at random, it is given up again. The idea is that of TCP's congestion control
+when a server refuses at random, it is given up again; and where a server refuses what it has not
+seen before and nothing else, the rate is not to blame. The idea is that of TCP's congestion control
 by the share of marks (Alizadeh et al. 2010, doi:10.1145/1851182.1851192), by rate instead of by
 window; the factors were chosen by simulation (tests/test_pacing.py).
 """
@@ -31,6 +32,7 @@ NEAR = 1.5  # times the rate that was let through, to which it grows slowly
 SLOW_GROWTH = 1.02, 1.03  # factors: with each answer, with each second
 FAST_GROWTH = 1.1, 1.1  # the same, beyond: others may have left
 FIRST_GROWTH = 1.3, 1.1  # the same, as long as nothing is known of what is let through
+BLAMELESS_GROWTH = 3.0, 1.1  # the same, where the rate is not to blame
 SLOWEST, FASTEST = 1 / 16, 1000.0  # requests a second; whoever may send more is not held back
 IDLE = 5.0  # seconds without a request after which a rate is out of date
 
@@ -65,6 +67,8 @@ class Pacing:
         self._rate = self._let_through = math.inf
         self._share = 0.0
         self._slowed: tuple[float, float] | None = None
+        self._n_repeated = 0  # let through, after they were refused
+        self._may_be_blameless = True
         self._start_measuring(self._clock())
 
     def _start_measuring(self, at: float) -> None:
@@ -113,9 +117,13 @@ class Pacing:
         with self._lock:
             self._resume_at = max(self._resume_at, self._clock() + seconds)
 
-    def answered(self) -> None:
-        """Note that a request was let through."""
+    def answered(self, *, repeated: bool = False) -> None:
+        """Note that a request was let through, `repeated` if it was refused before."""
         with self._lock:
+            if repeated:
+                self._n_repeated += 1
+            elif self._share:
+                self._may_be_blameless = False
             self._refusals = 0
             self._answers += 1
             self._share -= self._share / MEMORY
@@ -127,16 +135,20 @@ class Pacing:
                 self._rate = math.inf
 
     def _growth(self) -> tuple[float, float]:
+        if self._is_blameless():
+            return BLAMELESS_GROWTH
         if not self._let_through:
             return FIRST_GROWTH
         return SLOW_GROWTH if self._rate < NEAR * self._let_through else FAST_GROWTH
 
-    def refused(self, sent_at: float, retry_after: float | None) -> int:
+    def refused(self, sent_at: float, retry_after: float | None, *, repeated: bool = False) -> int:
         """Make all workers wait, and return how often in a row we were refused.
 
-        Refusals of requests that were sent before the last refusal came are part of that one.
+        A request is `repeated` if it was refused before. Refusals of requests that were sent before
+        the last refusal came are part of that one.
         """
         with self._lock:
+            self._may_be_blameless &= not repeated
             now = self._clock()
             is_another = sent_at >= self._refused_at
             if is_another:
@@ -146,6 +158,7 @@ class Pacing:
             pause, spread = self._pauses(retry_after)
             self._resume_at = max(self._resume_at, now + pause)
             is_slower = self._may_slow_down and self._share > self._tolerated
+            is_slower &= not self._is_blameless()
             if is_slower:
                 self._may_slow_down = False
                 self._slow_down()
@@ -185,6 +198,10 @@ class Pacing:
             return False
         (rate, share), (slower, as_many) = self._slowed, IN_VAIN
         return self._rate < rate / slower and self._share > as_many * share
+
+    def _is_blameless(self) -> bool:
+        """Whether our rate is not to blame: all that is new is refused, and nothing else."""
+        return self._may_be_blameless and self._n_repeated > 0
 
     def pause_left(self) -> float:
         """Seconds for which the server makes us wait; 0 when it does not."""

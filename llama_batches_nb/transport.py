@@ -120,11 +120,12 @@ class Transport:
                 f"{method} {path} was not sent: we are to wait {pause:.0f} s more."
             )
         tries = 0
+        refused = False
         while True:
             try:
                 with self.pacing.turn() as sent_at:
                     response = self._exchange(method, path, params, timeout, longest, body)
-                self.pacing.answered()
+                self.pacing.answered(repeated=refused)
                 return _decoded(f"{method} {path}", response, decode)  # others may send meanwhile
             except _Failure as failure:
                 failed = failure
@@ -132,7 +133,8 @@ class Transport:
             if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
                 raise error
             if failed.refused:
-                refusals = self.pacing.refused(sent_at, retry_after)
+                refusals = self.pacing.refused(sent_at, retry_after, repeated=refused)
+                refused = True
                 if refusals > self._settings.max_retries or within is not None:
                     raise error
                 continue

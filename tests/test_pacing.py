@@ -173,7 +173,7 @@ class Whim:
         self._chance = random.Random(2).random
         self.answered = 0
 
-    def ask(self, now: float) -> bool:
+    def ask(self, now: float, request: object) -> bool:
         is_let_through = self._chance() >= self._share
         self.answered += is_let_through
         return is_let_through
@@ -193,6 +193,29 @@ def test_all_clients_of_a_limited_server_finish_with_few_refusals(
     assert seconds < 2 * clients * requests / rate
 
 
+@pytest.mark.parametrize(("requests", "seconds"), [(20, 8), (200, 60)])
+def test_what_is_refused_once_each_costs_little_more_than_the_pauses(
+    requests: int, seconds: int
+) -> None:
+    server = Warming()
+    assert Simulation(server, 1, requests).run() < seconds
+    assert server.answered == requests
+
+
+class Warming:
+    """A server that refuses each request once, and lets it through when it comes again."""
+
+    def __init__(self) -> None:
+        self._seen: set[object] = set()
+        self.answered = 0
+
+    def ask(self, now: float, request: object) -> bool:
+        is_let_through = request in self._seen
+        self._seen.add(request)
+        self.answered += is_let_through
+        return is_let_through
+
+
 class Bucket:
     """A server that answers so many requests a second, and as many at once."""
 
@@ -201,7 +224,7 @@ class Bucket:
         self.looked = 0.0
         self.answered = self.refused = 0
 
-    def ask(self, now: float) -> bool:
+    def ask(self, now: float, request: object) -> bool:
         self.left = min(self.rate, self.left + (now - self.looked) * self.rate)
         self.looked = now
         is_let_through = self.left >= 1
@@ -214,7 +237,7 @@ class Bucket:
 class Simulation:
     """Clients of 8 workers each, which ask a server until each has its answers."""
 
-    def __init__(self, server: Bucket | Whim, clients: int, requests: int) -> None:
+    def __init__(self, server: Bucket | Warming | Whim, clients: int, requests: int) -> None:
         self.now = 0.0
         self._server = server
         self._chance = random.Random(1).random
@@ -240,21 +263,24 @@ class Simulation:
         if next(left, None) is not None:
             self._ask(pacing, partial(self._next, pacing, left))
 
-    def _ask(self, pacing: Pacing, then: Callable[[], None]) -> None:
+    def _ask(self, pacing: Pacing, then: Callable[[], None], *, repeated: bool = False) -> None:
         if wait := pacing.try_to_start():
-            self._later(wait + 1e-6, partial(self._ask, pacing, then))
+            self._later(wait + 1e-6, partial(self._ask, pacing, then, repeated=repeated))
         else:
             latency = 0.02 * (0.5 + self._chance())
-            self._later(latency, partial(self._answer, pacing, self.now, then))
+            self._later(latency, partial(self._answer, pacing, self.now, then, repeated=repeated))
 
-    def _answer(self, pacing: Pacing, sent_at: float, then: Callable[[], None]) -> None:
+    def _answer(
+        self, pacing: Pacing, sent_at: float, then: Callable[[], None], *, repeated: bool
+    ) -> None:
         pacing.ended()
-        if self._server.ask(self.now):
-            pacing.answered()
+        if self._server.ask(self.now, then):
+            pacing.answered(repeated=repeated)
             then()
         else:
-            assert pacing.refused(sent_at, 1.0) <= 5, "a client would give up"
-            self._ask(pacing, then)
+            refusals = pacing.refused(sent_at, 1.0, repeated=repeated)
+            assert refusals <= 5, "a client would give up"
+            self._ask(pacing, then, repeated=True)
 
 
 def test_a_request_waits_for_a_place_and_gets_it_when_one_is_freed(clock: Clock) -> None:
