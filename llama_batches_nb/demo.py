@@ -16,6 +16,7 @@ from llama_batches_nb.charts import plot_failure_rates
 from llama_batches_nb.client import connect
 from llama_batches_nb.creating import create_batch
 from llama_batches_nb.directories import fetch_configurations, fetch_directories
+from llama_batches_nb.errors import printable
 from llama_batches_nb.jobs import fetch_jobs
 from llama_batches_nb.outcomes import outcomes
 from llama_batches_nb.parquet import export_parquet
@@ -149,5 +150,5 @@ def _say_what_next(out: Path) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(printable(text), flush=True)
     sys.stderr.flush()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 MOST_NAMES = 5  # in a message
+CONTROLS = {n: ascii(chr(n))[1:-1] for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
+"""The characters that a terminal obeys, and how they are written to be seen."""
 
 
 class BatchesError(Exception):
@@ -40,7 +42,7 @@ class BatchesError(Exception):
         retry_after: float | None = None,
         fields: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.status_code = status_code
         self.retry_after = retry_after
         self.fields = fields
@@ -126,6 +128,11 @@ def carrying_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
         raise
 
 
+def printable(text: str) -> str:
+    """Return text that a terminal only shows: what a server says must not move its cursor."""
+    return text.translate(CONTROLS)
+
+
 def listed(names: Iterable[str]) -> str:
     """Return the first few names, quoted, for a message."""
     shown = [repr(name) for name in names]
@@ -147,6 +154,7 @@ def warnings_told(tell: Callable[[str], object]) -> Iterator[None]:
 
 def warn(message: str) -> None:
     """Warn, and point at the line outside this package that led here."""
+    message = printable(message)
     if (tell := getattr(_this_thread, "tell", None)) is not None:
         tell(message)
         return

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from tqdm.std import tqdm
 
 from llama_batches_nb import workers
+from llama_batches_nb.errors import printable
 
 Progress: TypeAlias = bool | Callable[..., Any] | None
 """Whether to show a bar, or a class like tqdm's to make it of; None to go by the place."""
@@ -41,7 +42,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Show a text behind the bar."""
-        self._note = text
+        self._note = printable(" ".join(text.split()))
         self._show()
 
     def show_pause(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from llama_batches_nb import endpoints, frames, keeping, listing
 from llama_batches_nb.client import Client
-from llama_batches_nb.errors import BatchesError, NotFoundError, ResponseError, warn
+from llama_batches_nb.errors import BatchesError, NotFoundError, ResponseError, printable, warn
 from llama_batches_nb.gathering import LeftOut, stream
 from llama_batches_nb.inputs import as_time
 from llama_batches_nb.jobs import Chunk, chunks_of, fetch_chunk
@@ -87,7 +87,8 @@ class Refresh:
         failed = self.failed.errors
         for first in failed.values():
             if len(failed) > 1:
-                first.add_note(f"{len(failed)} requests failed, for {', '.join(failed)}.")
+                names = printable(", ".join(failed))
+                first.add_note(f"{len(failed)} requests failed, for {names}.")
             raise first
 
     def _ask(self, ids: Iterable[str], shown: Bar) -> None:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import llama_batches_nb as lb
+from tests.servers import Asked, Server, batch, mapping, page
 
 PNG = b"\x89PNG"
 
@@ -71,6 +73,29 @@ def test_live_reads_and_creates_nothing(tmp_path: Path) -> None:
             len(lb.fetch_directories()),
         )
     assert len(lb.read_parquet(tmp_path / "demo/batches.parquet")) == 8
+
+
+def test_live_says_names_and_does_not_obey_them(tmp_path: Path) -> None:
+    name = "\x1b]0;mine\x07\x9b2J"
+
+    def script(asked: Asked) -> Any:
+        if asked.path.endswith("bat-1"):
+            return batch("bat-1", source_directory_id="dir-1", results=[mapping("dfl-1", "pjb-1")])
+        return page(
+            {
+                "batches": [batch("bat-1", source_directory_id="dir-1", results=None)],
+                "parse": [{"id": "pjb-1", "status": "COMPLETED"}],
+                "directories": [{"id": "dir-1", "name": name}],
+                "configurations": [],
+            }[asked.path.rpartition("/")[2]]
+        )
+
+    with Server(script) as server:
+        environment = {"LLAMA_CLOUD_API_KEY": "llx-secret", "LLAMA_CLOUD_BASE_URL": server.url}
+        done = _run("demo", "--live", cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert r"\x1b]0;mine\x07\x9b2J" in done.stdout
+    assert all(c.isprintable() or c == "\n" for c in done.stdout)
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import warnings
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb import errors, workers
+from llama_batches_nb import errors, transport, workers
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, batch, mapping, page
+
+SLY = "\x1b]0;mine\x07\x1b[2J\r\x08\x9b31m\x7f"
+"""What a terminal obeys: a new title, an empty screen, red letters over those before."""
 
 ROWS = pd.DataFrame({"batch_id": ["bat-1"]})
 
@@ -84,3 +93,67 @@ def test_warnings_of_other_threads_are_not() -> None:
 def test_names_in_a_message_are_few() -> None:
     assert errors.listed("ab") == "'a', 'b'"
     assert errors.listed("abcdefg") == "'a', 'b', 'c', 'd', 'e', …"
+
+
+# --- a server that speaks to the terminal -------------------------------------------------------
+
+
+def check_shown(said: str) -> None:
+    """Check that all of it is there to be seen, and nothing to be obeyed."""
+    assert "\\x1b]0;mine\\x07\\x1b[2J" in said
+    assert all(c.isprintable() or c == "\n" for c in said)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 418, 422, 429, 500])
+@pytest.mark.parametrize("body", [{"detail": SLY}, {"detail": [{"loc": [SLY], "msg": SLY}]}])
+def test_no_error_moves_a_terminals_cursor(serve: Serve, status: int, body: Any) -> None:
+    serve(lambda asked: Answer(body, status, {"Retry-After": "600"}))
+    with pytest.raises(lb.BatchesError) as caught:
+        lb.fetch_batches()
+    check_shown(str(caught.value))
+
+
+def sly(asked: Asked) -> Any:
+    job = {"job": {"type": SLY, "configuration_id": SLY}}
+    if asked.path.endswith("/batches"):
+        return page([batch(f"bat-1{SLY}", f"RUNNING{SLY}", config=job)])
+    if asked.path.endswith("bat-none"):
+        return Answer({"detail": SLY}, 404)
+    return batch(f"bat-1{SLY}", f"RUNNING{SLY}", config=job, results=[mapping("dfl-1", SLY)])
+
+
+def test_nor_does_a_warning(serve: Serve) -> None:
+    serve(sly)
+    with pytest.warns(UserWarning, match="left out") as caught:
+        lb.fetch_results(["bat-1", "bat-none"], errors="warn")
+    check_shown(str(caught[0].message))
+    results = pd.DataFrame({"job_id": ["pjb-1"], "job_type": [SLY]})
+    with pytest.warns(UserWarning, match="of a type not known") as caught:
+        lb.fetch_jobs(results)
+    check_shown(str(caught[0].message))
+
+
+def test_nor_does_the_end_of_a_sync(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "FIRST_BACKOFF", 0.01)
+
+    def script(asked: Asked) -> Any:
+        if asked.path.endswith("/batches"):
+            return page([batch(f"bat-{n}{SLY}") for n in range(2)])
+        return Answer({"detail": SLY}, 500)
+
+    serve(script, max_retries=0)
+    with pytest.raises(lb.ServerError) as caught:
+        lb.sync_dataset(tmp_path)
+    check_shown("\n".join([str(caught.value), *caught.value.__notes__]))
+
+
+def test_nor_does_a_bar(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = batch("bat-1", f"RUNNING{SLY}")
+    serve(lambda asked: page([running]) if asked.path.endswith("/batches") else running)
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    with pytest.raises(lb.WaitTimeoutError):
+        lb.wait_for_batches("bat-1", timeout=0, progress=True)
+    check_shown(written.getvalue().replace("\r", ""))
