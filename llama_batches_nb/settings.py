@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,12 +57,16 @@ class Key(AuthBase):
         return request
 
     def scrub(self, said: AnyStr) -> AnyStr:
-        """Return text or bytes without the key, should a server have echoed it."""
+        """Return text or bytes without the key, should a server have echoed it, in JSON or not."""
         if len(self._reveal()) < SHORTEST_SECRET:
             return said
-        if isinstance(said, bytes):
-            return said.replace(self._reveal().encode(), b"***")
-        return said.replace(self._reveal(), "***")
+        in_json = _HiddenText(json.dumps(self._reveal())[1:-1])
+        for form in {self._reveal(), in_json, _HiddenText(in_json.replace("/", "\\/"))}:
+            if isinstance(said, bytes):
+                said = said.replace(form.encode(), b"***")
+            else:
+                said = said.replace(form, "***")
+        return said
 
     def __repr__(self) -> str:
         return "<key hidden>"

@@ -216,7 +216,7 @@ class Transport:
         """Turn an answer that is no success into the error with the server's own words."""
         status, place = response.status_code, response.headers.get("Location", "")
         words, fields = _words(response)
-        said = f"{asked} was answered {status}: {words}"
+        said = f"{asked} was answered {status}: {self._settings.key.scrub(words)}"
         retry_after = _retry_after(response)
 
         def error(kind: type[BatchesError], advice: str) -> BatchesError:
@@ -224,7 +224,7 @@ class Transport:
                 f"{said.rstrip('.')}. {advice}".rstrip(),
                 status_code=status,
                 retry_after=retry_after,
-                fields=fields,
+                fields=tuple(map(self._settings.key.scrub, fields)),
             )
 
         if status == 429:

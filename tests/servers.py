@@ -39,6 +39,7 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
+    reason: str | None = None  # beside the status
     drop: bool = False  # close the connection instead of answering
     cut: int = 0  # promise so many bytes more than are sent
 
@@ -109,7 +110,7 @@ class Server:
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
         content = answer.content()
-        handler.send_response(answer.status)
+        handler.send_response(answer.status, answer.reason)
         for name, value in {"Content-Type": "application/json", **answer.headers}.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(content) + answer.cut))

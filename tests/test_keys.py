@@ -109,6 +109,17 @@ def _redirect(asked: Asked) -> Any:
     return Answer(status=302, headers={"Location": f"https://127.0.0.1/?k={KEY}"})
 
 
+def _reason(asked: Asked) -> Any:
+    return Answer(status=403, raw=b"<p>no</p>", reason=asked.headers["authorization"])
+
+
+def _all_escaped(asked: Asked) -> Any:
+    said = "".join(f"\\u{ord(c):04x}" for c in asked.headers["authorization"])
+    return Answer(
+        raw=f'{{"detail": [{{"loc": ["{said}"], "msg": "{said}"}}]}}'.encode(), status=422
+    )
+
+
 def _lost_create(asked: Asked) -> Any:
     return Answer(drop=True) if asked.method == "POST" else page([])
 
@@ -128,6 +139,8 @@ def _sync_into_something_else() -> None:
 
 ERRORS: dict[str, tuple[Script, Callable[[], object], type[BaseException]]] = {
     "refused": (_echo(401), lb.fetch_batches, lb.AuthenticationError),
+    "reason": (_reason, lb.fetch_batches, lb.AuthenticationError),
+    "escaped": (_all_escaped, lb.fetch_batches, lb.InvalidRequestError),
     "not there": (_echo(404), lambda: lb.get_batch("bat-1"), lb.NotFoundError),
     "fields": (_fields, lb.fetch_batches, lb.InvalidRequestError),
     "conflict": (_echo(409), lambda: lb.cancel_batch("bat-1"), lb.ConflictError),
@@ -186,6 +199,28 @@ def test_it_is_in_no_error(plant: Plant, monkeypatch: pytest.MonkeyPatch, case: 
         call()
     assert kind is lb.DatasetError or server.asked[0].headers["authorization"] == SIGNED
     _check(caught.value)
+
+
+@pytest.mark.parametrize("odd", ['"', "\\", "/", "%2f+=", "'"])
+def test_nor_is_one_that_json_writes_in_another_way(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", f"{KEY}{odd}{CORE}")
+
+    def script(asked: Asked) -> Any:
+        said = f"I got {asked.headers['authorization']}!"
+        good = page([batch("bat-1", said, project_id=said)])
+        body = good if asked.query else {"detail": [{"loc": [said], "msg": said}]}
+        written = json.dumps(body).replace("/", "\\/")
+        return Answer(raw=written.encode(), status=200 if asked.query else 422)
+
+    server = plant(script)
+    with pytest.raises(lb.InvalidRequestError, match=r"I got Bearer \*\*\*!") as caught:
+        lb.get_batch("bat-1")
+    _check(caught.value)
+    frame = lb.fetch_batches(limit=1)
+    assert frame.status.tolist() == frame.project_id.tolist() == ["I got Bearer ***!"]
+    assert odd in server.asked[0].headers["authorization"]
 
 
 def test_nor_where_nobody_answers(plant: Plant) -> None:
