@@ -437,6 +437,23 @@ def test_what_is_just_not_too_much_is_taken(server: Server, upload: str) -> None
     assert post(server, upload, FORM, form(whole, *few), chunked=True)[0] == 200
 
 
+@pytest.mark.parametrize("field", ["display_name", "unique_id", "external_file_id", "filename"])
+@pytest.mark.parametrize(
+    ("charset", "half"), [(b"utf-7", b"+2AA-"), (b"unicode_escape", rb"\ud800")]
+)
+def test_a_name_that_no_answer_could_repeat_is_refused_and_not_kept(
+    server: Server, upload: str, field: str, charset: bytes, half: bytes
+) -> None:
+    kind = FORM + b"; charset=" + charset
+    given = part("upload_file", b"text", half.decode() if field == "filename" else "a.txt")
+    body = form(given, *[part(field, half)] * (field != "filename"))
+    status, said = post(server, upload, kind, body, chunked=False)
+    assert (status, b"surrogate" in said) == (400, True), said
+    with connect(server) as api:
+        directory = upload.split("/")[-3]
+        assert total(api.beta.directories.files.list(directory)) == 0
+
+
 ENDLESS = 320 * 2**20  # bytes, after which it is not endless any more
 PIECE = b"10000\r\n" + b"x" * 2**16 + b"\r\n"
 OPEN_FILE = b'--XX\r\nContent-Disposition: form-data; name="upload_file"; filename="a"\r\n'

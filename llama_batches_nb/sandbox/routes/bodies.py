@@ -15,20 +15,27 @@ MOST_PARTS = 16  # files of a form, and other fields
 TOO_MUCH = re.compile(r"Too many|(Part|Field) exceeded")  # Starlette tells it by words alone
 
 
+def can_be_repeated(value: Any) -> bool:
+    """Say whether an answer could hold a value, which halves of surrogate pairs prevent."""
+    try:
+        encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Asked(Request):
     """A request whose body is read strictly."""
 
     async def json(self) -> Any:
-        """Read JSON; NaN and halves of surrogate pairs, which no answer could repeat, are none."""
+        """Read JSON; NaN and halves of surrogate pairs are none."""
         text = (await self.body()).decode()
 
         def refuse(word: str) -> Any:
             raise json.JSONDecodeError(f"{word} is not JSON", text, 0)
 
         value = json.loads(text, parse_constant=refuse)
-        try:
-            encode(value)
-        except UnicodeEncodeError:
+        if not can_be_repeated(value):
             refuse("Half a surrogate pair")
         return value
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from llama_batches_nb.sandbox import rendering
 from llama_batches_nb.sandbox.records import Directory, File, Nature
 from llama_batches_nb.sandbox.routes import answers
-from llama_batches_nb.sandbox.routes.bodies import Route
+from llama_batches_nb.sandbox.routes.bodies import Route, can_be_repeated
 from llama_batches_nb.sandbox.routes.parameters import (
     Here,
     Many,
@@ -111,8 +111,10 @@ async def upload_file(
     """Add a new file; its bytes are looked at, not kept."""
     place, directory = the_directory(world, directory_id)
     name = display_name or upload_file.filename or "upload"
-    kind = await nature(upload_file, name)
     unique = unique_id or external_file_id or name
+    if not can_be_repeated([name, unique]):  # a form may be in a charset of any kind
+        raise HTTPException(400, "Half a surrogate pair is no text")
+    kind = await nature(upload_file, name)
     refuse_twice(directory, unique)
     return answer(rendering.file(world, place, world.upload(place, name, unique, kind)))
 
