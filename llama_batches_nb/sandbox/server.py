@@ -133,9 +133,12 @@ class _Thread:
             target=self._server.run, args=([listening],), name="sandbox", daemon=True
         )
         self._thread.start()
-        if not ready.wait(START_TIME):
+        try:
+            if not ready.wait(START_TIME):
+                raise RuntimeError(f"The sandbox did not start within {START_TIME:g} s")
+        except BaseException:
             self.close()
-            raise RuntimeError(f"The sandbox did not start within {START_TIME:g} s")
+            raise
 
     def close(self) -> None:
         self._server.should_exit = True
@@ -158,7 +161,12 @@ class _Process:
                 env=_environment(options.api_key),
                 start_new_session=True,
             )
-            line = self._first_line()
+            try:
+                line = self._first_line()
+            except BaseException:  # such as Ctrl-C, which it does not get itself
+                self._child.kill()
+                self.close()
+                raise
             found = re.match(rb"Sandbox at (\S+) ", line)
             if found is None:
                 self.close()

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 from llama_batches_nb.sandbox import command, requirements
 from llama_batches_nb.sandbox.command import KEY_VARIABLE, add_arguments, arguments_of, main
 from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox.server import START_TIME, Server
+from tests.servers import interrupt
 
 from .conftest import END, connect, still, total
 
@@ -104,6 +106,33 @@ def test_close_ends_the_process_quickly_with_connections_open() -> None:
         started.close()
         assert time.monotonic() - began < 2
         assert set(sandboxes()) == before
+
+
+@linux
+def test_none_is_left_of_a_start_that_was_interrupted() -> None:
+    before = set(sandboxes())
+    timer = threading.Timer(0.1, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Server.start(still(batches=1, files=1))
+    timer.join()
+    assert caught.traceback  # whose frames hold all that there was
+    assert set(sandboxes()) == before
+
+
+def test_nor_of_one_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout == START_TIME:
+                interrupt()
+            return super().wait(timeout)
+
+    threads = set(threading.enumerate())
+    monkeypatch.setattr(threading, "Event", Impatient)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Server.start(still(batches=1, files=1), thread=True)
+    assert caught.traceback
+    assert set(threading.enumerate()) == threads
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
