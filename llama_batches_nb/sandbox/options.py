@@ -6,6 +6,7 @@ from datetime import datetime
 
 MOST_FILES = 1000  # files that one batch may have, as in the API
 MOST_BATCHES = 1_000_000
+YEARS = range(1970, 9999)
 KEY = re.compile(r"[!-~]+")  # printable ASCII, as a header may carry it
 
 
@@ -44,7 +45,7 @@ class Options:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If a value cannot be used; names the option, the value and what is possible.
 
     Examples
@@ -74,6 +75,13 @@ class Options:
     def __post_init__(self) -> None:
         if not KEY.fullmatch(self.api_key):
             raise ValueError("api_key: must be printable ASCII without spaces, and not empty")
+        for name in ("seed", "port", "batches", "days"):
+            if not isinstance(getattr(self, name), int):
+                raise TypeError(f"{name}={getattr(self, name)!r}: must be a whole number")
+        if not isinstance(self.now, datetime | None):
+            raise TypeError(f"now={self.now!r}: must be a datetime")
+        if self.now is not None and self.now.year not in YEARS:
+            raise ValueError(f"now={self.now!r}: must be from {YEARS[0]} to {YEARS[-1]}")
         self._within("port", 0, 65535)
         self._within("batches", 0, MOST_BATCHES)
         self._within("days", 1, 3650)

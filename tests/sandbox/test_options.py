@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.options import YEARS, Options
+from llama_batches_nb.sandbox.server import Server
+
+from .conftest import connect
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,8 @@ from llama_batches_nb.sandbox.options import Options
         {"port": 70_000},
         {"batches": -1},
         {"days": 0},
+        {"now": datetime(1, 1, 1)},
+        {"now": datetime(9999, 12, 31)},
         {"files": 0},
         {"files": 1001},
         {"files": (5, 4)},
@@ -33,6 +39,24 @@ from llama_batches_nb.sandbox.options import Options
 def test_a_bad_value_is_refused_by_the_name_of_its_option(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Options(**bad)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"batches": 2.5}, {"port": "80"}, {"seed": 0.5}, {"now": "2026-08-01"}], ids=str
+)
+def test_so_is_one_of_another_type(bad: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(bad))):
+        Options(**bad)
+
+
+@pytest.mark.parametrize("year", [YEARS[0], YEARS[-1]])
+def test_a_history_may_end_in_any_of_the_years(year: int) -> None:
+    options = Options(now=datetime(year, 1, 1), days=3650, batches=3, files=3)
+    with Server.start(options, thread=True) as server, connect(server) as api:
+        assert len(list(api.batches.list())) == 3
+        made = api.beta.directories.create(name="New", type="ephemeral")
+        assert made.created_at is not None
+        assert made.created_at.year == year
 
 
 def test_the_key_is_not_in_the_message_about_it() -> None:
