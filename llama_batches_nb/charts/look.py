@@ -30,6 +30,7 @@ LONGEST_LABEL = 36  # characters
 MOST_ROWS = 30
 NARROW = 400.0  # points
 MOST_SIZES = 16  # numbers along the top
+BYTE_ORDER_MARK = "\ufeff"  # shows nothing, and with it matplotlib writes no PDF
 
 
 def new_axes(n_rows: int = 1) -> Axes:
@@ -76,7 +77,8 @@ def width_of(text: str, size: float = SMALL) -> float:
 
 def plain(text: str) -> str:
     """Return text that shows as it is: on one line, without formulas or holes."""
-    return shown(" ".join(text.split())).replace("$", r"\$")
+    seen = " ".join(text.split()).replace(BYTE_ORDER_MARK, "")
+    return shown(seen).replace("$", r"\$")
 
 
 def name_of(row: pd.Series[Any], keys: Sequence[str], longest: int = LONGEST_LABEL) -> str:

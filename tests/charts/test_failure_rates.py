@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -378,6 +379,17 @@ def test_characters_that_no_font_has_are_boxes() -> None:
     frame = days(2, configuration_id="a\U00013000\ufdd0")
     ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
     assert labels(ax.get_yticklabels())[0].endswith(MISSING)
+
+
+@pytest.mark.parametrize("kind", ["pdf", "ps", "svg", "png"])
+@pytest.mark.parametrize("freq", [None, "D"])
+def test_characters_that_do_not_show_can_be_saved(kind: str, freq: str | None) -> None:
+    name = "\ufeffa\x00\x1b\u200d\u202e\ufeff"
+    frame = days(2).assign(**{name: ["\ufeff", name]})
+    ax = lb.plot_failure_rates(frame, by=name, freq=freq, ax=narrow())
+    with BytesIO() as file:
+        ax.figure.savefig(file, format=kind)  # type: ignore[union-attr]
+        assert file.getvalue()
 
 
 def test_names_in_the_title_are_no_formulas() -> None:
