@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class Names:
-    """Ids by name, and names by id. Names that several ids share are told apart by the id."""
+    """Ids by name, and names by id. Names that could mean several ids are told apart by the id."""
 
     def __init__(self, what: str, prefix: str, frame: pd.DataFrame | None = None) -> None:
         self._what, self._prefix = what, prefix
@@ -17,12 +17,13 @@ class Names:
         self.by_id: dict[str, str] = {}
         if frame is not None:
             ids, names = frame.iloc[:, 0], frame["name"].str.strip()
-            shared = Counter(names.dropna())
-            for one, name in zip(ids, names, strict=True):
+            told_apart = [f"{name} ({one})" for one, name in zip(ids, names, strict=True)]
+            meanings = Counter([*ids, *names.dropna(), *told_apart])
+            for one, name, longer in zip(ids, names, told_apart, strict=True):
                 if pd.isna(name) or not name:
                     self.by_id[one] = one
                 else:
-                    self.by_id[one] = name if shared[name] == 1 else f"{name} ({one})"
+                    self.by_id[one] = name if meanings[name] == 1 else longer
 
     @property
     def choices(self) -> list[str]:

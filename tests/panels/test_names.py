@@ -11,6 +11,7 @@ from llama_batches_nb.panels.names import Names
 from tests.strategies import some, texts
 
 SHARED = ["Invoices", "invoices", " Invoices ", "", None]
+SLY = ["dir-0", "dir-1", "Invoices (dir-0)", "Invoices (dir-1)", "Invoices (dir-0) (dir-1)"]
 
 
 def _names(*names: str | None) -> Names:
@@ -19,7 +20,7 @@ def _names(*names: str | None) -> Names:
     return Names("directory", "dir-", frame)
 
 
-@given(st.lists(st.sampled_from(SHARED) | texts, max_size=6))
+@given(st.lists(st.sampled_from(SHARED + SLY) | texts, max_size=6))
 @some
 def test_every_choice_is_one_id(given_names: list[str | None]) -> None:
     names = _names(*given_names)
@@ -33,6 +34,18 @@ def test_a_name_that_several_share_is_told_apart_by_the_id() -> None:
     assert names.choices == ["Claims", "Invoices (dir-0)", "Invoices (dir-1)"]
     with pytest.raises(ValueError, match=r"No directory is called 'Invoices'\. Did you mean 'Inv"):
         names.id_of("Invoices")
+
+
+def test_a_name_that_is_the_id_of_another_does_not_stand_for_it() -> None:
+    names = _names("Invoices", "dir-0")
+    assert names.choices == ["dir-0 (dir-1)", "Invoices"]
+    assert names.id_of("dir-0") == "dir-0"
+
+
+def test_nor_does_one_that_looks_told_apart_already() -> None:
+    names = _names("Invoices", "Invoices", "Invoices (dir-1)")
+    assert names.id_of("Invoices (dir-1)") == "dir-1"
+    assert names.id_of("Invoices (dir-1) (dir-2)") == "dir-2"
 
 
 @pytest.mark.parametrize("typed", ["Claims", "claims", "  CLAIMS "])
