@@ -186,6 +186,8 @@ def current(client: Client | None = None) -> Client:
     """Return `client`, else the default one, else one made from the environment."""
     if client is not None:
         if not isinstance(client, Client):
-            raise TypeError(f"client must come from lb.connect(), not be {client!r}.")
+            raise TypeError(  # what was given instead may well be the key
+                f"client must come from lb.connect(), not be of the type {type(client).__name__}."
+            )
         return client
     return _default or connect()

@@ -110,8 +110,11 @@ def test_the_key_is_in_nothing_that_a_client_shows() -> None:
 
 
 def test_what_is_not_a_client_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"lb\.connect\(\)"):
-        lb.fetch_batches(client="llx-…")  # type: ignore[arg-type]
+    given: Any = KEY
+    for call in (lb.fetch_batches, lb.filter_panel, lb.create_panel, lb.dashboard):
+        with pytest.raises(TypeError, match=r"lb\.connect\(\), not be .* str\.") as caught:
+            call(client=given)
+        assert KEY not in str(caught.value)
 
 
 def test_a_clients_project_goes_with_each_request_unless_another_is_named(serve: Serve) -> None:
