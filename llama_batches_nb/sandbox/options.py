@@ -1,7 +1,7 @@
 """What a sandbox can be told."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 MOST_FILES = 1000  # files that one batch may have, as in the API
@@ -58,7 +58,7 @@ class Options:
     """
 
     seed: int = 0
-    api_key: str = "llx-sandbox"
+    api_key: str = field(default="llx-sandbox", repr=False)
     port: int = 0
     batches: int = 320
     days: int = 120

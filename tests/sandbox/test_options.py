@@ -65,6 +65,10 @@ def test_the_key_is_not_in_the_message_about_it() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_nor_is_it_in_what_the_options_show() -> None:
+    assert repr(Options(api_key="secret", batches=5)).startswith("Options(seed=0, port=0, batches=")
+
+
 def test_files_may_be_a_number_or_a_range() -> None:
     assert Options(files=7).file_range == (7, 7)
     assert Options(files=(2, 9)).file_range == (2, 9)
