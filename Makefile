@@ -17,8 +17,8 @@ demo: $(VENV)/.sandbox ## the main job end to end, into $(OUT)/
 lab: $(VENV)/.lab ## the tour in JupyterLab, on the sandbox
 	$(BIN)/python -m jupyterlab notebooks/tour.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
-dashboard: $(VENV)/.lab ## the dashboard as a web page, on the sandbox or, with a key, the service
-	cd notebooks && ../$(BIN)/python -m voila dashboard.ipynb --Voila.ip=127.0.0.1
+dashboard: $(VENV)/.lab ## the dashboard as a web page, at the address it prints; with a key, of the service
+	cd notebooks && ../$(BIN)/python -m voila dashboard.ipynb --no-browser --Voila.ip=127.0.0.1
 
 test: check browser ## all checks, tests, examples and notebooks
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered

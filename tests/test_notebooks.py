@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from textwrap import dedent
+from urllib.parse import urlencode
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from tests.browser.serving import Process, free_port
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 DASHBOARD = NOTEBOOKS[0].with_name("dashboard.ipynb")
@@ -58,6 +65,30 @@ def test_the_dashboard_shows_its_charts_without_a_kernel_too(tmp_path: Path) -> 
     assert "Worst error patterns" in kept
     assert "Cost effective" in kept
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+def test_the_dashboard_is_a_web_page_for_those_with_its_address(host: str, tmp_path: Path) -> None:
+    for name in (DASHBOARD.name, "voila.json"):
+        shutil.copy(DASHBOARD.with_name(name), tmp_path)
+    port = free_port()
+    command = [sys.executable, "-m", "voila", DASHBOARD.name, "--no-browser"]
+    command += ["--Voila.ip=127.0.0.1", f"--port={port}"]
+    with Process(command, port=port, token="", folder=tmp_path, env=os.environ) as voila:
+        voila.wait_until_it_answers("/login")
+        for path in ("/", "/voila/render/dashboard.ipynb"):
+            connection = HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", path, headers={"Host": host})
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["Location"]) == (302, _login(path))
+            connection.close()
+        assert f"http://127.0.0.1:{port}/?token=" in voila.log()
+        assert "Kernel started" not in voila.log()
+
+
+def _login(path: str) -> str:
+    return f"/login?{urlencode({'next': path})}"
 
 
 @pytest.mark.notebook
