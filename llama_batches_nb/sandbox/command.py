@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -89,9 +90,8 @@ def _serve(options: Options) -> int:
 
     def tell() -> None:
         print(f"Sandbox at {url} with key {options.api_key}")  # noqa: T201
-        print(  # noqa: T201
-            f"export LLAMA_CLOUD_BASE_URL={url} LLAMA_CLOUD_API_KEY={options.api_key}", flush=True
-        )
+        key = shlex.quote(options.api_key)
+        print(f"export LLAMA_CLOUD_BASE_URL={url} LLAMA_CLOUD_API_KEY={key}", flush=True)  # noqa: T201
 
     with listening:
         server(options, tell).run([listening])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -145,6 +146,12 @@ def test_it_prints_url_and_key_and_stops_on_a_signal(number: signal.Signals) -> 
         assert process.wait(5) == 0
         assert process.stdout is not None
         assert process.stdout.read() == ""
+
+
+def test_the_line_to_copy_sets_the_key_whatever_is_in_it() -> None:
+    key = "llx-'$(id)`id`;id&#\\\"*~!"
+    with running(key=key) as (_, (_, line)):
+        assert shlex.split(line)[-1] == f"LLAMA_CLOUD_API_KEY={key}"
 
 
 PARENT = f"""
