@@ -13,7 +13,7 @@ from IPython.display import DisplayHandle, display
 
 from llama_batches_nb import workers
 from llama_batches_nb.client import Client, current
-from llama_batches_nb.errors import AuthenticationError, BatchesError, warnings_told
+from llama_batches_nb.errors import AuthenticationError, BatchesError, printable, warnings_told
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.style import PANEL, TWIN
 
@@ -201,7 +201,7 @@ class Panel(widgets.VBox):
             self._saved.update(_Html(self._twin()))
 
     def __repr__(self) -> str:
-        return f"<{self.title}: {self._text()}>"
+        return printable(f"<{self.title}: {self._text()}>")
 
 
 def _close_earlier(panel: Panel) -> None:

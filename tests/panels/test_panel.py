@@ -239,6 +239,16 @@ def test_the_bundle_has_the_panel_and_its_twin(panel: Panel) -> None:
     assert "<p>Panel</p>" in bundle["text/html"]
 
 
+def test_its_plain_text_moves_no_cursor(client: lb.Client, keep: Keep[Panel]) -> None:
+    class Sly(Panel):
+        def _text(self) -> str:
+            return "bat-1 is \x1b[2J"
+
+    panel = keep(Sly(client))
+    panel.fill(panel._alert)
+    assert repr(panel) == r"<Panel: bat-1 is \x1b[2J>"
+
+
 def test_the_twin_hides_on_a_page_where_its_panel_lives(panel: Panel) -> None:
     twin = panel._repr_mimebundle_()["text/html"]
     assert f"lb-{panel.model_id}" in panel._dom_classes
