@@ -171,6 +171,11 @@ def _checked_url(url: str, source: str) -> str:
     given = f"base_url={url!r} ({_where(source)})"
     if "@" in url:
         raise ValueError("base_url must not hold a user name or password.")
+    if "://" not in url:  # it may well be the key
+        raise ValueError(
+            f"base_url ({_where(source)}) is not a URL such as {DEFAULT_BASE_URL!r}: it has no "
+            "'https://'."
+        )
     if not _is_plain(url):
         raise ValueError(f"{given} is not a URL such as {DEFAULT_BASE_URL!r}.")
     if urlsplit(url).scheme == "http" and not is_loopback(url):

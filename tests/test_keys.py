@@ -284,6 +284,15 @@ def test_nor_where_no_client_is_made(
     _check(caught.value)
 
 
+@pytest.mark.parametrize("by", ["argument", "variable"])
+def test_nor_where_it_is_taken_for_the_url(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    if by == "variable":
+        monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", KEY)
+    with pytest.raises(ValueError, match=r"base_url \(.*\) is not a URL") as caught:
+        lb.connect("https://127.0.0.1", base_url=KEY if by == "argument" else None)
+    assert not leaks(str(caught.value))
+
+
 def test_nor_if_it_can_be_no_key() -> None:
     with pytest.raises(lb.AuthenticationError) as caught:
         lb.connect(f"{KEY} {KEY}")
