@@ -148,7 +148,7 @@ def test_a_time_is_taken_in_many_forms(serve: Serve, time: Any) -> None:
         ({"created_at_on_or_before": pd.NaT}, ValueError, "created_at_on_or_before"),
         ({"source_directory_id": ""}, ValueError, "source_directory_id"),
         ({"source_directory_id": ["dir-1", "dir-2"]}, ValueError, "One source_directory_id"),
-        ({"project_id": "../x"}, ValueError, "project_id"),
+        ({"project_id": ".."}, ValueError, "project_id"),
         ({"limit": 0}, ValueError, "limit"),
         ({"limit": 2.5}, TypeError, "limit"),
         ({"page_size": -1}, ValueError, "page_size"),
@@ -226,7 +226,7 @@ def test_one_batch_is_a_frame_of_one_row(serve: Serve) -> None:
     assert len(lb.get_batch(frame)) == len(lb.get_batch(frame.iloc[0])) == 1
 
 
-@pytest.mark.parametrize("odd", ["", " ", "..", "../x", "a/b", "a\\b", "a\nb", "a\x00"])
+@pytest.mark.parametrize("odd", ["", " ", ".", "..", "a\nb", "a\x00"])
 def test_an_odd_id_is_refused_before_anything_is_asked(serve: Serve, odd: str) -> None:
     server = serve(lambda asked: batch("bat-1"))
     for function in (lb.get_batch, lb.fetch_results, lb.cancel_batch, lb.wait_for_batches):
@@ -235,7 +235,7 @@ def test_an_odd_id_is_refused_before_anything_is_asked(serve: Serve, odd: str) -
     assert not server.asked
 
 
-@pytest.mark.parametrize("odd", ["a b", "a?b", "a#b", "a%2fb", "ü"])
+@pytest.mark.parametrize("odd", ["a b", "a?b", "a#b", "a%2fb", "ü", "../x", "a/b", "a\\b"])
 def test_an_id_is_quoted_in_the_path(serve: Serve, odd: str) -> None:
     server = serve(lambda asked: batch(odd))
     lb.get_batch(odd)

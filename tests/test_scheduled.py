@@ -205,7 +205,7 @@ def test_a_dataset_that_another_writes_is_told_apart(sync: Sync, kept: Path) -> 
     [
         (["--status", "COMPLTED"], "Did you mean 'COMPLETED'"),
         (["--since", "soon"], "'soon' is not a time"),
-        (["--directory", "a/b"], "'a/b' is not an id"),
+        (["--directory", ".."], "'..' is not an id"),
         (["--much"], "--much"),
     ],
 )
