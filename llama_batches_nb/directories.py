@@ -216,7 +216,9 @@ def files_in(
 
     def fetch_one(directory_id: str) -> pa.Table:
         pages = endpoints.list_directory_files(client, directory_id, page_size=page_size, **scope)
-        return frames.rows(FILES, list(listing.records(FILES, pages)))
+        return frames.rows(
+            FILES, list(listing.records(FILES, pages)), source_directory_id=directory_id
+        )
 
     with bar(progress, "files", unit="directory", total=len(directory_ids)) as shown:
         return gather(

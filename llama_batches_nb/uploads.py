@@ -131,7 +131,7 @@ def upload_files(
             arrived = gather(
                 send,
                 files,
-                partial(frames.frame, FILES),
+                partial(frames.frame, FILES, source_directory_id=directory_id),
                 client=client,
                 shown=shown,
                 size=sizes.__getitem__,

@@ -30,6 +30,13 @@ def test_files_come_directory_by_directory(serve: Serve) -> None:
     assert files.file_id.isna().all()
 
 
+def test_files_are_of_the_directory_that_was_asked_for_even_if_they_do_not_say_so(
+    serve: Serve,
+) -> None:
+    serve(lambda asked: page([{"id": f"dfl-{asked.path.split('/')[-2]}", "display_name": "a.pdf"}]))
+    assert lb.fetch_files(["dir-b", "dir-a"]).source_directory_id.tolist() == ["dir-b", "dir-a"]
+
+
 def test_a_directory_that_is_gone_leaves_the_others(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
         if "dir-gone" in asked.path:

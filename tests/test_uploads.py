@@ -135,6 +135,7 @@ def test_what_did_not_arrive_is_sent_when_asked_again(serve: Serve, folder: Path
     broken.clear()
     files = lb.upload_files(folder, source_directory_id="dir-1")
     assert files.display_name.tolist() == ["a.pdf", "b.txt", "c.txt"]
+    assert files.source_directory_id.tolist() == ["dir-1"] * 3  # which not all answers tell
     assert sorted(arrived) == ["a.pdf", "b.txt", "c.txt"]
 
 
