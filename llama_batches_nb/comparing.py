@@ -112,8 +112,7 @@ def compare_configurations(
     difference of −87.5 points (95 % interval −97.8 to −40.1). Of the 7 that failed under only one,
     0 failed under cfg-2; between equals, the chance of a split at least so uneven is 0.016.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95.")
+    confidence = inputs.as_confidence(confidence)
     file = inputs.as_names("on", on)
     if not file:
         raise ValueError("on is empty: name the column that tells that two rows are the same file.")

@@ -86,6 +86,15 @@ def as_seconds(
     return float(value)
 
 
+def as_confidence(value: float) -> float:
+    """Return the confidence of an interval, which is between 0 and 1."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"confidence must be a number such as 0.95, not {value!r}.")
+    if not 0 < value < 1:
+        raise ValueError(f"confidence={value!r} must be between 0 and 1, such as 0.95.")
+    return float(value)
+
+
 def as_flag(name: str, value: bool | None) -> str | None:
     """Return yes or no as JSON writes it."""
     if value is None:

@@ -114,8 +114,7 @@ def failure_rates(
        job_type  total  decided  failed  failure_rate  ci_low  ci_high
     0  parse_v2      4        3       1         0.333   0.061    0.792
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95.")
+    confidence = inputs.as_confidence(confidence)
     keys = inputs.as_names("by", by)
     if not {*COUNTS, *RATES}.isdisjoint(keys):
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")

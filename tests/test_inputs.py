@@ -190,6 +190,12 @@ def test_count_of_another_type_is_refused(value: Any) -> None:
         inputs.as_count("limit", value)
 
 
+@pytest.mark.parametrize("value", ["0.95", None, True])
+def test_confidence_of_another_type_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^confidence must be a number"):
+        inputs.as_confidence(value)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
