@@ -225,7 +225,7 @@ def counted(frame: Any, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:
     The keys come first, sorted by them; then the counts as int64, in the order given.
     """
     grouped = frame.group_by(*keys).agg(*counts) if keys else frame.select(*counts)
-    answer = collected(grouped)
+    answer = collected(grouped).reset_index(drop=True).rename_axis(columns=None)
     names = [str(name) for name in answer if name not in keys]
     answer[names] = answer[names].fillna(0).astype("int64")
     if keys:

@@ -307,6 +307,17 @@ def test_groups_are_sorted_by_their_keys_with_missing_ones_last() -> None:
     assert rates.index.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("by", [None, "job_type"])
+@pytest.mark.parametrize("freq", [None, "D", "W"])
+def test_rows_are_numbered_and_the_names_of_axes_are_not_kept(
+    by: str | None, freq: str | None
+) -> None:
+    found = batches("FAILED", "COMPLETED").rename_axis(index="row", columns="column")
+    rates = lb.failure_rates(found, by=by, freq=freq)
+    assert isinstance(rates.index, pd.RangeIndex)
+    assert rates.index.name is rates.columns.name is None
+
+
 def test_categories_without_rows_are_no_groups() -> None:
     assert lb.failure_rates(batches("RUNNING"), by="status").status.tolist() == ["RUNNING"]
 
