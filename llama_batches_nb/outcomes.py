@@ -58,6 +58,8 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     ------
     ValueError
         If a frame lacks one of the columns.
+    TypeError
+        If the frames are of different kinds.
 
     Examples
     --------
@@ -118,6 +120,12 @@ def _job_ends(jobs: Any) -> Any:
 
 def _joined(frame: Any, ends: Any) -> Any:
     """Give each row the end of its job; the rows keep their order where the engine has one."""
+    kinds = [(f.implementation, isinstance(f, nw.LazyFrame)) for f in (frame, ends)]
+    if kinds[0] != kinds[1]:
+        raise TypeError(
+            f"results is of {type(frame.to_native())} and jobs of {type(ends.to_native())}: pass "
+            "frames of one kind, such as both as pandas."
+        )
     if isinstance(frame, nw.LazyFrame):
         return frame.join(ends, on="job_id", how="left")
     frame, ends = _joinable(frame.to_native(), ends.to_native())

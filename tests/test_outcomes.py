@@ -308,6 +308,15 @@ def test_polars_gives_polars() -> None:
     assert found["source_directory_file_id"].to_list() == FILES.source_directory_file_id.tolist()
 
 
+@pytest.mark.parametrize("kind", [pl.from_pandas, pa.Table.from_pandas, duckdb.from_df])
+def test_frames_of_two_kinds_are_refused_by_name(kind: Callable[[pd.DataFrame], Any]) -> None:
+    mine, theirs = results(("pjb-1", None)), jobs(**{"pjb-1": "FAILED"})
+    with pytest.raises(TypeError, match=r"results is of .* and jobs of .*pandas"):
+        lb.outcomes(kind(mine), theirs)
+    with pytest.raises(TypeError, match=r"results is of .*pandas.* and jobs of "):
+        lb.outcomes(mine, kind(theirs))
+
+
 def test_polars_keeps_the_order_of_many_rows() -> None:
     many = pl.from_pandas(pd.concat([FILES] * 500, ignore_index=True))
     assert lb.outcomes(many, pl.from_pandas(ENDED))["outcome"].to_list() == EXPECTED * 500
