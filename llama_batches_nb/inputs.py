@@ -126,7 +126,8 @@ def as_id(name: str, value: Any) -> str:
 def as_ids(column: str, value: Ids) -> list[str]:
     """Return the ids that a person means, each once, in order.
 
-    A frame gives its `column`, and so does one row of a frame.
+    A frame gives its `column`, or the level of its index that has this name, as groupby and
+    set_index leave it; and so does one row of a frame.
     """
     return list(dict.fromkeys(as_id(column, one) for one in _flat(column, value)))
 
@@ -211,6 +212,8 @@ def _flat(column: str, value: Ids) -> list[Any]:
         return [value]
     if isinstance(value, pd.Series) and column in value.index:
         return [value[column]]
+    if isinstance(value, pd.DataFrame) and column not in value and column in value.index.names:
+        value = value.index.to_frame(index=False)
     if isinstance(as_frame(value), nw.DataFrame | nw.LazyFrame):
         ids = columns_of(value, column)[column]
         if ids.isna().any():
