@@ -46,7 +46,7 @@ def fetch_batches(
     page_size
         Rows to ask for at a time; the largest that the API gives if left out.
     limit
-        The most rows wanted.
+        The most rows wanted; with 0, as with pandas' ``nrows``, nothing is asked.
     progress
         Whether to show a bar; None for in a notebook or a terminal.
     client

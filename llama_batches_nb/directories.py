@@ -65,7 +65,7 @@ def fetch_directories(
     True
     """
     types = inputs.as_words("type", type, DIRECTORY_TYPES)
-    limit = inputs.as_count("limit", limit)
+    limit = inputs.as_count("limit", limit, least=0)
     page_size = listing.page_size_for(limit, inputs.as_count("page_size", page_size))
     scope = scope_of(project_id, organization_id)
     client = current(client)
@@ -126,7 +126,7 @@ def fetch_configurations(
     """
     product_type = inputs.as_words("job_type", job_type, JOB_TYPES)
     latest = inputs.as_flag("latest_only", latest_only)
-    limit = inputs.as_count("limit", limit)
+    limit = inputs.as_count("limit", limit, least=0)
     page_size = listing.page_size_for(limit, inputs.as_count("page_size", page_size))
     scope = scope_of(project_id, organization_id)
     client = current(client)

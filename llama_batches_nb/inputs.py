@@ -60,14 +60,14 @@ def as_words(
     return tuple(word for word in known if word in found)
 
 
-def as_count(name: str, value: int | None) -> int | None:
-    """Return a number of rows, which is at least 1."""
+def as_count(name: str, value: int | None, *, least: int = 1) -> int | None:
+    """Return a number of rows, which is at least 1 or another number."""
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be a whole number, not {value!r}.")
-    if value.__index__() < 1:
-        raise ValueError(f"{name}={value!r} must be at least 1.")
+    if value.__index__() < least:
+        raise ValueError(f"{name}={value!r} must be at least {least}.")
     return value.__index__()
 
 

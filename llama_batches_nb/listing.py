@@ -28,6 +28,8 @@ def records(
     A list that ends with fewer rows than the size the server gave for it is warned about, or
     told to `tell_short`.
     """
+    if limit == 0:
+        return
     seen: set[str] = set()
     total = None
     for page in pages:

@@ -94,7 +94,7 @@ def fetch_results(
     3
     """
     inputs.as_choice("errors", errors, ("raise", "warn"))
-    limit = inputs.as_count("limit", limit)
+    limit = inputs.as_count("limit", limit, least=0)
     scope = scope_of(project_id, organization_id)
     filters = {
         "status": status,

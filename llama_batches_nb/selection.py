@@ -56,7 +56,7 @@ class Selection:
                 **scope_of(project_id, organization_id),
             },
             page_size=as_count("page_size", page_size),
-            limit=as_count("limit", limit),
+            limit=as_count("limit", limit, least=0),
         )
 
     def records(

@@ -71,6 +71,17 @@ def test_a_page_that_fails_leaves_the_rows_before_it(serve: Serve) -> None:
     assert caught.value.partial.batch_id.tolist() == ["bat-1"]
 
 
+@pytest.mark.parametrize("status", [None, "FAILED", ["FAILED", "RUNNING"]])
+def test_no_row_wanted_is_the_empty_frame_and_nothing_asked(serve: Serve, status: Any) -> None:
+    server = serve(lambda asked: page([batch("bat-1")]))
+    assert lb.fetch_batches(status=status, limit=0).columns.tolist() == COLUMNS
+    assert lb.fetch_results(status=status, limit=0).empty
+    assert lb.fetch_results(["bat-1"], limit=0).empty
+    assert lb.fetch_directories(limit=0).empty
+    assert lb.fetch_configurations(limit=0).empty
+    assert not server.asked
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 9])
 def test_limit_is_the_most_rows_and_no_more_is_asked_for(serve: Serve, limit: int) -> None:
     server = serve(paged([[batch("bat-1"), batch("bat-2")], [batch("bat-3"), batch("bat-4")]]))
@@ -149,7 +160,7 @@ def test_a_time_is_taken_in_many_forms(serve: Serve, time: Any) -> None:
         ({"source_directory_id": ""}, ValueError, "source_directory_id"),
         ({"source_directory_id": ["dir-1", "dir-2"]}, ValueError, "One source_directory_id"),
         ({"project_id": ".."}, ValueError, "project_id"),
-        ({"limit": 0}, ValueError, "limit"),
+        ({"limit": -1}, ValueError, "limit"),
         ({"limit": 2.5}, TypeError, "limit"),
         ({"page_size": -1}, ValueError, "page_size"),
         ({"progress": "yes"}, TypeError, "progress"),
