@@ -95,8 +95,9 @@ def failure_rates(
     Raises
     ------
     ValueError
-        If the frame is none of these kinds, lacks a column of `by`, or `freq` or `confidence`
-        makes no sense.
+        If the frame is none of these kinds, or results with a column ``status``, which may be the
+        batch's or the job's; if it lacks a column of `by`, or `freq` or `confidence` makes no
+        sense.
 
     Notes
     -----
@@ -168,6 +169,11 @@ def kind_of(frame: Any) -> Kind:
     columns = set(map(str, inputs.column_names(frame)))
     if "outcome" in columns:
         return OUTCOMES
+    if columns >= {"job_id", "error_message", "batch_status", "status"}:
+        raise ValueError(
+            "Results with a column 'status', which may be their batches' or their jobs': rename it "
+            "to judge files by their mapping, or judge them by outcomes(results, jobs)."
+        )
     if columns >= {"job_id", "error_message"} and "status" not in columns:
         return RESULTS
     if "status" in columns:

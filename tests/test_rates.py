@@ -84,6 +84,14 @@ def test_results_fail_where_there_is_a_message() -> None:
     assert counts(lb.failure_rates(files())) == [[4, 3, 1]]
 
 
+def test_results_with_a_status_are_not_taken_for_jobs() -> None:
+    joined = files().assign(status="COMPLETED")
+    with pytest.raises(ValueError, match="'status', which may be"):
+        lb.failure_rates(joined)
+    assert counts(lb.failure_rates(joined.rename(columns={"status": "x"}))) == [[4, 3, 1]]
+    assert counts(lb.failure_rates(joined.pipe(lb.outcomes))) == [[4, 3, 1]]
+
+
 def test_outcomes_fail_by_mapping_or_by_job() -> None:
     words = ["succeeded", "mapping_error", "job_failed", "mapped", "no_job", "job_running"]
     words += ["job_cancelled", "job_unknown"]
