@@ -49,7 +49,7 @@ LONGEST_WORDS = 1000  # characters of the server's own words in a message
 RETRIED_STATUSES = frozenset({408, 500, 502, 503, 504})
 INVALID = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)  # of the proxy
 LASTING = (requests.exceptions.SSLError, *INVALID)  # what another try does not change
-UNSENT = (requests.ConnectTimeout, requests.exceptions.ProxyError)
+UNCONNECTED = frozenset({"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"})
 
 Params = Mapping[str, Any]
 Decode = Callable[[bytes], Any]  # raises ValueError for what is not JSON
@@ -190,7 +190,7 @@ class Transport:
 
     def _lost(self, asked: str, error: Exception) -> Exception:
         """Turn what `requests` raised into our error, without the request that it carries."""
-        unsent = isinstance(error, UNSENT) or _never_connected(error)
+        unsent = _never_connected(error)
         words = self._settings.key.scrub(_reason(error)).rstrip(".")
         kind = type(error) if isinstance(error, requests.RequestException) else OSError
         ours = ConnectionFailedError(f"{asked} got no whole answer: {words}. {self._advice(error)}")
@@ -330,7 +330,10 @@ def _reason(error: Exception) -> str:
 
 
 def _never_connected(error: Exception) -> bool:
-    return type(_inmost(error)).__name__ in ("NewConnectionError", "NameResolutionError")
+    """Whether the request was not sent for sure; a `ProxyError` may also come after it was."""
+    inmost = _inmost(error)
+    refused_by_proxy = str(inmost).startswith("Tunnel connection failed")
+    return type(inmost).__name__ in UNCONNECTED or refused_by_proxy
 
 
 def _inmost(error: Exception) -> object:

@@ -822,6 +822,7 @@ class _Relaying(socketserver.StreamRequestHandler):
         with suppress(OSError):
             while answered := other.recv(65536):
                 self.wfile.write(answered)
+            self.connection.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="session")
@@ -945,6 +946,27 @@ def test_a_proxy_that_refuses_is_told(plant: Plant, monkeypatch: pytest.MonkeyPa
     assert not caught.value.request_sent
     assert len(proxy.heads) == 1
     _check(caught.value)
+
+
+def test_behind_a_proxy_too_a_create_whose_answer_is_lost_is_not_sent_again(
+    plant: Plant, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    def script(asked: Asked) -> Any:
+        if asked.method == "GET":
+            return page(made)
+        made.append(batch(f"bat-{len(made)}", "PENDING", config=asked.json["config"]))
+        return Answer(drop=True)
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    server = plant(script)
+    with Relay(server.url, certificate) as tls, Relay(f"http://127.0.0.1:{tls.port}") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with lb.connect(base_url="https://api.test"):
+            created = lb.create_batch("dir-1", "cfg-1", check_directory=False)
+    assert created.batch_id.tolist() == ["bat-0"]
+    assert len(made) == 1
 
 
 def test_no_proxy_is_asked_where_it_is_not_to_be(
