@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from contextlib import suppress
 from typing import Any, cast
@@ -16,9 +17,23 @@ from urllib3.util.connection import allowed_gai_family
 from llama_batches_nb import workers
 
 
+class _FinalAnswer(http.client.HTTPResponse):
+    """The answer itself: `http.client` takes an interim one for it, but for "100 Continue"."""
+
+    fp: Any
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        while 100 <= status < 200:
+            http.client.parse_headers(self.fp)
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, status, reason
+
+
 class _Cuttable:
     """A connection whose wait another thread can end, by shutting its socket down."""
 
+    response_class: Any = _FinalAnswer
     sock: socket.socket | None
     _wire: socket.socket | None = None
     debuglevel = 0  # if anyone sets http.client's, it would print the key

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb import transport
 from tests.conftest import Serve
+from tests.reliability.wire import Peer
 from tests.servers import Answer, Asked, batch, in_turn, page
 
 GOOD = page([batch("bat-1")])
@@ -94,6 +97,19 @@ def test_each_field_that_the_server_names_is_in_the_message(serve: Serve) -> Non
         lb.InvalidRequestError, match=r"limit: too small; config\.job: required; odd"
     ):
         lb.fetch_batches()
+
+
+@pytest.mark.parametrize("interim", [b"102 Processing", b"103 Early Hints"])
+def test_an_interim_answer_is_not_taken_for_the_answer(interim: bytes) -> None:
+    def speak(asked: Asked) -> Iterator[bytes | float]:
+        body = json.dumps(batch(asked.path.rsplit("/", 1)[1])).encode()
+        yield b"HTTP/1.1 %b\r\nLink: </a>; rel=preload\r\n\r\n" % interim
+        yield 0.05
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    with Peer(speak) as peer, lb.connect("llx-secret", base_url=peer.url):
+        for name in ("bat-1", "bat-2"):  # the second by the same connection
+            assert lb.get_batch(name).batch_id.tolist() == [name]
 
 
 def test_a_fault_that_stays_is_raised_after_the_retries(serve: Serve) -> None:
