@@ -279,7 +279,8 @@ def _decoded(asked: str, response: requests.Response, decode: Decode) -> Any:
     except (ValueError, RecursionError) as error:
         ours = ResponseError(
             f"{asked} was answered {response.status_code} with what is not JSON: "
-            f"{response.text[:80]!r}. Check that base_url is the API's.",
+            f"{response.content[:80].decode(errors='replace')!r}. "
+            "Check that base_url is the API's.",
             status_code=response.status_code,
         )
         ours.__cause__ = error
@@ -291,7 +292,7 @@ def _decoded(asked: str, response: requests.Response, decode: Decode) -> Any:
 def _words(response: requests.Response) -> tuple[str, tuple[str, ...]]:
     """Return the server's own words and the names of the fields it complains of."""
     try:
-        body = response.json()
+        body = json.loads(response.content)
         detail = body.get("detail") or body.get("message") or body["error"]
     except (ValueError, KeyError, AttributeError, RecursionError):
         return (response.reason or "no reason given"), ()
@@ -302,8 +303,9 @@ def _words(response: requests.Response) -> tuple[str, tuple[str, ...]]:
         if not isinstance(problem, dict):
             words.append(str(problem))
             continue
-        place = [str(part) for part in problem.get("loc") or () if part not in ("query", "body")]
-        fields.append(".".join(place))
+        loc = problem.get("loc")
+        steps = loc if isinstance(loc, list) else [loc or ""]
+        fields.append(".".join(str(step) for step in steps if step not in ("query", "body")))
         words.append(f"{fields[-1]}: {problem.get('msg')}")
     return "; ".join(words)[:LONGEST_WORDS], tuple(fields)
 
@@ -314,11 +316,11 @@ def _retry_after(response: requests.Response) -> float | None:
     with suppress(ValueError):
         seconds = float(text)
         return max(0.0, seconds) if math.isfinite(seconds) else None
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         until = parsedate_to_datetime(text)
         try:
             now = parsedate_to_datetime(response.headers["Date"]).timestamp()
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             now = time.time()
         return max(0.0, until.timestamp() - now)
     return None

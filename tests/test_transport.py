@@ -99,6 +99,13 @@ def test_each_field_that_the_server_names_is_in_the_message(serve: Serve) -> Non
         lb.fetch_batches()
 
 
+@pytest.mark.parametrize("loc", [5, True, None, "limit", {"in": "query"}])
+def test_a_field_that_is_named_in_another_way_is_no_obstacle(serve: Serve, loc: Any) -> None:
+    serve(lambda asked: Answer({"detail": [{"loc": loc, "msg": "too small"}]}, 422))
+    with pytest.raises(lb.InvalidRequestError, match="too small"):
+        lb.fetch_batches()
+
+
 @pytest.mark.parametrize("interim", [b"102 Processing", b"103 Early Hints"])
 def test_an_interim_answer_is_not_taken_for_the_answer(interim: bytes) -> None:
     def speak(asked: Asked) -> Iterator[bytes | float]:
@@ -146,6 +153,7 @@ def test_a_server_that_says_nothing_is_a_timeout(serve: Serve) -> None:
     [
         Answer(raw=b"<html>Log in</html>", headers={"Content-Type": "text/html"}),
         Answer(raw=b"no json"),
+        Answer(raw=b"\xff", headers={"Content-Type": "application/json; charset=idna"}),
         Answer([1, 2]),
         Answer({"data": []}),
         Answer({"items": {}}),
@@ -175,9 +183,10 @@ def test_a_retry_after_of_minutes_is_raised_not_slept(serve: Serve, as_date: boo
 
 
 LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
+NO_ZONE = "Wed, 21 Oct 2015 07:28:00 +99999999999999"
 
 
-@pytest.mark.parametrize("retry_after", ["", "soon", "nan", "inf", "-5", LONG_AGO])
+@pytest.mark.parametrize("retry_after", ["", "soon", "nan", "inf", "-5", LONG_AGO, NO_ZONE])
 def test_an_odd_retry_after_is_no_obstacle(serve: Serve, retry_after: str) -> None:
     refusal = Answer(status=503, headers={"Retry-After": retry_after})
     serve(in_turn([refusal, GOOD]))
