@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import weakref
 from typing import Any, NoReturn, Self
 
 from llama_batches_nb import settings as _settings
@@ -14,13 +16,14 @@ class Client:
     """A connection to one LlamaCloud project. Made by `connect`.
 
     Its `repr` tells where each setting came from, never the key. It may be used from several
-    threads, and as a context manager that closes its connections.
+    threads, in forked processes, and as a context manager that closes its connections.
     """
 
     def __init__(self, settings: _settings.Settings) -> None:
         self.settings = settings
         self.closed = False
         self._transport = Transport(settings)
+        _clients.add(self)
 
     @property
     def base_url(self) -> str:
@@ -91,6 +94,22 @@ class Client:
         )
         return "\n".join(["Client(", *lines, f"  {numbers},", ")"])
 
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _connect_anew() -> None:
+    """Give each client, in a forked process, connections of its own.
+
+    By those of its parent it would get its parent's answers, and it would wait for places that
+    only its parent's threads can give back.
+    """
+    for client in list(_clients):
+        client._transport = Transport(client.settings)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_connect_anew)
 
 _default: Client | None = None
 _lock = threading.Lock()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import signal
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.client import current
 from tests.conftest import Serve
-from tests.servers import Asked, page
+from tests.servers import Asked, batch, page
 
 KEY = "llx-secret-1234"
 
@@ -152,3 +156,56 @@ def test_loopback_is_not_asked_through_a_proxy(
     server = serve(lambda asked: page([]))
     assert lb.fetch_batches().empty
     assert (len(proxy.asked), len(server.asked)) == (0, 1)
+
+
+def _in_a_fork(work: Callable[[], object]) -> int:
+    """Start `work` in a forked process, which ends with 0 if it is done in ten seconds."""
+    if (process := os.fork()) == 0:
+        status = 1
+        try:
+            signal.alarm(10)
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return process
+
+
+def _fetch_all(names: list[str]) -> None:
+    assert [lb.get_batch(name).batch_id.item() for name in names] == names
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_connections_of_its_own(serve: Serve) -> None:
+    serve(lambda asked: batch(asked.path.rsplit("/", 1)[1]))
+    _fetch_all(["bat-1"])
+    child = _in_a_fork(lambda: _fetch_all([f"bat-child-{n}" for n in range(100)]))
+    try:
+        _fetch_all([f"bat-parent-{n}" for n in range(100)])
+    finally:
+        assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_the_requests_of_its_parent(serve: Serve) -> None:
+    asked_for, over = threading.Event(), threading.Event()
+
+    def script(asked: Asked) -> Any:
+        name = asked.path.rsplit("/", 1)[1]
+        if name == "bat-slow":
+            asked_for.set()
+            over.wait(20)
+        return batch(name)
+
+    serve(script, max_workers=1)
+    thread = threading.Thread(target=_fetch_all, args=(["bat-slow"],))
+    thread.start()
+    assert asked_for.wait(10)
+    child = _in_a_fork(lambda: _fetch_all(["bat-1"]))
+    try:
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        over.set()
+        thread.join()
