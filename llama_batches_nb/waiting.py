@@ -33,6 +33,7 @@ from llama_batches_nb.transport import LONGEST_RETRY_AFTER
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.5, 30.0  # seconds between polls
 SHARE_OF_WAIT = 0.1  # an interval is this share of the wait so far: what a poll may come too late
 SHORTEST_POLL, LONGEST_POLL = 0.2, 30.0  # seconds that one request of a poll may take
+SHORTEST_WALK = 2.0  # seconds that a poll may take for the pages of a list, even past the timeout
 SINGLY = 3  # up to so many batches are asked for one by one, more by the list
 MOST_SINGLY = 10  # of the batches that the list does not show, so many a poll
 MARGIN = timedelta(seconds=1)  # around times of creation, which a server may round
@@ -124,6 +125,7 @@ class Watch:
         self._records: dict[str, Record | None] = dict.fromkeys(ids)
         self._unlisted: set[str] = set()
         self._turn = 0  # where to go on with those, if they are many
+        self._until = float("inf")  # when the walk along a list is to end
 
     def frame(self) -> pd.DataFrame:
         """Return the batches as they last stood, those never seen left out."""
@@ -139,6 +141,7 @@ class Watch:
         deadline = float("inf") if timeout is None else started + timeout
         while self.open_ids():
             asked = self._clock()
+            self._until = max(deadline, asked + SHORTEST_WALK)
             try:
                 self.poll(
                     within=max(SHORTEST_POLL, min(LONGEST_POLL, deadline - asked)),
@@ -175,14 +178,18 @@ class Watch:
                 if not bear_unknown:
                     raise
             else:
-                listing.key_of(BATCHES, record)
-                self._records[batch_id] = record
+                self._keep({batch_id: record})
         self._turn = (self._turn + MOST_SINGLY) % len(alone) if len(alone) > MOST_SINGLY else 0
+
+    def _keep(self, found: dict[str, Record]) -> None:
+        """Keep how batches stand, or raise if they are not what the API promises."""
+        frames.rows(BATCHES, list(found.values()))
+        self._records.update(found)
 
     def _list(self, wanted: set[str], within: float) -> None:
         """Find batches in the list, no further than needed; those not in it are asked for alone."""
-        known = [(self._records[batch_id] or {}).get("created_at") for batch_id in wanted]
-        times = [pd.Timestamp(time) for time in known if time]
+        known = [listing.created_at(self._records[batch_id]) for batch_id in wanted]
+        times = [time for time in known if time is not None]
         window: Record = {}
         if len(times) == len(wanted):
             window = {
@@ -191,12 +198,11 @@ class Watch:
             }
         pages = endpoints.list_batches(self._client, within=within, **window, **self._scope)
         for page in pages:
-            for record in page.items:
-                batch_id = listing.key_of(BATCHES, record)
-                if batch_id in wanted:
-                    self._records[batch_id] = record
-                    wanted.discard(batch_id)
-            if not wanted:
+            records = {listing.key_of(BATCHES, record): record for record in page.items}
+            found = {batch_id: records[batch_id] for batch_id in wanted & records.keys()}
+            self._keep(found)
+            wanted -= found.keys()
+            if not wanted or self._clock() >= self._until:
                 return
         self._unlisted |= wanted
 

@@ -245,3 +245,42 @@ def test_batches_that_the_list_does_not_show_are_asked_for_alone(
     assert set(ended.status) == {"COMPLETED"}
     assert set(asked_for.values()) == {3}
     assert server.paths().count("/api/v2/batches") == 1
+
+
+@pytest.mark.parametrize("other", [None, "", "2026-08-01", "2026-08-01T12:00:00+02:00"])
+def test_times_of_creation_may_be_of_several_forms(
+    serve: Serve, clock: Clock, other: str | None
+) -> None:
+    times = ["2026-08-01T12:00:00Z", other]
+    ids = [f"bat-{n}" for n in range(4)]
+
+    def script(asked: Asked) -> Any:
+        status = "RUNNING" if len(server.asked) < 3 else "COMPLETED"
+        return page([batch(i, status, created_at=times[n % 2]) for n, i in enumerate(ids)])
+
+    server = serve(script)
+    assert _wait(ids, clock).batch_id.tolist() == ids
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("wrong", [{"status": ["COMPLETED"]}, {"created_at": "yesterday"}])
+def test_what_is_no_batch_is_borne_for_a_while_and_then_told(
+    serve: Serve, clock: Clock, wrong: dict[str, Any]
+) -> None:
+    ids = [f"bat-{n}" for n in range(4)]
+    serve(lambda asked: page([batch(i, **{"status": "RUNNING", **wrong}) for i in ids]))
+    started = clock()
+    with pytest.raises(lb.ResponseError, match=next(iter(wrong))):
+        _wait(ids, clock)
+    assert clock() - started >= waiting.PATIENCE
+
+
+def test_a_list_without_an_end_does_not_outlast_the_timeout(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        return page([batch(f"bat-{len(server.asked)}")], f"token-{len(server.asked)}")
+
+    server = serve(script)
+    started = time.monotonic()
+    with pytest.raises(lb.WaitTimeoutError):
+        lb.wait_for_batches(["a", "b", "c", "d"], timeout=0.3)
+    assert time.monotonic() - started < waiting.SHORTEST_WALK + 2
