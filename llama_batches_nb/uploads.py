@@ -185,7 +185,9 @@ def make_directory(client: Client, name: str, scope: Record) -> str:
     for last_try in (False, True):
         try:
             return listing.key_of(DIRECTORIES, endpoints.create_directory(client, body, **scope))
-        except (ConnectionFailedError, ServerError, ResponseError) as error:
+        except (ConnectionFailedError, ServerError, ResponseError, ConflictError) as error:
+            if isinstance(error, ConflictError) and not last_try:
+                raise  # the name is another's; at the second try it may be of our first
             try:
                 found = directory_named(client, name, scope)
                 ours = found is not None and not files_by_name(client, found, scope)
@@ -251,6 +253,8 @@ def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     if not files:
         raise ValueError("There are no files to upload: the folder or the list is empty.")
     _check_number(len(files))
+    if unfit := [file.name for file in files if not _is_text(file.name)]:
+        raise ValueError(f"The names of {listed(unfit)} are not UTF-8, so rename these files.")
     twice = [name for name, n in Counter(file.name for file in files).items() if n > 1]
     if twice:
         raise ValueError(
@@ -284,6 +288,15 @@ def _expand(path: PathLike) -> list[Path]:
     if not files:
         raise FileNotFoundError(f"There is no file or folder {str(path)!r}, and it matches none.")
     return files
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name holds no bytes that Python could not read as text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_hidden(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -204,3 +206,35 @@ def test_a_directory_whose_answer_is_lost_is_found(serve: Serve, folder: Path) -
     serve(script)
     assert len(lb.upload_files(folder / "b.txt")) == 1
     assert len(names) == 1
+
+
+def test_a_directory_that_was_made_late_is_found(serve: Serve, folder: Path) -> None:
+    made: list[dict[str, Any]] = []
+    n_posts = 0
+
+    def script(asked: Asked) -> Any:
+        nonlocal n_posts
+        if asked.path.endswith("/files/upload"):
+            return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "b.txt"}
+        if asked.path.endswith("/files"):
+            return page([])
+        if asked.method == "GET":
+            return page(made if n_posts > 1 else [])
+        n_posts += 1
+        if n_posts > 1:
+            return Answer({"detail": "The name is taken"}, 409)
+        made.append({"id": "dir-1", "name": asked.json["name"]})
+        return Answer(drop=True)
+
+    serve(script)
+    files = lb.upload_files(folder / "b.txt")
+    assert files.source_directory_id.tolist() == ["dir-1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, names are text")
+def test_a_name_that_is_no_text_is_told_before_anything_is_sent(serve: Serve, folder: Path) -> None:
+    server = serve(lambda asked: {})
+    (folder / os.fsdecode(b"caf\xe9.pdf")).touch()
+    with pytest.raises(ValueError, match=r"caf.*\.pdf.* not UTF-8"):
+        lb.upload_files(folder)
+    assert not server.asked
