@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -121,7 +122,9 @@ def create_batch(
 def _dicts(name: str, value: Any) -> list[Record]:
     if isinstance(value, Mapping | str) or not all(isinstance(one, Mapping) for one in value):
         raise TypeError(f"{name} must be a list of dicts, not {value!r:.80}.")
-    return [dict(one) for one in value]
+    given = [dict(one) for one in value]
+    json.dumps(given, allow_nan=False)  # raises what there is to say, before anything is sent
+    return given
 
 
 def make_batch(client: Client, body: Record, scope: Record) -> Record:
@@ -230,9 +233,15 @@ class _Attempt:
         )
         return {record["id"]: record for record in listing.records(BATCHES, pages)}
 
-    def _is_alike(self, record: Record) -> bool:
-        job = (record.get("config") or {}).get("job") or {}
-        return all(job.get(name) == value for name, value in self._job.items())
+    def _alike(self, found: dict[str, Record]) -> list[Record]:
+        """Return the batches that were not there before and do what was asked for."""
+
+        def is_alike(record: Record) -> bool:
+            job = (record.get("config") or {}).get("job") or {}
+            return all(job.get(name) == value for name, value in self._job.items())
+
+        known = self._before or ()
+        return [one for name, one in found.items() if name not in known and is_alike(one)]
 
     @contextmanager
     def noted_if_interrupted(self) -> Iterator[None]:
@@ -252,26 +261,26 @@ class _Attempt:
         """Return the batch that was made although `error` came instead of an answer."""
         if isinstance(error, ConnectionFailedError) and not error.request_sent:
             raise error
-        new: list[Record] = []
+        alike: list[Record] = []
         for pause in LOOKS:
             workers.sleep(pause)
             try:
                 found = self._look()
             except BatchesError:
                 continue
-            known = self._before or ()
-            new = [record for batch_id, record in found.items() if batch_id not in known]
-            alike = [record for record in new if self._is_alike(record)]
+            seen, alike = alike, self._alike(found)
+            if [one["id"] for one in alike] != [one["id"] for one in seen]:
+                continue  # another may be on its way: of somebody else, or ours
             if len(alike) == 1 and self._before is not None:
                 return alike[0]
-            if new:
+            if alike:
                 break
-        if not new and error.status_code in SURE_REFUSALS:
+        if not alike and error.status_code in SURE_REFUSALS:
             raise error
         unconfirmed = UnconfirmedCreateError(
-            f"The answer to the create was lost ({error}), and {len(new)} new batches over the "
+            f"The answer to the create was lost ({error}), and {len(alike)} new batches over the "
             f"directory {self._directory} may be it. Look at .candidates, and at "
             "fetch_batches(source_directory_id=…) in a minute, before you create again."
         )
-        unconfirmed.candidates = frames.frame(BATCHES, new)
+        unconfirmed.candidates = frames.frame(BATCHES, alike)
         raise unconfirmed from error

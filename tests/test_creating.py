@@ -93,6 +93,34 @@ def test_if_it_cannot_be_told_which_it_is_the_candidates_are_given(serve: Serve)
     assert len(world.posts) == 1
 
 
+@pytest.mark.parametrize("configuration", ["cfg-1", "cfg-2"])
+def test_the_batch_of_somebody_else_is_not_taken_for_ours_that_appears_later(
+    serve: Serve, configuration: str
+) -> None:
+    job = {"type": "parse_v2", "configuration_id": configuration}
+    world = World(lambda made: Answer(drop=True))
+    n_looks = 0
+
+    def script(asked: Asked) -> Any:
+        nonlocal n_looks
+        answer = world(asked)
+        if asked.path != "/api/v2/batches" or asked.method == "POST" or not world.posts:
+            return answer
+        n_looks += 1
+        ours, *old = world.batches
+        others = batch("bat-others", config={"job": job})
+        return page([others, *old] if n_looks == 1 else [ours, others, *old])
+
+    serve(script)
+    if configuration == "cfg-1":
+        with pytest.raises(lb.UnconfirmedCreateError) as caught:
+            lb.create_batch("dir-1", "cfg-1")
+        assert caught.value.candidates.batch_id.tolist() == ["bat-new-0", "bat-others"]
+    else:
+        assert lb.create_batch("dir-1", "cfg-1").batch_id.tolist() == ["bat-new-0"]
+    assert len(world.posts) == 1
+
+
 def test_if_none_appears_it_is_unconfirmed_without_candidates(serve: Serve) -> None:
     world = World(lambda made: Answer(drop=True), makes=0)
     serve(world)
@@ -169,6 +197,14 @@ def test_bad_arguments_make_no_batch(serve: Serve, arguments: dict[str, Any]) ->
         lb.create_batch(
             **{"source_directory_id": "dir-1", "configuration_id": "cfg-1", **arguments}
         )
+    assert not server.asked
+
+
+def test_what_json_does_not_hold_is_told_before_anything_is_asked(serve: Serve) -> None:
+    server = serve(World(lambda made: made))
+    for value, error in ((float("nan"), ValueError), (object(), TypeError)):
+        with pytest.raises(error, match="JSON"):
+            lb.create_batch("dir-1", "cfg-1", webhook_configurations=[{"webhook_url": value}])
     assert not server.asked
 
 
