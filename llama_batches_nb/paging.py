@@ -10,6 +10,7 @@ from typing import Any
 from llama_batches_nb.errors import InvalidRequestError, PaginationError, ResponseError
 
 LARGEST_PAGE = 1000  # rows; the API cuts what is more
+LARGEST_TOTAL = 2**63 - 1  # rows; what is more is no size of a list
 
 Record = dict[str, Any]
 
@@ -57,8 +58,9 @@ def _read(answer: Any) -> tuple[Page, str | None]:
             f"A page of a list has no 'items': {str(answer)[:80]!r}. "
             "Check that base_url is the API's."
         )
-    token = answer.get("next_page_token") or None
+    token = answer.get("next_page_token")
     if token is not None and not isinstance(token, str):
         raise ResponseError(f"A page token is not text: {token!r}.")
     total = answer.get("total_size")
-    return Page(items, total if isinstance(total, int) and total > 0 else None), token
+    is_size = isinstance(total, int) and 0 < total <= LARGEST_TOTAL
+    return Page(items, total if is_size else None), token or None

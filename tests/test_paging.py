@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from llama_batches_nb import frames
-from llama_batches_nb.errors import InvalidRequestError, PaginationError
+from llama_batches_nb.errors import InvalidRequestError, PaginationError, ResponseError
 from llama_batches_nb.paging import LARGEST_PAGE, Record, walk
 from llama_batches_nb.schema import BATCHES, CONFIGURATIONS, DIRECTORIES, FILES, Table
-from tests.servers import Answer, Asked, Server
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, Server, batch, page
 from tests.strategies import few, records
 
 
@@ -38,6 +39,19 @@ def test_only_the_token_ends_the_walk() -> None:
     assert [len(page.items) for page in pages] == [0, 1, 0]
     assert [page.total_size for page in pages] == [None, None, None]
     assert asked == [(5, None), (5, "a"), (5, "b")]
+
+
+@pytest.mark.parametrize("token", [0, False, [], {}, 5])
+def test_a_token_that_is_no_text_is_no_end(token: Any) -> None:
+    with pytest.raises(ResponseError, match="token"):
+        list(walk(lambda **page: {"items": [], "next_page_token": token}))
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_size_that_no_list_has_is_passed_over(serve: Serve, progress: bool) -> None:
+    serve(lambda asked: page([batch("bat-1")], total_size=10**400))
+    fetched = lb.fetch_batches(created_at_on_or_after="2026-01-01", progress=progress)
+    assert fetched.batch_id.tolist() == ["bat-1"]
 
 
 def test_a_token_that_comes_round_ends_it_too() -> None:
