@@ -40,7 +40,7 @@ from llama_batches_nb.settings import (
 
 CONNECT_TIMEOUT = 10.0  # seconds
 LONGEST_BODY = 10.0  # times the timeout; a server may send a byte now and then, but not for ever
-LARGEST_BODY = 2**30  # bytes
+LARGEST_BODY = 2**28  # bytes; with so many for each worker, a machine still has enough
 PIECE = 2**18  # bytes read at a time, which is as fast as all at once
 LONGEST_RETRY_AFTER = 120.0  # seconds; a longer one is raised, not slept
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 8.0  # seconds between tries after a failure
