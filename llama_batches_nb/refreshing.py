@@ -59,6 +59,9 @@ class Refresh:
             except BatchesError:
                 self._kept.flush()
                 raise
+            for batch_id in self.gone:  # only now: a server that lost its way has no list either
+                if batch_id in self._again:  # one that is new may not be known everywhere yet
+                    self._kept.forget(batch_id)
             if self._newest is not None and not self.short:
                 until = min(self._newest, utc_now())  # one from the future must not hide the next
                 self._kept.manifest.cover(msgspec.structs.replace(wanted, until=until))
@@ -105,8 +108,6 @@ class Refresh:
                 return self._leaves_out(batch_id, error)
             self.requests += 1
             self.gone[batch_id] = error
-            if batch_id in self._again:  # one that is new may only not be known everywhere yet
-                self._kept.forget(batch_id)
             shown.advance()
             return True
 
@@ -163,7 +164,8 @@ class Refresh:
             created = listing.created_at(record)
             self._newest = max(filter(None, (self._newest, created)), default=None)
             is_wanted = wanted.statuses is None or status in wanted.statuses
-            if known.has(batch_id, created):
+            was_gone = self.gone.pop(batch_id, None) is not None
+            if known.has(batch_id, created) and not was_gone:
                 self._kept.widen(batch_id, wanted.statuses)
             elif is_wanted or status not in ENDED:
                 self._kept.remember(batch_id, wanted.statuses)

@@ -496,6 +496,34 @@ def test_batch_gone_between_list_and_get_is_asked_for_once_more(world: World, pa
     check(path)
 
 
+def test_server_that_has_lost_its_way_takes_no_batch_with_it(
+    world: World, serve: Serve, path: str
+) -> None:
+    lost = False
+    serve(lambda asked: Answer({"detail": "no such place"}, 404) if lost else world(asked))
+    for n in range(6):
+        world.add("RUNNING" if n < 3 else "COMPLETED")
+    sync_dataset(path)
+    truth = fetched()
+    lost = True
+    with pytest.raises(lb.NotFoundError):
+        sync_dataset(path)
+    check_is(path, truth)
+
+
+def test_open_batch_that_the_list_still_knows_is_asked_for_again(world: World, path: str) -> None:
+    name = world.add("RUNNING")
+    sync_dataset(path)
+    record, listed = world.batches.pop(name), world._list
+    world._list = lambda asked: page([record])  # type: ignore[method-assign]
+    with pytest.warns(UserWarning, match=name):
+        assert sync_dataset(path).gone == 1
+    assert world.asked["get"] == 3
+    world.batches[name], world._list = record, listed  # type: ignore[method-assign]
+    assert sync_dataset(path).new == 1
+    check(path)
+
+
 def test_error_keeps_what_came_before(world: World, path: str) -> None:
     for _ in range(40):
         world.add()
