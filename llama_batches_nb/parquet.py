@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ COMPRESSION = "zstd"
 SCHEMA_FILE = "_common_metadata"  # where Parquet datasets keep the schema that their files share
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # names the sub-folder of missing values
 _OURS = b"llama_batches_nb"
+_PART = re.compile(r"([^/=]+=[^/]*/)+part-\d+\.parquet")  # in a sub-folder per value
 
 
 def export_parquet(
@@ -263,11 +265,11 @@ def _beside(place: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def _is_replaceable(place: Path) -> bool:
-    """Whether a folder holds nothing but a dataset."""
-    if not place.is_dir():
-        return False
-    files = [path for path in place.rglob("*") if not path.is_dir()]
-    return all(f.suffix == ".parquet" or f.name == SCHEMA_FILE for f in files)
+    """Whether a folder holds nothing but what `_write_folder` writes; of a link, only that goes."""
+    if place.is_symlink() or not place.is_dir():
+        return place.is_dir()
+    files = {path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir()}
+    return not files or (SCHEMA_FILE in files and all(map(_PART.fullmatch, files - {SCHEMA_FILE})))
 
 
 def _remove(path: Path) -> None:

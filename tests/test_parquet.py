@@ -372,6 +372,18 @@ def test_empty_folder_is_written_to(tmp_path: Path) -> None:
     assert len(kept(FOUND, tmp_path / "by", partition_by="status")) == 4
 
 
+@pytest.mark.parametrize("name", ["mine.parquet", "sub/mine.parquet", "status=FAILED/mine.parquet"])
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_parquet_of_others_is_not_replaced(tmp_path: Path, name: str, is_ours: bool) -> None:
+    if is_ours:
+        kept(FOUND, tmp_path / "by", partition_by="status")
+    mine = tmp_path / "by" / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    FOUND.to_parquet(mine)
+    with nothing_changed(tmp_path), pytest.raises(FileExistsError, match="something else"):
+        lb.export_parquet(FOUND, tmp_path / "by", partition_by="status")
+
+
 @contextmanager
 def nothing_changed(folder: Path) -> Iterator[None]:
     before = everything_below(folder)
