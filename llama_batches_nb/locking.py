@@ -30,9 +30,6 @@ RENEWAL = 30.0  # seconds between two of them
 Check = Callable[[], None]
 Clock = Callable[[], datetime]
 
-_held: set[str] = set()
-_guard = threading.Lock()
-
 
 class Holder(msgspec.Struct, frozen=True):
     """Who writes, since when, and when it last said so."""
@@ -42,6 +39,10 @@ class Holder(msgspec.Struct, frozen=True):
     host: str
     since: datetime
     renewed: datetime
+
+
+_held: dict[tuple[int, str], Holder] = {}
+"""Who writes where in this process; what is there of another is of the one that forked it."""
 
 
 def utc_now() -> datetime:
@@ -56,7 +57,7 @@ def locked(storage: Storage, *, now: Clock = utc_now) -> Iterator[Check]:
     What it gives is called before something is made final: it raises if the lock was lost.
     """
     me = Holder(secrets.token_hex(8), os.getpid(), socket.gethostname(), now(), now())
-    with _alone_in_this_process(storage), _outwardly(storage, me, now) as check:
+    with _alone_in_this_process(storage, me), _outwardly(storage, me, now) as check:
         yield check
 
 
@@ -67,16 +68,15 @@ def _outwardly(storage: Storage, me: Holder, now: Clock) -> AbstractContextManag
 
 
 @contextmanager
-def _alone_in_this_process(storage: Storage) -> Iterator[None]:
-    place = f"{type(storage.filesystem).__name__} {storage.path('')}"
-    with _guard:
-        if place in _held:
-            raise _refusal(storage, _holder(storage))
-        _held.add(place)
+def _alone_in_this_process(storage: Storage, me: Holder) -> Iterator[None]:
+    place = me.pid, f"{type(storage.filesystem).__name__} {storage.path('')}"
     try:
+        if _held.setdefault(place, me) is not me:
+            raise _refusal(storage, _holder(storage))
         yield
     finally:
-        _held.discard(place)
+        if _held.get(place) is me:
+            del _held[place]
 
 
 @contextmanager
@@ -114,16 +114,17 @@ def _by_lease(storage: Storage, me: Holder, now: Clock) -> Iterator[Check]:
     found = _holder(storage)
     if found is not None and _lives(found, now()):
         raise _refusal(storage, found)
-    _write(storage, me)
-    check()  # another may have come at the same moment
     done = threading.Event()
     renewing = threading.Thread(target=renew, name="llama_batches_nb_lease", daemon=True)
-    renewing.start()
     try:
+        _write(storage, me)
+        check()  # another may have come at the same moment
+        renewing.start()
         yield check
     finally:
         done.set()
-        renewing.join()
+        with suppress(RuntimeError):  # it was not started
+            renewing.join()
         if (found := _holder(storage)) is not None and found.token == me.token:
             storage.remove([HOLDER])
 
@@ -136,6 +137,8 @@ def _lives(holder: Holder, now: datetime) -> bool:
 
 
 def _runs(pid: int) -> bool:
+    if pid == os.getpid():  # it was interrupted before it could give the lock back
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

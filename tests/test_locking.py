@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -130,6 +131,64 @@ def test_lease_of_a_dead_process_of_this_machine_is_taken_over(url: Storage) -> 
     held_by_another(url, host=mine.host, pid=dead.pid)
     with locked(url, now=lambda: NOW) as check:
         check()
+
+
+def test_interrupt_while_it_is_taken_leaves_nothing(
+    url: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Storage.put
+
+    def interrupted(self: Storage, name: str, content: bytes) -> None:
+        put(self, name, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Storage, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        locked(url).__enter__()
+    monkeypatch.undo()
+    assert url.names() == []
+    with locked(url):
+        pass
+
+
+def test_lease_that_this_process_could_not_give_back_is_taken_over(
+    url: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Storage, names: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), locked(url):
+        monkeypatch.setattr(Storage, "remove", interrupted)
+    monkeypatch.undo()
+    assert url.names() == [HOLDER]
+    with locked(url) as check:
+        check()
+
+
+FORKED = """
+import os, sys
+from llama_batches_nb.locking import locked
+from llama_batches_nb.storage import Storage
+holding = locked(Storage(sys.argv[1]))
+holding.__enter__()
+go, told = os.pipe()
+child = os.fork()
+if not child:
+    os.read(go, 1)
+    with locked(Storage(sys.argv[1])):
+        print("held", flush=True)
+    os._exit(0)
+holding.__exit__(None, None, None)
+os.write(told, b"x")
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_process_gets_it_once_its_parent_is_done(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "place")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "held\n", done.stderr
 
 
 def test_who_lost_the_lease_is_told_before_a_commit(url: Storage) -> None:
