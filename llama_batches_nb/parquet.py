@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pyarrow as pa
 
@@ -111,7 +112,6 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
     >>> lb.read_parquet("by-status").status.dtype.name
     'category'
     """
-    import fsspec
     import pyarrow.parquet as pq
 
     if not os.fspath(path):
@@ -281,8 +281,6 @@ def _remove(path: Path) -> None:
 
 def _upload(table: pa.Table, url: str, keys: Sequence[str]) -> None:
     """Write to a temporary place, then upload; a folder is complete with its schema, the last."""
-    import fsspec
-
     filesystem, target = fsspec.url_to_fs(url)
     with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as scratch:
         whole = Path(scratch, "whole")

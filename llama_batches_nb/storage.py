@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import fsspec
+
 from llama_batches_nb.errors import DatasetError
 
 PathLike = str | os.PathLike[str]
@@ -22,8 +24,6 @@ class Storage:
     """A folder, by a path or a URL; names in it are relative, with `/` between them."""
 
     def __init__(self, path: PathLike) -> None:
-        import fsspec
-
         given = os.fspath(path)
         if not isinstance(given, str):
             raise TypeError(f"The path must be text or a path, not {path!r}.")

@@ -20,6 +20,30 @@ def test_import_brings_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+INTERRUPTED = """
+import sys
+import llama_batches_nb as lb
+
+class Interrupting:
+    def find_spec(self, name, *args):
+        if name == "fsspec.transaction":
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+for turn in range(2):
+    try:
+        lb.read_parquet("nothing")
+    except (KeyboardInterrupt, FileNotFoundError):
+        pass
+"""
+
+
+def test_interrupted_first_call_does_not_break_the_next() -> None:
+    """What is interrupted while it is imported may not be importable again."""
+    subprocess.run([sys.executable, "-c", INTERRUPTED], check=True)
+
+
 def test_the_sandbox_stays_callable_when_its_modules_are_imported() -> None:
     import llama_batches_nb.sandbox.server
 
