@@ -138,7 +138,11 @@ class Refresh:
             finally:
                 self._keep(pack[1:])
             return
+        created = batches["created_at"].to_pylist()
         for n, (position, batch_id, _) in enumerate(pack):
+            if batch_id not in self._again and self._known.has(batch_id, created[n]):
+                self._kept.manifest.open.pop(batch_id, None)  # the list had another time for it
+                continue
             is_kept, has_ended = self._kept.take(position, batches.slice(n, 1), results[n])
             self.new += is_kept and batch_id not in self._had
             self._n_rows += len(results[n]) if is_kept else 0
@@ -155,7 +159,7 @@ class Refresh:
             since = wanted.after
         if since is not None and since > wanted.until:
             return
-        known = _Known(self._kept, since)
+        self._known = _Known(self._kept, since)
         filters = {**selection.filters, "created_at_on_or_after": as_time("since", since)}
         pages = endpoints.list_batches(self._client, page_size=selection.page_size, **filters)
         counted = self._counted(pages, shown)
@@ -165,7 +169,7 @@ class Refresh:
             self._newest = max(filter(None, (self._newest, created)), default=None)
             is_wanted = wanted.statuses is None or status in wanted.statuses
             was_gone = self.gone.pop(batch_id, None) is not None
-            if known.has(batch_id, created) and not was_gone:
+            if self._known.has(batch_id, created) and not was_gone:
                 self._kept.widen(batch_id, wanted.statuses)
             elif is_wanted or status not in ENDED:
                 self._kept.remember(batch_id, wanted.statuses)

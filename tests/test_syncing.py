@@ -291,6 +291,24 @@ def test_server_that_lists_all_whatever_the_time_doubles_nothing(world: World, p
     check(path)
 
 
+def test_batch_with_another_time_in_the_list_is_kept_once(
+    world: World, serve: Serve, path: str
+) -> None:
+    def odd(asked: Asked) -> Any:
+        answer = world(asked)
+        return {**answer, "created_at": "2020-01-01T00:00:00Z"} if asked.one("expand") else answer
+
+    serve(odd)
+    for _ in range(5):
+        world.add()
+    sync_dataset(path)
+    world.add()
+    for n_new in (1, 0):
+        assert sync_dataset(path).new == n_new
+        check_each_once(path)
+    assert len(read_dataset(path, "batches")) == 6
+
+
 def test_batch_without_a_time_is_kept_once(world: World, path: str) -> None:
     world.add()
     world.batches[world.add()]["created_at"] = None
