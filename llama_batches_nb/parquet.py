@@ -140,10 +140,10 @@ def _to_arrow(frame: pd.DataFrame) -> pa.Table:
     plain = frame.copy(deep=False)
     plain.attrs = {}
     for name, dtype in frame.dtypes.items():
-        if isinstance(dtype, pd.CategoricalDtype):
+        if isinstance(name, str) and isinstance(dtype, pd.CategoricalDtype):
             words = dtype.categories.tolist()
             if all(isinstance(word, str) for word in words):
-                categories[str(name)] = words
+                categories[name] = words
                 plain[name] = frame[name].astype(schema.TEXT)
     numbered = frame.index.equals(pd.RangeIndex(len(frame)))
     table = pa.Table.from_pandas(plain, preserve_index=None if numbered else True)

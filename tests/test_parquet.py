@@ -175,6 +175,14 @@ def test_column_of_nothing_has_a_type_for_other_readers(tmp_path: Path) -> None:
     assert duckdb.read_parquet(str(tmp_path / "note.parquet")).select("note").types == ["VARCHAR"]
 
 
+def test_columns_may_be_named_by_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({5: pd.Categorical(["a", None, "b"]), 6: [1, 2, 3]})
+    found = kept(frame, tmp_path / "one.parquet")
+    assert list(found) == list(frame)
+    assert found[5].dtype.name == "category"
+    assert found[5].astype(object).fillna("none").tolist() == ["a", "none", "b"]
+
+
 def test_attrs_are_no_obstacle_and_stay_with_the_frame(tmp_path: Path) -> None:
     frame = FOUND.copy()
     frame.attrs = {"when": datetime(2026, 8, 1), "what": object()}
