@@ -138,10 +138,9 @@ def get_batch(
     >>> lb.get_batch(lb.fetch_batches(limit=1)).shape
     (1, 8)
     """
+    asked = as_one_id("batch_id", batch_id)
     record = endpoints.get_batch(
-        current(client),
-        as_one_id("batch_id", batch_id),
-        project_id=project_id,
-        organization_id=organization_id,
+        current(client), asked, project_id=project_id, organization_id=organization_id
     )
+    frames.check_id(asked, listing.key_of(BATCHES, record))
     return frames.frame(BATCHES, [record])

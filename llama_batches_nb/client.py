@@ -85,14 +85,11 @@ class Client:
             "api_key": "***",
             "project_id": repr(self.settings.project_id),
             "organization_id": repr(self.settings.organization_id),
+            **{n: f"{getattr(self.settings, n):g}" for n in _settings.NUMBERS},
         }
         sources = self.settings.sources
         lines = [f"  {name}={value},  # {sources[name]}" for name, value in shown.items()]
-        numbers = ", ".join(
-            f"{name}={getattr(self.settings, name):g}"
-            for name in ("max_workers", "timeout", "max_retries")
-        )
-        return "\n".join(["Client(", *lines, f"  {numbers},", ")"])
+        return "\n".join(["Client(", *lines, ")"])
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
@@ -174,7 +171,9 @@ def connect(
       api_key=***,  # argument
       project_id=None,  # default
       organization_id=None,  # default
-      max_workers=8, timeout=60, max_retries=5,
+      max_workers=8,  # argument
+      timeout=60,  # default
+      max_retries=5,  # default
     )
     """
     api_key = _settings.hidden(api_key)  # or a traceback with locals would show it

@@ -47,13 +47,24 @@ class _Skimmed(msgspec.Struct):
 _SKIM = msgspec.json.Decoder(_Skimmed)
 
 
-def sound_batch(body: bytes) -> bytes:
+def sound_batch(batch_id: str, body: bytes) -> bytes:
     """Return the JSON of a batch as it came, or raise what there is to say against it."""
     try:
-        _SKIM.decode(body)
+        found = _SKIM.decode(body).id
     except (msgspec.DecodeError, ValueError):
-        results_of(json.loads(body))
+        batch = json.loads(body)
+        results_of(batch)
+        found = batch["id"]
+    check_id(batch_id, found)
     return body
+
+
+def check_id(asked: str, found: str) -> None:
+    """Raise `ResponseError` if a server answered with another batch than was asked for."""
+    if found.casefold() != asked.casefold():
+        raise ResponseError(
+            f"The server answered with batch {found!r:.80} when asked for {asked!r:.80}."
+        )
 
 
 def read_results(bodies: Sequence[bytes]) -> list[pa.Table]:

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from llama_batches_nb import frames
-from llama_batches_nb.errors import ResponseError, carrying_partial, warn
+from llama_batches_nb.errors import PaginationError, ResponseError, carrying_partial, warn
 from llama_batches_nb.paging import LARGEST_PAGE, Page, Record
 from llama_batches_nb.progress import Bar, Progress, bar
 from llama_batches_nb.schema import Table
+
+MOST_IDLE = 1000  # pages
 
 
 def records(
@@ -32,7 +34,9 @@ def records(
         return
     seen: set[str] = set()
     total = None
+    n_idle = 0  # pages in a row that brought nothing new
     for page in pages:
+        n_before = len(seen)
         if total is None and page.total_size is not None:
             total = page.total_size
             if bar is not None:
@@ -44,6 +48,12 @@ def records(
                 yield item
                 if len(seen) == limit:
                     return
+        n_idle = 0 if len(seen) > n_before else n_idle + 1
+        if n_idle == MOST_IDLE:
+            raise PaginationError(
+                f"The server gave {n_idle:,} pages in a row without a new {table.row}, so the list "
+                "seems to have no end. The rows so far are in .partial; try again later."
+            )
     if total is not None and len(seen) < total:
         tell_short(
             f"The list of {table.name} ended after {len(seen):,} rows, though the server said that "
@@ -87,7 +97,7 @@ def key_of(table: Table, item: object) -> str:
     """Return a record's id, or raise `ResponseError` if it has none."""
     (name,) = table.columns[0].path
     key = item.get(name) if isinstance(item, dict) else None
-    if not isinstance(key, str):
+    if not (isinstance(key, str) and key):
         raise ResponseError(f"The server listed a {table.row} without {name!r}: {item!r:.80}.")
     return key
 

@@ -99,7 +99,11 @@ class Refresh:
 
         def fetch(batch_id: str) -> bytes:
             body: bytes = endpoints.get_batch(
-                self._client, batch_id, expand="results", decode=frames.sound_batch, **self._scope
+                self._client,
+                batch_id,
+                expand="results",
+                decode=partial(frames.sound_batch, batch_id),
+                **self._scope,
             )
             return body
 
@@ -127,7 +131,6 @@ class Refresh:
             return
         try:
             batches, results = frames.read_expanded([body for _, _, body in pack])
-            _check_ids(batches, [batch_id for _, batch_id, _ in pack])
         except ResponseError as error:
             if len(pack) == 1:
                 if self._leaves_out(pack[0][1], error):
@@ -255,10 +258,3 @@ def _wanted(selection: Selection) -> Covered:
         after=after,
         until=before or datetime.max.replace(tzinfo=UTC),
     )
-
-
-def _check_ids(batches: pa.Table, asked: list[str]) -> None:
-    answered = batches["batch_id"].to_pylist()
-    if answered != asked:
-        one, other = next((a, b) for a, b in zip(asked, answered, strict=True) if a != b)
-        raise ResponseError(f"The server answered with batch {other!r} when asked for {one!r}.")

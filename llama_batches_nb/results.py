@@ -109,7 +109,11 @@ def fetch_results(
 
     def fetch_one(batch_id: str) -> bytes:
         body: bytes = endpoints.get_batch(
-            client, batch_id, expand="results", decode=frames.sound_batch, **scope
+            client,
+            batch_id,
+            expand="results",
+            decode=partial(frames.sound_batch, batch_id),
+            **scope,
         )
         return body
 

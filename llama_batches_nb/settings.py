@@ -81,6 +81,10 @@ class Key(AuthBase):
         raise TypeError("An API key is not pickled: call lb.connect() in the other process.")
 
 
+LARGEST_NUMBER = 1_000_000
+NUMBERS = {"max_workers": 16, "timeout": 60.0, "max_retries": 5}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a client works with; `sources` says where each value came from."""
@@ -109,7 +113,8 @@ def resolve(
     _check_number("max_workers", max_workers, at_least=1, integer=True)
     _check_number("max_retries", max_retries, at_least=0, integer=True)
     _check_number("timeout", timeout, at_least=0.001)
-    sources: dict[str, str] = {}
+    given = {"max_workers": max_workers, "timeout": timeout, "max_retries": max_retries}
+    sources = {n: "default" if given[n] == NUMBERS[n] else "argument" for n in NUMBERS}
 
     def settle(name: str, argument: str | None, *variables: str) -> str | None:
         if argument is not None and not isinstance(argument, str):
@@ -206,5 +211,7 @@ def _check_number(name: str, value: Any, *, at_least: float, integer: bool = Fal
     kind = int if integer else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind):
         raise TypeError(f"{name} must be a number, not {value!r}.")
-    if not at_least <= value < float("inf"):
+    if not at_least <= value:
         raise ValueError(f"{name}={value!r} must be at least {at_least:g}.")
+    if value > LARGEST_NUMBER:
+        raise ValueError(f"{name}={value!r:.40} must be at most {LARGEST_NUMBER:,}.")

@@ -46,7 +46,7 @@ LONGEST_RETRY_AFTER = 120.0  # seconds; a longer one is raised, not slept
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 8.0  # seconds between tries after a failure
 LONGEST_WORDS = 1000  # characters of the server's own words in a message
 
-RETRIED_STATUSES = frozenset({408, 500, 502, 503, 504})
+RETRIED_STATUSES = frozenset({408, 500, 502, 503, 504, *range(520, 531)})  # 520 on: of proxies
 INVALID = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)  # of the proxy
 LASTING = (requests.exceptions.SSLError, *INVALID)  # what another try does not change
 UNCONNECTED = frozenset({"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"})

@@ -33,6 +33,8 @@ from llama_batches_nb.progress import Progress, bar
 from llama_batches_nb.schema import DIRECTORIES, FILES
 from llama_batches_nb.selection import scope_of
 
+TRIES = 3  # to put a file into a directory
+
 PathLike = str | os.PathLike[str]
 
 
@@ -222,7 +224,7 @@ def put(
     client: Client, directory_id: str, name: str, send: Callable[[], Record], scope: Record
 ) -> Record:
     """Put a file into a directory once: if the answer is lost, look for it before another try."""
-    for last_try in (False, True):
+    for tries_left in reversed(range(TRIES)):
         try:
             record = send()
             frames.rows(FILES, [record])  # raises if it is no file
@@ -236,9 +238,9 @@ def put(
             for record in there:
                 if record.get("display_name") == name:
                     return record
-            if last_try:
+            if not tries_left:
                 raise
-    raise AssertionError("the second try returns or raises")
+    raise AssertionError("the last try returns or raises")
 
 
 def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:

@@ -126,6 +126,7 @@ class Watch:
         self._unlisted: set[str] = set()
         self._turn = 0  # where to go on with those, if they are many
         self._until = float("inf")  # when the walk along a list is to end
+        self._failed: BatchesError | None = None  # why the last poll did
 
     def frame(self) -> pd.DataFrame:
         """Return the batches as they last stood, those never seen left out."""
@@ -147,8 +148,9 @@ class Watch:
                     within=max(SHORTEST_POLL, min(LONGEST_POLL, deadline - asked)),
                     bear_unknown=asked < started + PATIENCE_FOR_NEW,
                 )
-                last_answer = self._clock()
+                last_answer, self._failed = self._clock(), None
             except _PASSING as error:
+                self._failed = error
                 too_long = (error.retry_after or 0) > LONGEST_RETRY_AFTER
                 if too_long or self._clock() >= last_answer + PATIENCE:
                     raise
@@ -178,6 +180,7 @@ class Watch:
                 if not bear_unknown:
                     raise
             else:
+                frames.check_id(batch_id, listing.key_of(BATCHES, record))
                 self._keep({batch_id: record})
         self._turn = (self._turn + MOST_SINGLY) % len(alone) if len(alone) > MOST_SINGLY else 0
 
@@ -227,4 +230,5 @@ class Watch:
         return WaitTimeoutError(
             f"{len(open_ids):,} of {len(self._records):,} batches had not ended after {timeout:g} s"
             f" ({named}). They go on: wait again, or cancel them. .partial holds all as they stand."
+            + (f" The last poll failed: {self._failed}" if self._failed else "")
         )

@@ -36,6 +36,9 @@ def test_an_argument_goes_before_the_variable_and_the_variable_before_the_defaul
         "base_url": "default",
         "project_id": "LLAMA_CLOUD_PROJECT_ID",
         "organization_id": "argument",
+        "max_workers": "default",
+        "timeout": "default",
+        "max_retries": "default",
     }
     assert client.base_url == "https://api.cloud.llamaindex.ai"
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", "llx-cloud")
@@ -64,6 +67,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"timeout": 0}, ValueError),
         ({"timeout": float("nan")}, ValueError),
         ({"timeout": "60"}, TypeError),
+        ({"timeout": 1e10}, ValueError),
         ({"base_url": "api.cloud.llamaindex.ai"}, ValueError),
         ({"base_url": "https://"}, ValueError),
         ({"base_url": "https://host:port"}, ValueError),
@@ -98,7 +102,8 @@ def test_repr_tells_the_sources_and_not_the_key() -> None:
     shown = repr(lb.connect(KEY, max_workers=4))
     assert "api_key=***,  # argument" in shown
     assert "project_id=None,  # default" in shown
-    assert "max_workers=4, timeout=60, max_retries=5" in shown
+    assert "max_workers=4,  # argument" in shown
+    assert "timeout=60,  # default" in shown
     assert KEY not in shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,19 @@ def test_a_size_that_no_list_has_is_passed_over(serve: Serve, progress: bool) ->
     serve(lambda asked: page([batch("bat-1")], total_size=10**400))
     fetched = lb.fetch_batches(created_at_on_or_after="2026-01-01", progress=progress)
     assert fetched.batch_id.tolist() == ["bat-1"]
+
+
+def test_a_list_that_brings_nothing_new_has_no_end(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llama_batches_nb.listing.MOST_IDLE", 20)
+    tokens = map(str, itertools.count())
+    server = serve(lambda asked: page([batch("bat-1")], next(tokens)))
+    with pytest.raises(PaginationError, match="20 pages in a row") as caught:
+        lb.fetch_batches()
+    assert len(server.asked) == 1 + 20
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.tolist() == ["bat-1"]
 
 
 def test_a_token_that_comes_round_ends_it_too() -> None:

@@ -94,6 +94,14 @@ def test_no_batches_give_no_rows_and_no_request(serve: Serve) -> None:
     assert not server.asked
 
 
+def test_another_batch_than_was_asked_for_is_no_answer(serve: Serve) -> None:
+    serve(lambda asked: batch("bat-9", results=[]))
+    for function in (lb.get_batch, lb.fetch_results):
+        with pytest.raises(lb.ResponseError, match="with batch 'bat-9' when asked for 'bat-1'"):
+            function("bat-1")
+    assert len(lb.get_batch("BAT-9")) == 1  # where ids may be written otherwise
+
+
 def test_without_batches_the_filters_choose_them(serve: Serve) -> None:
     server = serve(numbered())
     assert lb.fetch_results(status="COMPLETED").batch_id.nunique() == 10

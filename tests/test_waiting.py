@@ -151,6 +151,17 @@ def test_past_the_timeout_the_batches_are_given_as_they_stand(serve: Serve, cloc
     assert caught.value.partial.status.tolist() == ["RUNNING", "FAILED"]
 
 
+def test_a_timeout_tells_if_it_was_the_polls_that_failed(serve: Serve, clock: Clock) -> None:
+    serve(lambda asked: Answer({"detail": "maintenance"}, 500))
+    with pytest.raises(lb.WaitTimeoutError, match=r"The last poll failed: .*maintenance"):
+        _wait(["bat-1"], clock, timeout=60)
+
+
+def test_another_batch_is_not_the_one_that_is_waited_for(serve: Serve, clock: Clock) -> None:
+    serve(in_turn([batch("bat-2"), batch("bat-1", "FAILED")]))
+    assert _wait(["bat-1"], clock).status.tolist() == ["FAILED"]
+
+
 def test_an_interrupt_stops_the_waiting_and_not_the_batches(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
         interrupt()
