@@ -340,7 +340,7 @@ def test_an_unwell_server_that_names_a_time_is_left_alone_by_all(serve: Serve) -
         if len(times) == 1:
             return Answer(status=503, headers={"Retry-After": "0.5"})
         time.sleep(0.02)
-        return batch("bat-1")
+        return batch(asked.path.rsplit("/", 1)[1])
 
     serve(script, max_workers=2)
     lb.fetch_results([f"bat-{n}" for n in range(30)])
