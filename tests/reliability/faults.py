@@ -44,7 +44,7 @@ def _statuses() -> Iterator[Fault]:
         return lambda _: [whole(body, status, *lines)]
 
     family = "5xx, 408"
-    for status in (408, 500, 503, 504):
+    for status in (408, 500, 503, 504, 520, 524):
         yield Fault(family, f"{status}", refusal(status), lb.ServerError)
     yield Fault(family, "502 with HTML", refusal(502, body=HTML), lb.ServerError)
     yield Fault(family, "503 in no time", refusal(503, "Retry-After: 0"), lb.ServerError)
@@ -147,6 +147,8 @@ def _bodies() -> Iterator[Fault]:
                                                           End.CLOSE])  # fmt: skip
     yield Fault(family, "closed unsaid", lambda b: [whole(b), End.CLOSE])
     yield Fault(family, "100 first", lambda b: [head(100), whole(b)])
+    yield Fault(family, "103 first", lambda b: [head(103, "Link: </x>"), whole(b)])
+    yield Fault(family, "102 twice first", lambda b: [head(102), head(102), whole(b)])
     yield Fault(family, "many headers", lambda b: [whole(b, 200, *["X-Long: " + "x" * 999] * 40)])
     yield Fault(family, "HTTP/1.0", lambda b: [whole(b).replace(b"1.1", b"1.0", 1), End.CLOSE])
     yield Fault(family, "another charset",
