@@ -39,8 +39,8 @@ def walk(ask: Callable[..., Any], *, page_size: int | None = None) -> Iterator[P
                 raise
             size = None
             continue
-        page, token = _read(answer)
-        yield page
+        yield _page(answer)
+        token = _token(answer)
         if token is None:
             return
         if token in seen:
@@ -51,16 +51,20 @@ def walk(ask: Callable[..., Any], *, page_size: int | None = None) -> Iterator[P
         seen.add(token)
 
 
-def _read(answer: Any) -> tuple[Page, str | None]:
+def _page(answer: Any) -> Page:
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list):
         raise ResponseError(
             f"A page of a list has no 'items': {str(answer)[:80]!r}. "
             "Check that base_url is the API's."
         )
+    total = answer.get("total_size")
+    is_size = isinstance(total, int) and 0 < total <= LARGEST_TOTAL
+    return Page(items, total if is_size else None)
+
+
+def _token(answer: Record) -> str | None:
     token = answer.get("next_page_token")
     if token is not None and not isinstance(token, str):
         raise ResponseError(f"A page token is not text: {token!r}.")
-    total = answer.get("total_size")
-    is_size = isinstance(total, int) and 0 < total <= LARGEST_TOTAL
-    return Page(items, total if is_size else None), token or None
+    return token or None

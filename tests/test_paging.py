@@ -43,9 +43,12 @@ def test_only_the_token_ends_the_walk() -> None:
 
 
 @pytest.mark.parametrize("token", [0, False, [], {}, 5])
-def test_a_token_that_is_no_text_is_no_end(token: Any) -> None:
-    with pytest.raises(ResponseError, match="token"):
-        list(walk(lambda **page: {"items": [], "next_page_token": token}))
+def test_a_token_that_is_no_text_is_no_end(serve: Serve, token: Any) -> None:
+    serve(lambda asked: page([batch("bat-1")], token))
+    with pytest.raises(ResponseError, match="token") as caught:
+        lb.fetch_batches()
+    assert caught.value.partial is not None
+    assert caught.value.partial.batch_id.tolist() == ["bat-1"]
 
 
 @pytest.mark.parametrize("progress", [False, True])
