@@ -50,7 +50,7 @@ class Client:
         return self._transport.send("GET", path, self._scoped(params), within=within, decode=decode)
 
     def post(self, path: str, params: Params, *, retry: bool, **body: Any) -> Any:
-        """Return the JSON of a POST request, whose body is `json=` or `files=` and `data=`."""
+        """Return the JSON of a POST request, whose body is `json=` or, as `data=`, a form."""
         return self._transport.send("POST", path, self._scoped(params), retry=retry, **body)
 
     def pause_left(self) -> float:

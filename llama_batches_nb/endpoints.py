@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from llama_batches_nb.client import Client
 from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.forms import Form
 from llama_batches_nb.inputs import in_path
 from llama_batches_nb.paging import Page, Record, walk
 from llama_batches_nb.transport import Decode
@@ -74,11 +75,11 @@ def list_directory_files(
 
 
 def upload_directory_file(
-    client: Client, directory_id: str, name: str, content: bytes, **scope: Any
+    client: Client, directory_id: str, name: str, file: BinaryIO, **scope: Any
 ) -> Any:
     path = f"{_files_of(directory_id)}/upload"
-    files = {"upload_file": (name, content)}
-    return client.post(path, scope, retry=False, files=files, data={"display_name": name})
+    form = Form("upload_file", name, file, display_name=name)
+    return client.post(path, scope, retry=False, data=form)
 
 
 def add_directory_file(client: Client, directory_id: str, body: Record, **scope: Any) -> Any:

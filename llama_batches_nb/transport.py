@@ -29,6 +29,7 @@ from llama_batches_nb.errors import (
     ResponseError,
     ServerError,
 )
+from llama_batches_nb.forms import Form
 from llama_batches_nb.pacing import Pacing
 from llama_batches_nb.settings import (
     EU_BASE_URL,
@@ -159,6 +160,8 @@ class Transport:
         """Send a request and read the whole answer, which is a success."""
         asked = f"{method} {path}"
         started = time.monotonic()
+        form: Form | None = body.get("data")
+        headers = {**self._session.headers, **(form.begin() if form else {})}
         lost: Exception | None = None
         try:
             with workers.on_the_network():
@@ -166,7 +169,7 @@ class Transport:
                     method,
                     self._settings.base_url + path,
                     params=params,
-                    headers=self._session.headers,
+                    headers=headers,
                     auth=self._session.auth,
                     **body,
                 )

@@ -114,12 +114,13 @@ def upload_files(
 
         def upload() -> Record:
             try:
-                content = file.read_bytes()
+                opened = file.open("rb")
             except OSError as error:
                 raise BatchesError(f"The file {file} can't be read: {error}.") from error
-            record: Record = endpoints.upload_directory_file(
-                client, directory_id, file.name, content, **scope
-            )
+            with opened:
+                record: Record = endpoints.upload_directory_file(
+                    client, directory_id, file.name, opened, **scope
+                )
             return record
 
         return put(client, directory_id, file.name, upload, scope)
