@@ -161,7 +161,9 @@ class Refresh:
         if wanted.after is not None and (since is None or since < wanted.after):
             since = wanted.after
         if since is not None and since > wanted.until:
-            return
+            if not self.gone:
+                return
+            since = wanted.until  # nothing is new: this only sees whether the list can be had
         self._known = _Known(self._kept, since)
         filters = {**selection.filters, "created_at_on_or_after": as_time("since", since)}
         pages = endpoints.list_batches(self._client, page_size=selection.page_size, **filters)

@@ -514,8 +514,9 @@ def test_batch_gone_between_list_and_get_is_asked_for_once_more(world: World, pa
     check(path)
 
 
+@pytest.mark.parametrize("until", [None, START])
 def test_server_that_has_lost_its_way_takes_no_batch_with_it(
-    world: World, serve: Serve, path: str
+    world: World, serve: Serve, path: str, until: datetime | None
 ) -> None:
     lost = False
     serve(lambda asked: Answer({"detail": "no such place"}, 404) if lost else world(asked))
@@ -525,7 +526,7 @@ def test_server_that_has_lost_its_way_takes_no_batch_with_it(
     truth = fetched()
     lost = True
     with pytest.raises(lb.NotFoundError):
-        sync_dataset(path)
+        sync_dataset(path, created_at_on_or_before=until)
     check_is(path, truth)
 
 
