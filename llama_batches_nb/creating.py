@@ -30,7 +30,8 @@ from llama_batches_nb.selection import scope_of
 from llama_batches_nb.statuses import JOB_TYPES
 
 LONGEST_LOOK = 20.0  # seconds for one request of a look
-LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for a batch whose answer was lost
+LOOKS = (0.0, 1.0, 2.0, 4.0, 1.0)
+"""Seconds before each look for a batch whose answer was lost; the last confirms a late one."""
 SURE_REFUSALS = frozenset({301, 302, 303, 307, 308, 500, 501, 503})
 """Statuses after which a batch that does not appear was not made."""
 

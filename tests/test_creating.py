@@ -14,6 +14,8 @@ from llama_batches_nb import creating
 from tests.conftest import Serve
 from tests.servers import Answer, Asked, batch, page
 
+LOOKS = creating.LOOKS
+
 
 @pytest.fixture(autouse=True)
 def _short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +121,25 @@ def test_the_batch_of_somebody_else_is_not_taken_for_ours_that_appears_later(
     else:
         assert lb.create_batch("dir-1", "cfg-1").batch_id.tolist() == ["bat-new-0"]
     assert len(world.posts) == 1
+
+
+def test_one_that_appears_after_seven_seconds_is_found(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creating, "LOOKS", [seconds / 100 for seconds in LOOKS])
+    world = World(lambda made: Answer(drop=True))
+    n_looks = 0
+
+    def script(asked: Asked) -> Any:
+        nonlocal n_looks
+        answer = world(asked)
+        if asked.path != "/api/v2/batches" or asked.method == "POST" or not world.posts:
+            return answer
+        n_looks += 1
+        return answer if sum(LOOKS[:n_looks]) >= 7 else page(world.batches[1:])
+
+    serve(script)
+    assert lb.create_batch("dir-1", "cfg-1").batch_id.tolist() == ["bat-new-0"]
 
 
 def test_if_none_appears_it_is_unconfirmed_without_candidates(serve: Serve) -> None:
