@@ -38,8 +38,9 @@ def export_parquet(
     Parameters
     ----------
     frame
-        Any frame. Times are written in microseconds, text and categories as text, compressed
-        with zstd, for DuckDB, Polars, Spark and others to read.
+        Any frame. Times keep their unit (microseconds in the frames of this package), text and
+        categories are written as text, compressed with zstd, for DuckDB, Polars, Spark and others
+        to read.
     path
         Where: a path, or a URL that fsspec knows, such as ``"s3://bucket/results.parquet"``. There
         the file is uploaded when it is complete.
