@@ -61,7 +61,7 @@ def as_words(
 
 
 def as_count(name: str, value: int | None, *, least: int = 1) -> int | None:
-    """Return a number of rows, which is at least 1 or another number."""
+    """Return a number of rows, which is at least `least`."""
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):

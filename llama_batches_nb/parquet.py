@@ -266,7 +266,7 @@ def _beside(place: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def _is_replaceable(place: Path) -> bool:
-    """Whether a folder holds nothing but what `_write_folder` writes; of a link, only that goes."""
+    """Whether a folder holds only what `_write_folder` writes, or is a link, which alone goes."""
     if place.is_symlink() or not place.is_dir():
         return place.is_dir()
     files = {path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir()}
