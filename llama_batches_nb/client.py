@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import weakref
+from functools import cached_property
 from typing import Any, NoReturn, Self
 
 from llama_batches_nb import settings as _settings
@@ -22,8 +23,11 @@ class Client:
     def __init__(self, settings: _settings.Settings) -> None:
         self.settings = settings
         self.closed = False
-        self._transport = Transport(settings)
         _clients.add(self)
+
+    @cached_property
+    def _transport(self) -> Transport:
+        return Transport(self.settings)
 
     @property
     def base_url(self) -> str:
@@ -102,7 +106,7 @@ def _connect_anew() -> None:
     only its parent's threads can give back.
     """
     for client in list(_clients):
-        client._transport = Transport(client.settings)
+        client.__dict__.pop("_transport", None)
 
 
 if hasattr(os, "register_at_fork"):

@@ -187,6 +187,7 @@ def cancel_batch(
 
     def cancel_one(batch_id: str) -> Record:
         record: Record = endpoints.cancel_batch(client, batch_id, **scope)
+        frames.check_id(batch_id, listing.key_of(BATCHES, record))
         return record
 
     ended: dict[str, BatchesError] = {}

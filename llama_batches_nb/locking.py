@@ -41,6 +41,9 @@ class Holder(msgspec.Struct, frozen=True):
     renewed: datetime
 
 
+_issued: set[tuple[int, str]] = set()
+"""The tokens of this process: a lease with one that is not held could not be given back."""
+
 _held: dict[tuple[int, str], Holder] = {}
 """Who writes where in this process; what is there of another is of the one that forked it."""
 
@@ -57,6 +60,7 @@ def locked(storage: Storage, *, now: Clock = utc_now) -> Iterator[Check]:
     What it gives is called before something is made final: it raises if the lock was lost.
     """
     me = Holder(secrets.token_hex(8), os.getpid(), socket.gethostname(), now(), now())
+    _issued.add((me.pid, me.token))
     with _alone_in_this_process(storage, me), _outwardly(storage, me, now) as check:
         yield check
 
@@ -131,14 +135,14 @@ def _by_lease(storage: Storage, me: Holder, now: Clock) -> Iterator[Check]:
 
 def _lives(holder: Holder, now: datetime) -> bool:
     """Whether a holder is to be reckoned with; of one on this machine we can be sure."""
+    if (os.getpid(), holder.token) in _issued:
+        return False
     if holder.host == socket.gethostname() and os.name == "posix" and not _runs(holder.pid):
         return False
     return abs(now - holder.renewed) < LEASE
 
 
 def _runs(pid: int) -> bool:
-    if pid == os.getpid():  # it was interrupted before it could give the lock back
-        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

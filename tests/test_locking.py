@@ -133,6 +133,14 @@ def test_lease_of_a_dead_process_of_this_machine_is_taken_over(url: Storage) -> 
         check()
 
 
+def test_lease_of_a_container_that_looks_like_this_process_is_respected(url: Storage) -> None:
+    with locked(url, now=lambda: NOW):
+        mine = msgspec.json.decode(url.get(HOLDER) or b"", type=Holder)
+    held_by_another(url, host=mine.host, pid=mine.pid)
+    with pytest.raises(DatasetLockedError, match=f"process {mine.pid} on"):
+        locked(url, now=lambda: NOW).__enter__()
+
+
 def test_interrupt_while_it_is_taken_leaves_nothing(
     url: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from numbers import Integral
 
 MOST_FILES = 1000  # files that one batch may have, as in the API
 MOST_BATCHES = 1_000_000
@@ -76,7 +77,7 @@ class Options:
         if not KEY.fullmatch(self.api_key):
             raise ValueError("api_key: must be printable ASCII without spaces, and not empty")
         for name in ("seed", "port", "batches", "days"):
-            if not isinstance(getattr(self, name), int):
+            if not isinstance(getattr(self, name), Integral):
                 raise TypeError(f"{name}={getattr(self, name)!r}: must be a whole number")
         if not isinstance(self.now, datetime | None):
             raise TypeError(f"now={self.now!r}: must be a datetime")
