@@ -200,7 +200,10 @@ class Pacing:
         return self._rate < rate / slower and self._share > as_many * share
 
     def _is_blameless(self) -> bool:
-        """Whether our rate is not to blame: all that is new is refused, and nothing else."""
+        """Whether our rate is not to blame: all that is new is refused, and nothing else.
+
+        One worker alone can't tell this from a limit of one at a time, and just keeps the pauses.
+        """
         return self._may_be_blameless and self._n_repeated > 0
 
     def pause_left(self) -> float:
