@@ -247,23 +247,19 @@ class Enough(Exception):  # noqa: N818
     """What a signal handler of the user's raises, say for a timeout."""
 
 
-_raised_while_sending: list[BaseException] = []
-
-
-def _raise_while_sending(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "http.client.send" and _raised_while_sending:
-        raise _raised_while_sending.pop()
-
-
-sys.addaudithook(_raise_while_sending)
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Enough, lb.ServerError, MemoryError])
-def test_nor_where_it_ends_while_the_key_is_sent(plant: Plant, error: type[BaseException]) -> None:
+def test_nor_where_it_ends_while_the_key_is_sent(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
     server = plant(lambda asked: GOOD)
-    _raised_while_sending.append(error("now"))
-    with pytest.raises(error, match="now") as caught:
-        lb.fetch_batches()
+
+    def send(self: http.client.HTTPConnection, data: bytes) -> None:
+        raise error("now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(http.client.HTTPConnection, "send", send)
+        with pytest.raises(error, match="now") as caught:
+            lb.fetch_batches()
     _check(caught.value)
     assert not server.asked
     assert len(lb.fetch_batches()) == 1
@@ -537,13 +533,15 @@ CELLS = {
     "no client": "lb.connect(base_url='http://10.0.0.1')",
     "a wrong key": "lb.connect('llx-wrong', base_url=client.base_url)\nlb.fetch_batches()",
     "Ctrl-C": """
-        stop = [KeyboardInterrupt]
+        from http.client import HTTPConnection
 
-        def press(event, arguments):
-            if event == "http.client.send" and stop:
-                raise stop.pop()
+        send = HTTPConnection.send
 
-        sys.addaudithook(press)
+        def press(self, data):
+            HTTPConnection.send = send
+            raise KeyboardInterrupt
+
+        HTTPConnection.send = press
         lb.fetch_batches(client=client)
     """,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -10,10 +11,19 @@ import polars as pl
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.sandbox.options import Options
+from llama_batches_nb.sandbox.server import Server as SandboxServer
 from tests.conftest import Serve
 from tests.servers import Answer, Asked, batch, mapping, page
 
 FAILURES = ["job_failed", "mapping_error"]
+
+
+@pytest.fixture(scope="module")
+def sandbox_server() -> Iterator[SandboxServer]:
+    """A sandbox in which nobody else runs files again."""
+    with SandboxServer.start(Options(batches=60, files=(1, 120), speed=200), thread=True) as server:
+        yield server
 
 
 @pytest.fixture
