@@ -181,9 +181,9 @@ FUNCTIONS = {
     "jobs": Case(
         "lb.fetch_jobs(MAPPED, progress=True)",
         _jobs,
-        3,
+        WORKERS,
         [f"pjb-{n}" for n in range(100)],
-        whole=350,
+        whole=450,
     ),
     "wait": Case("lb.wait_for_batches('bat-0', progress=True)", _running, 1, ["bat-0"], whole=1),
     "upload": Case(
@@ -271,7 +271,7 @@ NAMES = """
     progress.DELAY = 0
     client = lb.connect("llx-any", base_url={url!r}, max_workers={workers})
     TEN = [f"bat-{{n}}" for n in range(10)]
-    MAPPED = pd.DataFrame({{"job_id": [f"pjb-{{n}}" for n in range(350)], "job_type": "parse_v2"}})
+    MAPPED = pd.DataFrame({{"job_id": [f"pjb-{{n}}" for n in range(450)], "job_type": "parse_v2"}})
     FOLDER = {folder!r}
     UNCHECKED = {{"check_directory": False, "check_configuration": False}}
 """
