@@ -22,8 +22,14 @@ for name in ("batches", "results", "jobs"):
 print(len(batches))
 """
 THREADS = """
-import threading
-print([t.name for t in threading.enumerate() if t.name.startswith("llama_batches_nb")])
+import threading, time
+def ours():
+    names = [t.name for t in threading.enumerate()]
+    return [name for name in names if name.startswith("llama_batches_nb")]
+until = time.monotonic() + 20
+while ours() and time.monotonic() < until:
+    time.sleep(0.02)
+print(ours())
 """
 SHADE = "row => getComputedStyle(row).backgroundColor"
 
