@@ -71,12 +71,12 @@ def filter_panel(
     Examples
     --------
     >>> import llama_batches_nb as lb
-    >>> panel = lb.filter_panel(status="FAILED", limit=3)
+    >>> panel = lb.filter_panel(status="COMPLETED", limit=3)
     >>> panel.fetch().wait()
     >>> panel.batches.status.tolist()
-    ['FAILED', 'FAILED', 'FAILED']
+    ['COMPLETED', 'COMPLETED', 'COMPLETED']
     >>> print(panel.code.splitlines()[2])
-    batches = lb.fetch_batches(status='FAILED', limit=3)
+    batches = lb.fetch_batches(status='COMPLETED', limit=3)
     >>> panel.close()
     """
     from llama_batches_nb.panels.filtering import FilterPanel
