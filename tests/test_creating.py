@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb import creating
+from llama_batches_nb.paging import Record
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, batch, page
+from tests.servers import Answer, Asked, Script, batch, page
 
 LOOKS = creating.LOOKS
 
@@ -95,25 +97,31 @@ def test_if_it_cannot_be_told_which_it_is_the_candidates_are_given(serve: Serve)
     assert len(world.posts) == 1
 
 
+def _after_the_create(world: World, listed: Callable[[int], list[Record]]) -> Script:
+    """Return a script in which each look for the batch that was made finds what is `listed`."""
+    looks = itertools.count(1)
+
+    def script(asked: Asked) -> Any:
+        answer = world(asked)
+        is_look = asked.path == "/api/v2/batches" and asked.method == "GET" and world.posts
+        return page(listed(next(looks))) if is_look else answer
+
+    return script
+
+
 @pytest.mark.parametrize("configuration", ["cfg-1", "cfg-2"])
 def test_the_batch_of_somebody_else_is_not_taken_for_ours_that_appears_later(
     serve: Serve, configuration: str
 ) -> None:
     job = {"type": "parse_v2", "configuration_id": configuration}
     world = World(lambda made: Answer(drop=True))
-    n_looks = 0
+    others = batch("bat-others", config={"job": job})
 
-    def script(asked: Asked) -> Any:
-        nonlocal n_looks
-        answer = world(asked)
-        if asked.path != "/api/v2/batches" or asked.method == "POST" or not world.posts:
-            return answer
-        n_looks += 1
+    def listed(n_looks: int) -> list[Record]:
         ours, *old = world.batches
-        others = batch("bat-others", config={"job": job})
-        return page([others, *old] if n_looks == 1 else [ours, others, *old])
+        return [others, *old] if n_looks == 1 else [ours, others, *old]
 
-    serve(script)
+    serve(_after_the_create(world, listed))
     if configuration == "cfg-1":
         with pytest.raises(lb.UnconfirmedCreateError) as caught:
             lb.create_batch("dir-1", "cfg-1")
@@ -128,17 +136,11 @@ def test_one_that_appears_after_seven_seconds_is_found(
 ) -> None:
     monkeypatch.setattr(creating, "LOOKS", [seconds / 100 for seconds in LOOKS])
     world = World(lambda made: Answer(drop=True))
-    n_looks = 0
 
-    def script(asked: Asked) -> Any:
-        nonlocal n_looks
-        answer = world(asked)
-        if asked.path != "/api/v2/batches" or asked.method == "POST" or not world.posts:
-            return answer
-        n_looks += 1
-        return answer if sum(LOOKS[:n_looks]) >= 7 else page(world.batches[1:])
+    def listed(n_looks: int) -> list[Record]:
+        return world.batches if sum(LOOKS[:n_looks]) >= 7 else world.batches[1:]
 
-    serve(script)
+    serve(_after_the_create(world, listed))
     assert lb.create_batch("dir-1", "cfg-1").batch_id.tolist() == ["bat-new-0"]
 
 
