@@ -23,13 +23,15 @@ examples of the functions run on it.
 
 from importlib.metadata import version as _version
 
-from llama_batches_nb.batches import fetch_batches, get_batch
-from llama_batches_nb.charts import plot_durations, plot_failure_rates, plot_outcomes
-from llama_batches_nb.client import Client, connect
-from llama_batches_nb.comparing import compare_configurations
-from llama_batches_nb.creating import cancel_batch, create_batch
-from llama_batches_nb.dataset import open_dataset, read_dataset
-from llama_batches_nb.directories import fetch_configurations, fetch_directories, fetch_files
+from llama_batches_nb.analysis.attempts import attempts
+from llama_batches_nb.analysis.compare import compare_configurations
+from llama_batches_nb.analysis.outcomes import outcomes
+from llama_batches_nb.analysis.patterns import error_patterns
+from llama_batches_nb.analysis.rates import failure_rates
+from llama_batches_nb.analysis.summary import ledger, summarize
+from llama_batches_nb.dataset.export import export_parquet, read_parquet
+from llama_batches_nb.dataset.read import open_dataset, read_dataset
+from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
 from llama_batches_nb.errors import (
     AuthenticationError,
     BatchesError,
@@ -46,20 +48,21 @@ from llama_batches_nb.errors import (
     UnconfirmedCreateError,
     WaitTimeoutError,
 )
-from llama_batches_nb.jobs import fetch_jobs
-from llama_batches_nb.lineage import attempts
-from llama_batches_nb.outcomes import outcomes
-from llama_batches_nb.panels import create_panel, dashboard, filter_panel
-from llama_batches_nb.parquet import export_parquet, read_parquet
-from llama_batches_nb.patterns import error_patterns
-from llama_batches_nb.rates import failure_rates
-from llama_batches_nb.results import fetch_results
-from llama_batches_nb.retrying import retry_failed
-from llama_batches_nb.sandbox import Sandbox, sandbox
-from llama_batches_nb.summaries import ledger, summarize
-from llama_batches_nb.syncing import SyncReport, sync_dataset
-from llama_batches_nb.uploads import upload_files
-from llama_batches_nb.waiting import wait_for_batches
+from llama_batches_nb.fetch.batches import fetch_batches, get_batch
+from llama_batches_nb.fetch.directories import fetch_configurations, fetch_directories, fetch_files
+from llama_batches_nb.fetch.jobs import fetch_jobs
+from llama_batches_nb.fetch.results import fetch_results
+from llama_batches_nb.http.client import Client, connect
+from llama_batches_nb.lifecycle.cancel import cancel_batch
+from llama_batches_nb.lifecycle.create import create_batch
+from llama_batches_nb.lifecycle.retry import retry_failed
+from llama_batches_nb.lifecycle.upload import upload_files
+from llama_batches_nb.lifecycle.wait import wait_for_batches
+from llama_batches_nb.panels.entry_points import create_panel, dashboard, filter_panel
+from llama_batches_nb.plotting.durations import plot_durations
+from llama_batches_nb.plotting.failure_rates import plot_failure_rates
+from llama_batches_nb.plotting.outcomes import plot_outcomes
+from llama_batches_nb.sandbox_server import Sandbox, sandbox
 
 __version__ = _version("llama_batches_nb")
 

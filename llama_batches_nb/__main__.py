@@ -6,14 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from llama_batches_nb import __version__, demo, scheduled
+from llama_batches_nb import __version__
+from llama_batches_nb.cli import demo, sync
 from llama_batches_nb.errors import BatchesError
-from llama_batches_nb.sandbox import command as sandbox
+from llama_batches_nb.sandbox_server import cli as sandbox
 
 COMMANDS = {
     "demo": (demo, "run the main job end to end"),
     "sandbox": (sandbox, "serve a LlamaCloud of your own on this machine"),
-    "sync": (scheduled, "keep a folder of Parquet up to date, from cron or CI"),
+    "sync": (sync, "keep a folder of Parquet up to date, from cron or CI"),
 }
 
 

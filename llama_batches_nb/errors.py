@@ -5,20 +5,14 @@ Bad arguments are the standard library's `ValueError` and `TypeError`, raised be
 
 from __future__ import annotations
 
-import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from llama_batches_nb.messages import escape_control_chars
+
 if TYPE_CHECKING:
     import pandas as pd
-
-
-MOST_NAMES = 5  # in a message
-CONTROLS = {n: ascii(chr(n))[1:-1] for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
-"""The characters that a terminal obeys, and how they are written to be seen."""
 
 
 class BatchesError(Exception):
@@ -42,7 +36,7 @@ class BatchesError(Exception):
         retry_after: float | None = None,
         fields: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(printable(message))
+        super().__init__(escape_control_chars(message))
         self.status_code = status_code
         self.retry_after = retry_after
         self.fields = fields
@@ -118,7 +112,7 @@ class DatasetLockedError(DatasetError):
 
 
 @contextmanager
-def carrying_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
+def attach_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
     """Give whatever ends the work inside the rows that are already there, as `.partial`."""
     try:
         yield
@@ -126,39 +120,3 @@ def carrying_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
         with suppress(BatchesError):  # rows that make no frame must not hide what happened
             error.partial = rows_so_far()  # type: ignore[attr-defined]
         raise
-
-
-def printable(text: str) -> str:
-    """Return text that a terminal only shows: what a server says must not move its cursor."""
-    return text.translate(CONTROLS)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return the first few names, quoted, for a message."""
-    shown = [repr(name) for name in names]
-    return ", ".join(shown[:MOST_NAMES]) + (", …" if len(shown) > MOST_NAMES else "")
-
-
-_this_thread = threading.local()
-
-
-@contextmanager
-def warnings_told(tell: Callable[[str], object]) -> Iterator[None]:
-    """Have what this thread would warn of told to `tell`, for threads share `warnings`."""
-    _this_thread.tell = tell
-    try:
-        yield
-    finally:
-        del _this_thread.tell
-
-
-def warn(message: str) -> None:
-    """Warn, and point at the line outside this package that led here."""
-    message = printable(message)
-    if (tell := getattr(_this_thread, "tell", None)) is not None:
-        tell(message)
-        return
-    frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)

@@ -20,19 +20,21 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from llama_batches_nb import frames, parts
-from llama_batches_nb.keeping import CHUNK_BATCHES, CHUNK_ROWS
-from llama_batches_nb.manifest import Chunk, Covered, Manifest, Origin
-from llama_batches_nb.sandbox import fates, rendering
-from llama_batches_nb.sandbox.catalogue import PRESETS
-from llama_batches_nb.sandbox.chance import GOLDEN
-from llama_batches_nb.sandbox.clock import EPOCH, MICROSECOND
-from llama_batches_nb.sandbox.ids import Kind
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.records import FINAL, Batch
-from llama_batches_nb.sandbox.world import World
-from llama_batches_nb.schema import BATCHES, JOBS, RESULTS, Table
-from llama_batches_nb.storage import Storage
+from llama_batches_nb.dataset import part_files
+from llama_batches_nb.dataset.manifest import Chunk, Manifest, ProjectRef, SyncedRange
+from llama_batches_nb.dataset.storage import Storage
+from llama_batches_nb.dataset.writer import CHUNK_BATCHES, CHUNK_ROWS
+from llama_batches_nb.sandbox_server.app import serializers
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.state import simulation
+from llama_batches_nb.sandbox_server.state.clock import EPOCH, MICROSECOND
+from llama_batches_nb.sandbox_server.state.ids import Kind
+from llama_batches_nb.sandbox_server.state.models import FINAL, Batch
+from llama_batches_nb.sandbox_server.state.sample_data import PRESETS
+from llama_batches_nb.sandbox_server.state.simulation import GOLDEN
+from llama_batches_nb.sandbox_server.state.world import SandboxState
+from llama_batches_nb.tables import records
+from llama_batches_nb.tables.schema import BATCHES, JOBS, RESULTS, Table
 
 ROWS = 5_000_000
 DAYS = 180
@@ -49,14 +51,14 @@ ODDS = ("bits", "unmapped", "plain", "hard", "drift")
 
 def options_for(rows: int, seed: int = 0) -> Options:
     """Return the options of a sandbox whose results have about so many rows."""
-    sample = World(Options(seed=seed, batches=SAMPLE, days=DAYS, now=END, speed=0))
+    sample = SandboxState(Options(seed=seed, batches=SAMPLE, days=DAYS, now=END, speed=0))
     per_batch = sum(batch.files for batch in sample.batches if batch.end != "FAILED") / SAMPLE
     return Options(seed=seed, batches=max(round(rows / per_batch), 1), days=DAYS, now=END, speed=0)
 
 
 def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
     """Write the dataset, on all cores; it is one once its manifest is there, at the end."""
-    storage, world = Storage(path), World(options)
+    storage, world = Storage(path), SandboxState(options)
     if Manifest.read(storage) is not None:
         raise FileExistsError(f"{path!r} holds a dataset already: name a new folder.")
     now = world.clock.now()
@@ -65,14 +67,14 @@ def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
         chunks = list(pool.map(partial(_write_ended, path, options), spans))
     going = [batch for batch in world.batches if batch.status(now) not in FINAL]
     if going:
-        part = parts.write(storage, BATCHES, _batches(world, going))
+        part = part_files.write(storage, BATCHES, _batches(world, going))
         chunks.append(Chunk(ended=False, parts={BATCHES.name: part}))
     manifest = Manifest(
-        origin=Origin(base_url, None, None),
+        origin=ProjectRef(base_url, None, None),
         jobs=True,
         chunks=chunks,
         open={world.ids.make("batch", batch.number): None for batch in going},
-        covered=[Covered(None, None, None, EPOCH + world.batches[-1].created * MICROSECOND)],
+        covered=[SyncedRange(None, None, None, EPOCH + world.batches[-1].created * MICROSECOND)],
     )
     manifest.save(storage)
     return manifest
@@ -93,9 +95,9 @@ def _spans(batches: Iterator[Batch]) -> Iterator[list[int]]:
 
 
 @cache
-def _world(options: Options) -> World:
+def _world(options: Options) -> SandboxState:
     """Return the world, which each process makes once."""
-    return World(options)
+    return SandboxState(options)
 
 
 def _write_ended(path: str, options: Options, numbers: list[int]) -> Chunk:
@@ -107,18 +109,20 @@ def _write_ended(path: str, options: Options, numbers: list[int]) -> Chunk:
     tables = {BATCHES: _batches(world, batches), RESULTS: _results(world, files), JOBS: jobs}
     return Chunk(
         ended=True,
-        parts={t.name: parts.write(storage, t, rows) for t, rows in tables.items() if len(rows)},
+        parts={
+            t.name: part_files.write(storage, t, rows) for t, rows in tables.items() if len(rows)
+        },
         jobs_asked=True,
         open_jobs=sum(status not in FINAL for status in jobs["status"].to_pylist()),
     )
 
 
-def _batches(world: World, batches: Sequence[Batch]) -> pa.Table:
+def _batches(world: SandboxState, batches: Sequence[Batch]) -> pa.Table:
     now = world.clock.now()
-    return frames.rows(BATCHES, [rendering.batch(world, batch, now) for batch in batches])
+    return records.to_arrow(BATCHES, [serializers.batch(world, batch, now) for batch in batches])
 
 
-def _mapped(world: World, batches: Sequence[Batch]) -> pd.DataFrame:
+def _mapped(world: SandboxState, batches: Sequence[Batch]) -> pd.DataFrame:
     """Return one row per file of the batches: what `World.mappings` says of it, at one go."""
     plan = pd.DataFrame(
         {name: [getattr(batch, name) for batch in batches] for name in PLAN}
@@ -129,8 +133,13 @@ def _mapped(world: World, batches: Sequence[Batch]) -> pd.DataFrame:
     rows = rows.merge(_files(world), on=["directory", "index"], how="left")
     rows["bits"] = _scramble(rows["index"], after=rows.odds_bits)
     by_nature = rows.odds_hard.where(rows.is_hard, rows.odds_plain)
-    odds = [rows.odds_unmapped, by_nature, rows.odds_drift, fates.CANCELLED_ODDS + 0 * by_nature]
-    drawn = (rows.bits % fates.UNIT).astype("int64")
+    odds = [
+        rows.odds_unmapped,
+        by_nature,
+        rows.odds_drift,
+        simulation.CANCELLED_ODDS + 0 * by_nature,
+    ]
+    drawn = (rows.bits % simulation.UNIT).astype("int64")
     rows["fate"] = np.array(FATES)[(drawn.to_numpy() >= np.cumsum(odds, axis=0)).sum(axis=0)]
     run = rows.due - rows.started
     rows["job_created"] = rows.started + run * 7 * rows["index"] // (10 * rows.files)
@@ -142,17 +151,23 @@ def _mapped(world: World, batches: Sequence[Batch]) -> pd.DataFrame:
 
 
 @cache
-def _files(world: World) -> pd.DataFrame:
+def _files(world: SandboxState) -> pd.DataFrame:
     """Return all files of all directories."""
     found = [
-        (place, index, world.ids.make("file", place, index), f.nature == "hard", fates.pages(f))
+        (
+            place,
+            index,
+            world.ids.make("file", place, index),
+            f.nature == "hard",
+            simulation.pages(f),
+        )
         for place, directory in enumerate(world.directories)
         for index, f in enumerate(directory.files)
     ]
     return pd.DataFrame(found, columns=["directory", "index", "file_id", "is_hard", "pages"])
 
 
-def _job_ids(world: World, batches: Sequence[Batch]) -> list[str]:
+def _job_ids(world: SandboxState, batches: Sequence[Batch]) -> list[str]:
     return [
         job_id
         for batch in batches
@@ -160,7 +175,9 @@ def _job_ids(world: World, batches: Sequence[Batch]) -> list[str]:
     ]
 
 
-def _messages(world: World, rows: pd.DataFrame, is_reached: pd.Series) -> npt.NDArray[np.object_]:
+def _messages(
+    world: SandboxState, rows: pd.DataFrame, is_reached: pd.Series
+) -> npt.NDArray[np.object_]:
     """Return what is said of each file that failed, of which there are few."""
     said = np.full(len(rows), None, object)
     failed = np.flatnonzero(is_reached & rows.fate.isin(["unmapped", "failed", "drifted"]))
@@ -168,11 +185,11 @@ def _messages(world: World, rows: pd.DataFrame, is_reached: pd.Series) -> npt.ND
     told = zip(*[rows[name].to_numpy()[failed].tolist() for name in names], strict=True)
     for row, (fate, job_type, bits, directory, index, file_id) in zip(failed, told, strict=True):
         file = world.directories[directory].files[index]
-        said[row] = fates.message(fate, job_type, bits, file, file_id)
+        said[row] = simulation.message(fate, job_type, bits, file, file_id)
     return said
 
 
-def _results(world: World, rows: pd.DataFrame) -> pa.Table:
+def _results(world: SandboxState, rows: pd.DataFrame) -> pa.Table:
     configurations = [configuration.id for configuration in world.configurations]
     columns = {
         "batch_id": _named(world, "batch", rows.number),
@@ -188,13 +205,13 @@ def _results(world: World, rows: pd.DataFrame) -> pa.Table:
     return _table(RESULTS, columns)
 
 
-def _jobs(world: World, rows: pd.DataFrame) -> pa.Table:
+def _jobs(world: SandboxState, rows: pd.DataFrame) -> pa.Table:
     """Return the jobs of files that got one, as `fates.job` has them."""
     now, bits = world.clock.now(), rows.bits
     began = rows.job_created + ((rows.due - rows.started) * _byte(bits, 20) // 2**13)
     ended = began + (rows.due - began) * (32 + _byte(bits, 28) % 128) // 2**8 + 1
     late = rows.due + rows.straggling * (1 + _byte(bits, 44)) // 2**8
-    straggles = (rows.straggling > 0) & (_byte(bits, 36) < fates.STRAGGLERS)
+    straggles = (rows.straggling > 0) & (_byte(bits, 36) < simulation.STRAGGLERS)
     ended = ended.mask(straggles, late)
     is_cut = (rows.end == "CANCELLED") & (ended > rows.ended)
     fate = rows.fate.mask(is_cut, "cancelled")
@@ -224,7 +241,7 @@ def _credits(rows: pd.DataFrame, fate: pd.Series) -> pd.Series:
     return (parse * parsed + extract * extracted).astype("float64")
 
 
-def _named(world: World, kind: Kind, numbers: pd.Series) -> pd.Series:
+def _named(world: SandboxState, kind: Kind, numbers: pd.Series) -> pd.Series:
     return numbers.map({n: world.ids.make(kind, n) for n in numbers.unique().tolist()})
 
 

@@ -11,9 +11,9 @@ import matplotlib as mpl
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb.client import use
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server as SandboxServer
+from llama_batches_nb.http.client import set_default_client
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.servers import Script, Server
 
 mpl.use("Agg")
@@ -30,9 +30,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     for name in list(os.environ):
         if name.startswith(("LLAMA_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")):
             monkeypatch.delenv(name)
-    before = use(None)
+    before = set_default_client(None)
     yield
-    use(before)
+    set_default_client(before)
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import pandas as pd
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from llama_batches_nb import frames
-from llama_batches_nb.outcomes import outcomes
-from llama_batches_nb.paging import Record
-from llama_batches_nb.schema import (
+from llama_batches_nb.analysis.outcomes import outcomes
+from llama_batches_nb.tables import records
+from llama_batches_nb.tables.schema import (
     BATCHES,
     CONFIGURATIONS,
     DIRECTORIES,
@@ -24,7 +23,8 @@ from llama_batches_nb.schema import (
     Column,
     Table,
 )
-from llama_batches_nb.statuses import BATCH_STATUSES, JOB_STATUSES, JOB_TYPES
+from llama_batches_nb.tables.statuses import BATCH_STATUSES, JOB_STATUSES, JOB_TYPES
+from llama_batches_nb.types import Record
 
 LISTED = (BATCHES, JOBS, FILES, DIRECTORIES, CONFIGURATIONS, MAPPINGS)
 """The tables whose rows are records of the API."""
@@ -64,7 +64,7 @@ def values(column: Column) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def records(draw: st.DrawFn, table: Table) -> Record:
+def api_records(draw: st.DrawFn, table: Table) -> Record:
     """One record of a table, with fields left out, and one that nobody knows yet."""
     record: Record = {"tomorrow": draw(st.none() | st.integers())}
     for column in table.columns:
@@ -101,7 +101,7 @@ def result_frames() -> st.SearchStrategy[pd.DataFrame]:
     """Results of a few batches, some of them without files."""
     batch = st.builds(
         lambda record, results: {**record, "results": results},
-        records(BATCHES),
+        api_records(BATCHES),
         st.none() | st.lists(mappings(), max_size=4),
     )
     return st.lists(batch, max_size=4).map(lambda batches: results_of(*batches))
@@ -109,7 +109,7 @@ def result_frames() -> st.SearchStrategy[pd.DataFrame]:
 
 def results_of(*batches: Record) -> pd.DataFrame:
     """Return the results of batches, given what the API says of each."""
-    return frames.concat(RESULTS, map(frames.results_of, batches))
+    return records.concat(RESULTS, map(records.results_from_record, batches))
 
 
 def job_frames() -> st.SearchStrategy[pd.DataFrame]:
@@ -118,7 +118,7 @@ def job_frames() -> st.SearchStrategy[pd.DataFrame]:
         {"id": job_ids | ids, "status": st.none() | words(JOB_STATUSES)},
         optional={"error_message": st.none() | texts, "usage": st.just({"credits": 3})},
     )
-    return st.lists(job, max_size=6).map(lambda jobs: frames.frame(JOBS, jobs))
+    return st.lists(job, max_size=6).map(lambda jobs: records.to_pandas(JOBS, jobs))
 
 
 def outcome_frames() -> st.SearchStrategy[pd.DataFrame]:
@@ -126,18 +126,22 @@ def outcome_frames() -> st.SearchStrategy[pd.DataFrame]:
 
 
 def batch_frames() -> st.SearchStrategy[pd.DataFrame]:
-    return st.lists(records(BATCHES), max_size=12).map(lambda found: frames.frame(BATCHES, found))
+    return st.lists(api_records(BATCHES), max_size=12).map(
+        lambda found: records.to_pandas(BATCHES, found)
+    )
 
 
 def table_frames(table: Table) -> st.SearchStrategy[pd.DataFrame]:
     """Frames of any table."""
     if table is RESULTS:
         return result_frames()
-    return st.lists(records(table), max_size=6).map(lambda found: frames.frame(table, found))
+    return st.lists(api_records(table), max_size=6).map(
+        lambda found: records.to_pandas(table, found)
+    )
 
 
 def batches(*statuses: str, **columns: Any) -> pd.DataFrame:
     """Return batches of these statuses, with these columns."""
     assert set(statuses) <= set(BATCH_STATUSES)
     found = [{"id": f"bat-{n}", "status": status} for n, status in enumerate(statuses)]
-    return frames.frame(BATCHES, found).assign(**columns)
+    return records.to_pandas(BATCHES, found).assign(**columns)

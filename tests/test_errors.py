@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb import errors, transport, workers
+from llama_batches_nb import errors, messages
+from llama_batches_nb.http import transport, workers
 from tests.conftest import Serve
 from tests.servers import Answer, Asked, batch, mapping, page
 
@@ -25,11 +26,11 @@ ROWS = pd.DataFrame({"batch_id": ["bat-1"]})
 
 @pytest.mark.parametrize(
     "error",
-    [lb.ServerError, ValueError, KeyboardInterrupt, workers.Stopped],
+    [lb.ServerError, ValueError, KeyboardInterrupt, workers.Cancelled],
     ids=lambda e: e.__name__,
 )
 def test_whatever_ends_the_work_carries_the_rows_so_far(error: type[BaseException]) -> None:
-    with pytest.raises(error) as raised, errors.carrying_partial(lambda: ROWS):
+    with pytest.raises(error) as raised, errors.attach_partial(lambda: ROWS):
         raise error("it ends")
     assert raised.value.partial is ROWS  # type: ignore[attr-defined]
 
@@ -38,7 +39,7 @@ def test_rows_that_make_no_frame_do_not_hide_what_happened() -> None:
     def broken() -> pd.DataFrame:
         raise lb.ResponseError("odd rows")
 
-    with pytest.raises(lb.ServerError, match="first") as raised, errors.carrying_partial(broken):
+    with pytest.raises(lb.ServerError, match="first") as raised, errors.attach_partial(broken):
         raise lb.ServerError("first")
     assert raised.value.partial is None
 
@@ -50,26 +51,26 @@ def test_where_nothing_goes_wrong_no_rows_are_made() -> None:
         made.append(pd.DataFrame())
         return made[-1]
 
-    with errors.carrying_partial(rows_so_far):
+    with errors.attach_partial(rows_so_far):
         assert not made
     assert not made
 
 
 def test_warnings_of_a_thread_are_told_to_the_one_who_asked() -> None:
     told: list[str] = []
-    with errors.warnings_told(told.append):
-        errors.warn("here")
+    with messages.redirect_warnings(told.append):
+        messages.warn("here")
     assert told == ["here"]
     with pytest.warns(UserWarning, match="afterwards"):
-        errors.warn("afterwards")
+        messages.warn("afterwards")
     assert told == ["here"]
 
 
 def test_also_after_an_error() -> None:
-    with pytest.raises(KeyError), errors.warnings_told(pytest.fail):
+    with pytest.raises(KeyError), messages.redirect_warnings(pytest.fail):
         raise KeyError
     with pytest.warns(UserWarning, match="as ever"):
-        errors.warn("as ever")
+        messages.warn("as ever")
 
 
 def test_warnings_of_other_threads_are_not() -> None:
@@ -79,10 +80,10 @@ def test_warnings_of_other_threads_are_not() -> None:
     def other() -> None:
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
-            errors.warn("elsewhere")
+            messages.warn("elsewhere")
         caught.extend(found)
 
-    with errors.warnings_told(told.append):
+    with messages.redirect_warnings(told.append):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
@@ -91,8 +92,8 @@ def test_warnings_of_other_threads_are_not() -> None:
 
 
 def test_names_in_a_message_are_few() -> None:
-    assert errors.listed("ab") == "'a', 'b'"
-    assert errors.listed("abcdefg") == "'a', 'b', 'c', 'd', 'e', …"
+    assert messages.format_list("ab") == "'a', 'b'"
+    assert messages.format_list("abcdefg") == "'a', 'b', 'c', 'd', 'e', …"
 
 
 # --- a server that speaks to the terminal -------------------------------------------------------

@@ -264,11 +264,11 @@ NAMES = """
     import json
     import pandas as pd
     import llama_batches_nb as lb
-    from llama_batches_nb import progress
+    from llama_batches_nb.http import progress as bars
     from tqdm.std import tqdm
     class Bar(tqdm):
         monitor_interval = 0
-    progress.DELAY = 0
+    bars.DELAY = 0
     client = lb.connect("llx-any", base_url={url!r}, max_workers={workers})
     TEN = [f"bat-{{n}}" for n in range(10)]
     MAPPED = pd.DataFrame({{"job_id": [f"pjb-{{n}}" for n in range(450)], "job_type": "parse_v2"}})

@@ -12,8 +12,8 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.errors import DatasetError
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
 
 OPTIONS = Options(
     batches=90, files=(1, 150), days=60, speed=0, now=datetime(2026, 11, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ def test_it_is_what_a_sync_brings(script: Any, tmp_path: Path) -> None:
 
 def test_it_has_about_as_many_rows_as_asked_for(script: Any) -> None:
     options = script.options_for(100_000, seed=3)
-    files = sum(b.files for b in script.World(options).batches if b.end != "FAILED")
+    files = sum(b.files for b in script.SandboxState(options).batches if b.end != "FAILED")
     assert files == pytest.approx(100_000, rel=0.15)
     assert options == script.options_for(100_000, seed=3)
 

@@ -95,9 +95,9 @@ def _login(path: str) -> str:
 def test_a_bar_is_saved_as_it_ended(tmp_path: Path) -> None:
     lines = """
         import time
-        from llama_batches_nb.progress import bar
+        from llama_batches_nb.http.progress import progress_bar as bar
         with bar(None, "things", unit="thing") as shown:
-            shown.expect(20)
+            shown.set_total(20)
             for _ in range(20):
                 time.sleep(0.04)
                 shown.advance()

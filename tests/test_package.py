@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import operator
+import pkgutil
 import subprocess
 import sys
 
@@ -44,11 +47,32 @@ def test_interrupted_first_call_does_not_break_the_next() -> None:
     subprocess.run([sys.executable, "-c", INTERRUPTED], check=True)
 
 
-def test_the_sandbox_stays_callable_when_its_modules_are_imported() -> None:
-    import llama_batches_nb.sandbox.server
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(lb.__path__, "llama_batches_nb.")
+    if not module.name.endswith("__main__")
+]
 
-    assert callable(lb.sandbox)
-    assert llama_batches_nb.sandbox is lb.sandbox
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_can_be_imported_by_path_in_every_form(name: str) -> None:
+    parent, _, module = name.rpartition(".")
+    names: dict[str, object] = {}
+    exec(f"import {name} as first\nfrom {parent} import {module} as second\nimport {name}", names)
+    third = operator.attrgetter(name.partition(".")[2])(lb)
+    assert names["first"] is names["second"] is third is sys.modules[name]
+
+
+def test_no_public_function_is_hidden_by_a_module() -> None:
+    for name in MODULES:
+        importlib.import_module(name)
+    assert all(callable(getattr(lb, name)) for name in FUNCTIONS)
+
+
+def test_pydoc_finds_modules_by_path() -> None:
+    command = [sys.executable, "-m", "pydoc", "llama_batches_nb.sandbox_server.options"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "class Options" in done.stdout
 
 
 def test_all_names_what_there_is() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 import llama_batches_nb as lb
-from llama_batches_nb.charts.drift import rises
+from llama_batches_nb.analysis.changes import significant_increases
 
 
 def test_the_ledger_adds_up_and_the_configuration_that_got_worse_is_found() -> None:
@@ -24,7 +24,7 @@ def test_the_ledger_adds_up_and_the_configuration_that_got_worse_is_found() -> N
 
     files = files.assign(configuration=files.configuration_id.map(names))
     weekly = lb.failure_rates(files, by="configuration", freq="W")
-    risen = weekly[rises(weekly, "batch_created_at", ["configuration"])]
+    risen = weekly[significant_increases(weekly, "batch_created_at", ["configuration"])]
     last = risen[risen.batch_created_at > files.batch_created_at.max() - pd.Timedelta(days=60)]
     assert "Cost effective" in set(last.configuration)
     month = files[files.batch_created_at > files.batch_created_at.max() - pd.Timedelta(days=28)]

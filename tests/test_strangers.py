@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llama_batches_nb as lb
-from llama_batches_nb.panels import dropped
+from llama_batches_nb.panels.create import browser_files
 from tests.conftest import Serve
 from tests.servers import Asked, batch, mapping, page
 from tests.strategies import some
@@ -534,13 +534,13 @@ def test_names_from_a_browser_stay_in_a_folder_of_ours(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     time = datetime(2026, 8, 1, tzinfo=UTC)
-    files = dropped.received(
+    files = browser_files.from_upload_widget(
         {"name": name, "size": 1, "last_modified": time, "content": memoryview(b"x")}
         for name in NAMES
     )
-    sound = tuple(file for file in files if not dropped.problem((file,)))
+    sound = tuple(file for file in files if not browser_files.validation_error((file,)))
     assert {file.name for file in sound} > {"x", "passwd", "CON", "日本語"}
-    with dropped.on_disk(sound) as paths:
+    with browser_files.on_disk(sound) as paths:
         (ours,) = tmp_path.iterdir()
         assert {path.parent.parent for path in paths} == {ours}
         assert all(path.resolve().is_relative_to(ours.resolve()) for path in paths)

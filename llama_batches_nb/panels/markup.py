@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
-from llama_batches_nb.charts.look import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from llama_batches_nb.plotting.layout import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 GREY = "#8C8C8C"  # legible on white and on black
 
@@ -151,3 +152,7 @@ def _cells(cells: Iterable[str], heads: Sequence[tuple[str, str]]) -> str:
 
 def _is_missing(value: Any) -> bool:
     return value is None or bool(pd.isna(value))
+
+
+PANEL_CSS = files(__package__).joinpath("panel.css").read_text("utf-8")
+SAVED_CSS = files(__package__).joinpath("twin.css").read_text("utf-8")

@@ -30,8 +30,8 @@ from llama_cloud import AsyncLlamaCloud, LlamaCloud
 from requests.adapters import HTTPAdapter
 
 import llama_batches_nb as lb
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
 from tests.benchmarks import memory
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from uuid import UUID
 
 import pandas as pd
 
-from llama_batches_nb.patterns import error_patterns, mask
-from llama_batches_nb.sandbox import messages as sandbox
+from llama_batches_nb.analysis.masking import mask
+from llama_batches_nb.analysis.patterns import error_patterns
+from llama_batches_nb.sandbox_server.state import error_messages as sandbox
 
 NAMES = (
     "INV-2026-{n:05d}.pdf",

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import llama_batches_nb as lb
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
-from llama_batches_nb.syncing import sync_dataset
+from llama_batches_nb.dataset.sync import sync_dataset
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
 from tests.benchmarks.memory import peak
 
 FILES = 1000
 SIZES = (200, 2000)  # batches of so many files: 200 thousand and 2 million rows
 SIZES_WITH_JOBS = (50, 200)  # the sandbox makes up jobs more slowly than batches
 GROWTH_FILES, GROWTH = 20, (10, 100, 1_000, 10_000)
-MOST_GROWTH, MOST_MIB = 1.5, 400
+MAX_GROWTH, MAX_MIB = 1.5, 400
 SMALL_BATCHES = 10_000
 
 
@@ -87,8 +87,8 @@ def memory(sizes: tuple[int, ...], jobs: bool, folder: Path) -> None:
             peaks.append(run["peak"])
             show("  again", measure(server.url, server.api_key, path, jobs))
     print(
-        f"  peak × {peaks[1] / peaks[0]:.2f} (at most {MOST_GROWTH}), "
-        f"{peaks[1]:.0f} of {MOST_MIB} MiB",
+        f"  peak × {peaks[1] / peaks[0]:.2f} (at most {MAX_GROWTH}), "
+        f"{peaks[1]:.0f} of {MAX_MIB} MiB",
         flush=True,
     )
 

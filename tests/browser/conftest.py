@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
 from tests.browser import chromium, hostile
 from tests.browser.lab import Classic, Lab
 from tests.browser.pictures import shoot

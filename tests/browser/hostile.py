@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import llama_batches_nb as lb
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
 
 NAME = """<img src=x onerror="document.title='pwned'">"""
 CONFIGURATION = "cfg-PARSE_AGENTIC"

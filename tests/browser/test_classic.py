@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.process import Server
 from tests.browser import looking
 from tests.browser.lab import Classic
 from tests.browser.pictures import shoot

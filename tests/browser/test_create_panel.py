@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.process import Server
 from tests.browser import hostile
 from tests.browser.lab import Lab, Notebook
 from tests.browser.pictures import shoot

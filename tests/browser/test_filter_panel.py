@@ -7,8 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import Dialog, Page, expect
 
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
 from tests.browser import hostile, looking
 from tests.browser.lab import Lab
 from tests.browser.pictures import shoot

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import llama_batches_nb as lb
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.sandbox_server.process import Server
 from tests.browser import hostile
 from tests.browser.lab import Lab
 from tests.browser.pictures import shoot

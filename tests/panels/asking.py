@@ -9,8 +9,8 @@ import pandas as pd
 from pandas.testing import assert_frame_equal
 
 import llama_batches_nb as lb
-from llama_batches_nb.panels.filtering import FilterPanel
-from llama_batches_nb.panels.query import Query
+from llama_batches_nb.panels.browse.filter_panel import FilterPanel
+from llama_batches_nb.panels.browse.query import Query
 
 A_DAY = date(2026, 4, 27)
 

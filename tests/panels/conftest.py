@@ -13,9 +13,9 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 import llama_batches_nb as lb
-from llama_batches_nb.panels.panel import Panel
-from llama_batches_nb.sandbox.options import Options
-from llama_batches_nb.sandbox.server import Server
+from llama_batches_nb.panels.base import Panel
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
 
 P = TypeVar("P", bound=Panel)
 Keep = Callable[[P], P]

@@ -11,10 +11,10 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import llama_batches_nb as lb
+from llama_batches_nb.analysis.patterns import pattern_ids
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.overall import Dashboard
-from llama_batches_nb.panels.overview import CONFIGURATION, DIRECTORY, PATTERN
-from llama_batches_nb.patterns import pattern_ids
+from llama_batches_nb.panels.dashboard.dashboard import Dashboard
+from llama_batches_nb.panels.dashboard.overview import CONFIGURATION, DIRECTORY, PATTERN
 from tests.conftest import Serve
 from tests.panels import asking
 from tests.panels.conftest import Keep, alert_of, texts
@@ -98,7 +98,7 @@ def _name(board: Dashboard, configuration: str) -> str:
 def test_a_pattern_is_told_in_words(board: Dashboard) -> None:
     row = board.patterns.frame.iloc[0]
     assert board.patterns._picks[0].tooltip == row["pattern"]
-    board.narrow(PATTERN, row[PATTERN])
+    board.filter_by(PATTERN, row[PATTERN])
     board.wait()
     assert f"error pattern <b>{markup.text(row['pattern'])}</b>" in board._scope.value
 
@@ -107,7 +107,7 @@ def test_several_narrow_together_and_show_all_takes_them_away(board: Dashboard) 
     whole, before = _outcomes(board), _shown(board)
     files = whole.assign(**{PATTERN: pattern_ids(whole)})
     for name, value in _choices(board):
-        board.narrow(name, value)
+        board.filter_by(name, value)
         board.wait()
         files = files[files[name] == value]
         assert_frame_equal(_outcomes(board), files.drop(columns=PATTERN))
@@ -127,7 +127,7 @@ def _shown(board: Dashboard) -> dict[str, Any]:
 
 
 def test_a_new_fetch_shows_all_again(board: Dashboard) -> None:
-    board.narrow(*_choices(board)[0])
+    board.filter_by(*_choices(board)[0])
     board.wait()
     board.fetch().wait()
     assert len(_outcomes(board)) == len(board.results if board.results is not None else ())
@@ -139,15 +139,15 @@ def test_what_cannot_be_chosen_is_refused(
     on_history: lb.Client, keep: Keep[Dashboard], board: Dashboard
 ) -> None:
     with pytest.raises(ValueError, match=r"name='job_type' must be one of 'configuration_id', "):
-        board.narrow("job_type", "parse_v2")
+        board.filter_by("job_type", "parse_v2")
     fresh = keep(lb.dashboard())
     with pytest.raises(ValueError, match="include them, and fetch"):
-        fresh.narrow(CONFIGURATION, "cfg-PARSE_AGENTIC")
+        fresh.filter_by(CONFIGURATION, "cfg-PARSE_AGENTIC")
     assert fresh.outcomes is None
 
 
 def test_a_configuration_that_has_no_files_shows_that(board: Dashboard) -> None:
-    board.narrow(CONFIGURATION, "cfg-nowhere")
+    board.filter_by(CONFIGURATION, "cfg-nowhere")
     board.wait()
     assert _outcomes(board).empty
     assert not alert_of(board)
@@ -185,7 +185,7 @@ def test_over_a_folder_no_key_is_needed(folder: Path, keep: Keep[Dashboard]) -> 
     assert len(board.batches) == 60
     assert "dataset &#x27;" in board.children[0].value
     _check(board)
-    board.narrow(*_choices(board)[2])
+    board.filter_by(*_choices(board)[2])
     board.wait()
     _check(board)
     board.choose(board.table.frame["batch_id"].iloc[0])
@@ -309,8 +309,8 @@ def test_names_are_text_in_tables_charts_and_the_twin(serve: Serve, keep: Keep[D
         board.split.value = split
         board.wait()
         assert not alert_of(board)
-    board.narrow(PATTERN, board.patterns.frame[PATTERN][0])
-    board.narrow(DIRECTORY, "dir-1")
+    board.filter_by(PATTERN, board.patterns.frame[PATTERN][0])
+    board.filter_by(DIRECTORY, "dir-1")
     board.wait()
     shown = [*texts(board), board._repr_mimebundle_()["text/html"]]
     assert not [html for html in shown if "<img src=x" in html]

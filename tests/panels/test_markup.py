@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_batches_nb.panels import markup
-from llama_batches_nb.statuses import BATCH_STATUSES, OUTCOMES
+from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 from tests.strategies import some
 
 OURS = {"span", "code", "b", "table", "thead", "tbody", "tr", "th", "td"}

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 import llama_batches_nb as lb
-from llama_batches_nb import frames
-from llama_batches_nb.panels.overview import (
+from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
+from llama_batches_nb.panels.browse.query import FetchedFrames
+from llama_batches_nb.panels.dashboard.overview import (
     BUCKETS,
     CONFIGURATION,
     DIRECTORY,
@@ -21,21 +22,20 @@ from llama_batches_nb.panels.overview import (
     Overview,
     tile_html,
 )
-from llama_batches_nb.panels.query import Frames
-from llama_batches_nb.patterns import error_patterns, pattern_ids
-from llama_batches_nb.schema import BATCHES, JOBS
-from llama_batches_nb.statuses import ENDED, FAILURES
+from llama_batches_nb.tables import records
+from llama_batches_nb.tables.schema import BATCHES, JOBS
+from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 from tests.servers import batch, mapping
-from tests.strategies import instants, job_frames, records, results_of, some, words
+from tests.strategies import api_records, instants, job_frames, results_of, some, words
 
 MESSAGES = ["no such file", "no such file 7", "too large", None]
 COUNTS = ("files", "succeeded", "failed", "undecided")
 
 
 @st.composite
-def found(draw: st.DrawFn) -> Frames:
+def found(draw: st.DrawFn) -> FetchedFrames:
     """Batches with their results and jobs, as a fetch gives them."""
-    listed = draw(st.lists(records(BATCHES), max_size=5, unique_by=lambda one: one["id"]))
+    listed = draw(st.lists(api_records(BATCHES), max_size=5, unique_by=lambda one: one["id"]))
     for one in listed:
         one["created_at"] = draw(instants()).isoformat()
         one["source_directory_id"] = draw(st.sampled_from(["dir-1", "dir-2", None]))
@@ -51,7 +51,7 @@ def found(draw: st.DrawFn) -> Frames:
         )
         one["results"] = draw(st.lists(made, max_size=6))
     jobs = draw(st.none() | job_frames())
-    return Frames(frames.frame(BATCHES, listed), results_of(*listed), jobs)
+    return FetchedFrames(records.to_pandas(BATCHES, listed), results_of(*listed), jobs)
 
 
 def _tiles(overview: Overview) -> dict[str, int]:
@@ -63,7 +63,7 @@ def _tiles(overview: Overview) -> dict[str, int]:
 
 @given(found())
 @some
-def test_the_tiles_add_up(given_frames: Frames) -> None:
+def test_the_tiles_add_up(given_frames: FetchedFrames) -> None:
     tiles = _tiles(Overview.of(given_frames))
     files, good, failed, undecided = (tiles[name] for name in COUNTS)
     assert files == good + failed + undecided
@@ -76,7 +76,7 @@ def test_the_tiles_add_up(given_frames: Frames) -> None:
 
 @given(found(), st.sampled_from([DIRECTORY, CONFIGURATION]))
 @some
-def test_rates_by_group_are_those_of_the_files(given_frames: Frames, name: str) -> None:
+def test_rates_by_group_are_those_of_the_files(given_frames: FetchedFrames, name: str) -> None:
     found = Overview.of(given_frames).by(name)
     expected = lb.failure_rates(given_frames.outcomes(), by=name).dropna(subset=name)
     assert_frame_equal(found.sort_values(name, ignore_index=True), expected.reset_index(drop=True))
@@ -87,7 +87,7 @@ def test_rates_by_group_are_those_of_the_files(given_frames: Frames, name: str) 
 @given(found(), st.data())
 @some
 def test_what_is_chosen_narrows_all_but_its_own_table(
-    given_frames: Frames, data: st.DataObject
+    given_frames: FetchedFrames, data: st.DataObject
 ) -> None:
     whole = Overview.of(given_frames)
     choices = [
@@ -119,7 +119,7 @@ def test_what_is_chosen_narrows_all_but_its_own_table(
 
 @given(found())
 @some
-def test_the_trend_of_a_pattern_adds_up_to_its_files(given_frames: Frames) -> None:
+def test_the_trend_of_a_pattern_adds_up_to_its_files(given_frames: FetchedFrames) -> None:
     overview = Overview.of(given_frames)
     patterns = overview.patterns()
     assert_frame_equal(patterns.drop(columns="trend"), error_patterns(overview.files))
@@ -129,29 +129,29 @@ def test_the_trend_of_a_pattern_adds_up_to_its_files(given_frames: Frames) -> No
 
 @given(found())
 @some
-def test_a_pattern_keeps_the_files_that_have_it(given_frames: Frames) -> None:
+def test_a_pattern_keeps_the_files_that_have_it(given_frames: FetchedFrames) -> None:
     overview = Overview.of(given_frames)
     patterns = overview.patterns()
     for one, count in zip(patterns[PATTERN], patterns["count"], strict=True):
         shown = replace(overview, chosen={PATTERN: one}).shown
         assert len(shown) == count
-        assert set(shown["outcome"]) <= set(FAILURES)
+        assert set(shown["outcome"]) <= set(FAILURE_OUTCOMES)
         assert set(pattern_ids(shown)) == {one}
 
 
 @given(found())
 @some
-def test_open_batches_come_the_oldest_first(given_frames: Frames) -> None:
+def test_open_batches_come_the_oldest_first(given_frames: FetchedFrames) -> None:
     going = Overview.of(given_frames).open_batches()
     assert going["created_at"].is_monotonic_increasing
-    assert not set(going["status"]) & set(ENDED)
-    n_ended = given_frames.batches["status"].isin(list(ENDED)).sum()
+    assert not set(going["status"]) & set(TERMINAL_STATUSES)
+    n_ended = given_frames.batches["status"].isin(list(TERMINAL_STATUSES)).sum()
     assert len(going) == len(given_frames.batches) - n_ended
 
 
 def _of(*listed: dict[str, Any], jobs: list[Any] | None = None) -> Overview:
-    made = None if jobs is None else frames.frame(JOBS, jobs)
-    return Overview.of(Frames(frames.frame(BATCHES, listed), results_of(*listed), made))
+    made = None if jobs is None else records.to_pandas(JOBS, jobs)
+    return Overview.of(FetchedFrames(records.to_pandas(BATCHES, listed), results_of(*listed), made))
 
 
 def test_nothing_at_all() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ipywidgets.widgets.widget import _instances
 
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.table import MOST_SAVED, PAGE, Column, Table
+from llama_batches_nb.panels.widgets.table import MAX_SAVED, PAGE, Column, Table
 from tests.strategies import some
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -189,10 +189,10 @@ def test_whatever_is_in_a_row_is_text(make: Make) -> None:
 
 
 def test_of_many_rows_the_first_are_saved(make: Make) -> None:
-    html = make(_numbered(MOST_SAVED + 20)).html()
-    assert html.count("<tr") == MOST_SAVED + 1
+    html = make(_numbered(MAX_SAVED + 20)).html()
+    assert html.count("<tr") == MAX_SAVED + 1
     assert "… and 20 more rows" in html
-    assert "more row" not in make(_numbered(MOST_SAVED)).html()
+    assert "more row" not in make(_numbered(MAX_SAVED)).html()
 
 
 def test_cells_stand_under_their_heads(make: Make) -> None:

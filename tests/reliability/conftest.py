@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llama_batches_nb import creating, pacing, transport
+from llama_batches_nb.http import rate_limit, transport
+from llama_batches_nb.lifecycle import lost_response
 
 
 @pytest.fixture(autouse=True)
@@ -24,5 +25,5 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def shorten_pauses(patch: pytest.MonkeyPatch) -> None:
     """Make short what is waited where the server does not say how long."""
     patch.setattr(transport, "FIRST_BACKOFF", 0.01)
-    patch.setattr(pacing, "LONGEST_BACKOFF", 0.01)
-    patch.setattr(creating, "LOOKS", (0.0, 0.01, 0.01))
+    patch.setattr(rate_limit, "MAX_BACKOFF", 0.01)
+    patch.setattr(lost_response, "RECOVERY_DELAYS", (0.0, 0.01, 0.01))

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.dataset.test_sync import World
 from tests.servers import Answer, Asked, page
-from tests.test_syncing import World
 
 DISPLAY_NAME = re.compile(rb'name="display_name"\r\n\r\n([^\r]*)')
 

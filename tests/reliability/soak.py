@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset import open_dataset
+from llama_batches_nb.dataset.read import open_dataset
 from tests.benchmarks.memory import peak
 from tests.reliability import readme
 from tests.reliability.standin import Served, Standin, served
@@ -29,7 +29,7 @@ from tests.reliability.standin import Served, Standin, served
 NAME = "load"
 COLUMNS = ("under load", "rows", "lost", "doubled", "requests", "refused", "seconds", "peak MiB")
 BATCHES, FILES = 10_000, 1_000
-MOST_MIB = 400
+MAX_MIB = 400
 PROCESSES, CLIENTS, EACH, RATE = 8, 25, 50, 100  # clients of a process, batches of each, a second
 KEY = "llx-secret"
 COLUMNS_OF_A_ROW = ("batch_id", "source_directory_file_id")
@@ -123,8 +123,8 @@ def much() -> Iterator[list[object]]:
             run = ended(start("sync", server.url, folder))
             kept = open_dataset(folder).to_table(list(COLUMNS_OF_A_ROW))
             run.lost, run.doubled = check(kept, BATCHES, FILES)
-            if run.peak > MOST_MIB:
-                raise RuntimeError(f"{run.peak:.0f} MiB are more than the {MOST_MIB} promised")
+            if run.peak > MAX_MIB:
+                raise RuntimeError(f"{run.peak:.0f} MiB are more than the {MAX_MIB} promised")
             return run
 
         fetched = partial(start, "fetch", server.url, BATCHES, FILES)

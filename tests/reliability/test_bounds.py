@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb import transport
+from llama_batches_nb.http import transport
 from tests.reliability.census import nothing_left
 from tests.reliability.wire import Peer, Speak, Step, head
 from tests.servers import Asked
@@ -37,8 +37,8 @@ def _flood(asked: Asked) -> Iterator[Step]:
 def test_a_body_without_an_end(
     speak: Speak, error: type[lb.BatchesError], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "LONGEST_BODY", 0.1)
-    monkeypatch.setattr(transport, "LARGEST_BODY", 10_000_000)
+    monkeypatch.setattr(transport, "MAX_BODY_TIMEOUTS", 0.1)
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 10_000_000)
     with (
         nothing_left(),
         Peer(speak) as peer,

@@ -1,0 +1,1 @@
+"""Outcomes, rates, intervals, patterns and comparisons. No network, no clock."""

@@ -1,0 +1,1 @@
+"""The commands of `python -m llama_batches_nb`."""

@@ -1,0 +1,1 @@
+"""Keep frames and whole projects as Parquet."""

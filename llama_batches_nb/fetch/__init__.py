@@ -1,0 +1,1 @@
+"""Read batches, results, jobs, files and directories."""

@@ -1,0 +1,1 @@
+"""HTTP: settings, client, transport, pagination and concurrent requests."""

@@ -1,0 +1,1 @@
+"""Create, wait for, cancel, retry batches; upload their files."""

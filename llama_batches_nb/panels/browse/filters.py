@@ -1,0 +1,109 @@
+"""The controls of every filter, and what they say as a query."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+import pandas as pd
+
+from llama_batches_nb.fetch.directories import fetch_configurations, fetch_directories
+from llama_batches_nb.http.client import Client
+from llama_batches_nb.panels.browse.query import Query
+from llama_batches_nb.panels.widgets.name_lookup import NameIndex
+from llama_batches_nb.tables.statuses import BATCH_STATUSES, JOB_TYPES
+
+
+class Filters(widgets.Box):
+    """Controls for status, directory, configuration, job type, dates and limit."""
+
+    def __init__(self, query: Query) -> None:
+        self.directories = NameIndex("directory", "dir-")
+        self.configurations = NameIndex("configuration", "cfg-")
+        self.status = widgets.SelectMultiple(
+            description="Status",
+            options=BATCH_STATUSES,
+            rows=len(BATCH_STATUSES),
+            tooltip="None chosen: all. Ctrl or ⌘ and a click chooses one more, or takes one away.",
+        )
+        self.directory = named("Directory")
+        self.configuration = named("Configuration")
+        self.job_type = widgets.Dropdown(
+            description="Job type", options=[("all", ""), *((t, t) for t in JOB_TYPES)]
+        )
+        self.since = widgets.DatePicker(description="From", tooltip="First day, in UTC")
+        self.until = widgets.DatePicker(description="To", tooltip="Last day, in UTC")
+        self.limit = widgets.Text(
+            description="Limit", placeholder="all batches", continuous_update=False
+        )
+        super().__init__(
+            [
+                self.status,
+                widgets.VBox([self.directory, self.configuration, self.job_type]),
+                widgets.VBox([self.since, self.until, self.limit]),
+            ],
+            layout={"flex_flow": "row wrap"},
+        )
+        self.add_class("lb-form")
+        self.set(query)
+
+    def set(self, query: Query) -> None:
+        """Show a query."""
+        self.status.value = query.status
+        self.directory.value = self.directories.by_id.get(
+            query.source_directory_id or "", query.source_directory_id or ""
+        )
+        self.configuration.value = self.configurations.by_id.get(
+            query.configuration_id or "", query.configuration_id or ""
+        )
+        self.job_type.value = query.job_type or ""
+        self.since.value, self.until.value = query.since, query.until
+        self.limit.value = "" if query.limit is None else str(query.limit)
+
+    def query(self) -> Query:
+        """Return what the controls say, or raise `ValueError` with what to mend."""
+        return Query(
+            status=tuple(self.status.value),
+            source_directory_id=self.directories.id_of(self.directory.value),
+            configuration_id=self.configurations.id_of(self.configuration.value),
+            job_type=self.job_type.value or None,
+            since=self.since.value,
+            until=self.until.value,
+            limit=_limit(self.limit.value),
+        )
+
+    def set_options(self, directories: pd.DataFrame, configurations: pd.DataFrame) -> None:
+        """Offer names to choose from."""
+        self.directories = NameIndex("directory", "dir-", directories)
+        self.configurations = NameIndex("configuration", "cfg-", configurations)
+        for control, names in (
+            (self.directory, self.directories),
+            (self.configuration, self.configurations),
+        ):
+            control.options = names.choices
+            control.value = names.by_id.get(control.value, control.value)
+
+
+def fetch_names(client: Client) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fetch the directories and the configurations that there are."""
+    return (
+        fetch_directories(client=client, progress=False),
+        fetch_configurations(client=client, progress=False),
+    )
+
+
+def named(label: str) -> widgets.Combobox:
+    """Return a control for a name from a list that is yet to come, or an id that is typed."""
+    return widgets.Combobox(
+        description=label, placeholder="all (name or id)", continuous_update=False
+    )
+
+
+def _limit(given: str) -> int | None:
+    if not given.strip():
+        return None
+    try:
+        limit = int(given.replace(",", "").strip())
+    except ValueError:
+        limit = 0
+    if limit < 1:
+        raise ValueError(f"Limit {given!r} is no number of batches: leave it empty for all.")
+    return limit

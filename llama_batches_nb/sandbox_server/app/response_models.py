@@ -1,0 +1,174 @@
+"""What is answered, for the OpenAPI document; the JSON itself is made by `rendering`."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from llama_batches_nb.sandbox_server.state.models import DirectoryType, JobStatus, JobType
+from llama_batches_nb.sandbox_server.state.models import Status as BatchStatus
+
+T = TypeVar("T")
+
+
+class ResponseModel(BaseModel):
+    """All that is answered, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(ResponseModel, Generic[T]):
+    """A page of a list; the token leads to the next one, and is null on the last."""
+
+    items: list[T]
+    next_page_token: str | None
+    total_size: int | None
+
+
+class JobConfig(ResponseModel):
+    """Job that is created for each file."""
+
+    type: JobType
+    configuration_id: str
+
+
+class Config(ResponseModel):
+    """Batch configuration snapshot."""
+
+    job: JobConfig
+
+
+class JobReference(ResponseModel):
+    """Job that a file was mapped to."""
+
+    type: JobType
+    id: str
+
+
+class Result(ResponseModel):
+    """What a file was mapped to."""
+
+    source_directory_file_id: str
+    error_message: str | None
+    job_reference: JobReference | None
+
+
+class Batch(ResponseModel):
+    """A batch; its results are null unless expanded, and while it runs."""
+
+    id: str
+    config: Config
+    project_id: str
+    source_directory_id: str
+    status: BatchStatus
+    created_at: datetime
+    updated_at: datetime
+    results: list[Result] | None
+
+
+class Job(ResponseModel):
+    """What jobs of both types have."""
+
+    id: str
+    project_id: str
+    status: JobStatus
+    created_at: datetime
+    updated_at: datetime
+    error_message: str | None
+
+
+class ParseUsage(ResponseModel):
+    """Credits of a parse job, once it has ended."""
+
+    credits: float | None
+
+
+class ParseJob(Job):
+    """A parse job."""
+
+    name: str
+    tier: str
+    usage: ParseUsage
+    user_metadata: dict[str, Any] | None
+
+
+class ParseJobResponse(ResponseModel):
+    """A parse job, asked for by its id."""
+
+    job: ParseJob
+
+
+class ExtractUsage(ParseUsage):
+    """Credits of an extract job, once it has ended."""
+
+    extract_credits: float | None
+    parse_credits: float | None
+
+
+class ExtractJob(Job):
+    """An extract job."""
+
+    file_input: str
+    configuration_id: str
+    usage: ExtractUsage
+
+
+class Directory(ResponseModel):
+    """A directory."""
+
+    id: str
+    name: str
+    project_id: str
+    type: DirectoryType
+    description: str | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    deleted_at: datetime | None
+
+
+class File(ResponseModel):
+    """A file of a directory."""
+
+    id: str
+    directory_id: str
+    display_name: str
+    project_id: str
+    unique_id: str
+    file_id: str
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    metadata: dict[str, Any]
+
+
+class Configuration(ResponseModel):
+    """A saved configuration or preset."""
+
+    id: str
+    name: str
+    product_type: JobType
+    version: str
+    parameters: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ErrorResponse(ResponseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class ValidationErrorItem(ResponseModel):
+    """What is wrong with one field of a request."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Problems(ResponseModel):
+    """What is wrong with the fields of a request."""
+
+    detail: list[ValidationErrorItem]

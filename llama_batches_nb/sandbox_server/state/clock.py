@@ -1,0 +1,51 @@
+"""Simulated time, as whole microseconds since 1970 in UTC."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+SECOND = 1_000_000  # microseconds
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def to_microseconds(when: datetime) -> int:
+    """Microseconds since 1970; a naive time is UTC."""
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return (aware - EPOCH) // MICROSECOND
+
+
+def iso(at: int) -> str:
+    """Write a time as the API does, such as `2026-08-01T14:03:05.123456Z`."""
+    return (EPOCH + timedelta(microseconds=at)).isoformat()[:-6] + "Z"
+
+
+class Clock:
+    """A clock that runs at a multiple of real time and can be set forward.
+
+    Parameters
+    ----------
+    start : int
+        Simulated time at the beginning.
+    speed : float
+        Simulated seconds per real one.
+    """
+
+    def __init__(self, start: int, speed: float) -> None:
+        self.speed = speed
+        self._start = start
+        self._since = time.monotonic()
+
+    def now(self) -> int:
+        """Return the simulated time."""
+        passed = time.monotonic() - self._since
+        return min(self._start + int(passed * self.speed * SECOND), to_microseconds(LAST))
+
+    def advance(self, seconds: float) -> None:
+        """Set the clock forward."""
+        self._start += int(seconds * SECOND)

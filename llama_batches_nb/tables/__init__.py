@@ -1,0 +1,1 @@
+"""What a row is: columns, dtypes, statuses, and user arguments."""

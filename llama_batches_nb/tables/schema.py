@@ -1,0 +1,226 @@
+"""The columns of each table: one truth for dtypes, empty frames, Parquet and documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llama_batches_nb.tables import statuses
+
+ColumnType = Literal["string", "category", "time", "Float64"]
+
+STRING_DTYPE = pd.api.types.pandas_dtype(
+    "str" if int(pd.__version__.split(".")[0]) >= 3 else "string"
+)
+"""The running pandas' own dtype for text."""
+
+_ARROW: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "category": pa.string(),
+    "time": pa.timestamp("us", tz="UTC"),
+    "Float64": pa.float64(),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, its kind, and where the API's record has its value."""
+
+    name: str
+    kind: ColumnType
+    path: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # of a category: the known ones, in order
+
+    @cached_property
+    def field(self) -> pa.Field:
+        return pa.field(self.name, _ARROW[self.kind])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: what one row is called, its columns, and the one that is never missing."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+
+    @property
+    def key(self) -> str:
+        return self.columns[0].name
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        return pa.schema([column.field for column in self.columns])
+
+
+def _text(name: str, *path: str) -> Column:
+    return Column(name, "string", path or (name,))
+
+
+def _time(name: str, *path: str) -> Column:
+    return Column(name, "time", path or (name,))
+
+
+def _category(name: str, words: tuple[str, ...], *path: str) -> Column:
+    return Column(name, "category", path or (name,), words)
+
+
+BATCHES = Table(
+    "batches",
+    "batch",
+    (
+        _text("batch_id", "id"),
+        _category("status", statuses.BATCH_STATUSES),
+        _category("job_type", statuses.JOB_TYPES, "config", "job", "type"),
+        _text("configuration_id", "config", "job", "configuration_id"),
+        _text("source_directory_id"),
+        _text("project_id"),
+        _time("created_at"),
+        _time("updated_at"),
+    ),
+)
+
+MAPPINGS = Table(
+    "mappings",
+    "file",
+    (
+        _text("source_directory_file_id"),
+        _category("job_type", statuses.JOB_TYPES, "job_reference", "type"),
+        _text("job_id", "job_reference", "id"),
+        _text("error_message"),
+    ),
+)
+"""What a batch's `results` hold of each file; together with the batch it makes a result."""
+
+RESULTS = Table(
+    "results",
+    "file",
+    (
+        _text("batch_id"),
+        _category("batch_status", statuses.BATCH_STATUSES),
+        _time("batch_created_at"),
+        _text("configuration_id"),
+        _text("source_directory_id"),
+        _text("source_directory_file_id"),
+        _category("job_type", statuses.JOB_TYPES),
+        _text("job_id"),
+        _text("error_message"),
+    ),
+)
+
+JOBS = Table(
+    "jobs",
+    "job",
+    (
+        _text("job_id", "id"),
+        _category("job_type", statuses.JOB_TYPES),
+        _category("status", statuses.JOB_STATUSES),
+        _text("error_message"),
+        Column("credits", "Float64", ("usage", "credits")),
+        _time("created_at"),
+        _time("updated_at"),
+    ),
+)
+
+FILES = Table(
+    "files",
+    "file",
+    (
+        _text("source_directory_file_id", "id"),
+        _text("source_directory_id", "directory_id"),
+        _text("display_name"),
+        _text("file_id"),
+        _time("created_at"),
+        _time("updated_at"),
+    ),
+)
+
+DIRECTORIES = Table(
+    "directories",
+    "directory",
+    (
+        _text("source_directory_id", "id"),
+        _text("name"),
+        _category("type", statuses.DIRECTORY_TYPES),
+        _time("created_at"),
+        _time("expires_at"),
+    ),
+)
+
+CONFIGURATIONS = Table(
+    "configurations",
+    "configuration",
+    (
+        _text("configuration_id", "id"),
+        _text("name"),
+        _category("job_type", statuses.JOB_TYPES, "product_type"),
+        _text("version"),
+        _time("created_at"),
+        _time("updated_at"),
+    ),
+)
+
+OUTCOME = _category("outcome", statuses.OUTCOMES)
+JOB_ERROR_MESSAGE = _text("job_error_message")
+CREDITS = Column("credits", "Float64")
+
+
+def to_pandas(rows: pa.Table, columns: Iterable[Column]) -> pd.DataFrame:
+    """Return Arrow columns as a frame with the exact dtypes, also when there are no rows."""
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=_dtype)
+    for column in columns:
+        if column.kind == "category":
+            frame[column.name] = as_category(rows[column.name], column.words)
+    return frame
+
+
+def normalize_dtypes(frame: pd.DataFrame, *, of_pandas: bool) -> pd.DataFrame:
+    """Return an engine's answer with the dtypes that the API's columns have.
+
+    Other text becomes text too, and times that have a zone are in UTC. What pandas has as text or
+    as a category stays so, for a person chose it; elsewhere the engine did.
+    """
+    columns = {c.name: c for table in (BATCHES, RESULTS, JOBS) for c in table.columns}
+    columns[OUTCOME.name] = OUTCOME
+    made = frame.copy(deep=False)
+    for name, values in frame.items():
+        known = columns.get(str(name))
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            made[name] = values.dt.tz_convert("UTC").dt.as_unit("us")
+        elif known and known.kind == "category" and not of_pandas:
+            words = pa.array(values.astype(object), pa.string(), from_pandas=True)
+            made[name] = as_category(pa.chunked_array([words]), known.words)
+        elif _is_text(values):
+            made[name] = values.astype(STRING_DTYPE)
+    return made
+
+
+def _is_text(values: pd.Series[Any]) -> bool:
+    is_category = isinstance(values.dtype, pd.CategoricalDtype)
+    return not is_category and pd.api.types.infer_dtype(values) in ("string", "empty")
+
+
+def as_category(values: pa.ChunkedArray, words: Iterable[str]) -> pd.Categorical:
+    """Return text as a category of the known words, in their order, then of any others."""
+    found = {word for word in values.unique().to_pylist() if word is not None}
+    categories = [*words, *sorted(found.difference(words))]
+    codes = pc.index_in(values, value_set=pa.array(categories, pa.string())).fill_null(-1)
+    return pd.Categorical.from_codes(codes.to_numpy(), categories=pd.Index(categories))
+
+
+def _dtype(arrow: pa.DataType) -> object:
+    if pa.types.is_string(arrow):
+        return STRING_DTYPE
+    if pa.types.is_floating(arrow):
+        return pd.Float64Dtype()
+    return None

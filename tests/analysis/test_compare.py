@@ -1,0 +1,497 @@
+"""Two configurations are compared on the files that both ran, and no more is said than is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llama_batches_nb as lb
+from llama_batches_nb.analysis.compare import compare_configurations
+from llama_batches_nb.analysis.intervals import PairedCounts
+from llama_batches_nb.analysis.rates import OUTCOMES as KIND
+from llama_batches_nb.tables.schema import STRING_DTYPE
+from llama_batches_nb.tables.statuses import OUTCOMES
+from tests.strategies import some
+
+Run = tuple[str, str, str]
+
+COUNTS = [
+    "n_pairs",
+    "both_succeeded",
+    "only_a_failed",
+    "only_b_failed",
+    "both_failed",
+    "undecided",
+    "only_in_a",
+    "only_in_b",
+]
+RATES = ["failure_rate_a", "failure_rate_b", "difference", "ci_low", "ci_high", "p_value"]
+COLUMNS = ["configuration_a", "configuration_b", *COUNTS, *RATES, "conclusion"]
+
+
+def files(*runs: Run, **columns: Any) -> pd.DataFrame:
+    """Return outcomes, given file, configuration and outcome of each run, an hour apart."""
+    names = ["source_directory_file_id", "configuration_id", "outcome"]
+    frame = pd.DataFrame(list(runs), columns=pd.Index(names)).astype(
+        dict.fromkeys(names, STRING_DTYPE)
+    )
+    hours = pd.to_timedelta(np.arange(len(runs)), unit="h")
+    times = (pd.Timestamp("2026-08-01", tz="UTC") + hours).as_unit("us")
+    outcome = pd.Categorical(frame["outcome"], categories=OUTCOMES)
+    return frame.assign(outcome=outcome, batch_created_at=times, **columns)
+
+
+def text(*values: str | None) -> pd.Series[Any]:
+    return pd.Series(values, dtype=STRING_DTYPE)
+
+
+def table(both_succeeded: int, only_a: int, only_b: int, both_failed: int) -> pd.DataFrame:
+    """Return outcomes of as many files, each run under "a" and under "b"."""
+    ends = [("succeeded", "succeeded")] * both_succeeded + [("job_failed", "succeeded")] * only_a
+    ends += [("succeeded", "job_failed")] * only_b + [("job_failed", "job_failed")] * both_failed
+    return files(
+        *[(str(n), "a", end) for n, (end, _) in enumerate(ends)],
+        *[(str(n), "b", end) for n, (_, end) in enumerate(ends)],
+    )
+
+
+def compared(frame: Any, **options: Any) -> dict[str, Any]:
+    """Return the one row of a comparison of "a" with "b"."""
+    found = compare_configurations(frame, "a", "b", **options)
+    assert found.columns.tolist() == COLUMNS
+    assert len(found) == 1
+    assert {str(found[name].dtype) for name in COUNTS} == {"int64"}
+    assert {str(found[name].dtype) for name in RATES} == {"float64"}
+    for name in ("configuration_a", "configuration_b", "conclusion"):
+        assert found[name].dtype == STRING_DTYPE
+    return dict(found.iloc[0])
+
+
+def counts(frame: Any, **options: Any) -> list[int]:
+    row = compared(frame, **options)
+    return [int(row[name]) for name in COUNTS]
+
+
+# --- what is counted ----------------------------------------------------------------------------
+
+
+def test_each_pair_of_ends_is_counted() -> None:
+    row = compared(table(5, 4, 2, 1))
+    assert [row[name] for name in COUNTS] == [12, 5, 4, 2, 1, 0, 0, 0]
+    assert [row["failure_rate_a"], row["failure_rate_b"]] == [5 / 12, 3 / 12]
+    assert row["difference"] == pytest.approx(-2 / 12)
+
+
+@pytest.mark.parametrize("failure", KIND.failures)
+@pytest.mark.parametrize("success", KIND.successes)
+def test_failures_and_successes_are_those_of_the_rates(failure: str, success: str) -> None:
+    assert counts(files(("x", "a", failure), ("x", "b", success))) == [1, 0, 1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("word", ["job_cancelled", "job_running", "job_unknown", "no_job"])
+def test_what_is_not_decided_makes_no_pair(word: str) -> None:
+    runs = files(("x", "a", word), ("x", "b", "succeeded"), ("y", "a", word), ("y", "b", word))
+    assert counts(runs) == [0, 0, 0, 0, 0, 2, 0, 0]
+
+
+def test_missing_and_unknown_outcomes_are_not_decided() -> None:
+    runs = files(("x", "a", "succeeded"), ("x", "b", "succeeded"))
+    for word in (None, "état"):
+        assert counts(runs.assign(outcome=text("succeeded", word)))[0] == 0
+
+
+def test_files_of_one_configuration_alone_are_told() -> None:
+    runs = files(
+        ("x", "a", "succeeded"),
+        ("y", "a", "no_job"),
+        ("z", "b", "job_failed"),
+        ("z", "c", "mapped"),
+    )
+    assert counts(runs) == [0, 0, 0, 0, 0, 0, 2, 1]
+
+
+def test_the_latest_decided_run_of_a_file_counts() -> None:
+    runs = files(
+        ("x", "a", "job_failed"),
+        ("x", "b", "job_failed"),
+        ("x", "a", "succeeded"),
+        ("x", "a", "job_running"),
+    )
+    assert counts(runs) == [1, 0, 0, 1, 0, 0, 0, 0]
+    assert counts(runs.iloc[::-1]) == counts(runs)
+
+
+def test_of_runs_at_one_time_the_last_row_counts_and_one_without_a_time_is_the_oldest() -> None:
+    runs = files(("x", "b", "succeeded"), ("x", "a", "job_failed"), ("x", "a", "succeeded"))
+    same = runs.assign(batch_created_at=runs.batch_created_at.iloc[0])
+    assert counts(same)[:2] == [1, 1]
+    no_time = runs.assign(batch_created_at=runs.batch_created_at.where(runs.index < 2))
+    assert counts(no_time)[2] == 1
+
+
+def test_of_many_runs_at_one_time_the_last_row_counts() -> None:
+    many = [("x", "a", "succeeded")] * 99 + [("x", "a", "job_failed"), ("x", "b", "succeeded")]
+    runs = files(*many)
+    assert counts(runs.assign(batch_created_at=runs.batch_created_at.iloc[0]))[2] == 1
+
+
+def test_files_of_failed_batches_are_left_out() -> None:
+    runs = files(("x", "a", "succeeded"), ("x", "b", "job_failed"), ("x", "b", "succeeded"))
+    assert counts(runs.assign(batch_status=text("COMPLETED", None, "FAILED")))[3] == 1
+    assert counts(runs.assign(batch_status=text("FAILED", None, None))) == [0, 0, 0, 0, 0, 0, 0, 1]
+    statuses = pd.array(["CANCELLED", pd.NA, "FAILED"], dtype="string")
+    assert counts(runs.assign(batch_status=statuses))[3] == 1
+
+
+def test_outcomes_without_jobs_compare_mappings() -> None:
+    runs = files(("x", "a", "mapping_error"), ("x", "b", "mapped"))
+    assert counts(runs)[2] == 1
+
+
+# --- which rows are the same file ---------------------------------------------------------------
+
+
+def test_files_may_be_paired_by_another_column() -> None:
+    runs = files(("x", "a", "succeeded"), ("y", "b", "job_failed"))
+    assert counts(runs)[0] == 0
+    assert counts(runs.assign(file_id="f"), on="file_id")[3] == 1
+    assert counts(runs.assign(display_name=text("1.pdf", None)), on="display_name") == [0] * 6 + [
+        1,
+        0,
+    ]
+
+
+def test_files_may_be_paired_by_several_columns() -> None:
+    runs = files(
+        ("w", "a", "succeeded"), ("x", "a", "succeeded"), ("y", "b", "succeeded"),
+        name=["1.pdf", "1.pdf", "1.pdf"], folder=["p", "q", "q"],
+    )  # fmt: skip
+    assert counts(runs, on=["folder", "name"]) == [1, 1, 0, 0, 0, 0, 1, 0]
+    assert counts(runs, on=("name",)) == [1, 1, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["object", "category", "string"])
+def test_ids_may_be_of_any_dtype(dtype: str) -> None:
+    runs = table(3, 2, 1, 1).astype(
+        {"source_directory_file_id": dtype, "configuration_id": dtype, "outcome": dtype}
+    )
+    assert counts(runs)[:5] == [7, 3, 2, 1, 1]
+
+
+# --- the test and the interval ------------------------------------------------------------------
+
+
+def test_interval_is_newcombes() -> None:
+    """The data of Cavo et al. 2012, with the limits in the tests of R's contingencytables."""
+    assert PairedCounts(80, 16, 6, 59).interval(0.95) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    "chances",
+    [
+        (0.88, 0.05, 0.05, 0.02),
+        (0.70, 0.20, 0.05, 0.05),
+        (0.10, 0.45, 0.40, 0.05),  # the more fail under one, the fewer under the other
+        (0.40, 0.15, 0.05, 0.40),
+    ],
+)
+def test_interval_covers_the_truth_as_often_as_it_says(
+    chances: tuple[float, float, float, float],
+) -> None:
+    """Summed over all tables of 20 files, each with its chance."""
+    n, true = 20, chances[2] - chances[1]
+    covered = 0.0
+    for both, a, b in product(range(n + 1), repeat=3):
+        if (neither := n - both - a - b) >= 0:
+            low, high = PairedCounts(both, a, b, neither).interval(0.95)
+            ways = math.factorial(n) / math.prod(map(math.factorial, (both, a, b, neither)))
+            chance = ways * math.prod(map(pow, chances, (both, a, b, neither)))
+            covered += chance * (low <= true <= high)
+    assert 0.93 < covered < 0.999
+
+
+@pytest.mark.parametrize(
+    ("pairs", "p_value"),
+    [  # as statsmodels' mcnemar(exact=True) has them
+        (PairedCounts(80, 16, 6, 59), 0.052478790283203125),
+        (PairedCounts(12, 1, 7, 1), 0.0703125),
+        (PairedCounts(33, 59, 121, 101), 4.4344492637551645e-06),
+    ],
+)
+def test_p_is_mcnemars(pairs: PairedCounts, p_value: float) -> None:
+    assert pairs.p_value() == pytest.approx(p_value, rel=1e-10)
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+@some
+def test_p_is_the_share_of_splits_of_a_fair_coin_at_least_so_uneven(a: int, b: int) -> None:
+    throws = a + b
+    uneven = sum(
+        math.comb(throws, k) for k in range(throws + 1) if abs(2 * k - throws) >= abs(a - b)
+    )
+    assert PairedCounts(1, a, b, 0).p_value() == pytest.approx(uneven / 2**throws, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("fewer", "throws", "p_value"),
+    [  # as scipy.stats.binomtest(fewer, throws).pvalue has them
+        (4_900, 10_000, 0.04658552770494645),
+        (499_000, 1_000_000, 0.0456082998653896),
+        (3, 1_000_000, 0.0),
+    ],
+)
+def test_p_of_many_files(fewer: int, throws: int, p_value: float) -> None:
+    assert PairedCounts(0, fewer, throws - fewer, 0).p_value() == pytest.approx(p_value, rel=1e-8)
+
+
+cells = st.integers(0, 8) | st.integers(0, 10_000)
+tables = st.builds(PairedCounts, cells, cells, cells, cells)
+
+
+@given(tables, st.floats(0.5, 0.999))
+@some
+def test_the_difference_lies_in_its_interval_and_the_interval_in_all(
+    pairs: PairedCounts, confidence: float
+) -> None:
+    low, high = pairs.interval(confidence)
+    if pairs.n:
+        assert -1 - 1e-12 <= low <= pairs.difference <= high <= 1 + 1e-12
+        assert low < high
+        assert 0 <= pairs.p_value() <= 1
+    else:
+        assert all(math.isnan(x) for x in (low, high, pairs.p_value(), pairs.difference))
+
+
+@given(tables)
+@some
+def test_b_against_a_is_the_mirror_image(pairs: PairedCounts) -> None:
+    low, high = pairs.interval(0.95)
+    mirrored = pairs.swapped().interval(0.95)
+    assert mirrored == pytest.approx((-high, -low), abs=1e-12, nan_ok=True)
+    assert pairs.swapped().p_value() == pytest.approx(pairs.p_value(), nan_ok=True)
+
+
+@given(tables)
+@some
+def test_success_and_failure_are_mirror_images(pairs: PairedCounts) -> None:
+    other = PairedCounts(
+        pairs.both_failed, pairs.only_b_failed, pairs.only_a_failed, pairs.both_succeeded
+    )
+    low, high = pairs.interval(0.95)
+    assert other.interval(0.95) == pytest.approx((-high, -low), abs=1e-9, nan_ok=True)
+
+
+# --- laws ---------------------------------------------------------------------------------------
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> pd.DataFrame:
+    """Runs of a few files under three configurations, some of them in failed batches."""
+    run = st.tuples(st.sampled_from("wxyz"), st.sampled_from("abc"), st.sampled_from(OUTCOMES))
+    drawn = [("w", "a", "succeeded"), ("w", "b", "succeeded"), *draw(st.lists(run, max_size=30))]
+    status = st.sampled_from(["COMPLETED", "CANCELLED", "FAILED", None])
+    statuses = [draw(status) for _ in drawn]
+    return files(*draw(st.permutations(drawn)), batch_status=statuses)
+
+
+@given(histories())
+@some
+def test_every_file_is_counted_once(runs: pd.DataFrame) -> None:
+    row = compared(runs)
+    kept = runs[runs.batch_status != "FAILED"]
+    ran = {one: set(kept.source_directory_file_id[kept.configuration_id == one]) for one in "ab"}
+    assert row["n_pairs"] == sum(row[name] for name in COUNTS[1:5])
+    assert row["n_pairs"] + row["undecided"] == len(ran["a"] & ran["b"])
+    assert row["only_in_a"] == len(ran["a"] - ran["b"])
+    assert row["only_in_b"] == len(ran["b"] - ran["a"])
+
+
+@given(histories())
+@some
+def test_rates_are_those_of_failure_rates_on_the_runs_that_count(runs: pd.DataFrame) -> None:
+    row = compared(runs)
+    decided = runs[
+        (runs.batch_status != "FAILED") & runs.outcome.isin([*KIND.failures, *KIND.successes])
+    ]
+    last = decided.sort_values("batch_created_at").drop_duplicates(
+        ["source_directory_file_id", "configuration_id"], keep="last"
+    )
+    both = last[last.configuration_id.isin(["a", "b"])]
+    both = both[both.duplicated("source_directory_file_id", keep=False)]
+    rates = lb.failure_rates(both, by="configuration_id").set_index("configuration_id")
+    for one in "ab":
+        expected = rates.failure_rate.get(one, math.nan)
+        assert row[f"failure_rate_{one}"] == pytest.approx(expected, nan_ok=True)
+
+
+@given(histories())
+@some
+def test_a_and_b_may_change_places(runs: pd.DataFrame) -> None:
+    one = compare_configurations(runs, "a", "b").iloc[0]
+    other = compare_configurations(runs, "b", "a").iloc[0]
+    assert other["only_in_a"] == one["only_in_b"]
+    assert other["only_a_failed"] == one["only_b_failed"]
+    assert other["difference"] == pytest.approx(-one["difference"], nan_ok=True)
+    assert other["p_value"] == pytest.approx(one["p_value"], nan_ok=True)
+
+
+def test_the_frame_is_not_changed() -> None:
+    runs = table(3, 2, 1, 1).set_axis([7] * 14)
+    before = runs.copy(deep=True)
+    compared(runs)
+    pd.testing.assert_frame_equal(runs, before)
+
+
+ENGINES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "polars": pl.from_pandas,
+    "lazy polars": lambda frame: pl.from_pandas(frame).lazy(),
+    "pyarrow": pa.Table.from_pandas,
+    "pandas on arrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+    "duckdb": lambda frame: duckdb.from_arrow(pa.Table.from_pandas(frame)),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_gives_the_same_row(engine: str) -> None:
+    runs = table(30, 9, 1, 1).assign(
+        batch_status=text(*["COMPLETED", None, "FAILED"] * 27, "RUNNING")
+    )
+    pd.testing.assert_frame_equal(
+        compare_configurations(ENGINES[engine](runs), "a", "b"),
+        compare_configurations(runs, "a", "b"),
+    )
+
+
+# --- the conclusion -----------------------------------------------------------------------------
+
+
+def test_the_better_one_is_told_of_first_whichever_it_is() -> None:
+    found = table(380, 23, 4, 5)
+    said = (
+        "On 412 files decided under both, fewer failed under b: 2.2 % against 6.8 % under a, a "
+        "difference of −4.6 points (95 % interval −7.4 to −2.2). Of the 27 that failed under only "
+        "one, 4 failed under b; between equals, the chance of a split at least so uneven is "
+        "0.00031."
+    )
+    assert compared(found)["conclusion"] == said
+    assert compare_configurations(found, "b", "a").conclusion[0] == said
+
+
+def test_what_is_not_shown_is_not_claimed() -> None:
+    said = compared(table(380, 15, 12, 5))["conclusion"]
+    assert said.startswith(
+        "On 412 files decided under both, no difference between b and a was shown: 4.1 % against "
+        "4.9 % under a, a difference of −0.7 points (95 % interval −3.4 to 1.9). Of the 27 "
+    )
+    assert said.endswith(" 12 failed under b; between equals, the chance of a split at least so "
+                         "uneven is 0.7.")  # fmt: skip
+
+
+def test_what_is_not_shown_is_told_of_b_against_a_whichever_is_better() -> None:
+    said = compare_configurations(table(380, 15, 12, 5), "b", "a").conclusion[0]
+    assert "between a and b was shown: 4.9 % against 4.1 % under b" in said
+    assert "a difference of 0.7 points (95 % interval −1.9 to 3.4)" in said
+
+
+def test_the_confidence_decides_what_is_shown() -> None:
+    found = table(0, 7, 0, 1)  # p is 1 in 64
+    assert "fewer failed" in compared(found)["conclusion"]
+    strict = compared(found, confidence=0.99)
+    assert "no difference between b and a was shown" in strict["conclusion"]
+    assert "(99 % interval" in strict["conclusion"]
+    assert strict["ci_low"] < compared(found)["ci_low"]
+
+
+def test_no_pairs_no_conclusion() -> None:
+    row = compared(files(("x", "a", "succeeded"), ("y", "b", "succeeded")))
+    assert row["conclusion"] == (
+        "No file was decided under both a and b, so nothing can be concluded."
+    )
+    assert all(math.isnan(row[name]) for name in RATES)
+
+
+def test_files_that_all_ended_alike_show_no_difference() -> None:
+    row = compared(table(1, 0, 0, 0))
+    assert row["p_value"] == 1
+    assert row["conclusion"].startswith("On 1 file decided under both, no difference")
+    assert row["conclusion"].endswith("Each file ended alike under both.")
+    assert "a difference of 0.0 points" in row["conclusion"]
+
+
+def test_a_chance_too_small_to_tell() -> None:
+    assert compared(table(0, 100, 0, 0))["conclusion"].endswith("is less than 0.0001.")
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+RUNS = table(1, 1, 1, 1)
+
+
+def test_a_configuration_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match=r"No file ran under 'cfg-x'.*: 'a', 'b'\."):
+        compare_configurations(RUNS, "a", "cfg-x")
+    many = RUNS.assign(configuration_id=[f"cfg-{n}" for n in range(8)])
+    with pytest.raises(ValueError, match=r"'cfg-7'\.$"):
+        compare_configurations(many, "a", "cfg-0")
+    lots = pd.concat([RUNS, RUNS]).iloc[:12].assign(configuration_id=list(map(str, range(12))))
+    with pytest.raises(ValueError, match=r"'9' and 2 more\."):
+        compare_configurations(lots, "a", "0")
+
+
+def test_a_frame_without_rows_has_no_configurations() -> None:
+    with pytest.raises(ValueError, match="configurations: none"):
+        compare_configurations(RUNS.iloc[:0], "a", "b")
+
+
+def test_two_are_needed() -> None:
+    with pytest.raises(ValueError, match="both 'a': compare two different"):
+        compare_configurations(RUNS, "a", "a")
+    with pytest.raises(ValueError, match="One configuration_id is needed here, and 2 were given"):
+        compare_configurations(RUNS, ["a", "b"], "a")
+    with pytest.raises(TypeError, match="configuration_id"):
+        compare_configurations(RUNS, None, "b")
+
+
+def test_a_configuration_may_be_given_as_a_frame() -> None:
+    saved = pd.DataFrame({"configuration_id": ["b"], "name": ["Agentic"]})
+    assert compare_configurations(RUNS, "a", saved).configuration_b.tolist() == ["b"]
+
+
+@pytest.mark.parametrize("column", ["configuration_id", "batch_created_at"])
+def test_a_frame_without_a_column_names_it(column: str) -> None:
+    with pytest.raises(ValueError, match=f"no column '{column}'"):
+        compare_configurations(RUNS.drop(columns=column), "a", "b")
+
+
+def test_results_are_to_be_made_outcomes_first() -> None:
+    with pytest.raises(ValueError, match=r"'outcome', which this frame lacks.*outcomes\(results"):
+        compare_configurations(RUNS.drop(columns="outcome"), "a", "b")
+
+
+def test_on_names_columns() -> None:
+    with pytest.raises(ValueError, match="no column 'file_id'"):
+        compare_configurations(RUNS, "a", "b", on="file_id")
+    with pytest.raises(ValueError, match="on is empty"):
+        compare_configurations(RUNS, "a", "b", on=[])
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, float("nan")])
+def test_confidence_is_between_0_and_1(confidence: float) -> None:
+    with pytest.raises(ValueError, match="confidence="):
+        compare_configurations(RUNS, "a", "b", confidence=confidence)
+
+
+def test_what_is_no_frame_is_refused() -> None:
+    with pytest.raises(TypeError, match="A frame is needed"):
+        compare_configurations(["a"], "a", "b")

@@ -1,0 +1,367 @@
+"""Every file has exactly one outcome, told from the mapping and from its job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llama_batches_nb as lb
+from llama_batches_nb.tables import records, schema
+from llama_batches_nb.tables.schema import JOBS, RESULTS
+from llama_batches_nb.tables.statuses import JOB_STATUSES, OUTCOMES
+from tests.strategies import few, job_frames, result_frames, results_of, some
+
+ENDS = {
+    "PENDING": "job_running",
+    "THROTTLED": "job_running",
+    "RUNNING": "job_running",
+    "COMPLETED": "succeeded",
+    "FAILED": "job_failed",
+    "CANCELLED": "job_cancelled",
+    "PAUSED": "job_unknown",
+    None: "job_unknown",
+}
+
+
+def results(*files: tuple[str | None, str | None]) -> pd.DataFrame:
+    """Return results of one batch, given the job and the message of each file."""
+    mappings = [
+        {
+            "source_directory_file_id": f"dfl-{n}",
+            "job_reference": job and {"id": job, "type": "parse_v2"},
+            "error_message": message,
+        }
+        for n, (job, message) in enumerate(files)
+    ]
+    batch = {"id": "bat-1", "status": "COMPLETED", "created_at": "2026-08-01T00:00:00Z"}
+    return results_of({**batch, "results": mappings})
+
+
+def jobs(**statuses: str | None) -> pd.DataFrame:
+    """Return jobs, given the status of each."""
+    return records.to_pandas(
+        JOBS,
+        [
+            {"id": job, "status": status, "error_message": f"why {job}", "usage": {"credits": 3}}
+            for job, status in statuses.items()
+        ],
+    )
+
+
+FILES = results(
+    ("done", None), ("bad", ""), (None, "no such file"), (None, None), ("off", None), ("on", None),
+    ("lost", None), ("odd", "")
+)  # fmt: skip
+ENDED = jobs(odd="PAUSED", on="RUNNING", off="CANCELLED", bad="FAILED", done="COMPLETED")
+EXPECTED = [
+    "succeeded", "job_failed", "mapping_error", "no_job", "job_cancelled", "job_running",
+    "job_unknown", "job_unknown",
+]  # fmt: skip
+
+
+def words(outcome: Any) -> list[str]:
+    """Return a column of any engine as a list."""
+    return [str(word) for word in pd.Series(outcome)]
+
+
+# --- one outcome each ---------------------------------------------------------------------------
+
+
+def test_each_file_has_the_outcome_that_its_mapping_and_job_tell() -> None:
+    assert words(lb.outcomes(FILES, ENDED).outcome) == EXPECTED
+
+
+def test_without_jobs_a_file_with_a_job_is_mapped() -> None:
+    found = lb.outcomes(FILES)
+    assert words(found.outcome) == ["mapped"] * 2 + ["mapping_error", "no_job"] + ["mapped"] * 4
+    assert found.columns.tolist() == [*RESULTS.names, "outcome"]
+
+
+@pytest.mark.parametrize("status", [*JOB_STATUSES, "PAUSED", None])
+def test_status_of_the_job_decides(status: str | None) -> None:
+    found = lb.outcomes(results(("job", None)), jobs(job=status))
+    assert words(found.outcome) == [ENDS[status]]
+
+
+@pytest.mark.parametrize("status", [*JOB_STATUSES, None])
+def test_mapping_error_outweighs_any_job(status: str | None) -> None:
+    found = lb.outcomes(results(("job", "mapped too late")), jobs(job=status))
+    assert words(found.outcome) == ["mapping_error"]
+
+
+@pytest.mark.parametrize("message", [None, ""])
+def test_empty_message_is_no_error(message: str | None) -> None:
+    assert words(lb.outcomes(results(("job", message))).outcome) == ["mapped"]
+    assert words(lb.outcomes(results((None, message))).outcome) == ["no_job"]
+
+
+def test_job_that_was_not_fetched_is_unknown() -> None:
+    assert words(lb.outcomes(FILES, ENDED.iloc[:0]).outcome).count("job_unknown") == 6
+
+
+def test_jobs_message_and_credits_stand_beside_their_files() -> None:
+    found = lb.outcomes(FILES, ENDED)
+    mapped = found.job_id.isin(ENDED.job_id)
+    assert mapped.tolist() == [True, True, False, False, True, True, False, True]
+    assert found[mapped].job_error_message.tolist() == [f"why {j}" for j in found[mapped].job_id]
+    assert found[mapped].credits.tolist() == [3.0] * 5
+    assert found[~mapped][["job_error_message", "credits"]].isna().to_numpy().all()
+
+
+def test_jobs_may_tell_nothing_of_credits() -> None:
+    found = lb.outcomes(FILES, ENDED.drop(columns="credits"))
+    pd.testing.assert_frame_equal(found, lb.outcomes(FILES, ENDED).drop(columns="credits"))
+
+
+# --- laws ---------------------------------------------------------------------------------------
+
+
+def expected(file: Mapping[Any, Any], last: Mapping[str, str | None] | None) -> str:
+    """Tell the outcome of one file, given the status that each job came to, or that none is known.
+
+    The first that is true of: it could not be mapped, it has no job, its jobs were not asked for.
+    """
+    if file["error_message"]:
+        return "mapping_error"
+    if file["job_id"] is None:
+        return "no_job"
+    if last is None:
+        return "mapped"
+    return ENDS.get(last.get(file["job_id"]), "job_unknown")
+
+
+ENGINES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "pandas": lambda frame: frame,
+    "polars": pl.from_pandas,
+    "pyarrow": lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@given(files=result_frames(), ended=st.none() | job_frames())
+@some
+def test_outcomes_partition_the_files(
+    engine: str, files: pd.DataFrame, ended: pd.DataFrame | None
+) -> None:
+    """Each file has one outcome, the one that a plain reading of its row gives."""
+    last = None
+    if ended is not None:
+        statuses = ended.status.astype(object).where(ended.status.notna(), None)
+        last = dict(zip(ended.job_id, statuses, strict=True))
+    rows = files.astype(object).where(files.notna(), None).to_dict("records")
+    of = ENGINES[engine]
+    found = words(lb.outcomes(of(files), ended if ended is None else of(ended))["outcome"])
+    assert found == [expected(row, last) for row in rows]
+    assert set(found) <= set(OUTCOMES)
+
+
+@given(result_frames(), st.none() | job_frames())
+@some
+def test_results_are_kept_as_they_were(files: pd.DataFrame, ended: pd.DataFrame | None) -> None:
+    before = files.copy(deep=True)
+    found = lb.outcomes(files, ended)
+    pd.testing.assert_frame_equal(found[RESULTS.names], before)
+    pd.testing.assert_frame_equal(files, before)
+
+
+@given(result_frames(), job_frames())
+@few
+def test_twice_is_once(files: pd.DataFrame, ended: pd.DataFrame) -> None:
+    once = lb.outcomes(files, ended)
+    pd.testing.assert_frame_equal(lb.outcomes(once, ended), once)
+    pd.testing.assert_frame_equal(lb.outcomes(once), lb.outcomes(files))
+
+
+def test_job_that_is_listed_twice_has_its_last_status() -> None:
+    twice = pd.concat([jobs(job="RUNNING"), jobs(job="FAILED")])
+    assert words(lb.outcomes(results(("job", None)), twice).outcome) == ["job_failed"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_job_that_is_listed_twice_has_the_status_it_came_to_last(turned: bool) -> None:
+    both = pd.concat([jobs(job="RUNNING"), jobs(job="FAILED")], ignore_index=True)
+    both["updated_at"] = pd.to_datetime(["2026-08-01", "2026-08-02"], utc=True)
+    found = lb.outcomes(results(("job", None)), both[::-1] if turned else both)
+    assert words(found.outcome) == ["job_failed"]
+
+
+@given(result_frames(), job_frames())
+@few
+def test_last_word_on_a_job_counts_and_doubles_no_row(
+    files: pd.DataFrame, ended: pd.DataFrame
+) -> None:
+    last = ended.drop_duplicates("job_id", keep="last")
+    pd.testing.assert_frame_equal(lb.outcomes(files, ended), lb.outcomes(files, last))
+
+
+@given(result_frames(), st.none() | job_frames())
+@few
+def test_dtypes_are_exact_with_rows_and_without(
+    files: pd.DataFrame, ended: pd.DataFrame | None
+) -> None:
+    found = lb.outcomes(files, ended)
+    assert found.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
+    added = ["outcome"] if ended is None else ["outcome", "job_error_message", "credits"]
+    assert found.columns.tolist() == [*RESULTS.names, *added]
+    if ended is not None:
+        assert found.job_error_message.dtype == schema.STRING_DTYPE
+        assert found.credits.dtype == pd.Float64Dtype()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.Index([7, 7, 3, 1, 0, 2, 4, 5], name="n"),
+        pd.MultiIndex.from_product([["a", "b"], [4, 3, 2, 1]], names=["x", "y"]),
+        pd.date_range("2026-08-01", periods=8, tz="UTC"),
+    ],
+    ids=["repeated", "multi", "times"],
+)
+def test_index_is_kept(index: pd.Index[Any]) -> None:
+    found = lb.outcomes(FILES.set_axis(index), ENDED)
+    pd.testing.assert_index_equal(found.index, index)
+    assert words(found.outcome) == EXPECTED
+
+
+def test_columns_of_ones_own_stay_where_they_are() -> None:
+    mine = FILES[["error_message", "job_id"]].assign(pages=range(8))
+    found = lb.outcomes(mine, ENDED)
+    assert found.columns.tolist()[:4] == ["error_message", "job_id", "pages", "outcome"]
+    assert found.pages.tolist() == list(range(8))
+
+
+def test_rows_keep_their_order_among_many() -> None:
+    many = pd.concat([FILES] * 500, ignore_index=True)
+    assert words(lb.outcomes(many, ENDED).outcome) == EXPECTED * 500
+
+
+# --- other frames -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow", None])
+def test_frames_that_come_back_from_parquet(backend: Any, tmp_path: Path) -> None:
+    how = {"dtype_backend": backend} if backend else {}
+    FILES.pipe(lb.export_parquet, tmp_path / "results.parquet")
+    ENDED.pipe(lb.export_parquet, tmp_path / "jobs.parquet")
+    files = pd.read_parquet(tmp_path / "results.parquet", **how)
+    ended = pd.read_parquet(tmp_path / "jobs.parquet", **how)
+    found = lb.outcomes(files, ended)
+    assert words(found.outcome) == EXPECTED
+    assert found.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
+    assert words(lb.outcomes(files, ENDED).outcome) == EXPECTED
+
+
+def test_ids_may_be_objects_or_categories() -> None:
+    for dtype in ("object", "category"):
+        files = FILES.astype({"job_id": dtype})
+        assert words(lb.outcomes(files, ENDED).outcome) == EXPECTED
+
+
+@pytest.mark.parametrize("index", ["job_id", "batch_id"])
+def test_index_may_be_one_of_the_columns(index: str) -> None:
+    indexed = FILES.set_index(index, drop=False)
+    found = lb.outcomes(indexed, ENDED.set_index("job_id", drop=False))
+    pd.testing.assert_index_equal(found.index, indexed.index)
+    assert words(found.outcome) == EXPECTED
+
+
+def test_columns_of_ones_own_may_have_numbers_for_names() -> None:
+    found = lb.outcomes(FILES.assign(x=1).rename(columns={"x": 0}), ENDED)
+    assert words(found.outcome) == EXPECTED
+
+
+def test_files_that_all_got_no_job_may_come_from_csv(tmp_path: Path) -> None:
+    unmapped = results((None, "Too large"), (None, None))
+    unmapped.to_csv(tmp_path / "results.csv", index=False)
+    found = lb.outcomes(pd.read_csv(tmp_path / "results.csv"), ENDED)
+    assert words(found.outcome) == ["mapping_error", "no_job"]
+
+
+def test_arrow_may_hold_nothing_and_two_kinds_of_text() -> None:
+    files = pa.table({"job_id": ["a", "b"], "error_message": pa.nulls(2), "mine": pa.nulls(2)})
+    ended = pa.table(
+        {
+            "job_id": pa.array(["b", "a"], pa.large_string()),
+            "status": ["COMPLETED", "FAILED"],
+            "error_message": pa.nulls(2),
+        }
+    )
+    assert lb.outcomes(files, ended)["outcome"].to_pylist() == ["job_failed", "succeeded"]
+    unmapped = files.set_column(0, "job_id", pa.nulls(2))
+    assert lb.outcomes(unmapped, ended)["outcome"].to_pylist() == ["no_job", "no_job"]
+
+
+def test_polars_gives_polars() -> None:
+    found = lb.outcomes(pl.from_pandas(FILES), pl.from_pandas(ENDED))
+    assert isinstance(found, pl.DataFrame)
+    assert found["outcome"].to_list() == EXPECTED
+    assert found.columns == lb.outcomes(FILES, ENDED).columns.tolist()
+    assert found["source_directory_file_id"].to_list() == FILES.source_directory_file_id.tolist()
+
+
+@pytest.mark.parametrize("kind", [pl.from_pandas, pa.Table.from_pandas, duckdb.from_df])
+def test_frames_of_two_kinds_are_refused_by_name(kind: Callable[[pd.DataFrame], Any]) -> None:
+    mine, theirs = results(("pjb-1", None)), jobs(**{"pjb-1": "FAILED"})
+    with pytest.raises(TypeError, match=r"results is of .* and jobs of .*pandas"):
+        lb.outcomes(kind(mine), theirs)
+    with pytest.raises(TypeError, match=r"results is of .*pandas.* and jobs of "):
+        lb.outcomes(mine, kind(theirs))
+
+
+def test_polars_keeps_the_order_of_many_rows() -> None:
+    many = pl.from_pandas(pd.concat([FILES] * 500, ignore_index=True))
+    assert lb.outcomes(many, pl.from_pandas(ENDED))["outcome"].to_list() == EXPECTED * 500
+
+
+def test_lazy_polars_stays_lazy() -> None:
+    found = lb.outcomes(pl.from_pandas(FILES).lazy(), pl.from_pandas(ENDED).lazy())
+    assert isinstance(found, pl.LazyFrame)
+    assert found.collect().sort("source_directory_file_id")["outcome"].to_list() == EXPECTED
+
+
+def test_arrow_gives_arrow_in_order() -> None:
+    files, ended = (pa.Table.from_pandas(f, preserve_index=False) for f in (FILES, ENDED))
+    found = lb.outcomes(files, ended)
+    assert isinstance(found, pa.Table)
+    assert found["outcome"].to_pylist() == EXPECTED
+    assert found["source_directory_file_id"].to_pylist() == FILES.source_directory_file_id.tolist()
+
+
+def test_duckdb_relations_join_where_they_are() -> None:
+    with duckdb.connect() as connection:
+        files, ended = (connection.from_arrow(pa.Table.from_pandas(f)) for f in (FILES, ENDED))
+        found = lb.outcomes(files, ended)
+        assert isinstance(found, duckdb.DuckDBPyRelation)
+        pairs = found.select("source_directory_file_id, outcome").order("1").fetchall()
+    assert [outcome for _, outcome in pairs] == EXPECTED
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["job_id", "error_message"])
+def test_results_without_a_column_name_it(column: str) -> None:
+    with pytest.raises(ValueError, match=f"no column '{column}'"):
+        lb.outcomes(FILES.drop(columns=column), ENDED)
+
+
+@pytest.mark.parametrize("column", ["job_id", "status", "error_message"])
+def test_jobs_without_a_column_name_it(column: str) -> None:
+    with pytest.raises(ValueError, match=f"no column '{column}'"):
+        lb.outcomes(FILES, ENDED.drop(columns=column))
+
+
+def test_what_is_no_frame_is_refused() -> None:
+    with pytest.raises(TypeError, match="A frame is needed"):
+        lb.outcomes(["bat-1"])
+    with pytest.raises(TypeError, match="A frame is needed"):
+        lb.outcomes(FILES, ["pjb-1"])

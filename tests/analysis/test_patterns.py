@@ -1,0 +1,519 @@
+"""Kinds of message: told apart by their words, and counted as the failures are."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llama_batches_nb as lb
+from llama_batches_nb.analysis.masking import mask
+from llama_batches_nb.analysis.patterns import (
+    COLUMNS,
+    MAX_PATTERN_LENGTH,
+    error_patterns,
+    pattern_ids,
+)
+from llama_batches_nb.sandbox_server.state import error_messages
+from llama_batches_nb.tables import records
+from llama_batches_nb.tables.schema import JOBS, STRING_DTYPE
+from tests.strategies import (
+    batches,
+    job_frames,
+    outcome_frames,
+    result_frames,
+    results_of,
+    some,
+)
+
+UUID = "550e8400-e29b-41d4-a716-446655440000"
+NAMES = [
+    "INV-2026-00012.pdf",
+    "Brouwer & Zonen invoice 4711.pdf",
+    "O'Neil's lease, signed (2).pdf",
+    "年次報告書 2026 3.pdf",
+    "Formulario de admisión 7 Évora",
+]
+
+
+def jobs(*found: str | None, status: str = "FAILED", **columns: Any) -> pd.DataFrame:
+    """Return jobs that failed with these messages."""
+    failed = [
+        {"id": f"pjb-{n}", "status": status, "error_message": message}
+        for n, message in enumerate(found)
+    ]
+    return records.to_pandas(JOBS, failed).assign(**columns)
+
+
+def files(*found: str | None, **batch: Any) -> pd.DataFrame:
+    """Return results of one batch whose files could not be mapped, for these reasons."""
+    mappings = [
+        {"source_directory_file_id": f"dfl-{n}", "error_message": message}
+        for n, message in enumerate(found)
+    ]
+    return results_of({"id": "bat-1", "status": "COMPLETED", "results": mappings, **batch})
+
+
+def counts(patterns: pd.DataFrame) -> dict[str, int]:
+    return dict(zip(patterns["pattern"], patterns["count"], strict=True))
+
+
+# --- masks --------------------------------------------------------------------------------------
+
+ALIKE = [
+    # numbers
+    ("Page <n> of <n>", ["Page 3 of 12", "Page 1,024 of 20000"]),
+    ("took <n> s", ["took 1 s", "took 12.75 s", "took 1.5e10 s", "took 3e-7 s"]),
+    ("offset <n>: <n>%", ["offset -5: 12%", "offset 7: 99.5%", "offset −0.5: 0%"]),
+    ("part <n>", ["part 3/4", "part 12/20"]),
+    ("<n> refused", ["10.0.0.1:8080 refused", "192.168.1.20 refused"]),
+    ("limit is <size>", ["limit is 12 MB", "limit is 1.5GiB", "limit is 900 kB", "limit is 8 B"]),
+    ("after <size>", ["after 1 byte", "after 51200 bytes", "after 1,024 bytes"]),
+    ("parse-worker-<n> is full", ["parse-worker-3 is full", "parse-worker-12 is full"]),
+    ("pages <n> have no text", ["pages 3 have no text", "pages 3, 4, 17 have no text"]),
+    # ids
+    ("job <id> failed", [f"job {UUID} failed", f"job pjb-{UUID} failed", "job ejb-1a2b failed"]),
+    ("file <id>", ["file dfl-0", "file dfl-9f", f"file {UUID.upper()}", "file cfg-PARSE_AGENTIC"]),
+    ("hash <n>", ["hash d41d8cd98f00b204", "hash 20260801", "hash deadbeef", "hash a1b2c3d"]),
+    ("marker <n>", ["marker 0xff", "marker 0x1F", "marker 0x00"]),
+    ("token <n> expired", ["token k29PqZab expired", "token 7Hx2 expired"]),
+    # times
+    (
+        "since <time>",
+        ["since 2026-08-01", "since 2026-08-01T10:00:00.123Z", "since 2026-08-01 10:00:00+02:00"],
+    ),
+    # URLs and paths
+    ("GET <url>: <n>", ["GET https://a.b/c?x=1&y=%20: 503", "GET http://127.0.0.1:80/: 404"]),
+    ("<url> is gone", ["s3://bucket/a/b is gone", "gs://x is gone"]),
+    (
+        "cannot open <path>: locked",
+        [
+            r"cannot open C:\Users\Bob Smith\O'Neil's file.pdf: locked",
+            r"cannot open \\server\share\x: locked",
+            "cannot open D:/in/a.txt: locked",
+            "cannot open /var/in/scan_001.pdf: locked",
+            "cannot open ~/年次報告書.pdf: locked",
+            "cannot open ../out/b: locked",
+            "cannot open uploads/2026/08/Müller: locked",
+            "cannot open Rechnung_12_Contoso.PDF: locked",
+            "cannot open /data/Lease Århus 12 (signed).pdf: locked",
+        ],
+    ),
+    # names
+    ("<name> is no PDF", [f"'{name}' is no PDF" for name in NAMES]),
+    ("file <name> isn't a PDF", [f'file "{name}" isn\'t a PDF' for name in NAMES]),
+    ("no <name>, it's lost", ["no `a b`, it's lost", "no “a”, it's lost", "no «a b», it's lost"]),
+    ("<name> is required", ["'due_date' is required", "'total', 'title' is required"]),
+    # white space
+    ("out of memory", ["out of memory", " out  of\n\tmemory\r\n"]),
+    ("(no message)", ["", " \n"]),
+]
+
+
+@pytest.mark.parametrize(("pattern", "alike"), ALIKE)
+def test_messages_of_one_kind_have_one_pattern(pattern: str, alike: list[str]) -> None:
+    assert {message: mask(message) for message in alike} == dict.fromkeys(alike, pattern)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "the files' owner can't be told",
+        "neither and/or nor n/a nor text/html",
+        "<b>bold</b> & <script>alert()</script><br/>",
+        "null \x00 and \x1b[m stay",
+        "e.g. a module such as a.b",
+        "rate_limit_exceeded",
+        "the org-wide limit of the dir-level cache",
+    ],
+)
+def test_words_stay(words: str) -> None:
+    assert mask(words) == words
+
+
+def test_digits_go_and_the_word_stays() -> None:
+    assert mask("no utf8 in S3, HTTP/1.1, parse_v2") == "no utf<n> in S<n>, HTTP/<n>, parse_v<n>"
+
+
+@given(st.text(), st.text(alphabet="0a.,'\"/\\ :-<b~"))
+@some
+def test_no_digit_is_left(anything: str, awkward: str) -> None:
+    for message in (anything, awkward):
+        assert not re.search(r"\d", mask(message))
+
+
+TEMPLATES = [
+    *error_messages.PARSE,
+    *error_messages.EXTRACT,
+    error_messages.DRIFT,
+    *error_messages.MAPPING,
+]
+TEMPLATES += [error_messages.UNSUPPORTED]
+
+
+@given(st.randoms(use_true_random=False), st.sampled_from(TEMPLATES))
+@some
+def test_each_message_of_the_sandbox_has_the_pattern_of_its_kind(
+    draw: Random, template: str
+) -> None:
+    one, other = (
+        error_messages.fill(template, draw, draw.choice(NAMES), 30, f"dfl-{UUID}") for _ in "ab"
+    )
+    assert mask(one) == mask(other)
+
+
+def test_kinds_of_the_sandbox_are_told_apart() -> None:
+    draw = Random(0)
+    found = {t: mask(error_messages.fill(t, draw, NAMES[2], 30, f"dfl-{UUID}")) for t in TEMPLATES}
+    assert len(set(found.values())) == len(found)
+
+
+PIECES = [
+    "0", "a", "-", "~", "/", '"', "'", "'a ", "‘a ", "a.a", "/a", "./", "a/", "\\a", "a:\\", "é.",
+    "1a", "1.1", "1,", "a-1", "1 ", "a b ", "aa_", "=a", "x://", "pjb-", "<n>, ", "a.pdf ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_no_long_message_holds_it_up(piece: str) -> None:
+    assert mask(piece * 20_000)  # a search that is not linear outlasts the suite's time limit
+
+
+# --- what is counted ----------------------------------------------------------------------------
+
+
+def test_commonest_is_first_with_its_share_and_an_example() -> None:
+    found = error_patterns(jobs("b", "Page 9 is blank", None, "a", "Page 10 is blank"))
+    assert found.columns.tolist() == COLUMNS
+    assert found["pattern"].tolist() == ["Page <n> is blank", "(no message)", "a", "b"]
+    assert found["count"].tolist() == [2, 1, 1, 1]
+    assert found["share"].tolist() == [0.4, 0.2, 0.2, 0.2]
+    assert found["example"].fillna("-").tolist() == ["Page 10 is blank", "-", "a", "b"]
+    assert found["layer"].tolist() == ["job"] * 4
+    assert found.index.tolist() == [0, 1, 2, 3]
+
+
+def test_results_are_counted_where_there_is_a_message() -> None:
+    found = error_patterns(files("no such file", "", None, " "))
+    assert counts(found) == {"(no message)": 1, "no such file": 1}
+    assert found["layer"].tolist() == ["mapping"] * 2
+
+
+def test_jobs_are_counted_where_they_failed() -> None:
+    both = pd.concat([jobs("bad", ""), jobs("odd", status="COMPLETED"), jobs("on", status="NEW")])
+    assert counts(error_patterns(both)) == {"(no message)": 1, "bad": 1}
+
+
+def outcomes() -> pd.DataFrame:
+    """Return files of which two failed in their mapping, two in their job."""
+    words = ["mapping_error", "job_failed", "succeeded", "mapping_error", "job_failed"]
+    of_mapping = ["full", None, "odd", "lost", "full"]
+    of_job = ["odd", "full", "odd", None, None]
+    return pd.DataFrame(
+        {"outcome": words, "error_message": of_mapping, "job_error_message": of_job}
+    )
+
+
+def test_each_layer_counts_its_own_messages() -> None:
+    found = error_patterns(outcomes())
+    rows = found[["pattern", "layer", "count"]].to_numpy().tolist()
+    assert rows == [
+        ["(no message)", "job", 1],
+        ["full", "mapping", 1],
+        ["full", "job", 1],
+        ["lost", "mapping", 1],
+    ]
+    assert found["pattern_id"].nunique() == 3
+
+
+def test_outcomes_need_no_messages_of_jobs() -> None:
+    found = error_patterns(outcomes().drop(columns="job_error_message"))
+    assert counts(found) == {"(no message)": 2, "full": 1, "lost": 1}
+
+
+def test_files_of_failed_batches_are_left_out() -> None:
+    both = pd.concat([files("a"), files("b", id="bat-2", status="FAILED")])
+    for found in (error_patterns(both), error_patterns(lb.outcomes(both))):
+        assert counts(found) == {"a": 1}
+
+
+FAILURES = st.one_of(result_frames(), outcome_frames(), job_frames())
+
+
+@given(FAILURES, st.sampled_from([None, "job_type", ["job_type", "job_id"]]))
+@some
+def test_counts_add_up_to_the_failures(found: pd.DataFrame, by: Any) -> None:
+    patterns = error_patterns(found, by=by)
+    assert_exact_dtypes(patterns)
+    assert patterns["count"].min() > 0 or patterns.empty
+    rates = lb.failure_rates(found, by=by)
+    failed = rates[rates.failed > 0]
+    keys = [by] if isinstance(by, str) else by
+    if keys is None:
+        assert patterns["count"].sum() == rates.failed[0]
+        assert patterns["share"].sum() == pytest.approx(1 if len(failed) else 0)
+        return
+    groups = patterns.groupby(keys, dropna=False, observed=True)
+    assert groups["count"].sum().tolist() == failed.failed.tolist()
+    assert groups["share"].sum().tolist() == pytest.approx([1] * len(failed))
+    assert not patterns.duplicated([*keys, "pattern_id", "layer"]).any()
+
+
+@given(FAILURES)
+@some
+def test_each_failure_finds_its_pattern(found: pd.DataFrame) -> None:
+    ids = pattern_ids(found)
+    pd.testing.assert_index_equal(ids.index, found.index)
+    assert ids.dtype == STRING_DTYPE
+    patterns = error_patterns(found)
+    expected = patterns.groupby("pattern_id")["count"].sum().to_dict()
+    assert ids.value_counts().to_dict() == expected
+
+
+@given(FAILURES, st.randoms(use_true_random=False))
+@some
+def test_order_does_not_matter(found: pd.DataFrame, draw: Random) -> None:
+    shuffled = found.iloc[draw.sample(range(len(found)), len(found))]
+    pd.testing.assert_frame_equal(error_patterns(shuffled), error_patterns(found))
+
+
+def counts_by_id(patterns: pd.DataFrame) -> Counter[tuple[str, str, str]]:
+    names = zip(patterns["pattern_id"], patterns["pattern"], patterns["layer"], strict=True)
+    return Counter(dict(zip(names, patterns["count"], strict=True)))
+
+
+@given(FAILURES, st.integers(0, 8))
+@some
+def test_company_does_not_matter(found: pd.DataFrame, cut: int) -> None:
+    parts = (counts_by_id(error_patterns(part)) for part in (found.iloc[:cut], found.iloc[cut:]))
+    assert counts_by_id(error_patterns(found)) == sum(parts, Counter())
+
+
+def test_ids_are_what_they_were() -> None:
+    found = error_patterns(jobs("Page 3 of 'a.pdf' is blank", "Out of memory"))
+    assert sorted(found.pattern_id) == ["pat-85f86cd9a3", "pat-9aed18e093"]
+
+
+def test_many_messages_of_few_kinds() -> None:
+    many = [f"Page {n} of 'file {n}.pdf' {'in' if n % 2 else 'out'}" for n in range(100_000)]
+    found = error_patterns(jobs(*many))
+    assert found["count"].tolist() == [50_000, 50_000]
+
+
+# --- what is told -------------------------------------------------------------------------------
+
+
+def assert_exact_dtypes(patterns: pd.DataFrame) -> None:
+    assert patterns.columns.tolist()[-len(COLUMNS) :] == COLUMNS
+    for name in ("pattern_id", "pattern", "example"):
+        assert patterns[name].dtype == STRING_DTYPE
+    assert str(patterns["count"].dtype) == "int64"
+    assert str(patterns["share"].dtype) == "float64"
+    for name in ("first_seen", "last_seen"):
+        assert patterns[name].dtype == pd.DatetimeTZDtype("us", "UTC")
+    assert patterns["layer"].dtype == pd.CategoricalDtype(["mapping", "job"])
+
+
+def times(*found: str | None) -> pd.Series[Any]:
+    return pd.Series(found, dtype="datetime64[us, UTC]")
+
+
+SEEN = times("2026-08-03", None, "2026-08-01T12:00", "2026-08-02", None)
+DATED = jobs("p 1", "p 2", "p 3", "q", "r", created_at=SEEN)
+
+
+def seen(patterns: pd.DataFrame) -> list[list[str]]:
+    both = patterns[["first_seen", "last_seen"]]
+    return [[f"{t:%d %H}" if pd.notna(t) else "-" for t in row] for row in both.itertuples(False)]
+
+
+EXPECTED = [["01 12", "03 00"], ["02 00", "02 00"], ["-", "-"]]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Etc/GMT+5", "+05:30", None])
+def test_first_and_last_time_are_in_utc(zone: str | None) -> None:
+    there = SEEN.dt.tz_convert(zone) if zone else SEEN.dt.tz_localize(None)
+    found = error_patterns(DATED.assign(created_at=there))
+    assert_exact_dtypes(found)
+    assert seen(found) == EXPECTED
+
+
+def test_times_may_be_text_in_pandas() -> None:
+    text = pd.Series(
+        ["2026-08-03", None, "2026-08-01T12:00:00.5Z", "2026-08-02 00:00:00+00:00", None]
+    )
+    assert seen(error_patterns(DATED.assign(created_at=text))) == EXPECTED
+
+
+def test_times_may_not_be_text_elsewhere() -> None:
+    text = pl.from_pandas(DATED.drop(columns="created_at")).with_columns(created_at=pl.lit("now"))
+    with pytest.raises(ValueError, match="'created_at' must hold times; it holds String"):
+        error_patterns(text)
+
+
+def test_results_are_seen_when_their_batch_was_created() -> None:
+    found = error_patterns(files("a", created_at="2026-08-05T00:00:00Z"))
+    assert seen(found) == [["05 00", "05 00"]]
+
+
+def test_without_times_they_are_missing() -> None:
+    found = error_patterns(jobs("a").drop(columns="created_at"))
+    assert_exact_dtypes(found)
+    assert seen(found) == [["-", "-"]]
+
+
+def test_long_pattern_is_cut_but_its_id_is_of_the_whole() -> None:
+    long = "word " * 4000
+    found = error_patterns(jobs(long + "one", long + "other"))
+    assert found["pattern"].nunique() == 1
+    assert len(found["pattern"][0]) == MAX_PATTERN_LENGTH
+    assert found["pattern"][0].endswith("…")
+    assert found["pattern_id"].nunique() == 2
+    assert set(found["example"]) == {long + "one", long + "other"}
+    exact = "a" + " b" * (MAX_PATTERN_LENGTH // 2 - 1) + "c"
+    assert len(exact) == MAX_PATTERN_LENGTH
+    assert error_patterns(jobs(exact))["pattern"].tolist() == [exact]
+
+
+def test_groups_have_shares_of_their_own() -> None:
+    found = error_patterns(
+        jobs("x 1", "x 2", "y", "y", job_type=["b", None, "b", "a"]), by="job_type"
+    )
+    assert found.columns.tolist() == ["job_type", *COLUMNS]
+    assert found["job_type"].fillna("-").tolist() == ["a", "b", "b", "-"]
+    assert found["pattern"].tolist() == ["y", "x <n>", "y", "x <n>"]
+    assert found["share"].tolist() == [1, 0.5, 0.5, 1]
+
+
+def test_groups_may_be_of_the_time() -> None:
+    found = error_patterns(DATED, by="created_at")
+    assert found["created_at"].equals(found["first_seen"])
+
+
+@pytest.mark.parametrize("by", [None, "job_type", ["job_type", "created_at"]])
+@pytest.mark.parametrize("found", [jobs(), jobs("a", status="RUNNING")], ids=["no rows", "no fail"])
+def test_no_failures_have_no_patterns(found: pd.DataFrame, by: Any) -> None:
+    patterns = error_patterns(found, by=by)
+    assert len(patterns) == 0
+    assert_exact_dtypes(patterns)
+    assert pattern_ids(found).isna().all()
+
+
+def test_index_does_not_matter() -> None:
+    found = jobs("a", "a", "b").set_axis([7, 7, 3])
+    assert counts(error_patterns(found)) == {"a": 2, "b": 1}
+    ids = pattern_ids(found)
+    assert ids.index.tolist() == [7, 7, 3]
+    assert found[(ids == ids.iloc[0]).to_numpy()].job_id.tolist() == ["pjb-0", "pjb-1"]
+
+
+@pytest.mark.parametrize("dtype", [object, "string", "category"])
+def test_messages_may_be_of_any_dtype_of_text(dtype: Any) -> None:
+    found = jobs("a 1", "a 2", None).astype({"error_message": dtype, "status": dtype})
+    assert counts(error_patterns(found)) == {"a <n>": 2, "(no message)": 1}
+    none = jobs(None, None).astype({"error_message": dtype})
+    assert counts(error_patterns(none)) == {"(no message)": 2}
+
+
+def test_frame_is_not_changed() -> None:
+    before = DATED.copy(deep=True)
+    error_patterns(DATED, by="job_type")
+    pattern_ids(DATED)
+    pd.testing.assert_frame_equal(DATED, before)
+
+
+# --- other engines ------------------------------------------------------------------------------
+
+ENGINES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "polars": pl.from_pandas,
+    "lazy polars": lambda frame: pl.from_pandas(frame).lazy(),
+    "pyarrow": pa.Table.from_pandas,
+    "pandas on arrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+    "duckdb": lambda frame: duckdb.from_arrow(pa.Table.from_pandas(frame)),
+}
+
+OF_EACH_KIND = {
+    "jobs": DATED.assign(configuration_id=pd.Series(["c", "d", None, "c", "c"])),
+    "results": files("p 1", "p 2", None, "", "q", created_at="2026-08-05T00:00:00Z"),
+    "outcomes": lb.outcomes(files("p 1", "p 2", None, "", "q")),
+    "no rows": files(),
+    "no messages": jobs(None, None, created_at=SEEN.iloc[:2], configuration_id="c"),
+}
+
+
+@pytest.mark.parametrize("kind", OF_EACH_KIND)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_gives_the_same_patterns(engine: str, kind: str) -> None:
+    found = OF_EACH_KIND[kind]
+    other = ENGINES[engine](found)
+    pd.testing.assert_frame_equal(error_patterns(other), error_patterns(found))
+    grouped = error_patterns(other, by="configuration_id")
+    assert_exact_dtypes(grouped)
+    expected = error_patterns(found, by="configuration_id")
+    pd.testing.assert_frame_equal(grouped[COLUMNS], expected[COLUMNS])
+    keys = [frame["configuration_id"].astype(object).fillna("-") for frame in (grouped, expected)]
+    assert keys[0].tolist() == keys[1].tolist()
+
+
+@pytest.mark.parametrize("engine", ["polars", "pyarrow", "pandas on arrow"])
+def test_rows_of_every_engine_find_their_pattern(engine: str) -> None:
+    ids = pattern_ids(ENGINES[engine](DATED))
+    pd.testing.assert_series_equal(ids, pattern_ids(DATED))
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_times_are_in_utc_whatever_the_session(zone: str) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"set timezone = '{zone}'")
+        found = error_patterns(connection.from_arrow(pa.Table.from_pandas(DATED)))
+    assert seen(found) == EXPECTED
+
+
+@pytest.mark.filterwarnings("ignore:Dask support is moving:FutureWarning")
+def test_dask_gives_the_same_patterns() -> None:
+    dask = pytest.importorskip("dask.dataframe")
+    found = error_patterns(dask.from_pandas(DATED, npartitions=3))
+    pd.testing.assert_frame_equal(found, error_patterns(DATED))
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def test_batches_have_no_messages() -> None:
+    with pytest.raises(ValueError, match=r"Batches have no messages: pass .* fetch_results"):
+        error_patterns(batches("FAILED"))
+
+
+def test_messages_are_needed() -> None:
+    with pytest.raises(ValueError, match="no column 'error_message'"):
+        error_patterns(jobs("a").drop(columns="error_message"))
+    with pytest.raises(ValueError, match="no column 'error_message'"):
+        error_patterns(pd.DataFrame({"outcome": ["job_failed"]}))
+
+
+def test_by_names_columns_that_are_there_and_free() -> None:
+    with pytest.raises(ValueError, match="no column 'config'"):
+        error_patterns(jobs("a"), by=["status", "config"])
+    with pytest.raises(ValueError, match="by='layer'"):
+        error_patterns(jobs("a", layer="x"), by="layer")
+
+
+def test_what_is_no_frame_is_refused() -> None:
+    for asked in (error_patterns, pattern_ids):
+        with pytest.raises(TypeError, match="A frame is needed"):
+            asked(["out of memory"])
+
+
+def test_rows_of_a_lazy_frame_are_not_asked_for() -> None:
+    with pytest.raises(TypeError, match="collect it first"):
+        pattern_ids(pl.from_pandas(DATED).lazy())

@@ -1,0 +1,183 @@
+"""A long list is walked in windows of time side by side, and is the same list to the last row."""
+
+from __future__ import annotations
+
+import random
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import llama_batches_nb as lb
+from tests.conftest import Serve
+from tests.dataset.test_sync import START, World, _at
+from tests.servers import Answer, Asked, batch, page
+
+AFTER: dict[str, Any] = {"created_at_on_or_after": START}
+
+
+@pytest.fixture
+def world(serve: Serve) -> World:
+    """A project of ten pages of batches, an hour apart."""
+    world = World()
+    serve(world, max_retries=0)
+    for _ in range(40):
+        world.add()
+    return world
+
+
+def check(world: World, **filters: Any) -> None:
+    """Compare the list with what the server has, in the server's order."""
+    names = [
+        name
+        for name, one in sorted(world.batches.items(), key=lambda b: b[1]["created_at"])[::-1]
+        if _at(one["created_at"]) >= filters["created_at_on_or_after"]
+        and one["status"] == filters.get("status", one["status"])
+    ]
+    assert lb.fetch_batches(**filters).batch_id.tolist() == names
+
+
+def test_windows_are_walked_at_once(serve: Serve) -> None:
+    world = World()
+    for _ in range(40):
+        world.add()
+    together = threading.Barrier(8)
+
+    def script(asked: Asked) -> Any:
+        if asked.one("created_at_on_or_before") and not asked.one("page_token"):
+            together.wait(30)  # none is answered before all are asked for
+        return world(asked)
+
+    serve(script, max_workers=8)
+    check(world, **AFTER)
+
+
+def test_it_costs_no_more_than_a_request_a_window(world: World) -> None:
+    check(world, **AFTER)
+    assert world.asked["list"] <= 10 + 9
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {**AFTER, "status": "FAILED"},
+        {"created_at_on_or_after": START + timedelta(hours=3, microseconds=1)},
+        {"created_at_on_or_after": START - timedelta(days=3000)},
+        {"created_at_on_or_after": START + timedelta(days=3000)},
+    ],
+    ids=str,
+)
+def test_other_filters_hold_in_each_window(world: World, filters: dict[str, Any]) -> None:
+    for name in list(world.batches)[::2]:
+        world.end(name, "FAILED")
+    check(world, **filters)
+
+
+def test_a_window_with_an_end_is_kept_to(world: World) -> None:
+    before = START + timedelta(hours=30, minutes=30)
+    found = lb.fetch_batches(**AFTER, created_at_on_or_before=before)
+    assert found.batch_id.tolist() == [f"bat-{n:03}" for n in range(30, -1, -1)]
+
+
+def test_any_times_give_the_list_of_a_plain_walk(serve: Serve) -> None:
+    draw = random.Random(5)
+    for _ in range(20):
+        world = World(page_size=draw.choice([1, 3, 7]))
+        for _ in range(draw.randrange(60)):
+            world.add(hours=draw.choice([0, 1, draw.uniform(0, 1e-3), draw.uniform(0, 1000)]))
+        serve(world)
+        plain = lb.fetch_batches()
+        found = lb.fetch_batches(**AFTER)
+        assert sorted(found.batch_id) == sorted(plain.batch_id)
+        pd.testing.assert_series_equal(found.created_at, plain.created_at)
+
+
+def test_a_server_that_cuts_otherwise_loses_nothing(world: World, serve: Serve) -> None:
+    def to_the_day(asked: Asked) -> Any:
+        for name in ("created_at_on_or_after", "created_at_on_or_before"):
+            if times := asked.query.get(name):
+                times[:] = [times[0][:10] + "T00:00:00+00:00"]
+        return world(asked)
+
+    serve(to_the_day)
+    assert set(lb.fetch_batches(**AFTER).batch_id) == set(world.batches)
+
+
+def test_a_server_that_ignores_times_is_asked_for_one_page_a_window(world: World) -> None:
+    world.ignores_times = True
+    check(world, **AFTER)
+    assert world.asked["list"] <= 10 + 9
+
+
+def test_a_list_that_is_short_is_told(world: World) -> None:
+    world.short_by = 2
+    with pytest.warns(UserWarning, match="40 rows, though the server said that it has 42"):
+        assert len(lb.fetch_batches(**AFTER)) == 40
+
+
+@pytest.mark.parametrize("unfit", ["short", "limit", "oldest first", "no size", "no time"])
+def test_what_is_unfit_is_walked_page_after_page(world: World, serve: Serve, unfit: str) -> None:
+    asked_before: list[str] = []
+
+    def script(asked: Asked) -> Any:
+        asked_before.extend(asked.query.get("created_at_on_or_before", []))
+        answer = world(asked)
+        if unfit == "oldest first":
+            answer["items"].reverse()
+        elif unfit == "no size":
+            answer["total_size"] = None
+        elif unfit == "no time":
+            answer["items"][0]["created_at"] = None
+        return answer
+
+    serve(script)
+    if unfit == "short":
+        for name in list(world.batches)[16:]:
+            del world.batches[name]
+    limit = 30 if unfit == "limit" else None
+    world.asked.clear()
+    assert len(lb.fetch_batches(**AFTER, limit=limit)) == (limit or len(world.batches))
+    assert world.asked["list"] == -(-(limit or len(world.batches)) // 4)
+    assert not asked_before
+
+
+def test_a_window_that_fails_leaves_the_rows_of_the_others(world: World, serve: Serve) -> None:
+    first = _at(world.batches["bat-000"]["created_at"])
+
+    def script(asked: Asked) -> Any:
+        since = asked.one("created_at_on_or_after")
+        if asked.one("created_at_on_or_before") and since and _at(since) == first:
+            return Answer({"detail": "broken"}, 400)
+        return world(asked)
+
+    serve(script, max_workers=3)
+    with pytest.raises(lb.InvalidRequestError, match="broken") as caught:
+        lb.fetch_batches(**AFTER)
+    assert caught.value.partial is not None
+    names = caught.value.partial.batch_id.tolist()
+    assert names == sorted(set(names), reverse=True)
+    assert names[:4] == list(world.batches)[:-5:-1]
+    assert len(names) < 40
+
+
+def test_times_finer_than_ours_fall_into_a_window(serve: Serve) -> None:
+    """Also where the size that the server gives would not tell that some are missing."""
+    stamps = [f"2025-03-01T13:00:00.1234560{n:02}Z" for n in range(60, 48, -1)]
+    stamps += [f"2025-03-01T12:{n:02}:00.123456000Z" for n in range(59, 19, -1)]
+    items = [batch(f"bat-{n:03}", created_at=stamp) for n, stamp in enumerate(stamps)]
+
+    def script(asked: Asked) -> Any:
+        after, before = (
+            (asked.one(f"created_at_on_or_{end}") or default).replace("Z", "")
+            for end, default in (("after", "0"), ("before", "9"))
+        )
+        found = [one for one in items if after <= one["created_at"][:-1] <= before]
+        start = int(asked.one("page_token") or 0)
+        token = str(start + 4) if start + 4 < len(found) else None
+        return page(found[start : start + 4], token, total_size=len(found) - 8)
+
+    serve(script)
+    found = lb.fetch_batches(created_at_on_or_after="2025-03-01")
+    assert set(found.batch_id) == {one["id"] for one in items}

@@ -1,0 +1,216 @@
+"""Connecting: where settings come from, what is refused, and that the key stays hidden."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import llama_batches_nb as lb
+from llama_batches_nb.http.client import get_client
+from tests.conftest import Serve
+from tests.servers import Asked, batch, page
+
+KEY = "llx-secret-1234"
+
+
+def test_without_a_key_the_error_names_the_variable_and_the_sandbox() -> None:
+    with pytest.raises(lb.AuthenticationError, match=r"LLAMA_CLOUD_API_KEY.*lb\.sandbox\(\)"):
+        lb.fetch_batches()
+
+
+def test_an_argument_goes_before_the_variable_and_the_variable_before_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LLAMA_PARSE_API_KEY", "llx-parse")
+    monkeypatch.setenv("LLAMA_CLOUD_PROJECT_ID", "prj-environment")
+    client = lb.connect(organization_id="org-argument")
+    assert client.settings.sources == {
+        "api_key": "LLAMA_PARSE_API_KEY",
+        "base_url": "default",
+        "project_id": "LLAMA_CLOUD_PROJECT_ID",
+        "organization_id": "argument",
+        "max_workers": "default",
+        "timeout": "default",
+        "max_retries": "default",
+    }
+    assert client.base_url == "https://api.cloud.llamaindex.ai"
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", "llx-cloud")
+    assert lb.connect().settings.sources["api_key"] == "LLAMA_CLOUD_API_KEY"
+    assert lb.connect(KEY).settings.sources["api_key"] == "argument"
+
+
+def test_the_first_call_connects_from_the_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
+    assert get_client() is get_client()
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", "  ")
+    with pytest.raises(lb.AuthenticationError):
+        lb.connect()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"max_workers": 0}, ValueError),
+        ({"max_workers": 2.5}, TypeError),
+        ({"max_workers": True}, TypeError),
+        ({"max_retries": -1}, ValueError),
+        ({"timeout": 0}, ValueError),
+        ({"timeout": float("nan")}, ValueError),
+        ({"timeout": "60"}, TypeError),
+        ({"timeout": 1e10}, ValueError),
+        ({"base_url": "api.cloud.llamaindex.ai"}, ValueError),
+        ({"base_url": "https://"}, ValueError),
+        ({"base_url": "https://host:port"}, ValueError),
+        ({"base_url": "https://me:word@host"}, ValueError),
+        ({"base_url": "https://host/?a=b"}, ValueError),
+        ({"base_url": "http://api.cloud.llamaindex.ai"}, ValueError),
+        ({"base_url": "http://10.0.0.1"}, ValueError),
+        ({"base_url": "http://localhost.example.com"}, ValueError),
+        ({"project_id": 5}, TypeError),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    settings: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=next(iter(settings))):
+        lb.connect(KEY, **settings)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
+def test_plain_http_is_for_loopback(url: str) -> None:
+    assert lb.connect(KEY, base_url=f"{url}/").base_url == url
+
+
+@pytest.mark.parametrize("key", ["llx secret", "llx-ä", "llx-\n1"])
+def test_a_key_that_can_be_none_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(lb.AuthenticationError) as caught:
+        lb.connect(key)
+    assert key not in str(caught.value)
+
+
+def test_repr_tells_the_sources_and_not_the_key() -> None:
+    shown = repr(lb.connect(KEY, max_workers=4))
+    assert "api_key=***,  # argument" in shown
+    assert "project_id=None,  # default" in shown
+    assert "max_workers=4,  # argument" in shown
+    assert "timeout=60,  # default" in shown
+    assert KEY not in shown
+
+
+def test_the_key_is_in_nothing_that_a_client_shows() -> None:
+    client = lb.connect(KEY)
+    assert KEY not in repr(vars(client)) + repr(client.settings) + str(client)
+    assert KEY not in repr(vars(client._transport)) + repr(vars(client._transport._session))
+    for way in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"lb\.connect\(\)"):
+            way(client)
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(client.settings)
+
+
+def test_what_is_not_a_client_is_refused() -> None:
+    given: Any = KEY
+    for call in (lb.fetch_batches, lb.filter_panel, lb.create_panel, lb.dashboard):
+        with pytest.raises(TypeError, match=r"lb\.connect\(\), not be .* str\.") as caught:
+            call(client=given)
+        assert KEY not in str(caught.value)
+
+
+def test_a_clients_project_goes_with_each_request_unless_another_is_named(serve: Serve) -> None:
+    server = serve(lambda asked: page([]))
+    with lb.connect(KEY, base_url=server.url, project_id="prj-a", organization_id="org-a"):
+        lb.fetch_batches()
+        lb.fetch_batches(project_id="prj-b")
+    projects = [(asked.one("project_id"), asked.one("organization_id")) for asked in server.asked]
+    assert projects == [("prj-a", "org-a"), ("prj-b", "org-a")]
+
+
+def test_the_clients_argument_is_used_instead_of_the_default(serve: Serve) -> None:
+    first, second = serve(lambda asked: page([])), serve(lambda asked: page([]))
+    client = lb.connect(KEY, base_url=first.url)
+    lb.connect(KEY, base_url=second.url)
+    lb.fetch_batches(client=client)
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+
+
+def test_requests_carry_the_key_and_our_name(serve: Serve) -> None:
+    server = serve(lambda asked: page([]))
+    lb.fetch_batches()
+    assert server.asked[0].headers["authorization"] == "Bearer llx-secret"
+    assert server.asked[0].headers["user-agent"].startswith("llama_batches_nb/")
+
+
+def test_loopback_is_not_asked_through_a_proxy(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(asked: Asked) -> Any:
+        raise AssertionError("the proxy was asked")
+
+    proxy = serve(refuse)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    server = serve(lambda asked: page([]))
+    assert lb.fetch_batches().empty
+    assert (len(proxy.asked), len(server.asked)) == (0, 1)
+
+
+def _in_a_fork(work: Callable[[], object]) -> int:
+    """Start `work` in a forked process, which ends with 0 if it is done in ten seconds."""
+    if (process := os.fork()) == 0:
+        status = 1
+        try:
+            signal.alarm(10)
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return process
+
+
+def _fetch_all(names: list[str]) -> None:
+    assert [lb.get_batch(name).batch_id.item() for name in names] == names
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_connections_of_its_own(serve: Serve) -> None:
+    serve(lambda asked: batch(asked.path.rsplit("/", 1)[1]))
+    _fetch_all(["bat-1"])
+    child = _in_a_fork(lambda: _fetch_all([f"bat-child-{n}" for n in range(100)]))
+    try:
+        _fetch_all([f"bat-parent-{n}" for n in range(100)])
+    finally:
+        assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_the_requests_of_its_parent(serve: Serve) -> None:
+    asked_for, over = threading.Event(), threading.Event()
+
+    def script(asked: Asked) -> Any:
+        name = asked.path.rsplit("/", 1)[1]
+        if name == "bat-slow":
+            asked_for.set()
+            over.wait(20)
+        return batch(name)
+
+    serve(script, max_workers=1)
+    thread = threading.Thread(target=_fetch_all, args=(["bat-slow"],))
+    thread.start()
+    assert asked_for.wait(10)
+    child = _in_a_fork(lambda: _fetch_all(["bat-1"]))
+    try:
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,96 @@
+"""A form is sent as `requests` would send it, with no more than a piece of its file in memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llama_batches_nb as lb
+from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.http.multipart import MultipartStream
+from tests.conftest import Serve
+from tests.servers import Answer, Asked, page
+from tests.strategies import few
+
+MEBIBYTE = 2**20
+
+
+def _without_boundary(body: bytes, content_type: str | None) -> bytes:
+    kind, _, boundary = (content_type or "").partition("; boundary=")
+    assert kind == "multipart/form-data"
+    return body.replace(boundary.encode(), b"(boundary)")
+
+
+@few
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), content=st.binary())
+def test_it_is_what_requests_would_send(
+    tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("form") / "file"
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        form = MultipartStream("upload_file", name, file, display_name=name)
+        headers, ours = form.rewind(), b"".join(form)
+    files, data = {"upload_file": (name, content)}, {"display_name": name}
+    theirs = requests.Request("POST", "http://x", files=files, data=data).prepare()
+    assert isinstance(theirs.body, bytes)
+    assert _without_boundary(ours, headers["Content-Type"]) == _without_boundary(
+        theirs.body, theirs.headers["Content-Type"]
+    )
+    assert len(form) == len(ours)
+
+
+def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(64 * MEBIBYTE)
+    with large.open("rb") as file:
+        form = MultipartStream("upload_file", "large", file)
+        tracemalloc.start()
+        n_sent = sum(map(len, form))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert n_sent == len(form) > 64 * MEBIBYTE
+    assert most < MEBIBYTE
+
+
+def test_what_a_file_grows_by_meanwhile_is_not_sent(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one")
+    with path.open("rb") as file:
+        form = MultipartStream("upload_file", "log", file)
+        path.write_bytes(b"one, two")
+        assert len(sent := b"".join(form)) == len(form)
+    assert b"two" not in sent
+    with path.open("rb") as file:
+        form = MultipartStream("upload_file", "log", file)
+        path.write_bytes(b"one")
+        with pytest.raises(BatchesError, match="'log' became shorter"):
+            b"".join(form)
+
+
+def test_it_begins_again_with_each_try(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"content")
+    tries = iter([Answer({"detail": "slow down"}, 429, {"Retry-After": "0"}), Answer(status=500)])
+
+    def script(asked: Asked) -> Any:
+        if asked.method == "GET":
+            return page([])
+        if asked.path.endswith("/upload"):
+            return next(tries, {"id": "dfl-1", "display_name": "a.txt"})
+        return {"id": "dir-1"}
+
+    server = serve(script)
+    assert lb.upload_files(path).display_name.tolist() == ["a.txt"]
+    sent = [asked for asked in server.asked if asked.path.endswith("/upload")]
+    assert len(sent) == 3
+    for one in sent:
+        assert b"\r\n\r\ncontent\r\n--" in one.body
+        assert one.headers["content-length"] == str(len(one.body))

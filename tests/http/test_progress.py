@@ -1,0 +1,85 @@
+"""The bar: shown where somebody looks, silent elsewhere, honest about waits."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import pytest
+from tqdm.std import tqdm
+
+import llama_batches_nb as lb
+from llama_batches_nb.http import progress
+from tests.conftest import Serve
+from tests.servers import Answer, batch, in_turn, mapping, page
+
+
+class Recorder(tqdm):  # type: ignore[type-arg]
+    """A bar that keeps what it showed, and how far it came."""
+
+    shown: list[str]
+    ends: list[tuple[str, float]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "file": io.StringIO()})
+
+    def close(self) -> None:
+        type(self).ends.append((self.desc, self.n))
+        super().close()
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        type(self).shown.append(s)
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    Recorder.shown, Recorder.ends = [], []
+
+
+def test_where_nobody_looks_it_is_silent(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    serve(lambda asked: page([batch("bat-1")]))
+    lb.fetch_batches()
+    lb.fetch_batches(progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_terminal_it_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "DELAY", 0)
+    with progress.progress_bar(None, "things", unit="thing", total=3) as shown:
+        shown.advance(2)
+    assert "things:" in capsys.readouterr().err
+
+
+def test_who_asks_for_a_bar_sees_it_however_soon_it_is_over(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(lambda asked: page([batch("bat-1")]))
+    lb.fetch_batches(progress=True)
+    assert "1 batch" in capsys.readouterr().err
+
+
+def test_a_class_like_tqdms_is_used_for_the_bar(serve: Serve) -> None:
+    serve(lambda asked: page([batch("bat-1"), batch("bat-2")]))
+    lb.fetch_batches(progress=Recorder)
+    assert set(Recorder.ends) == {("batches", 2)}  # its destructor closes it once more
+
+
+def test_a_wait_for_the_rate_limit_is_said(serve: Serve) -> None:
+    refusal = Answer(status=429, headers={"Retry-After": "0.6"})
+    serve(in_turn([refusal, batch("bat-1", results=[mapping("dfl-1")])]))
+    lb.fetch_results("bat-1", progress=Recorder)
+    assert "rate limit, waiting 1 s" in Recorder.shown
+
+
+def test_the_total_is_that_of_the_list(serve: Serve) -> None:
+    with progress.progress_bar(Recorder, "things", unit="thing") as shown:
+        shown.set_total(10)
+        shown.advance(4)
+        shown.set_total(2)  # fewer than there are already: not believed
+        assert (shown._bar.n, shown._bar.total) == (4, 10)
+        shown.set_count(3)
+        assert shown._bar.n == 3

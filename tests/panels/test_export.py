@@ -1,0 +1,94 @@
+"""What leads out of a panel: code to copy, frames as Parquet."""
+
+from __future__ import annotations
+
+import os
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from pandas.testing import assert_frame_equal
+
+import llama_batches_nb as lb
+from llama_batches_nb.panels.browse.filter_panel import FilterPanel
+from tests.panels.conftest import Keep, alert_of
+
+
+@pytest.fixture
+def panel(on_history: lb.Client, keep: Keep[FilterPanel]) -> FilterPanel:
+    panel = keep(lb.filter_panel(status="COMPLETED", limit=3))
+    panel.fetch().wait()
+    return panel
+
+
+def test_code_is_shown_when_it_is_wanted_and_kept_up_to_date(panel: FilterPanel) -> None:
+    taking = panel._take
+    assert taking._shown.layout.display == "none"
+    taking.code_button.value = True
+    assert taking._shown.layout.display is None
+    assert taking.text.value == panel.code
+    panel.filters.limit.value = "2"
+    panel.fetch().wait()
+    assert "limit=2" in taking.text.value
+    [copied] = re.findall('data-code="([^"]*)"', taking._copy.value)
+    assert unescape(copied) == panel.code
+    taking.code_button.value = False
+    assert taking._shown.layout.display == "none"
+
+
+def test_frames_are_exported_and_read_again(panel: FilterPanel, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    panel._take.folder.value = f" {folder} "
+    panel._take.export_button.click()
+    panel.wait()
+    assert f"Written to {folder}: batches.parquet (3), " in panel._take._said.value
+    assert 'role="status"' in panel._take._said.value
+    for name in ("batches", "results", "jobs"):
+        assert_frame_equal(lb.read_parquet(folder / f"{name}.parquet"), getattr(panel, name))
+
+
+def test_an_export_that_fails_is_told_and_can_be_tried_again(
+    panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_text("in the way")
+    panel._take.folder.value = os.fspath(tmp_path / "a file")
+    panel._take.export_button.click()
+    panel.wait()
+    assert "a file" in alert_of(panel)
+    assert not panel._take._said.value
+    panel._take.folder.value = ""
+    panel._take.export_button.click()
+    panel.wait()
+    assert not alert_of(panel)
+    assert (tmp_path / "batches.parquet").exists()
+
+
+def test_a_folder_may_be_in_ones_home(
+    panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", os.fspath(tmp_path))
+    panel._take.folder.value = "~/taken"
+    panel._take.export_button.click()
+    panel.wait()
+    assert (tmp_path / "taken" / "batches.parquet").exists()
+
+
+def test_a_folder_named_like_html_is_text(panel: FilterPanel, tmp_path: Path) -> None:
+    panel._take.folder.value = os.fspath(tmp_path / "<img src=x>")
+    panel._take.export_button.click()
+    panel.wait()
+    assert "&lt;img src=x&gt;" in panel._take._said.value
+
+
+def test_the_folder_may_be_a_url(
+    panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    panel._take.folder.value = "memory://taken/away/"
+    panel._take.export_button.click()
+    panel.wait()
+    assert "Written to memory://taken/away: batches.parquet (3), " in panel._take._said.value
+    assert_frame_equal(lb.read_parquet("memory://taken/away/batches.parquet"), panel.batches)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,838 @@
+"""The panel's frames are those of the public functions, and so are those of its code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import llama_batches_nb as lb
+from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.browse.filter_panel import INCOMPLETE, NO_BATCH, NOT_ASKED, FilterPanel
+from llama_batches_nb.panels.browse.query import Query
+from llama_batches_nb.panels.browse.sources import Folder
+from llama_batches_nb.tables.schema import BATCHES, RESULTS
+from tests.conftest import Serve
+from tests.panels import asking
+from tests.panels.conftest import Keep, alert_of, texts, threads_left
+from tests.servers import Answer, Asked, Script, Server, batch, mapping, page
+
+MADE = {"id": "pjb-2", "status": "COMPLETED"}
+NAME = """<img src=x onerror="document.title='pwned'">"""
+query_of = pytest.mark.parametrize("query", asking.QUERIES.values(), ids=list(asking.QUERIES))
+
+
+@pytest.fixture(scope="session")
+def everything(history: Any) -> pd.DataFrame:
+    with lb.connect(history.api_key, base_url=history.url) as client:
+        return lb.fetch_batches(client=client)
+
+
+@pytest.fixture(scope="session")
+def directories(history: Any) -> pd.DataFrame:
+    with lb.connect(history.api_key, base_url=history.url) as client:
+        return lb.fetch_directories(client=client)
+
+
+@pytest.fixture(scope="session")
+def folder(history: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("synced") / "it's a folder"
+    with lb.connect(history.api_key, base_url=history.url) as client:
+        lb.sync_dataset(path, jobs=True, client=client)
+    return path
+
+
+@query_of
+def test_the_frames_are_those_that_were_asked_for(
+    query: Query,
+    everything: pd.DataFrame,
+    directories: pd.DataFrame,
+    on_history: lb.Client,
+    keep: Keep[FilterPanel],
+) -> None:
+    query = asking.with_ids(query, directories)
+    panel = keep(lb.filter_panel(**asking.as_arguments(query)))
+    panel.fetch().wait()
+    meant = asking.chosen(query, everything)
+    assert_frame_equal(panel.batches, meant)
+    results = lb.fetch_results(meant)
+    assert panel.results is not None
+    assert_frame_equal(panel.results, results)
+    assert panel.jobs is not None
+    assert_frame_equal(panel.jobs, lb.fetch_jobs(results))
+    asking.check_code(panel)
+
+
+@query_of
+def test_the_frames_of_a_folder_too(
+    query: Query,
+    folder: Path,
+    everything: pd.DataFrame,
+    directories: pd.DataFrame,
+    keep: Keep[FilterPanel],
+) -> None:
+    query = asking.with_ids(query, directories)
+    panel = keep(FilterPanel(None, query, Folder(folder)))
+    panel.fetch().wait()
+    meant = asking.chosen(query, everything)
+    assert set(panel.batches.batch_id) == set(meant.batch_id)
+    assert panel.batches.created_at.is_monotonic_decreasing
+    assert panel.results is not None
+    assert set(panel.results.batch_id) <= set(meant.batch_id)
+    asking.check_code(panel)
+
+
+def test_the_queries_are_worth_asking(everything: pd.DataFrame, directories: pd.DataFrame) -> None:
+    found = {
+        name: len(asking.chosen(asking.with_ids(query, directories), everything))
+        for name, query in asking.QUERIES.items()
+    }
+    assert found.pop("nothing") == 0
+    assert all(found.values()), found
+    assert len(set(found.values())) > 5
+
+
+@pytest.mark.parametrize("depth", ["batches", "results", "jobs"])
+def test_no_more_is_fetched_than_is_wanted(
+    depth: str, on_history: lb.Client, folder: Path, keep: Keep[FilterPanel]
+) -> None:
+    for source in (None, Folder(folder)):
+        panel = keep(FilterPanel(None, Query(status=("COMPLETED",), limit=2), source))
+        panel.include.value = depth
+        panel.fetch().wait()
+        assert (panel.results is not None) == (depth != "batches")
+        assert (panel.jobs is not None) == (depth == "jobs")
+        asking.check_code(panel)
+
+
+def test_the_code_names_the_client_that_was_given(
+    history: Any, on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    with lb.connect(history.api_key, base_url=history.url) as client:
+        panel = keep(lb.filter_panel(client, limit=2))
+        panel.fetch().wait()
+        assert panel.code.count("client=client") == 3
+        asking.check_code(panel, client=client)
+
+
+def test_a_last_day_counts_to_its_end(serve: Serve, keep: Keep[FilterPanel]) -> None:
+    server = serve(lambda asked: page([]))
+    day = date(2026, 7, 20)
+    keep(lb.filter_panel(created_at_on_or_after=day, created_at_on_or_before=day)).fetch().wait()
+    [asked] = [asked for asked in server.asked if asked.path == "/api/v2/batches"]
+    assert asked.one("created_at_on_or_after") == "2026-07-20T00:00:00Z"
+    assert asked.one("created_at_on_or_before") == "2026-07-20T23:59:59.999999Z"
+
+
+# A panel whose filters were changed
+
+
+def _state(panel: FilterPanel) -> dict[str, Any]:
+    return {
+        "filters": panel.filters.query(),
+        "code": panel.code,
+        "table": panel.table.html(),
+        "said": panel._counts.value,
+        "twin": panel._html(),
+        "text": repr(panel),
+    }
+
+
+@pytest.mark.parametrize("name", ["several", "a directory", "a day", "all at once", "nothing"])
+def test_an_updated_panel_equals_one_built_so(
+    name: str, directories: pd.DataFrame, on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    query = asking.with_ids(asking.QUERIES[name], directories)
+    built = keep(lb.filter_panel(**asking.as_arguments(query)))
+    built.include.value = "results"
+    built.fetch().wait()
+    updated = keep(lb.filter_panel(status="RUNNING", job_type="parse_v2", limit=1))
+    updated.include.value = "results"
+    updated.fetch().wait()
+    _set_by_hand(updated, query, directories)
+    updated.fetch().wait()
+    assert _state(updated) == _state(built)
+
+
+def _set_by_hand(panel: FilterPanel, query: Query, directories: pd.DataFrame) -> None:
+    controls = panel.filters
+    names = directories.set_index("source_directory_id")["name"]
+    controls.status.value = query.status
+    controls.directory.value = names.get(query.source_directory_id, "")
+    configurations = controls.configurations.by_id
+    controls.configuration.value = configurations.get(
+        query.configuration_id or "", query.configuration_id or ""
+    )
+    controls.job_type.value = query.job_type or ""
+    controls.since.value, controls.until.value = query.since, query.until
+    controls.limit.value = str(query.limit or "")
+
+
+def test_code_is_of_what_was_fetched_not_of_what_is_being_chosen(
+    on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(lb.filter_panel(limit=2))
+    panel.fetch().wait()
+    panel._take.code_button.value = True
+    before = panel.code
+    panel.filters.limit.value = "3"
+    assert panel.code == panel._take.text.value == before
+    panel.fetch().wait()
+    assert panel.code == panel._take.text.value == before.replace("limit=2", "limit=3")
+
+
+# Wrong input
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "words"),
+    [
+        ("limit", "abc", "Limit &#x27;abc&#x27; is no number of batches"),
+        ("limit", "0", "Limit &#x27;0&#x27;"),
+        ("limit", "-1", "Limit &#x27;-1&#x27;"),
+        ("limit", "1.5", "Limit &#x27;1.5&#x27;"),
+        ("since", date(2026, 8, 2), "From 2026-08-02 is later than To 2026-08-01"),
+        ("directory", "Invoice 2026", "Did you mean &#x27;Invoices 2026&#x27;?"),
+        ("directory", NAME, "No directory is called &#x27;&lt;img src=x"),
+        ("configuration", "Agentisch", "Did you mean &#x27;Agentic&#x27;?"),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_it_is_asked(
+    control: str, value: Any, words: str, serve: Serve, keep: Keep[FilterPanel]
+) -> None:
+    server = serve(_named([]))
+    panel = keep(lb.filter_panel(created_at_on_or_before="2026-08-01"))
+    panel.wait()
+    getattr(panel.filters, control).value = value
+    panel.fetch().wait()
+    assert words in alert_of(panel)
+    assert "/api/v2/batches" not in server.paths()
+    getattr(panel.filters, control).value = None if control == "since" else ""
+    panel.fetch().wait()
+    assert not alert_of(panel)
+    assert "/api/v2/batches" in server.paths()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "DONE"},
+        {"limit": 0},
+        {"job_type": "parse"},
+        {"created_at_on_or_before": "soon"},
+        {"created_at_on_or_after": "2026-08-02", "created_at_on_or_before": "2026-08-01"},
+        {"source_directory_id": ""},
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_sense_are_refused(serve: Serve, wrong: dict[str, Any]) -> None:
+    server = serve(_named([]))
+    given = next(iter(wrong))
+    with pytest.raises(ValueError, match=rf"{given}|From .* is later"):
+        lb.filter_panel(**wrong)
+    assert not server.asked
+
+
+def test_without_a_key_there_is_no_panel() -> None:
+    with pytest.raises(lb.AuthenticationError, match="LLAMA_CLOUD_API_KEY"):
+        lb.filter_panel()
+
+
+# A server that answers as told
+
+
+def _named(
+    batches: list[dict[str, Any]], directory: str = "Invoices 2026", **files: list[Any]
+) -> Script:
+    """Serve some batches, each with its `results`, one directory and one configuration."""
+    by_id = {one["id"]: one for one in batches}
+
+    def script(asked: Asked) -> Any:
+        path = asked.path
+        if path == "/api/v2/batches":
+            return page([{**one, "results": None} for one in batches])
+        if path.startswith("/api/v2/batches/"):
+            return by_id[path.rsplit("/", 1)[1]]
+        if path.endswith("/directories"):
+            return page([{"id": "dir-1", "name": directory, "type": "user"}])
+        if path.endswith("/configurations"):
+            found = {"id": "cfg-1", "name": "Agentic", "parameters": {}, "product_type": "parse_v2"}
+            return page([found])
+        if path.endswith("/files"):
+            return page(files.get("files", []))
+        return page(files.get("jobs", [MADE]))
+
+    return script
+
+
+@pytest.fixture
+def two_batches() -> list[dict[str, Any]]:
+    return [
+        batch("bat-1", results=[mapping("dfl-1", None, "no such file"), mapping("dfl-2", "pjb-2")]),
+        batch("bat-2", "RUNNING", results=None),
+    ]
+
+
+class Gate:
+    """Holds the answers to some requests back, until it is opened."""
+
+    def __init__(self, script: Script, held: Callable[[Asked], bool]) -> None:
+        self._script, self._held = script, held
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, asked: Asked) -> Any:
+        if self._held(asked):
+            self.reached.set()
+            self.open.wait(20)
+        return self._script(asked)
+
+
+@pytest.fixture
+def gated() -> Iterator[Callable[[Script, Callable[[Asked], bool]], Gate]]:
+    gates: list[Gate] = []
+
+    def make(script: Script, held: Callable[[Asked], bool]) -> Gate:
+        gates.append(Gate(script, held))
+        return gates[-1]
+
+    yield make
+    for gate in gates:
+        gate.open.set()
+
+
+MakeGate = Callable[[Script, Callable[[Asked], bool]], Gate]
+
+
+def test_a_second_fetch_replaces_the_first(
+    serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
+) -> None:
+    def script(asked: Asked) -> Any:
+        first = asked.one("status") == "FAILED"
+        return page([batch("bat-first" if first else "bat-second", "FAILED")])
+
+    gate = gated(script, lambda asked: asked.one("status") == "FAILED")
+    serve(gate)
+    panel = keep(lb.filter_panel(status="FAILED"))
+    panel.include.value = "batches"
+    shown: list[str] = []
+    panel.table._cells.observe(lambda change: shown.append(change["new"]), "value")
+    panel.fetch()
+    assert gate.reached.wait(10)
+    panel.filters.status.value = ()
+    panel.fetch()
+    panel.wait()
+    gate.open.set()
+    assert not threads_left()
+    assert panel.batches.batch_id.tolist() == ["bat-second"]
+    assert any("bat-seco" in html for html in shown)
+    assert not any("bat-firs" in html for html in shown)
+    assert "FAILED" not in panel.code
+    assert "Fetched: 1 batch" in panel._meter.value
+
+
+def test_a_fetch_that_ends_as_the_next_begins_does_not_end_that(
+    serve: Serve, keep: Keep[FilterPanel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = {"FAILED": threading.Event(), None: threading.Event()}
+
+    def script(asked: Asked) -> Any:
+        if asked.path == "/api/v2/batches":
+            go[asked.one("status")].wait(10)
+        return _named([])(asked)
+
+    serve(script)
+    panel = keep(lb.filter_panel(status="FAILED"))
+    first, set_busy = panel.fetch()._tasks["fetch"], panel._set_busy
+
+    def busy_as_the_first_ends(busy: bool) -> None:
+        set_busy(busy)
+        go["FAILED"].set()
+        first.join(0.5)
+
+    monkeypatch.setattr(panel, "_set_busy", busy_as_the_first_ends)
+    panel.filters.status.value = ()
+    panel.fetch()
+    monkeypatch.undo()
+    first.join(10)
+    assert not panel.stop_button.disabled
+    go[None].set()
+    panel.wait()
+    assert panel.stop_button.disabled
+
+
+def test_a_stop_that_comes_too_late_leaves_the_last_word(
+    serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, go_on = threading.Event(), threading.Event()
+
+    def linger() -> None:
+        ended.set()
+        go_on.wait(10)
+
+    serve(_named(two_batches))
+    panel = keep(lb.filter_panel())
+    monkeypatch.setattr(panel, "_changed", linger)
+    panel.fetch()
+    assert ended.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    panel.stop()
+    panel.wait()
+    assert "Fetched: 2 batches" in panel._meter.value
+
+
+def test_what_is_stopped_keeps_what_is_there_and_says_so(
+    serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
+) -> None:
+    gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/bat-2"))
+    serve(gate, max_workers=1)
+    panel = keep(lb.filter_panel())
+    panel.fetch()
+    assert gate.reached.wait(10)
+    assert not panel.stop_button.disabled
+    panel.stop_button.click()
+    panel.wait()
+    assert panel.batches.batch_id.tolist() == ["bat-1", "bat-2"]
+    assert panel.results is not None
+    assert panel.results.batch_id.unique().tolist() == ["bat-1"]
+    assert panel.jobs is None
+    assert "Stopped: 2 batches" in panel._meter.value
+    assert panel.stop_button.disabled
+    assert not alert_of(panel)
+    assert INCOMPLETE in panel.code
+    gate.open.set()
+    panel.fetch().wait()
+    assert INCOMPLETE not in panel.code
+    assert "Fetched: 2 batches" in panel._meter.value
+    assert panel.jobs is not None
+
+
+def test_batches_that_were_not_asked_for_their_files_have_no_counts(
+    serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
+) -> None:
+    batches = [batch(f"bat-{n}", results=[mapping("f", None, "no")]) for n in (1, 2)]
+    gate = gated(_named(batches), lambda asked: asked.path.endswith("/bat-2"))
+    serve(gate, max_workers=1)
+    panel = keep(lb.filter_panel())
+    panel.fetch()
+    assert gate.reached.wait(10)
+    panel.stop()
+    panel.wait()
+    assert panel.table.frame.n_files.astype(object).where(lambda n: n.notna(), None).tolist() == [
+        1,
+        None,
+    ]
+
+
+def _failing(status: int) -> Script:
+    words = Answer({"detail": f"Told you: {NAME}"}, status)
+    return lambda asked: words
+
+
+@pytest.mark.parametrize("status", [500, 401, 422, 400])
+def test_an_error_is_shown_in_the_words_of_the_server_until_the_next_fetch(
+    status: int, serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
+) -> None:
+    answers = [_failing(status), _named(two_batches)]
+    serve(lambda asked: answers[0](asked), max_retries=0)
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    said = alert_of(panel)
+    assert "Told you: &lt;img src=x" in said
+    assert "<img" not in said
+    assert ("lb.connect()" in said) == (status == 401)
+    assert "Not complete: 0 batches" in panel._meter.value
+    assert panel.stop_button.disabled
+    answers.pop(0)
+    panel.fetch().wait()
+    assert not alert_of(panel)
+    assert len(panel.batches) == 2
+    assert panel.filters.directories.loaded  # which it could not be at first
+
+
+def test_a_server_that_is_away_is_told(keep: Keep[FilterPanel]) -> None:
+    with Server(_named([])) as server:
+        url = server.url
+    with lb.connect("llx-1", base_url=url, max_retries=0):
+        panel = keep(lb.filter_panel())
+        panel.fetch().wait()
+        assert url.removeprefix("http://") in alert_of(panel)
+
+
+def test_an_error_on_the_way_keeps_what_is_there(
+    serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
+) -> None:
+    def script(asked: Asked) -> Any:
+        if asked.path.endswith("/bat-2"):
+            return Answer({"detail": "Broken"}, 500)
+        return _named(two_batches)(asked)
+
+    serve(script, max_retries=0, max_workers=1)
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    assert "Broken" in alert_of(panel)
+    assert len(panel.batches) == 2
+    assert panel.results is not None
+    assert panel.results.batch_id.unique().tolist() == ["bat-1"]
+
+
+def test_a_folder_that_is_gone_is_told(
+    folder: Path, tmp_path: Path, keep: Keep[FilterPanel]
+) -> None:
+    moved = tmp_path / "moved"
+    moved.symlink_to(folder)
+    panel = keep(FilterPanel(None, Query(), Folder(moved)))
+    moved.unlink()
+    panel.fetch().wait()
+    assert "moved" in alert_of(panel)
+    assert panel.stop_button.disabled
+    assert "Not complete" in panel._meter.value
+    moved.symlink_to(folder)
+    panel.fetch().wait()
+    assert not alert_of(panel)
+    assert len(panel.batches) == 60
+
+
+def test_all_that_was_to_be_warned_of_is_told(serve: Serve, keep: Keep[FilterPanel]) -> None:
+    answer = page([batch("bat-1", results=[])], total_size=9)
+
+    def script(asked: Asked) -> Any:
+        one = asked.path.startswith("/api/v2/batches/")
+        return batch("bat-1", results=[_odd("job-1")]) if one else answer
+
+    serve(script)
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    said = alert_of(panel)
+    assert "9" in said
+    assert "quilt_v1" in said
+
+
+def _odd(job: str) -> dict[str, Any]:
+    return {**mapping("dfl-1"), "job_reference": {"type": "quilt_v1", "id": job}}
+
+
+# What is shown
+
+
+def test_before_it_fetched_a_panel_says_what_to_do(
+    on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(lb.filter_panel())
+    assert any(NOT_ASKED in html for html in texts(panel))
+    assert_frame_equal(panel.batches, lb.fetch_batches(limit=1)[:0])
+    assert panel.results is None
+    assert panel.jobs is None
+    assert panel.files is None
+    assert panel.selected.columns.tolist() == [column.name for column in BATCHES.columns]
+    assert repr(panel) == "<Batches: 0 batches; .batches holds them as a frame>"
+
+
+def test_where_nothing_matches_it_says_what_to_widen(serve: Serve, keep: Keep[FilterPanel]) -> None:
+    serve(_named([]))
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    assert any(NO_BATCH in html for html in texts(panel))
+    assert NO_BATCH in panel._html()
+    assert panel.results is not None
+    assert panel.results.columns.tolist() == [column.name for column in RESULTS.columns]
+
+
+def test_the_line_below_the_table_adds_up(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    files = lb.outcomes(panel.results, panel.jobs)
+    rate = lb.failure_rates(files).iloc[0]
+    share, failed = 100 * float(rate.failure_rate), int(rate.failed)
+    said = panel._counts.value
+    assert f"{len(panel.batches)} batches: " in said
+    assert f"{len(files):,} files: failed {share:.1f} % ({failed} of" in said
+    assert f"{int(rate.total - rate.decided)} undecided" in said
+    for status, n in panel.batches.status.value_counts().items():
+        assert not n or f"{n} {status}" in said
+
+
+def test_names_stand_for_ids_and_are_sorted_as_they_are_read(
+    on_history: lb.Client, directories: pd.DataFrame, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(lb.filter_panel())
+    panel.include.value = "batches"
+    panel.fetch().wait()
+    panel.table.sort("source_directory_id")
+    names = directories.set_index("source_directory_id")["name"]
+    shown = panel.table.frame.source_directory_id.map(names).tolist()
+    assert shown == sorted(shown, key=str.casefold)
+    assert shown[0] in panel.table.html()
+
+
+@pytest.mark.parametrize("status", [404, 403, 500])
+def test_where_names_cannot_be_had_ids_are_typed_and_shown(
+    status: int, serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
+) -> None:
+    def script(asked: Asked) -> Any:
+        if "directories" in asked.path or "configurations" in asked.path:
+            return Answer({"detail": "No"}, status)
+        return _named(two_batches)(asked)
+
+    server = serve(script, max_retries=0)
+    panel = keep(lb.filter_panel())
+    panel.filters.directory.value = "dir-1"
+    panel.fetch().wait()
+    assert not alert_of(panel)
+    assert "dir-1" in panel.table.html()
+    panel.choose("bat-1")
+    panel.wait()
+    assert not alert_of(panel)
+    assert panel.files is not None
+    assert panel.files.display_name.tolist() == ["dfl-1", "dfl-2"]
+    asked = [asked for asked in server.asked if asked.path == "/api/v2/batches"]
+    assert {one.one("source_directory_id") for one in asked} == {"dir-1"}
+
+
+def test_an_id_becomes_its_name_when_names_arrive(
+    serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
+) -> None:
+    gate = gated(_named([]), lambda asked: asked.path.endswith("/directories"))
+    serve(gate)
+    panel = keep(lb.filter_panel(source_directory_id="dir-1", configuration_id="cfg-9"))
+    assert panel.filters.directory.value == "dir-1"
+    gate.open.set()
+    panel.wait()
+    assert panel.filters.directory.value == "Invoices 2026"
+    assert panel.filters.directory.options == ("Invoices 2026",)
+    assert panel.filters.configuration.value == "cfg-9"
+    assert panel.filters.query().source_directory_id == "dir-1"
+
+
+# The batch that is chosen
+
+
+def test_a_chosen_batch_shows_its_files(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+    panel = keep(lb.filter_panel(status="COMPLETED", limit=3))
+    panel.fetch().wait()
+    one = panel.batches.iloc[1:2].reset_index(drop=True)
+    panel.choose(one.batch_id[0])
+    panel.wait()
+    assert_frame_equal(panel.selected, one)
+    results = lb.fetch_results(one)
+    files = lb.outcomes(results, lb.fetch_jobs(results))
+    assert panel.files is not None
+    assert_frame_equal(panel.files[files.columns.tolist()], files)
+    names = lb.fetch_files(one).set_index("source_directory_file_id")["display_name"]
+    assert panel.files.display_name.tolist() == names[files.source_directory_file_id].tolist()
+
+
+@pytest.mark.parametrize("depth", ["batches", "results", "jobs"])
+def test_its_files_are_the_same_whatever_was_fetched_before(
+    depth: str, on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(lb.filter_panel(status="COMPLETED", limit=2))
+    panel.include.value = depth
+    panel.fetch().wait()
+    panel.choose(panel.batches.batch_id[0])
+    panel.wait()
+    assert panel.files is not None
+    assert "job_error_message" in panel.files
+    assert set(panel.files.outcome.dropna()) & {"succeeded", "job_failed"}
+
+
+def test_a_batch_of_a_folder_shows_what_the_folder_has(
+    folder: Path, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(FilterPanel(None, Query(status=("COMPLETED",), limit=2), Folder(folder)))
+    panel.fetch().wait()
+    panel.choose(panel.batches.batch_id[0])
+    panel.wait()
+    assert not alert_of(panel)
+    assert panel.files is not None
+    assert len(panel.files)
+    assert panel.files.display_name.tolist() == panel.files.source_directory_file_id.tolist()
+
+
+def test_a_folder_without_jobs_shows_what_was_mapped(
+    on_history: lb.Client, tmp_path: Path, keep: Keep[FilterPanel]
+) -> None:
+    lb.sync_dataset(tmp_path / "folder", status="COMPLETED")
+    panel = keep(FilterPanel(None, Query(), Folder(tmp_path / "folder")))
+    panel.fetch().wait()
+    assert panel.jobs is None
+    asking.check_code(panel)
+    panel.choose(panel.batches.batch_id[0])
+    panel.wait()
+    assert not any('role="alert"' in html for html in texts(panel))
+    assert panel.files is not None
+    assert set(panel.files.outcome) <= {"mapped", "mapping_error"}
+    panel._files.table.sort("credits")
+    assert markup.text(panel.files.display_name[0]) in panel._files.table.html()
+
+
+def test_without_jobs_no_batch_has_a_rate(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+    panel = keep(lb.filter_panel(status="COMPLETED", limit=5))
+    panel.include.value = "results"
+    panel.fetch().wait()
+    assert panel.table.frame["n_files"].gt(0).all()
+    assert panel.table.frame["failure_rate"].isna().all()
+    panel.include.value = "jobs"
+    panel.fetch().wait()
+    assert panel.table.frame["failure_rate"].notna().all()
+
+
+def test_a_batch_that_is_not_there_cannot_be_chosen(
+    on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(lb.filter_panel(limit=1))
+    panel.fetch().wait()
+    with pytest.raises(ValueError, match="No batch of the table is 'bat-nowhere'"):
+        panel.choose("bat-nowhere")
+
+
+@pytest.fixture
+def loading(
+    serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
+) -> tuple[FilterPanel, Any]:
+    """A panel whose chosen batch waits for the names of its files, and the gate they wait at."""
+    gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/files"))
+    serve(gate)
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    panel.choose("bat-1")
+    assert gate.reached.wait(10)
+    return panel, gate
+
+
+def test_a_new_fetch_takes_the_chosen_batch_away(loading: tuple[FilterPanel, Any]) -> None:
+    panel, gate = loading
+    panel.fetch()
+    panel._tasks["fetch"].join()
+    gate.open.set()
+    panel.wait()
+    assert not threads_left()
+    assert panel.selected.empty
+    assert panel.files is None
+    assert "Files of" not in panel._html()
+
+
+def test_files_that_cannot_be_had_are_told_and_can_be_asked_for_again(
+    serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
+) -> None:
+    broken = [True]
+
+    def script(asked: Asked) -> Any:
+        if broken and asked.path == "/api/v2/batches/bat-1":
+            return Answer({"detail": "Broken"}, 500)
+        return _named(two_batches)(asked)
+
+    serve(script, max_retries=0)
+    panel = keep(lb.filter_panel())
+    panel.include.value = "batches"
+    panel.fetch().wait()
+    panel.choose("bat-1")
+    panel.wait()
+    assert "Broken" in alert_of(panel)
+    assert not any("Fetching" in html for html in texts(panel))
+    broken.clear()
+    panel.choose("bat-1")
+    panel.wait()
+    assert panel.files is not None
+    assert len(panel.files) == 2
+    assert not alert_of(panel)
+
+
+def test_files_that_are_stopped_say_so(loading: tuple[FilterPanel, Any]) -> None:
+    panel, _ = loading
+    panel.stop()
+    panel.wait()
+    assert not any("Fetching" in html for html in texts(panel))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("RUNNING", "Its files are known once it has ended"), ("CANCELLED", "No files")],
+)
+def test_a_batch_without_files_says_why(
+    status: str, words: str, serve: Serve, keep: Keep[FilterPanel]
+) -> None:
+    serve(_named([batch("bat-1", status, results=None, source_directory_id=None)]))
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    panel.choose("bat-1")
+    panel.wait()
+    assert not alert_of(panel)
+    assert any(words in html for html in texts(panel))
+    assert not alert_of(panel)
+
+
+def test_files_of_a_failed_batch_are_counted_apart(serve: Serve, keep: Keep[FilterPanel]) -> None:
+    serve(_named([batch("bat-1", "FAILED", results=[mapping("dfl-1", None, "no")])]))
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    assert "1 file · 1 in FAILED batches" in panel._counts.value
+
+
+# Whatever the server says is text
+
+
+def _hostile_batches() -> list[dict[str, Any]]:
+    mappings = [mapping(NAME, None, NAME), mapping("dfl-2", NAME)]
+    job = {"type": NAME, "configuration_id": NAME}
+    return [
+        batch(f"bat-{NAME}", NAME, results=mappings, config={"job": job}),
+        batch("bat-2", results=mappings),
+    ]
+
+
+def test_names_and_messages_are_text_wherever_they_are_shown(
+    serve: Serve, keep: Keep[FilterPanel]
+) -> None:
+    jobs = [{"id": NAME, "status": "FAILED", "error_message": NAME, "job_type": "parse_v2"}]
+    files = [{"id": "dfl-2", "directory_id": "dir-1", "display_name": NAME, "file_id": NAME}]
+    serve(_named(_hostile_batches(), directory=NAME, jobs=jobs, files=files))
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    panel.choose("bat-2")
+    panel.wait()
+    panel._files.table.choose("dfl-2")
+    panel._take.code_button.value = True
+    shown = [*texts(panel), panel._repr_mimebundle_()["text/html"]]
+    assert not [html for html in shown if "<img" in html.lower()]
+    assert sum("&lt;img src=x" in html for html in shown) >= 4
+    assert panel.filters.directory.options == (NAME,)  # its text, for the browser to escape
+
+
+# Where no panel lives
+
+
+def test_a_saved_notebook_has_the_results_to_be_read(
+    on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(lb.filter_panel(limit=5))
+    panel.fetch().wait()
+    bundle = panel._repr_mimebundle_()
+    assert set(bundle) == {
+        "application/vnd.jupyter.widget-view+json",
+        "text/html",
+        "text/plain",
+    }
+    assert bundle["text/plain"] == "<Batches: 5 batches; .batches holds them as a frame>"
+    assert bundle["text/html"].count("<tr") == 6
+    assert "5 batches: " in bundle["text/html"]
+
+
+def test_every_control_has_a_name(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+    panel = keep(lb.filter_panel(limit=20))
+    panel.fetch().wait()
+    controls = (widgets.Button, widgets.ToggleButton, widgets.Text, widgets.Textarea)
+    more = (widgets.Dropdown, widgets.Combobox, widgets.DatePicker, widgets.SelectMultiple)
+    found = [one for one in _all(panel) if isinstance(one, (*controls, *more))]
+    assert len(found) > 20
+    assert not [one for one in found if not one.description and one.layout.display != "none"]
+
+
+def _all(box: widgets.Widget) -> list[widgets.Widget]:
+    return [box, *(one for child in getattr(box, "children", ()) for one in _all(child))]

@@ -1,0 +1,67 @@
+"""Rates by group lie on one scale, which a few files do not stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+from llama_batches_nb.panels.dashboard.group_rates import MIN_FILES_FOR_SCALE, GroupRates, axis_max
+
+
+def _rates(*groups: tuple[int, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(groups, columns=["decided", "failure_rate", "ci_high"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "top"),
+    [
+        ([], 1.0),
+        ([(0, float("nan"), float("nan"))], 1.0),
+        ([(MIN_FILES_FOR_SCALE, 0.0, 0.0)], 1.0),
+        ([(MIN_FILES_FOR_SCALE, 0.1, 0.2), (MIN_FILES_FOR_SCALE - 1, 0.1, 0.9)], 0.2),
+        ([(MIN_FILES_FOR_SCALE, 0.1, 0.2), (MIN_FILES_FOR_SCALE - 1, 0.5, 0.9)], 0.2),
+        ([(MIN_FILES_FOR_SCALE - 1, 0.5, 0.9)], 0.9),
+    ],
+)
+def test_the_scale_ends_where_all_larger_groups_lie_on_it(
+    groups: list[tuple[int, float, float]], top: float
+) -> None:
+    assert axis_max(_rates(*groups)) == top
+
+
+@pytest.fixture
+def groups() -> Iterator[GroupRates]:
+    """Rates by directory, one of which is small and failed."""
+    before = set(_instances)
+    groups = GroupRates(
+        "source_directory_id", "directory", lambda: {"dir-1": "<Invoices>"}, choose=print
+    )
+    rates = _rates((1, 1.0, 1.0), (MIN_FILES_FOR_SCALE, 0.1, 0.2))
+    rates = rates.assign(
+        source_directory_id=["dir-1", "dir-2"], total=MIN_FILES_FOR_SCALE, failed=[1, 2], ci_low=0.0
+    )
+    groups.show(rates, None)
+    yield groups
+    for name in set(_instances) - before:
+        _instances[name].close()
+
+
+def test_what_lies_beyond_the_scale_is_an_arrow_and_explained(groups: GroupRates) -> None:
+    assert groups.table._cells.value.count("lb-beyond") == 1
+    assert "from 0 to 20 %: dot and 95 % interval, ▸ beyond" in groups._title.value
+
+
+def test_a_name_is_whole_under_the_pointer(groups: GroupRates) -> None:
+    hints = [pick.tooltip for pick in groups.table._picks[:2]]
+    assert hints == ["<Invoices>", "dir-2"]
+
+
+def test_where_no_panel_lives_there_is_no_empty_column(groups: GroupRates) -> None:
+    html = groups.html()
+    assert "<h4>By directory</h4>" in html
+    assert html.count("<th ") == 2
+    assert "&lt;Invoices&gt;" in html
+    assert "100.0 % (1 of 1; 0.0–100.0)" in html

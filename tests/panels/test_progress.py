@@ -1,0 +1,99 @@
+"""What a panel tells of a fetch while it lasts, by the real bar that a fetch drives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from llama_batches_nb.http import workers
+from llama_batches_nb.http.progress import progress_bar
+from llama_batches_nb.panels.widgets.progress import StatusLine, format_bytes
+from tests.conftest import Serve
+from tests.servers import Answer, batch, in_turn, page
+
+
+@pytest.fixture
+def meter() -> Iterator[StatusLine]:
+    meter = StatusLine()
+    meter.start("Fetching …")
+    yield meter
+    for part in (meter.layout, meter.style, meter):
+        part.close()
+
+
+def test_a_bar_shows_how_many_of_how_many(meter: StatusLine) -> None:
+    with progress_bar(meter.bar, "Batches", unit="batch", total=480) as shown:
+        shown.advance(312)
+        shown.refresh()
+        assert '<progress aria-label="Progress" value="0.6500">' in meter.value
+        assert "Batches: 312 of 480 batches · 0." in meter.value
+        assert 'role="status"' in meter.value
+
+
+def test_as_long_as_no_total_is_known_it_counts(meter: StatusLine) -> None:
+    with progress_bar(meter.bar, "Batches", unit="batch") as shown:
+        shown.advance(1200)
+        shown.refresh()
+        assert "Batches: 1,200 batches" in meter.value
+        assert "<progress" not in meter.value
+        shown.set_total(2400)
+        shown.refresh()
+        assert "1,200 of 2,400 batches" in meter.value
+
+
+def test_bytes_are_said_in_words(meter: StatusLine) -> None:
+    with progress_bar(meter.bar, "Uploading", unit="B", total=5_000_000, unit_scale=True) as shown:
+        shown.advance(1_234_567)
+        shown.refresh()
+        assert "1.2 MB of 5.0 MB" in meter.value
+
+
+@pytest.mark.parametrize(
+    ("n", "words"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2,500.0 GB")]
+)
+def test_sizes(n: float, words: str) -> None:
+    assert format_bytes(n) == words
+
+
+def test_notes_are_text(meter: StatusLine) -> None:
+    with progress_bar(meter.bar, "Batches", unit="batch", total=1) as shown:
+        shown.set_postfix("<img src=x>")
+        assert " · &lt;img src=x&gt;" in meter.value
+    meter.finish("<b>")
+    assert "&lt;b&gt; · 0." in meter.value
+
+
+def test_a_wait_for_the_server_is_told(serve: Serve, meter: StatusLine) -> None:
+    import llama_batches_nb as lb
+
+    told: list[str] = []
+    meter.observe(lambda change: told.append(change["new"]), "value")
+    wait = Answer(status=429, headers={"Retry-After": "1"})
+    serve(in_turn([wait, page([batch("bat-1")])]))
+    assert len(lb.fetch_batches(progress=meter.bar)) == 1
+    assert any("rate limit, waiting 1 s" in html for html in told)
+    assert "Batches" in told[-1] or "batch" in told[-1]
+
+
+def test_a_bar_of_work_that_is_over_shows_nothing_more(meter: StatusLine) -> None:
+    go, said = threading.Event(), []
+
+    def work() -> None:
+        with progress_bar(meter.bar, "Old", unit="batch", total=2) as shown:
+            said.append("begun")
+            begun.set()
+            go.wait(10)
+            shown.refresh()
+            said.append("went on")
+
+    begun = threading.Event()
+    task = workers.BackgroundTask(work)
+    assert begun.wait(10)
+    task.stop()
+    meter.show_message("New")
+    go.set()
+    task.join(10)
+    assert said == ["begun"]
+    assert "New" in meter.value

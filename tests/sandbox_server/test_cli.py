@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llama_batches_nb.sandbox_server import cli
+from llama_batches_nb.sandbox_server.cli import KEY_VARIABLE, add_arguments, arguments_of, main
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import START_TIME, Server
+from tests.servers import interrupt
+
+from .conftest import END, connect, still, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+MAIN = Path(cli.__file__).with_name("__main__.py")
+COMMAND = [sys.executable, str(MAIN), "--batches=5", "--files=3"]
+
+
+@contextmanager
+def running(
+    *more: str, key: str | None = None
+) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """The command, with the two lines that it prints."""
+    environment = dict(os.environ) | ({KEY_VARIABLE: key} if key else {})
+    with subprocess.Popen(
+        [*COMMAND, *more], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, [process.stdout.readline().rstrip() for _ in range(2)]
+        finally:
+            process.kill()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid: int) -> list[int]:
+    lists = [it.read_text() for it in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(it) for each in lists for it in each.split()]
+
+
+def sandboxes() -> dict[int, str]:
+    """Command lines of the sandboxes that this process started."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children(os.getpid())}
+    return {pid: line for pid, line in lines.items() if "--until-stdin-closes" in line}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server.start(still(batches=12, files=4, api_key="llx-told-quietly")) as started:
+        yield started
+
+
+def test_a_process_serves_what_it_was_told(server: Server) -> None:
+    with connect(server) as api:
+        assert total(api.batches.list()) == 12
+        created_at = api.batches.list().items[0].created_at
+        assert created_at is not None
+        assert created_at < END
+        server.advance(86400)
+        assert {it.status for it in api.batches.list()} <= {"COMPLETED", "FAILED", "CANCELLED"}
+
+
+@linux
+def test_the_key_is_not_on_the_command_line(server: Server) -> None:
+    assert server.api_key == "llx-told-quietly"
+    assert sandboxes()
+    assert not any("quietly" in line for line in sandboxes().values())
+
+
+@linux
+def test_the_process_is_out_of_reach_of_our_groups_interrupts(server: Server) -> None:
+    assert server.url
+    assert os.getpgid(0) not in {os.getpgid(pid) for pid in sandboxes()}
+
+
+@linux
+def test_close_ends_the_process_quickly_with_connections_open() -> None:
+    before = set(sandboxes())
+    with Server.start(still(batches=1, files=1)) as started, connect(started) as api:
+        api.batches.list()
+        assert len(set(sandboxes()) - before) == 1
+        began = time.monotonic()
+        started.close()
+        started.close()
+        assert time.monotonic() - began < 2
+        assert set(sandboxes()) == before
+
+
+@linux
+def test_none_is_left_of_a_start_that_was_interrupted() -> None:
+    before = set(sandboxes())
+    timer = threading.Timer(0.1, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Server.start(still(batches=1, files=1))
+    timer.join()
+    assert caught.traceback  # whose frames hold all that there was
+    assert set(sandboxes()) == before
+
+
+def test_nor_of_one_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout == START_TIME:
+                interrupt()
+            return super().wait(timeout)
+
+    threads = set(threading.enumerate())
+    monkeypatch.setattr(threading, "Event", Impatient)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Server.start(still(batches=1, files=1), thread=True)
+    assert caught.traceback
+    assert set(threading.enumerate()) == threads
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_url_and_key_and_stops_on_a_signal(number: signal.Signals) -> None:
+    with running(key="llx-k") as (process, (first, second)):
+        found = re.fullmatch(r"Sandbox at (http://127\.0\.0\.1:\d+) with key llx-k", first)
+        assert found
+        assert second == f"export LLAMA_CLOUD_BASE_URL={found[1]} LLAMA_CLOUD_API_KEY=llx-k"
+        process.send_signal(number)
+        assert process.wait(5) == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+
+
+def test_the_line_to_copy_sets_the_key_whatever_is_in_it() -> None:
+    key = "llx-'$(id)`id`;id&#\\\"*~!"
+    with running(key=key) as (_, (_, line)):
+        assert shlex.split(line)[-1] == f"LLAMA_CLOUD_API_KEY={key}"
+
+
+PARENT = f"""
+import sys, time, types
+folder = {str(MAIN.parent)!r}
+for name, path in ("llama_batches_nb", folder + "/.."), ("llama_batches_nb.sandbox_server", folder):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [path]  # without the imports of the toolkit
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server
+server = Server.start(Options(batches=1, files=1))
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
+@linux
+def test_it_ends_when_its_parent_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"started\n"
+        (child,) = children(parent.pid)
+        assert alive(child)
+        parent.kill()
+        parent.wait()
+        until = time.monotonic() + 5
+        while alive(child) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not alive(child)
+
+
+def test_a_taken_port_is_told_in_the_childs_words(server: Server) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with pytest.raises(RuntimeError, match=rf"Cannot listen on 127\.0\.0\.1:{port}: \w+"):
+        Server.start(Options(port=port))
+
+
+def test_a_bad_option_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--batches=-3"]) == 2
+    assert "batches=-3" in capsys.readouterr().err
+
+
+def test_arguments_carry_every_option_but_the_key() -> None:
+    options = Options(
+        seed=-4,
+        api_key="llx-secret",
+        port=1,
+        batches=2,
+        days=3,
+        files=(4, 5),
+        now=END,
+        speed=6.5,
+        latency=0.25,
+        rate_limit=7,
+        error_rate=0.1,
+        drop_rate=0.2,
+        throttle_rate=0.3,
+        retry_after=0.5,
+    )
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = vars(parser.parse_args(arguments_of(options)))
+    assert not arguments.pop("until_stdin_closes")
+    assert Options(api_key="llx-secret", **arguments) == options
+    assert not any("llx-secret" in each for each in arguments_of(options))
+
+
+def test_missing_requirements_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "REQUIRED_MODULES", ("no_such_module",))
+    with pytest.raises(ImportError, match=r"no_such_module.*llama_batches_nb\[sandbox\]"):
+        Server.start(Options())
+
+
+def test_the_sandbox_imports_nothing_else_of_the_package() -> None:
+    program = (
+        "import runpy, sys; sys.argv = ['it', '--batches=-1']\n"
+        f"try: runpy.run_path({str(MAIN)!r}, run_name='__main__')\n"
+        "except SystemExit: print(*(it for it in sys.modules if it.startswith('llama_batches')))"
+    )
+    loaded = subprocess.check_output(
+        [sys.executable, "-c", program], text=True, stderr=subprocess.DEVNULL
+    ).split()
+    assert "llama_batches_nb.sandbox_server.cli" in loaded
+    assert set(loaded) - {"llama_batches_nb"} == {
+        it for it in loaded if f"{it}.".startswith("llama_batches_nb.sandbox_server.")
+    }
+
+
+def test_the_handle_is_light_to_import() -> None:
+    source = Path(cli.__file__).with_name("process.py").read_text()
+    top = [line for line in source.splitlines() if line.startswith(("import", "from"))]
+    assert not any(name in line for line in top for name in ("fastapi", "uvicorn", "serving"))

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import llama_cloud
+import pytest
+from llama_cloud import LlamaCloud
+
+from llama_batches_nb.sandbox_server.app import auth
+from llama_batches_nb.sandbox_server.app.routes import files
+
+from .conftest import Start, new_batch
+
+
+def test_the_history_has_seven_directories(api: LlamaCloud) -> None:
+    directories = list(api.beta.directories.list(page_size=2))
+    assert len(directories) == 7
+    assert {it.type for it in directories} == {"user"}
+
+
+def test_a_directory_can_be_got(api: LlamaCloud) -> None:
+    listed = api.beta.directories.list(name="Lease contracts").items
+    assert [it.name for it in listed] == ["Lease contracts"]
+    assert api.beta.directories.get(listed[0].id).model_dump() == listed[0].model_dump()
+    with pytest.raises(llama_cloud.NotFoundError, match="dir-none"):
+        api.beta.directories.get("dir-none")
+
+
+def test_types_filter(start: Start) -> None:
+    _, api = start()
+    made = api.beta.directories.create(name="Scratch", type="ephemeral", description="short")
+    assert made.description == "short"
+    assert [it.id for it in api.beta.directories.list(type="ephemeral")] == [made.id]
+    assert len(api.beta.directories.list(types=["ephemeral", "user"]).items) == 8
+    assert api.beta.directories.list(type="index").items == []
+    with pytest.raises(llama_cloud.UnprocessableEntityError):
+        api.beta.directories.create(name="Index", type="index")  # type: ignore[arg-type]
+
+
+def test_names_are_unique(start: Start) -> None:
+    _, api = start()
+    api.beta.directories.create(name="Twice")
+    with pytest.raises(llama_cloud.ConflictError, match="Twice"):
+        api.beta.directories.create(name="Twice")
+
+
+def test_an_ephemeral_directory_is_cleaned_up(start: Start) -> None:
+    server, api = start()
+    made = api.beta.directories.create(name="Scratch", type="ephemeral")
+    assert made.expires_at
+    server.advance(3 * 86400)
+    assert "Scratch" not in {it.name for it in api.beta.directories.list()}
+    deleted = {it.name: it.deleted_at for it in api.beta.directories.list(include_deleted=True)}
+    assert deleted["Scratch"] == made.expires_at
+    with pytest.raises(llama_cloud.NotFoundError):
+        api.beta.directories.files.list(made.id)
+    api.beta.directories.create(name="Scratch")
+
+
+def test_files_come_in_pages(api: LlamaCloud) -> None:
+    directory = api.beta.directories.list(name="Invoices 2026").items[0]
+    paged = list(api.beta.directories.files.list(directory.id, page_size=300))
+    assert len({it.id for it in paged}) == len(paged) == 1000
+    assert {it.directory_id for it in paged} == {directory.id}
+
+
+def test_files_filter(api: LlamaCloud) -> None:
+    directory = api.beta.directories.list(name="Lease contracts").items[0]
+    every = api.beta.directories.files.list(directory.id, page_size=1000).items
+    one = every[17]
+
+    def found(**filters: Any) -> list[str]:
+        return [it.id for it in api.beta.directories.files.list(directory.id, **filters)]
+
+    assert found(display_name=one.display_name) == [one.id]
+    assert found(file_id=one.file_id) == [one.id]
+    assert found(unique_id=one.unique_id) == [one.id]
+    assert found(unique_id="none") == found(file_id="none") == []
+    assert found(display_name_contains="signed") == [
+        it.id for it in every if "signed" in it.display_name
+    ]
+    assert found(updated_at_on_or_after=one.updated_at, updated_at_on_or_before=one.updated_at) == [
+        one.id
+    ]
+
+
+def test_one_file_can_be_got_from_its_directory_only(api: LlamaCloud) -> None:
+    first, second = api.beta.directories.list().items[:2]
+    one = api.beta.directories.files.list(first.id).items[0]
+    got = api.beta.directories.files.get(one.id, directory_id=first.id)
+    assert got.model_dump() == one.model_dump()
+    with pytest.raises(llama_cloud.NotFoundError):
+        api.beta.directories.files.get(one.id, directory_id=second.id)
+
+
+def test_an_upload_becomes_a_file(start: Start) -> None:
+    _, api = start()
+    directory = api.beta.directories.create(name="New")
+    upload = api.beta.directories.files.upload
+    plain = upload(directory.id, upload_file=("ein Brief, geprüft.pdf", b"%PDF"))
+    named = upload(directory.id, upload_file=("b.pdf", b"%PDF"), display_name="B", unique_id="b-1")
+    assert (plain.display_name, plain.unique_id) == ("ein Brief, geprüft.pdf",) * 2
+    assert (named.display_name, named.unique_id) == ("B", "b-1")
+    listed = api.beta.directories.files.list(directory.id).items
+    assert [it.id for it in listed] == [plain.id, named.id]
+
+
+def test_unique_ids_are_unique(start: Start) -> None:
+    _, api = start()
+    directory = api.beta.directories.create(name="New")
+    api.beta.directories.files.upload(directory.id, upload_file=("a.pdf", b"%PDF"))
+    with pytest.raises(llama_cloud.ConflictError, match=r"a\.pdf"):
+        api.beta.directories.files.upload(directory.id, upload_file=("a.pdf", b"%PDF"))
+
+
+def test_a_stored_file_can_be_added_elsewhere(start: Start) -> None:
+    _, api = start()
+    source = api.beta.directories.list().items[0]
+    file = api.beta.directories.files.list(source.id).items[2]
+    target = api.beta.directories.create(name="Again", type="ephemeral")
+    added = api.beta.directories.files.add(target.id, file_id=str(file.file_id))
+    assert added.id != file.id
+    assert (added.file_id, added.display_name) == (file.file_id, file.display_name)
+    with pytest.raises(llama_cloud.ConflictError):
+        api.beta.directories.files.add(target.id, file_id=str(file.file_id))
+    with pytest.raises(llama_cloud.NotFoundError, match="none"):
+        api.beta.directories.files.add(target.id, file_id="none")
+
+
+def test_a_corrupt_file_fails_an_unsupported_one_gets_no_job_others_succeed(start: Start) -> None:
+    server, api = start()
+    directory = api.beta.directories.create(name="Mixed")
+    for name, text in [
+        ("good.txt", b"fine"),
+        ("bad.txt", b"x" * 65533 + b"CorrUPT" + b"x" * 10),
+        ("corrupt.pdf", b"%PDF"),
+        ("setup.exe", b"MZ"),
+        ("empty.txt", b""),
+    ]:
+        api.beta.directories.files.upload(directory.id, upload_file=(name, text))
+    batch = new_batch(api, "Mixed")
+    server.advance(60)
+    results = api.batches.get(batch.id, expand=["results"]).results or []
+    jobs = [it.job_reference and api.parsing.get(it.job_reference.id).job for it in results]
+    assert [job and job.status for job in jobs] == ["COMPLETED", "FAILED", "FAILED", None, None]
+    assert "bad.txt" in str(jobs[1] and jobs[1].error_message)
+    assert [it.error_message and "setup.exe" in it.error_message for it in results[2:4]] == [
+        None,
+        True,
+    ]
+
+
+def test_an_upload_needs_its_file_and_directory(start: Start) -> None:
+    server, api = start()
+    url = f"{server.url}/api/v1/beta/directories"
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    directory = api.beta.directories.list().items[0]
+    answer = httpx.post(f"{url}/{directory.id}/files/upload", headers=headers, data={"x": "y"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "upload_file"]
+    with pytest.raises(llama_cloud.NotFoundError):
+        api.beta.directories.files.upload("dir-none", upload_file=("a.pdf", b"%PDF"))
+
+
+def test_a_file_that_is_too_large_is_413(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 100_000)
+    _, api = start()
+    directory = api.beta.directories.create(name="New")
+    upload = api.beta.directories.files.upload
+    upload(directory.id, upload_file=("just.txt", b"x" * 100_000))
+    with pytest.raises(llama_cloud.APIStatusError) as caught:
+        upload(directory.id, upload_file=("more.txt", b"x" * 100_001))
+    assert caught.value.status_code == 413
+    assert len(api.beta.directories.files.list(directory.id).items) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_are_bounded_with_and_without_a_length(
+    start: Start, monkeypatch: pytest.MonkeyPatch, chunked: bool
+) -> None:
+    monkeypatch.setattr(auth, "MAX_JSON_BYTES", 1000)
+    server, _ = start()
+    body = b'{"name": "' + b"x" * 500_000 + b'"}'
+    content: Any = (body[n : n + 1000] for n in range(0, len(body), 1000)) if chunked else body
+    answer = httpx.post(
+        f"{server.url}/api/v1/beta/directories",
+        headers={"Authorization": f"Bearer {server.api_key}", "Content-Type": "application/json"},
+        content=content,
+    )
+    assert answer.status_code == 413
+    assert "1000 bytes" in answer.json()["detail"]
+
+
+def test_configurations_are_of_both_job_types(api: LlamaCloud) -> None:
+    every = list(api.configurations.list(page_size=1))
+    assert [it.id for it in every][:2] == ["cfg-PARSE_AGENTIC", "cfg-PARSE_COST_EFFECTIVE"]
+    assert [it.product_type for it in every] == ["parse_v2"] * 2 + ["extract_v2"] * 2
+    assert all(it.id.startswith("cfg-") for it in every)
+
+
+def test_configurations_filter(api: LlamaCloud) -> None:
+    def names(**filters: Any) -> list[str]:
+        return [it.name for it in api.configurations.list(**filters)]
+
+    assert names(product_type=["extract_v2"]) == ["Key facts", "Tables and totals"]
+    assert len(names(product_type=["extract_v2", "parse_v2"])) == 4
+    assert names(product_type=["split_v1"]) == []
+    assert names(name="Agentic") == ["Agentic"]
+    assert len(names(latest_only=True)) == 4
+
+
+def test_a_configuration_can_be_got(api: LlamaCloud) -> None:
+    for each in api.configurations.list():
+        assert api.configurations.retrieve(each.id) == each
+    with pytest.raises(llama_cloud.NotFoundError, match="cfg-none"):
+        api.configurations.retrieve("cfg-none")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llama_batches_nb.sandbox_server.state import simulation
+from llama_batches_nb.sandbox_server.state.models import FINAL, Batch, File, Status
+
+ALLOWED: dict[Status, set[Status]] = {
+    "PENDING": {"THROTTLED", "RUNNING", "CANCELLED"},
+    "THROTTLED": {"RUNNING", "CANCELLED"},
+    "RUNNING": {"COMPLETED", "FAILED", "CANCELLED"},
+}
+FILE = File("a.pdf", "a.pdf", 0, "plain", (0, 0))
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Batch:
+    steps = draw(st.lists(st.integers(1, 1000), min_size=4, max_size=4))
+    created, throttled, started, ended = (sum(steps[: n + 1]) for n in range(4))
+    made = Batch(
+        number=0,
+        directory=0,
+        configuration=0,
+        job_type="parse_v2",
+        files=5,
+        created=created,
+        throttled=draw(st.sampled_from([None, throttled])),
+        started=started,
+        due=ended,
+        ended=ended,
+        end=draw(st.sampled_from(["COMPLETED", "FAILED"])),
+        straggling=draw(st.sampled_from([0, 500])),
+    )
+    stop = draw(st.none() | st.integers(created + 1, 4100))
+    return made if stop is None else made.cancelled(stop)
+
+
+@given(plans())
+def test_a_status_only_moves_forward(batch: Batch) -> None:
+    seen = [batch.status(now) for now in range(batch.created, batch.due + 2)]
+    for one, next_one in pairwise(seen):
+        assert one == next_one or next_one in ALLOWED[one]
+    assert seen[0] == "PENDING"
+    assert seen[-1] in FINAL
+
+
+@given(plans())
+def test_updated_at_is_when_the_status_was_reached(batch: Batch) -> None:
+    for now in range(batch.created, batch.due + 2):
+        at = batch.updated(now)
+        assert batch.created <= at <= now
+        assert batch.status(at) == batch.status(now)
+        assert at == batch.created or batch.status(at - 1) != batch.status(now)
+
+
+@given(plans(), st.integers(0, 4), st.integers(0, 2**64 - 1))
+def test_a_jobs_times_are_in_order(batch: Batch, index: int, bits: int) -> None:
+    job = simulation.job(batch, index, FILE, "succeeded", bits)
+    if batch.end != "CANCELLED" or job.created < batch.ended:
+        assert batch.started <= job.created <= job.began <= job.ended
+        assert job.ended <= max(batch.due, batch.ended) + batch.straggling + 1
+
+
+@given(plans(), st.integers(0, 4), st.integers(0, 2**64 - 1))
+def test_a_cancelled_batch_leaves_no_job_running(batch: Batch, index: int, bits: int) -> None:
+    job = simulation.job(batch, index, FILE, "succeeded", bits)
+    if batch.end == "CANCELLED" and job.created < batch.ended:
+        assert job.status(batch.ended) in ("COMPLETED", "CANCELLED")

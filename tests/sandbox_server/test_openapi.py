@@ -1,0 +1,154 @@
+"""The OpenAPI document says what the sandbox does, and the sandbox does what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from llama_batches_nb.sandbox_server.process import Server
+
+from .conftest import still
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+CONFIG = """
+[headers]
+Authorization = "Bearer {key}"
+
+[generation]
+deterministic = true
+max-examples = 10
+
+[phases.stateful.generation]
+max-examples = 15
+
+[checks.positive_data_acceptance]  # a schema can't say which tokens and configurations fit
+expected-statuses = ["2xx", 400, 404, 409]
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server.start(still(batches=24, files=(1, 60)), thread=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    with httpx.Client(base_url=server.url, headers=headers) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx.Client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what is documented, by method and path."""
+    return {
+        (method, path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+@pytest.mark.latest
+def test_schemathesis_finds_nothing(
+    server: Server, document: dict[str, Any], tmp_path: Path
+) -> None:
+    """It has a process of its own, as its plugin is for other suites than this one."""
+    (tmp_path / "config.toml").write_text(CONFIG.format(key=server.api_key))
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "config.toml"]
+    run = subprocess.run(
+        [*command, "run", f"{server.url}/openapi.json", "--no-color"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        env={"PYTHONUTF8": "1"},
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    numbers = re.search(r"Tested:\s+(\d+)\n.*\s(\d+) generated, ", run.stdout, re.DOTALL)
+    assert numbers, run.stdout
+    assert int(numbers[1]) == len(operations(document))
+    assert int(numbers[2]) > 500
+
+
+def test_every_operation_asks_for_the_key(document: dict[str, Any]) -> None:
+    (scheme,) = document["components"]["securitySchemes"]
+    for operation in operations(document).values():
+        assert operation["security"] == [{scheme: []}]
+        assert "401" in operation["responses"]
+
+
+def test_every_answer_has_a_schema_that_says_all(document: dict[str, Any]) -> None:
+    for operation in operations(document).values():
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        model = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert model["additionalProperties"] is False
+        assert set(model["required"]) == set(model["properties"])
+
+
+def test_a_wrong_method_is_refused_with_the_right_ones(
+    document: dict[str, Any], client: httpx.Client
+) -> None:
+    for path, item in document["paths"].items():
+        wrong = client.delete(path.replace("{", "").replace("}", ""))
+        assert wrong.status_code == 405
+        assert set(wrong.headers["Allow"].lower().split(", ")) == set(item)
+        assert wrong.json() == {"detail": "Method Not Allowed"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name": "\\ud800"}',
+        b'{"name": "a", "description": "\\udfff"}',
+        b'{"name": NaN}',
+        b'{"name": "a", "description": -Infinity}',
+        b'{"name": "a", "description": 1e999}',
+        b'{"name": "\xff"}',
+        b'{"name": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"a":' * 30_000,
+        b"\xef\xbb\xbf{}",
+        b"{",
+        b"",
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/beta/directories",
+        "/api/v1/beta/directories/dir-1/files",
+        "/api/v2/batches",
+        "/sandbox/advance",
+    ],
+)
+def test_a_body_that_nobody_could_repeat_is_refused(
+    client: httpx.Client, path: str, body: bytes
+) -> None:
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    detail = answer.json()["detail"]
+    assert isinstance(detail, str) or all(set(it) == {"loc", "msg", "type"} for it in detail)
+
+
+@pytest.mark.parametrize("number", ["0", "0.5", "-1", "1e3", "1785578400", "20260801"])
+def test_a_number_is_no_time(client: httpx.Client, number: str) -> None:
+    answer = client.get("/api/v2/batches", params={"created_at_on_or_after": number})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "created_at_on_or_after"]

@@ -1,0 +1,486 @@
+"""Records become frames: every value kept, missing stays missing, anything else is an error."""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.tables import records, schema
+from llama_batches_nb.tables.schema import (
+    BATCHES,
+    CONFIGURATIONS,
+    DIRECTORIES,
+    FILES,
+    JOBS,
+    MAPPINGS,
+    RESULTS,
+    Table,
+)
+from llama_batches_nb.types import Record
+from tests.strategies import (
+    LISTED,
+    TABLES,
+    api_records,
+    at,
+    few,
+    instants,
+    mappings,
+    results_of,
+    some,
+    table_frames,
+    zones,
+)
+
+HALF = "\ud83d"  # of a pair of surrogates
+
+
+def assert_exact_dtypes(frame: pd.DataFrame, table: Table) -> None:
+    """Check columns and dtypes against the contract, written out here once more."""
+    assert frame.columns.tolist() == table.names
+    for column in table.columns:
+        dtype = frame[column.name].dtype
+        if column.kind == "category":
+            assert isinstance(dtype, pd.CategoricalDtype)
+            assert not dtype.ordered
+            assert dtype.categories.tolist()[: len(column.words)] == list(column.words)
+        elif column.kind == "time":
+            assert dtype == pd.DatetimeTZDtype("us", "UTC")
+        elif column.kind == "Float64":
+            assert dtype == pd.Float64Dtype()
+        else:
+            assert dtype == schema.STRING_DTYPE
+
+
+def plain(values: pd.Series[Any]) -> list[Any]:
+    """Return a column's values, with None for missing ones."""
+    return [
+        None if missing else value for value, missing in zip(values, values.isna(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_dtypes_are_exact_without_rows(table: Table) -> None:
+    empty = results_of() if table is RESULTS else records.to_pandas(table, [])
+    assert len(empty) == 0
+    assert_exact_dtypes(empty, table)
+    for column in table.columns:
+        if column.kind == "category":
+            assert tuple(empty[column.name].cat.categories) == column.words
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@given(data=st.data())
+@few
+def test_dtypes_are_exact_with_any_rows(table: Table, data: st.DataObject) -> None:
+    assert_exact_dtypes(data.draw(table_frames(table)), table)
+
+
+@pytest.mark.parametrize("table", LISTED, ids=lambda table: table.name)
+@given(data=st.data())
+@few
+def test_each_record_is_a_row_with_its_values(table: Table, data: st.DataObject) -> None:
+    found = data.draw(st.lists(api_records(table), max_size=6))
+    frame = records.to_pandas(table, found)
+    assert frame.index.tolist() == list(range(len(found)))
+    for column in table.columns:
+        sent = [at(record, column.path) for record in found]
+        if column.kind == "time":
+            sent = [text and datetime.fromisoformat(text) for text in sent]
+        assert plain(frame[column.name]) == sent
+
+
+def test_batch_has_its_values_where_the_api_puts_them() -> None:
+    batch = {
+        "id": "bat-1",
+        "status": "RUNNING",
+        "source_directory_id": "dir-1",
+        "project_id": "prj-1",
+        "config": {"job": {"type": "parse_v2", "configuration_id": "cfg-1"}},
+        "created_at": "2026-08-01T10:00:00Z",
+        "updated_at": "2026-08-01T10:05:00Z",
+    }
+    (row,) = records.to_pandas(BATCHES, [batch]).to_dict("records")
+    assert row == {
+        "batch_id": "bat-1",
+        "status": "RUNNING",
+        "job_type": "parse_v2",
+        "configuration_id": "cfg-1",
+        "source_directory_id": "dir-1",
+        "project_id": "prj-1",
+        "created_at": pd.Timestamp("2026-08-01 10:00", tz="UTC"),
+        "updated_at": pd.Timestamp("2026-08-01 10:05", tz="UTC"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "record", "expected"),
+    [
+        (JOBS, {"id": "pjb-1", "usage": {"credits": 3}}, {"job_id": "pjb-1", "credits": 3.0}),
+        (
+            FILES,
+            {"id": "dfl-1", "directory_id": "dir-1", "display_name": "a.pdf", "file_id": "f-1"},
+            {"source_directory_file_id": "dfl-1", "source_directory_id": "dir-1"},
+        ),
+        (
+            DIRECTORIES,
+            {"id": "dir-1", "type": "ephemeral"},
+            {"source_directory_id": "dir-1", "type": "ephemeral"},
+        ),
+        (
+            CONFIGURATIONS,
+            {"id": "cfg-1", "product_type": "extract_v2", "version": "latest"},
+            {"configuration_id": "cfg-1", "job_type": "extract_v2", "version": "latest"},
+        ),
+        (
+            MAPPINGS,
+            {"source_directory_file_id": "dfl-1", "job_reference": {"type": "t", "id": "pjb-1"}},
+            {"source_directory_file_id": "dfl-1", "job_type": "t", "job_id": "pjb-1"},
+        ),
+    ],
+    ids=lambda value: value.name if isinstance(value, Table) else "",
+)
+def test_columns_with_names_of_our_own_find_their_fields(
+    table: Table, record: Record, expected: Record
+) -> None:
+    row = records.to_pandas(table, [record]).iloc[0]
+    assert {name: row[name] for name in expected} == expected
+
+
+# --- tomorrow's words ---------------------------------------------------------------------------
+
+
+def test_unknown_status_and_job_type_are_kept() -> None:
+    found = records.to_pandas(
+        BATCHES,
+        [{"id": "bat-1", "status": "PAUSED", "config": {"job": {"type": "split_v9"}}}],
+    )
+    assert found.status.tolist() == ["PAUSED"]
+    assert found.job_type.tolist() == ["split_v9"]
+    assert found.status.cat.categories.tolist() == [*BATCHES.columns[1].words, "PAUSED"]
+
+
+def test_unknown_fields_are_no_error_and_no_column() -> None:
+    found = records.to_pandas(BATCHES, [{"id": "bat-1", "tomorrow": {"deep": [1]}}])
+    assert found.columns.tolist() == BATCHES.names
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+@given(instants(), zones())
+@some
+def test_times_in_every_iso_form_are_the_same_instant(instant: datetime, zone: Any) -> None:
+    naive = instant.replace(tzinfo=None).isoformat()
+    forms = [f"{naive}Z", f"{naive}+00:00", naive, instant.astimezone(zone).isoformat()]
+    found = records.to_pandas(
+        BATCHES, [{"id": str(n), "created_at": t} for n, t in enumerate(forms)]
+    )
+    assert [time.to_pydatetime() for time in found.created_at] == [instant] * 4
+    assert {time.utcoffset() for time in found.created_at} == {timedelta(0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-08-01T10:00:00Z", datetime(2026, 8, 1, 10, tzinfo=UTC)),
+        ("2026-08-01T10:00:00.5Z", datetime(2026, 8, 1, 10, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-08-01T10:00:00.123456789Z", datetime(2026, 8, 1, 10, 0, 0, 123_456, tzinfo=UTC)),
+        ("2026-08-01 10:00:00+02:00", datetime(2026, 8, 1, 8, tzinfo=UTC)),
+        ("2026-08-01", datetime(2026, 8, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_times_of_other_precisions(text: str, instant: datetime) -> None:
+    found = records.to_pandas(JOBS, [{"id": "pjb-1", "created_at": text}])
+    assert found.created_at[0].to_pydatetime() == instant
+
+
+@pytest.fixture
+def _in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the machine's clock be five hours behind UTC."""
+    monkeypatch.setenv("TZ", "EST5")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_new_york")
+def test_time_without_a_zone_is_utc_wherever_the_machine_is() -> None:
+    found = records.to_pandas(JOBS, [{"id": "pjb-1", "created_at": "2026-08-01T10:00:00"}])
+    assert found.created_at[0] == pd.Timestamp("2026-08-01 10:00", tz="UTC")
+
+
+# --- missing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", LISTED, ids=lambda table: table.name)
+def test_missing_and_null_are_missing(table: Table) -> None:
+    (key,) = table.columns[0].path
+    nulls: Record = {column.path[0]: None for column in table.columns} | {key: "b"}
+    found = records.to_pandas(table, [{key: "a"}, nulls]).drop(columns=table.key)
+    assert found.isna().to_numpy().all()
+    assert_exact_dtypes(records.to_pandas(table, [{key: "a"}, nulls]), table)
+
+
+def test_null_on_the_way_to_a_value_is_missing() -> None:
+    configs: list[Any] = [None, {}, {"job": None}, {"job": {}}, {"job": {"type": None}}]
+    found = records.to_pandas(BATCHES, [{"id": str(n), "config": c} for n, c in enumerate(configs)])
+    assert found.job_type.isna().all()
+    assert found.configuration_id.isna().all()
+
+
+def test_the_text_none_is_text() -> None:
+    found = records.to_pandas(BATCHES, [{"id": "None", "project_id": "None", "status": "None"}])
+    assert (found.batch_id[0], found.project_id[0], found.status[0]) == ("None",) * 3
+
+
+# --- not what was promised ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "record", "field"),
+    [
+        (BATCHES, {"id": None}, "id"),
+        (BATCHES, {"status": "RUNNING"}, "id"),
+        (BATCHES, {"id": 7}, "id"),
+        (BATCHES, {"id": "b", "status": 7}, "status"),
+        (BATCHES, {"id": "b", "project_id": ["prj-1"]}, "project_id"),
+        (BATCHES, {"id": "b", "project_id": True}, "project_id"),
+        (BATCHES, {"id": "b", "config": [1]}, "config.job.type"),
+        (BATCHES, {"id": "b", "config": {"job": "parse_v2"}}, "config.job.type"),
+        (BATCHES, {"id": "b", "created_at": "yesterday"}, "created_at"),
+        (BATCHES, {"id": "b", "created_at": 1785578400}, "created_at"),
+        (BATCHES, {"id": "b", "created_at": HALF}, "created_at"),
+        (BATCHES, {"id": "b", "created_at": "0001-01-01T00:00:00+14:00"}, "created_at"),
+        (BATCHES, {"id": "b", "updated_at": ["2026-08-01"]}, "updated_at"),
+        (JOBS, {"id": "j", "usage": {"credits": "many"}}, "usage.credits"),
+        (JOBS, {"id": "j", "usage": {"credits": 10**400}}, "usage.credits"),
+        (JOBS, {"id": "j", "usage": 3}, "usage.credits"),
+        (MAPPINGS, {"source_directory_file_id": None}, "source_directory_file_id"),
+        (MAPPINGS, {"source_directory_file_id": "f", "job_reference": "j"}, "job_reference.type"),
+        (MAPPINGS, {"source_directory_file_id": "f", "error_message": {}}, "error_message"),
+    ],
+)
+def test_broken_promise_names_row_and_field(table: Table, record: Record, field: str) -> None:
+    good: Record = {table.columns[0].path[0]: "good"}
+    with pytest.raises(ResponseError, match=f"{table.row}.*{re.escape(repr(field))}"):
+        records.to_pandas(table, [good, record])
+
+
+@pytest.mark.parametrize("record", [[1], "bat-1", 7, None])
+def test_record_that_is_no_object_is_an_error(record: Any) -> None:
+    with pytest.raises(ResponseError, match="batch"):
+        records.to_pandas(BATCHES, [record])
+
+
+@pytest.mark.parametrize("wrong", [0, 7, False, {}, []])
+def test_broken_promise_is_found_beside_half_a_surrogate_pair(wrong: Any) -> None:
+    found = [{"id": "a", "project_id": HALF}, {"id": "b", "project_id": wrong}]
+    with pytest.raises(ResponseError, match="'project_id'"):
+        records.to_pandas(BATCHES, found)
+
+
+# --- surrogates ---------------------------------------------------------------------------------
+
+
+@given(st.lists(st.none() | st.text(st.sampled_from([HALF, "\udcff", "é", "😀", "x"]), max_size=5)))
+@some
+def test_half_a_surrogate_pair_becomes_a_question_mark(texts: list[str | None]) -> None:
+    sent = [{"id": str(n), "project_id": text, "status": text} for n, text in enumerate(texts)]
+    found = records.to_pandas(BATCHES, sent)
+    whole = [None if t is None else re.sub("[\ud800-\udfff]", "?", t) for t in texts]
+    assert plain(found.project_id) == whole
+    assert plain(found.status) == whole
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [{}, {"results": None}, {"results": []}])
+def test_batch_without_results_gives_no_rows(batch: Record) -> None:
+    found = results_of({"id": "bat-1", "status": "PENDING", **batch})
+    assert len(found) == 0
+    assert_exact_dtypes(found, RESULTS)
+
+
+def test_result_has_its_batch_on_each_row() -> None:
+    found = results_of(
+        {"id": "bat-0", "results": None},
+        {
+            "id": "bat-1",
+            "status": "COMPLETED",
+            "source_directory_id": "dir-1",
+            "config": {"job": {"type": "parse_v2", "configuration_id": "cfg-1"}},
+            "created_at": "2026-08-01T10:00:00Z",
+            "results": [
+                {
+                    "source_directory_file_id": "dfl-1",
+                    "job_reference": {"type": "extract_v2", "id": "ejb-1"},
+                },
+                {"source_directory_file_id": "dfl-2", "error_message": "no such file"},
+            ],
+        },
+    )
+    both = {
+        "batch_id": "bat-1",
+        "batch_status": "COMPLETED",
+        "batch_created_at": pd.Timestamp("2026-08-01 10:00", tz="UTC"),
+        "configuration_id": "cfg-1",
+        "source_directory_id": "dir-1",
+    }
+    mapped, unmapped = found.to_dict("records")
+    assert both.items() <= mapped.items()
+    assert both.items() <= unmapped.items()
+    assert (mapped["source_directory_file_id"], mapped["job_id"]) == ("dfl-1", "ejb-1")
+    assert pd.isna(mapped["error_message"])
+    assert (unmapped["source_directory_file_id"], unmapped["error_message"]) == (
+        "dfl-2",
+        "no such file",
+    )
+    assert pd.isna(unmapped["job_id"])
+
+
+@pytest.mark.parametrize(
+    ("of_job", "of_batch", "expected"),
+    [
+        ("extract_v2", "parse_v2", "extract_v2"),
+        (None, "parse_v2", "parse_v2"),
+        ("split_v9", None, "split_v9"),
+        (None, None, None),
+    ],
+)
+def test_job_type_is_the_jobs_else_the_batchs(
+    of_job: str | None, of_batch: str | None, expected: str | None
+) -> None:
+    reference = {"id": "pjb-1", "type": of_job}
+    mapping = {"source_directory_file_id": "dfl-1", "job_reference": reference}
+    found = results_of({"id": "bat-1", "config": {"job": {"type": of_batch}}, "results": [mapping]})
+    assert plain(found.job_type) == [expected]
+
+
+@given(st.lists(st.lists(mappings(), max_size=4), max_size=5))
+@few
+def test_results_keep_the_order_of_batches_and_of_files(batches: list[list[Record]]) -> None:
+    found = results_of(*({"id": f"bat-{n}", "results": m} for n, m in enumerate(batches)))
+    assert found.batch_id.tolist() == [f"bat-{n}" for n, files in enumerate(batches) for _ in files]
+    sent = [mapping for files in batches for mapping in files]
+    assert found.source_directory_file_id.tolist() == [m["source_directory_file_id"] for m in sent]
+    assert plain(found.job_id) == [at(mapping, ("job_reference", "id")) for mapping in sent]
+    assert plain(found.error_message) == [mapping["error_message"] for mapping in sent]
+
+
+@pytest.mark.parametrize("results", [{"dfl-1": {}}, "none", 7])
+def test_results_that_are_no_list_are_an_error(results: Any) -> None:
+    with pytest.raises(ResponseError, match="bat-1"):
+        records.results_from_record({"id": "bat-1", "results": results})
+
+
+@pytest.mark.parametrize("batch", [[], "bat-1", None])
+def test_batch_that_is_no_object_is_an_error(batch: Any) -> None:
+    with pytest.raises(ResponseError, match="not a JSON object"):
+        records.results_from_record(batch)
+
+
+def test_results_of_a_batch_without_id_are_an_error() -> None:
+    with pytest.raises(ResponseError, match="'id'"):
+        results_of({"results": []})
+
+
+# --- the rest -----------------------------------------------------------------------------------
+
+
+def test_constant_fills_its_column() -> None:
+    jobs = [{"id": "pjb-1", "job_type": "never"}, {"id": "pjb-2"}]
+    assert records.to_pandas(JOBS, jobs, job_type="parse_v2").job_type.tolist() == ["parse_v2"] * 2
+    assert_exact_dtypes(records.to_pandas(JOBS, [], job_type="parse_v2"), JOBS)
+
+
+@given(st.lists(st.lists(api_records(JOBS), max_size=3), max_size=4))
+@few
+def test_parts_together_are_the_whole(parts: list[list[Record]]) -> None:
+    together = records.concat(JOBS, (records.to_arrow(JOBS, part) for part in parts))
+    whole = records.to_pandas(JOBS, [record for part in parts for record in part])
+    pd.testing.assert_frame_equal(together, whole)
+
+
+def test_rows_are_arrow_in_the_tables_schema() -> None:
+    rows = records.to_arrow(BATCHES, [{"id": "bat-1"}])
+    assert isinstance(rows, pa.Table)
+    assert rows.schema.equals(BATCHES.arrow_schema)
+
+
+def _read(*bodies: bytes) -> pd.DataFrame:
+    """Read batches with their results, each if it is what was asked for."""
+    for body in bodies:
+        batch: Any = json.loads(body)
+        records.validate_batch_json(batch["id"] if isinstance(batch, dict) else "", body)
+    return records.concat(RESULTS, records.parse_results(bodies))
+
+
+def _expanded() -> st.SearchStrategy[Record]:
+    """Batches with their results, as the API sends them."""
+    more = {
+        "results": st.none() | st.lists(mappings(), max_size=6),
+        "colour": st.just({"red": [1]}),
+    }
+    return st.builds(operator.or_, api_records(BATCHES), st.fixed_dictionaries(more))
+
+
+@some
+@given(st.lists(_expanded(), max_size=4), st.booleans())
+def test_both_readers_of_json_agree(batches: list[Record], ascii_only: bool) -> None:
+    bodies = [json.dumps(b, ensure_ascii=ascii_only, indent=1).encode() for b in batches]
+    pd.testing.assert_frame_equal(_read(*bodies), results_of(*batches))
+    assert [len(part) for part in records.parse_results(bodies)] == [
+        len(batch["results"] or ()) for batch in batches
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[]", "not a JSON object"),
+        (b'{"id": null}', "without 'id'"),
+        (b'{"id": "b", "results": {}}', "not a list"),
+        (b'{"id": "b", "results": [null]}', "without 'source_directory_file_id'"),
+        (b'{"id": "b", "results": [5]}', "not the JSON object"),
+        (b'{"id": "b", "results": [{"source_directory_file_id": 5}]}', "source_directory_file_id"),
+        (b'{"id": 5, "results": []}', "'id'"),
+        (b'{"id": "b", "config": 5, "results": []}', "config"),
+        (b'{"id": "b", "created_at": "noon", "results": []}', "created_at"),
+    ],
+)
+def test_what_arrow_will_not_read_is_named(body: bytes, words: str) -> None:
+    with pytest.raises(ResponseError, match=words):
+        _read(b'{"id": "a"}', body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"id": "b"} {"id": "c"}', b"\xff", b'{"id": "\xff"}']
+)
+def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        records.validate_batch_json("b", body)
+
+
+def test_two_batches_in_one_body_are_not_taken_for_two_bodies() -> None:
+    with pytest.raises(ValueError, match="Extra data"):
+        records.parse_results([b'{"id": "b", "results": []} {"id": "c", "results": []}'])
+
+
+def test_half_a_surrogate_pair_in_a_result_is_a_question_mark() -> None:
+    frame = _read(b'{"id":"b","results":[{"source_directory_file_id":"a\\ud800"}]}')
+    assert frame.source_directory_file_id.tolist() == ["a?"]

@@ -1,0 +1,82 @@
+"""The columns of each table are the contract's, in its order, with its dtypes."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llama_batches_nb.tables import schema
+from llama_batches_nb.tables.schema import Table
+from tests.strategies import LISTED, TABLES, some
+
+CONTRACT = {
+    "batches": "batch_id status job_type configuration_id source_directory_id project_id "
+    "created_at updated_at",
+    "results": "batch_id batch_status batch_created_at configuration_id source_directory_id "
+    "source_directory_file_id job_type job_id error_message",
+    "jobs": "job_id job_type status error_message credits created_at updated_at",
+    "files": "source_directory_file_id source_directory_id display_name file_id created_at "
+    "updated_at",
+    "directories": "source_directory_id name type created_at expires_at",
+    "configurations": "configuration_id name job_type version created_at updated_at",
+    "mappings": "source_directory_file_id job_type job_id error_message",
+}
+CATEGORIES = {"status", "batch_status", "job_type", "type"}
+
+each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+
+
+@each_table
+def test_names_are_the_contracts(table: Table) -> None:
+    assert table.names == CONTRACT[table.name].split()
+
+
+@each_table
+def test_kinds_follow_from_names(table: Table) -> None:
+    for column in table.columns:
+        if column.name in CATEGORIES:
+            assert column.kind == "category"
+            assert column.words
+        elif column.name.endswith("_at"):
+            assert column.kind == "time"
+        else:
+            assert column.kind == ("Float64" if column.name == "credits" else "string")
+
+
+@each_table
+def test_arrow_knows_only_text_times_and_numbers(table: Table) -> None:
+    known = {pa.string(), pa.timestamp("us", tz="UTC"), pa.float64()}
+    assert table.arrow_schema.names == table.names
+    assert set(table.arrow_schema.types) <= known
+
+
+@pytest.mark.parametrize("table", LISTED, ids=lambda table: table.name)
+def test_a_record_is_told_by_its_first_column(table: Table) -> None:
+    assert table.key == table.columns[0].name
+    assert table.key.endswith("_id")
+    assert len(table.columns[0].path) == 1
+
+
+def test_text_is_the_running_pandas_own() -> None:
+    newer = int(pd.__version__.split(".")[0]) >= 3
+    assert ("str" if newer else "string") == schema.STRING_DTYPE
+
+
+@given(st.lists(st.none() | st.text(max_size=4)), st.integers(1, 3))
+@some
+def test_category_holds_what_it_was_made_of(words: list[str | None], size: int) -> None:
+    chunks = [pa.array(words[n : n + size], pa.string()) for n in range(0, len(words), size)]
+    made = schema.as_category(pa.chunked_array(chunks, pa.string()), ("b", "a"))
+    assert [None if pd.isna(word) else word for word in made] == words
+    others = sorted({word for word in words if word is not None} - {"a", "b"})
+    assert made.categories.tolist() == ["b", "a", *others]
+    assert not made.ordered
+
+
+def test_frame_without_rows_has_a_plain_range_index() -> None:
+    frame = schema.to_pandas(schema.BATCHES.arrow_schema.empty_table(), schema.BATCHES.columns)
+    assert isinstance(frame.index, pd.RangeIndex)
+    assert frame.shape == (0, 8)

@@ -1,0 +1,986 @@
+"""The key: it shows in nothing that is written, and goes to `base_url` alone."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import dataclasses
+import gc
+import http.client
+import json
+import logging
+import os
+import pickle
+import secrets
+import shutil
+import socket
+import socketserver
+import ssl
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from textwrap import dedent
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType, TracebackType
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import nbformat
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import requests
+from nbclient import NotebookClient
+
+import llama_batches_nb as lb
+from llama_batches_nb.dataset.lock import acquire_lock
+from llama_batches_nb.dataset.storage import Storage
+from llama_batches_nb.http import transport
+from llama_batches_nb.lifecycle import lost_response
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server as SandboxServer
+from tests.browser.notebooks import write
+from tests.servers import Answer, Asked, Script, Server, batch, in_turn, interrupt, mapping, page
+
+CORE = f"Pl4nt3d{secrets.token_hex(6)}"
+KEY = f"llx-{CORE}"
+FORMS = [
+    CORE.encode(),
+    CORE.encode().hex().encode(),
+    *(base64.b64encode(CORE.encode()[start : start + 12]) for start in range(3)),
+]
+"""How the key may look. In a longer text as base64, one of three parts of it starts a group."""
+
+SIGNED = f"Bearer {KEY}"
+GOOD = page([batch("bat-1")])
+
+
+def leaks(written: bytes | str) -> bool:
+    """Whether the key is in what was written."""
+    content = written.encode() if isinstance(written, str) else written
+    return any(form in content for form in FORMS)
+
+
+def test_a_leak_would_be_found() -> None:
+    inside = [b"." * n + KEY.encode() + b"." for n in range(3)]
+    assert all(leaks(base64.b64encode(content)) for content in inside)
+    assert leaks(f"Authorization: {SIGNED}")
+    assert leaks(KEY.encode().hex())
+    assert not leaks("llx-another")
+
+
+class Plant(Protocol):
+    """Start a scripted server, and connect to it by what is in the environment."""
+
+    def __call__(self, script: Script, **settings: Any) -> Server: ...
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+    """Plant the key in the environment, from where the client takes it."""
+    monkeypatch.setattr(transport, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
+    with ExitStack() as stack:
+
+        def start(script: Script, **settings: Any) -> Server:
+            server = stack.enter_context(Server(script))
+            monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", server.url)
+            stack.enter_context(lb.connect(**settings))
+            return server
+
+        yield start
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def _echo(status: int, **headers: str) -> Script:
+    return lambda asked: Answer({"detail": f"I got {asked.headers}"}, status, headers)
+
+
+def _fields(asked: Asked) -> Any:
+    key = asked.headers["authorization"]
+    return Answer({"detail": [{"loc": ["query", key], "msg": key}, key]}, 422)
+
+
+def _redirect(asked: Asked) -> Any:
+    return Answer(status=302, headers={"Location": f"https://127.0.0.1/?k={KEY}"})
+
+
+def _reason(asked: Asked) -> Any:
+    return Answer(status=403, raw=b"<p>no</p>", reason=asked.headers["authorization"])
+
+
+def _all_escaped(asked: Asked) -> Any:
+    said = "".join(f"\\u{ord(c):04x}" for c in asked.headers["authorization"])
+    return Answer(
+        raw=f'{{"detail": [{{"loc": ["{said}"], "msg": "{said}"}}]}}'.encode(), status=422
+    )
+
+
+def _lost_create(asked: Asked) -> Any:
+    return Answer(drop=True) if asked.method == "POST" else page([])
+
+
+def _create() -> None:
+    lb.create_batch("dir-1", "cfg-1", check_directory=False, check_configuration=False)
+
+
+def _interrupted(asked: Asked) -> Any:
+    interrupt()
+    return Answer(drop=True)
+
+
+def _sync_into_something_else() -> None:
+    lb.sync_dataset(Path(__file__).parent)
+
+
+ERRORS: dict[str, tuple[Script, Callable[[], object], type[BaseException]]] = {
+    "refused": (_echo(401), lb.fetch_batches, lb.AuthenticationError),
+    "reason": (_reason, lb.fetch_batches, lb.AuthenticationError),
+    "escaped": (_all_escaped, lb.fetch_batches, lb.InvalidRequestError),
+    "not there": (_echo(404), lambda: lb.get_batch("bat-1"), lb.NotFoundError),
+    "fields": (_fields, lb.fetch_batches, lb.InvalidRequestError),
+    "conflict": (_echo(409), lambda: lb.cancel_batch("bat-1"), lb.ConflictError),
+    "limit": (_echo(429, **{"Retry-After": "600"}), lb.fetch_batches, lb.RateLimitError),
+    "fault": (_echo(500), lb.fetch_batches, lb.ServerError),
+    "in a worker": (_echo(500), lambda: lb.fetch_results(["a", "b"]), lb.ServerError),
+    "dropped": (lambda a: Answer(drop=True), lb.fetch_batches, lb.ConnectionFailedError),
+    "cut": (lambda a: Answer(GOOD, cut=9), lb.fetch_batches, lb.ConnectionFailedError),
+    "redirect": (_redirect, lb.fetch_batches, lb.ResponseError),
+    "no JSON": (lambda a: Answer(raw=str(a.headers).encode()), lb.fetch_batches, lb.ResponseError),
+    "no page": (lambda a: {"data": a.headers}, lb.fetch_batches, lb.ResponseError),
+    "no row": (lambda a: page([{"x": a.headers}]), lb.fetch_batches, lb.ResponseError),
+    "pages": (lambda a: page([], a.headers["authorization"]), lb.fetch_batches, lb.PaginationError),
+    "wait": (
+        lambda asked: batch("bat-1", asked.headers["authorization"]),
+        lambda: lb.wait_for_batches("bat-1", timeout=0),
+        lb.WaitTimeoutError,
+    ),
+    "create": (_lost_create, _create, lb.UnconfirmedCreateError),
+    "dataset": (lambda asked: GOOD, _sync_into_something_else, lb.DatasetError),
+    "Ctrl-C": (_interrupted, lb.fetch_batches, KeyboardInterrupt),
+}
+
+
+def _family(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all those it came from, also those that no traceback shows."""
+    if error is not None:
+        yield error
+        yield from _family(error.__cause__)
+        if error.__context__ is not error.__cause__:
+            yield from _family(error.__context__)
+
+
+def _told(error: BaseException) -> str:
+    """Return all that an error tells, to those who ask for more than its message too."""
+    told = [pickle.dumps(error).decode("latin-1")]
+    told += [repr(vars(way(error))) for way in (copy.copy, copy.deepcopy)]
+    for one in _family(error):
+        told += [str(one), repr(one), repr(vars(one)), repr(getattr(one, "__notes__", ()))]
+        frames = traceback.TracebackException.from_exception(one, capture_locals=True)
+        told += frames.format()
+    return "\n".join(told)
+
+
+def _check(error: BaseException) -> None:
+    assert not leaks(_told(error))
+    assert not [one for one in _family(error) if _reachable_key(vars(one), one.args)]
+
+
+@pytest.mark.parametrize("case", list(ERRORS))
+def test_it_is_in_no_error(plant: Plant, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    monkeypatch.setattr(lost_response, "RECOVERY_DELAYS", (0.0,))
+    script, call, kind = ERRORS[case]
+    server = plant(script, max_retries=1)
+    with pytest.raises(kind) as caught:
+        call()
+    assert kind is lb.DatasetError or server.asked[0].headers["authorization"] == SIGNED
+    _check(caught.value)
+
+
+@pytest.mark.parametrize("odd", ['"', "\\", "/", "%2f+=", "'"])
+def test_nor_is_one_that_json_writes_in_another_way(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", f"{KEY}{odd}{CORE}")
+
+    def script(asked: Asked) -> Any:
+        said = f"I got {asked.headers['authorization']}!"
+        good = page([batch("bat-1", said, project_id=said)])
+        body = good if asked.query else {"detail": [{"loc": [said], "msg": said}]}
+        written = json.dumps(body).replace("/", "\\/")
+        return Answer(raw=written.encode(), status=200 if asked.query else 422)
+
+    server = plant(script)
+    with pytest.raises(lb.InvalidRequestError, match=r"I got Bearer \*\*\*!") as caught:
+        lb.get_batch("bat-1")
+    _check(caught.value)
+    frame = lb.fetch_batches(limit=1)
+    assert frame.status.tolist() == frame.project_id.tolist() == ["I got Bearer ***!"]
+    assert odd in server.asked[0].headers["authorization"]
+
+
+def test_nor_where_nobody_answers(plant: Plant) -> None:
+    plant(lambda asked: GOOD, max_retries=1).close()
+    with pytest.raises(lb.ConnectionFailedError) as refused:
+        lb.fetch_batches()
+    _check(refused.value)
+    end = threading.Event()
+    plant(lambda asked: end.wait(10), max_retries=0, timeout=0.1)
+    with pytest.raises(lb.ConnectionFailedError) as silent:
+        lb.fetch_batches()
+    end.set()
+    _check(silent.value)
+
+
+def test_nor_where_the_dataset_is_locked(plant: Plant, tmp_path: Path) -> None:
+    plant(lambda asked: GOOD)
+    with acquire_lock(Storage(tmp_path)), pytest.raises(lb.DatasetLockedError) as caught:
+        lb.sync_dataset(tmp_path)
+    _check(caught.value)
+
+
+class Enough(Exception):  # noqa: N818
+    """What a signal handler of the user's raises, say for a timeout."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Enough, lb.ServerError, MemoryError])
+def test_nor_where_it_ends_while_the_key_is_sent(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    server = plant(lambda asked: GOOD)
+
+    def send(self: http.client.HTTPConnection, data: bytes) -> None:
+        raise error("now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(http.client.HTTPConnection, "send", send)
+        with pytest.raises(error, match="now") as caught:
+            lb.fetch_batches()
+    _check(caught.value)
+    assert not server.asked
+    assert len(lb.fetch_batches()) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"base_url": "http://10.0.0.1"}, {"timeout": -1}, {"project_id": 5}],
+    ids=lambda s: next(iter(s)),
+)
+@pytest.mark.parametrize("by", ["argument", "variable"])
+def test_nor_where_no_client_is_made(
+    monkeypatch: pytest.MonkeyPatch, by: str, settings: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        lb.connect(*[KEY] * (by == "argument"), **settings)
+    _check(caught.value)
+
+
+@pytest.mark.parametrize("by", ["argument", "variable"])
+def test_nor_where_it_is_taken_for_the_url(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    if by == "variable":
+        monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", KEY)
+    with pytest.raises(ValueError, match=r"base_url \(.*\) is not a URL") as caught:
+        lb.connect("https://127.0.0.1", base_url=KEY if by == "argument" else None)
+    assert not leaks(str(caught.value))
+
+
+def test_nor_if_it_can_be_no_key() -> None:
+    with pytest.raises(lb.AuthenticationError) as caught:
+        lb.connect(f"{KEY} {KEY}")
+    _check(caught.value)
+
+
+# --- objects ------------------------------------------------------------------------------------
+
+CODE = (
+    type,
+    ModuleType,
+    FunctionType,
+    BuiltinFunctionType,
+    FrameType,
+    TracebackType,
+)
+"""What is not followed: a function of `Key` is where the key is kept, and frames lead anywhere."""
+
+
+def _reachable_key(*starts: object) -> list[object]:
+    """Return the texts with the key to which objects lead, however they hold them."""
+    todo, seen, found = list(starts), set[int](), list[object]()
+    kept = []  # or an id could be used again
+    while todo:
+        one = todo.pop()
+        if id(one) in seen or isinstance(one, CODE):
+            continue
+        seen.add(id(one))
+        kept.append(one)
+        if isinstance(one, str | bytes | bytearray) and leaks(
+            bytes(one) if not isinstance(one, str) else one
+        ):
+            found.append(one)
+        todo += gc.get_referents(one)
+    return found
+
+
+def test_nothing_that_a_client_holds_has_it(plant: Plant) -> None:
+    plant(in_turn([GOOD, Answer(status=500), Answer(drop=True), batch("bat-1")]))
+    client = lb.connect()
+    assert len(lb.fetch_batches()) == 1
+    assert len(lb.get_batch("bat-1")) == 1
+    assert not _reachable_key(client)
+    assert not _reachable_key(client._transport._session, client.settings.key)
+    plain = dataclasses.asdict(client.settings)
+    for shown in (repr(client), str(client), f"{client.settings}", repr(vars(client)), repr(plain)):
+        assert not leaks(shown)
+    assert not leaks(json.dumps(plain, default=str))
+
+
+def test_no_copy_of_a_client_has_it(plant: Plant) -> None:
+    plant(lambda asked: GOOD)
+    client = lb.connect()
+    for whole in (client, client.settings, client.settings.key):
+        with pytest.raises(TypeError):
+            pickle.dumps(whole)
+    for key in (copy.copy(client.settings.key), copy.deepcopy(client.settings.key)):
+        assert not leaks(repr(key))
+        assert not _reachable_key(key)
+    assert not _reachable_key(copy.deepcopy(client.settings))
+
+
+def test_no_frame_has_it(plant: Plant) -> None:
+    def script(asked: Asked) -> Any:
+        said = f"what about {asked.headers['authorization']}?"
+        one = batch("bat-1", config={"job": {"type": said}}, project_id=said)
+        if asked.path.endswith("bat-1"):
+            return one | {"results": [mapping("dfl-1", None, said)]}
+        return page([one | {"note": said}])
+
+    plant(script)
+    batches, results = lb.fetch_batches(), lb.fetch_results("bat-1")
+    assert results.error_message.tolist() == ["what about Bearer ***?"]
+    for frame in (batches, results):
+        assert frame.attrs == {}
+        assert not leaks(pickle.dumps(frame))
+        assert not _reachable_key(frame)
+
+
+def test_a_key_that_is_no_secret_spoils_no_answer(plant: Plant) -> None:
+    plant(lambda asked: page([batch("bat-1", "RUNNING")]))
+    with lb.connect("a"):
+        assert lb.fetch_batches().iloc[0, :2].tolist() == ["bat-1", "RUNNING"]
+
+
+# --- what is written ----------------------------------------------------------------------------
+
+
+def test_no_log_has_it_at_whatever_level(
+    plant: Plant,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)  # it prints what is sent
+    server = plant(in_turn([Answer(status=500), Answer(drop=True), Answer(status=429), GOOD]))
+    lb.fetch_batches()
+    assert len(server.asked) == 4
+    assert "Starting new HTTP connection" in caplog.text
+    assert "GET /api/v2/batches: 200" in caplog.text
+    assert not leaks(caplog.text)
+    assert not leaks("".join(capfd.readouterr()))
+    requests.get(server.url, headers={"Authorization": SIGNED}, timeout=10)
+    assert leaks(capfd.readouterr().out)
+
+
+def test_no_warning_has_it(plant: Plant) -> None:
+    plant(lambda asked: _fields(asked) if asked.path.endswith("bat-1") else page([], total_size=9))
+    with pytest.warns(UserWarning, match="left out") as left_out:
+        lb.fetch_results("bat-1", errors="warn")
+    with pytest.warns(UserWarning, match="ended after 0 rows") as short:
+        lb.fetch_batches()
+    for warning in (*left_out, *short):
+        assert not leaks(repr(vars(warning)))
+
+
+def test_no_parquet_file_has_it_nor_any_beside_it(plant: Plant, tmp_path: Path) -> None:
+    while_it_ran: dict[str, bytes] = {}
+
+    def script(asked: Asked) -> Any:
+        said = [mapping(f"dfl-{n}", None, f"{n}: {asked.headers}") for n in range(20)]
+        if asked.path.endswith("bat-1"):
+            while_it_ran.update(_content_of(tmp_path))
+            return batch("bat-1", results=said)
+        return page([batch("bat-1", results=None)])
+
+    plant(script)
+    lb.sync_dataset(tmp_path / "kept")
+    lb.export_parquet(lb.fetch_results("bat-1"), tmp_path / "results.parquet")
+    assert {"_lock.json", "_manifest.json"} <= {Path(name).name for name in while_it_ran}
+    for name, content in [*while_it_ran.items(), *_content_of(tmp_path).items()]:
+        assert not leaks(content), name
+    tables = list(tmp_path.rglob("*.parquet"))
+    assert len(tables) == 3
+    for table in tables:
+        told = pq.read_table(table)
+        assert not leaks(repr(told.to_pylist()))
+        assert not leaks(repr([told.schema.metadata, pq.read_metadata(table).to_dict()]))
+
+
+def _content_of(folder: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+ON_LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc is Linux's")
+
+
+def _processes(what: str) -> list[bytes]:
+    """Return what is told of each process: its `cmdline`, or its `environ`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.append((process / what).read_bytes())
+    return found
+
+
+@ON_LINUX
+def test_no_command_line_has_it_and_no_child_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
+    monkeypatch.setenv("LLAMA_PARSE_API_KEY", KEY)
+    with lb.sandbox(batches=1, files=1):
+        assert any(b"--batches=1" in process for process in _processes("cmdline"))
+        assert not any(map(leaks, _processes("cmdline")))
+        assert not any(map(leaks, _processes("environ")))
+    with lb.sandbox(batches=1, files=1, api_key=KEY):
+        assert len(lb.fetch_batches()) == 1
+        assert not any(map(leaks, _processes("cmdline")))
+
+
+@ON_LINUX
+def test_no_command_line_of_a_sync_has_it(plant: Plant, tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    def script(asked: Asked) -> Any:
+        seen.extend(_processes("cmdline"))
+        return _echo(401)(asked)
+
+    plant(script)
+    command = [sys.executable, "-m", "llama_batches_nb", "sync", str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert b"I got" in done.stderr
+    assert not leaks(done.stdout + done.stderr)
+    assert any(b"llama_batches_nb\0sync" in process for process in seen)
+    assert not any(map(leaks, seen))
+    assert not any(map(leaks, _content_of(tmp_path).values()))
+
+
+def test_a_sandbox_says_nothing_of_a_key_that_is_not_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
+    command = [sys.executable, "-m", "llama_batches_nb.sandbox_server", "--batches=1", "--files=1"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "--until-stdin-closes"], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        lb.connect(base_url=first.split()[2])
+        with pytest.raises(lb.AuthenticationError):
+            lb.fetch_batches()
+        with pytest.raises(lb.AuthenticationError):
+            lb.upload_files(__file__)
+        said = "".join(process.communicate(timeout=30))
+    assert "llx-sandbox" in first + said
+    assert not leaks(first + said)
+
+
+# --- a notebook ---------------------------------------------------------------------------------
+
+CELLS = {
+    "strict": """
+        import logging, sys, warnings
+        warnings.simplefilter("error")
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+        for noisy in ("asyncio", "Comm", "matplotlib"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+    """,
+    "connect": """
+        import llama_batches_nb as lb
+        client = lb.connect()
+        display(client, vars(client), client.settings, lb.fetch_batches(limit=3))
+    """,
+    "filter_panel": "panel = lb.filter_panel(limit=5)\npanel.wait(60)\npanel",
+    "its code": "print(panel.code, panel.batches)",
+    "dashboard": "board = lb.dashboard()\nboard.wait(60)\nboard",
+    "create_panel": """
+        made = lb.create_panel(
+            source_directory_id=lb.fetch_directories(limit=1), configuration_id="cfg-PARSE_AGENTIC"
+        )
+        made.wait(60)
+        made.create().wait(60)
+        made
+    """,
+    "its code too": "print(made.code, made.batches)",
+    "verbose": "%xmode Verbose",
+    "an error": "lb.get_batch('bat-none')",
+    "an error of a worker": "lb.fetch_results(['bat-none', 'bat-other'])",
+    "no client": "lb.connect(base_url='http://10.0.0.1')",
+    "a wrong key": "lb.connect('llx-wrong', base_url=client.base_url)\nlb.fetch_batches()",
+    "Ctrl-C": """
+        from http.client import HTTPConnection
+
+        send = HTTPConnection.send
+
+        def press(self, data):
+            HTTPConnection.send = send
+            raise KeyboardInterrupt
+
+        HTTPConnection.send = press
+        lb.fetch_batches(client=client)
+    """,
+}
+"""The cells of a notebook in which much is shown, and more goes wrong."""
+
+
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client
+def test_no_notebook_has_it_nor_the_panels_saved_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(tmp_path / "seen.ipynb", tuple(map(dedent, CELLS.values())))
+    notebook = nbformat.read(tmp_path / "seen.ipynb", 4)  # type: ignore[no-untyped-call]
+    options = Options(batches=30, files=(1, 9), speed=1000, api_key=KEY)
+    with SandboxServer.start(options, thread=True) as server:
+        monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
+        monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", server.url)
+        NotebookClient(
+            notebook,
+            timeout=120,
+            kernel_name="python3",
+            allow_errors=True,
+            resources={"metadata": {"path": str(tmp_path)}},
+        ).execute()
+    outputs = {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
+    failed = {
+        name: output.ename
+        for name, shown in outputs.items()
+        for output in shown
+        if output.output_type == "error"
+    }
+    assert failed == {
+        "an error": "NotFoundError",
+        "an error of a worker": "NotFoundError",
+        "no client": "ValueError",
+        "a wrong key": "AuthenticationError",
+        "Ctrl-C": "KeyboardInterrupt",
+    }
+    saved = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"].state
+    assert len(saved) > 100
+    content = json.dumps(notebook)
+    for seen in ("lb.fetch_batches(", "lb.create_batch(", "DEBUG:urllib3", "Worst error patterns"):
+        assert seen in content
+    assert not leaks(content)
+
+
+# --- where it goes ------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the machine says about proxies and certificates."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or "CA_BUNDLE" in name or name.startswith("SSL_CERT"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("to", ["another port", "another name", "another scheme", "our own path"])
+def test_no_redirect_is_followed(plant: Plant, status: int, to: str) -> None:
+    another = plant(lambda asked: GOOD)
+    places: list[str] = []
+    server = plant(lambda asked: Answer(status=status, headers={"Location": places[0]}))
+    port = urlsplit(server.url).port
+    places.append(
+        {
+            "another port": f"{another.url}/api/v2/batches",
+            "another name": f"http://localhost:{port}/api/v2/batches",
+            "another scheme": f"https://127.0.0.1:{port}/api/v2/batches",
+            "our own path": "/api/v2/batches?again=1",
+        }[to]
+    )
+    with pytest.raises(lb.ResponseError, match="correct base_url"):
+        lb.fetch_batches()
+    with pytest.raises((lb.ResponseError, lb.UnconfirmedCreateError)):
+        lb.upload_files(__file__)
+    assert not another.asked
+    assert not [asked for asked in server.asked if asked.query.get("again")]
+
+
+def test_it_signs_for_no_other_origin_whoever_asks_it_to(plant: Plant) -> None:
+    another, server = plant(lambda asked: GOOD), plant(lambda asked: GOOD)
+    key = lb.connect().settings.key
+    urls = [server.url, server.url.replace("127.0.0.1", "localhost"), another.url]
+    for url in urls:
+        requests.get(url, auth=key, timeout=10)
+    signed = [asked.headers.get("authorization") for asked in (*server.asked, *another.asked)]
+    assert signed == [SIGNED, None, None]
+
+
+def test_a_netrc_changes_nothing(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login me password word\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place in (None, netrc):
+        if place is not None:
+            monkeypatch.setenv("NETRC", str(place))
+        server = plant(lambda asked: GOOD)
+        requests.get(server.url, timeout=10)  # it heeds the file
+        lb.fetch_batches()
+        heeding, ours = (asked.headers["authorization"] for asked in server.asked)
+        assert heeding.startswith("Basic ")
+        assert ours == SIGNED
+
+
+def test_no_cookie_is_kept(plant: Plant) -> None:
+    cookie = {"Set-Cookie": f"session={KEY}; Path=/; Domain=127.0.0.1"}
+    server = plant(in_turn([Answer(page([], "2"), headers=cookie), Answer(GOOD, headers=cookie)]))
+    lb.fetch_batches()
+    lb.fetch_batches()
+    another = plant(lambda asked: GOOD)
+    lb.fetch_batches()
+    assert len(server.asked) == 3
+    assert not [a for a in (*server.asked, *another.asked) if "cookie" in a.headers]
+
+
+ELSEWHERE = ["{}/api", "//{0}", "@{0}/", "..//..//{0}", "\\\\{0}", "?x={}", "#{}"]
+
+
+@pytest.mark.parametrize("form", ELSEWHERE)
+def test_no_id_and_no_token_is_a_place_to_go_to(plant: Plant, form: str) -> None:
+    another = plant(lambda asked: GOOD)
+    place = form.format(another.url if form.startswith("{}") else urlsplit(another.url).netloc)
+
+    def script(asked: Asked) -> Any:
+        name = asked.path.rsplit("/", 1)[1]
+        if name == "parse":
+            return page([{"id": place}])
+        if asked.method == "POST":
+            return batch("bat-1")
+        return page([], None if asked.one("page_token") else place)
+
+    server = plant(script)
+    results = pd.DataFrame({"job_id": [place], "job_type": ["parse_v2"]})
+    calls: list[Callable[[], object]] = [
+        lb.fetch_batches,
+        lambda: lb.fetch_batches(project_id=place, source_directory_id=place),
+        lambda: lb.get_batch(place),
+        lambda: lb.fetch_files(place),
+        lambda: lb.fetch_jobs(results),
+        lambda: lb.create_batch(place, place, check_directory=False, check_configuration=False),
+    ]
+    for call in calls:
+        with suppress(ValueError, lb.BatchesError):  # it may be refused, or not be there
+            call()
+    assert server.asked[1].one("page_token") == place
+    assert not another.asked
+
+
+NOT_LOOPBACK = [
+    "http://127.0.0.1.evil.test",
+    "http://localhost.",
+    "http://localhost.evil.test",
+    "http://[::ffff:10.0.0.1]",
+    "http://2130706433",
+    "http://0x7f000001",
+    "http://0x7f.0.0.1",
+    "http://0177.0.0.1",
+    "http://127.1",
+    "http://0.0.0.0",
+    "http://10.0.0.1",
+    "HTTP://10.0.0.1",
+    "hTTp://EVIL.TEST",
+    "http://[::1].evil.test",
+    "http://[::1]evil.test:80",
+    "http://127.0.0.1%2eevil.test",
+    "http://127.0.0.1\\.evil.test",
+    "http://127.0.0.1\n.evil.test",
+    "http://127.0.0.1 .evil.test",
+    "http://127.0.0.1;evil.test",
+    "http://127.0.0.1。evil.test",
+    "http://１２７.0.0.1",
+    "http:127.0.0.1",
+    "//127.0.0.1",
+    "ftp://127.0.0.1",
+    "file:///etc/hosts",
+]
+
+
+@pytest.mark.parametrize("url", NOT_LOOPBACK, ids=ascii)
+def test_plain_http_beyond_loopback_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        lb.connect(KEY, base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:word@127.0.0.1",
+        "https://me@127.0.0.1",
+        "https://:word@127.0.0.1",
+        "http://127.0.0.1:80@evil.test",
+        "https://evil.test\\@127.0.0.1",
+        "https://evil.test\\.127.0.0.1",
+        "https://127.0.0.1?",
+        "https://127.0.0.1#",
+        "https://[::1",
+        "https://a b",
+        "https://exämple.test",
+    ],
+    ids=ascii,
+)
+def test_what_could_be_read_in_two_ways_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        lb.connect(KEY, base_url=url)
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+# --- TLS and proxies ----------------------------------------------------------------------------
+
+
+class Relay(socketserver.ThreadingTCPServer):
+    """Passes on bytes to a server, and keeps what it sees.
+
+    With a certificate it is the TLS in front of that server; without, a proxy which is told where
+    to go and goes to that server, if `answer` is that it does.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self, to: str, certificate: Path | None = None, answer: bytes = b"200 Fine"
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _Relaying)
+        self.to, self.answer, self.context = urlsplit(to), answer, None
+        self.heads: list[bytes] = []
+        self.seen = bytearray()
+        self.port = self.server_address[1]
+        if certificate is not None:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(certificate)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.context is not None:
+            connection = self.context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that does not trust us
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class _Relaying(socketserver.StreamRequestHandler):
+    server: Relay
+
+    def handle(self) -> None:
+        if self.server.context is None:
+            lines = iter(self.rfile.readline, b"\r\n")
+            self.server.heads.append(b"".join(lines))
+            self.wfile.write(b"HTTP/1.1 " + self.server.answer + b"\r\n\r\n")
+            if not self.server.answer.startswith(b"200"):
+                return
+        address = self.server.to.hostname, self.server.to.port
+        with socket.create_connection(address, 10) as other:
+            back = threading.Thread(target=self._pass_back, args=(other,))
+            back.start()
+            while sent := self.rfile.read1():
+                self.server.seen += sent
+                other.sendall(sent)
+            other.shutdown(socket.SHUT_WR)
+            back.join()
+
+    def _pass_back(self, other: socket.socket) -> None:
+        with suppress(OSError):
+            while answered := other.recv(65536):
+                self.wfile.write(answered)
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for 127.0.0.1 and api.test, with its key, that nobody has signed."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=test", "-addext", "subjectAltName=DNS:api.test,IP:127.0.0.1"]
+    out = ["-keyout", str(path), "-out", str(path) + ".crt"]
+    subprocess.run([*command.split(), *names, *out], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.fixture
+def behind_tls(plant: Plant, certificate: Path) -> Iterator[tuple[Server, Relay]]:
+    """Start a server behind TLS."""
+
+    def script(asked: Asked) -> Any:
+        name = asked.path.rsplit("/", 1)[1]
+        return GOOD if name == "batches" else batch(name)
+
+    server = plant(script)
+    with Relay(server.url, certificate) as relay:
+        yield server, relay
+
+
+def test_a_certificate_that_nobody_has_signed_is_refused(
+    behind_tls: tuple[Server, Relay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, relay = behind_tls
+    for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, "")  # with this, some versions of requests verify nothing
+    for name in ("PYTHONHTTPSVERIFY", "SSL_VERIFY", "GIT_SSL_NO_VERIFY"):
+        monkeypatch.setenv(name, "1" if "NO" in name else "0")
+    lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
+    with pytest.raises(lb.ConnectionFailedError, match=r"certificate.*REQUESTS_CA_BUNDLE") as why:
+        lb.fetch_batches()
+    assert not server.asked
+    assert not relay.seen
+    _check(why.value)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_one_that_the_environment_trusts_is_taken(
+    behind_tls: tuple[Server, Relay],
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    server, relay = behind_tls
+    monkeypatch.setenv(name, str(certificate))
+    lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
+    assert len(lb.fetch_batches()) == 1
+    assert server.asked[0].headers["authorization"] == SIGNED
+    lb.connect(base_url=f"https://localhost:{relay.port}")  # which it is not for
+    with pytest.raises(lb.ConnectionFailedError, match="certificate"):
+        lb.fetch_batches()
+    assert len(server.asked) == 1
+
+
+def test_certificates_that_are_not_there_are_named(
+    behind_tls: tuple[Server, Relay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, relay = behind_tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
+    with pytest.raises(lb.ConnectionFailedError, match=r"/nowhere\.pem"):
+        lb.fetch_batches()
+    assert not server.asked
+
+
+def test_no_redirect_leads_out_of_tls(
+    plant: Plant, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    plain = plant(lambda asked: GOOD)
+    server = plant(lambda asked: Answer(status=301, headers={"Location": plain.url}))
+    with Relay(server.url, certificate) as relay:
+        lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
+        with pytest.raises(lb.ResponseError, match=plain.url):
+            lb.fetch_batches()
+    assert len(server.asked) == 1
+    assert not plain.asked
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_sees_where_it_goes_and_not_the_key(
+    behind_tls: tuple[Server, Relay],
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    server, relay = behind_tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with Relay(f"http://127.0.0.1:{relay.port}") as proxy:
+        monkeypatch.setenv(name, f"http://me:word@127.0.0.1:{proxy.port}")
+        with lb.connect(base_url="https://api.test"):
+            assert len(lb.fetch_batches()) == 1
+            assert lb.fetch_results(["bat-1", "bat-2"]).empty
+    assert server.asked[0].headers["authorization"] == SIGNED
+    assert proxy.heads
+    for head in proxy.heads:
+        assert head.startswith(b"CONNECT api.test:443 HTTP/1.")
+        assert b"\r\nAuthorization:" not in head
+        assert b"Proxy-Authorization: Basic" in head
+        assert not leaks(head)
+    assert proxy.seen
+    assert not leaks(bytes(proxy.seen))
+
+
+def test_a_proxy_that_refuses_is_told(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = plant(lambda asked: GOOD)
+    with Relay(server.url, answer=b"407 Proxy Authentication Required") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        lb.connect(base_url="https://api.test", max_retries=0)
+        with pytest.raises(lb.ConnectionFailedError, match=r"407.*HTTPS_PROXY") as caught:
+            lb.fetch_batches()
+    assert not caught.value.request_sent
+    assert len(proxy.heads) == 1
+    _check(caught.value)
+
+
+def test_behind_a_proxy_too_a_create_whose_answer_is_lost_is_not_sent_again(
+    plant: Plant, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    def script(asked: Asked) -> Any:
+        if asked.method == "GET":
+            return page(made)
+        made.append(batch(f"bat-{len(made)}", "PENDING", config=asked.json["config"]))
+        return Answer(drop=True)
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    server = plant(script)
+    with Relay(server.url, certificate) as tls, Relay(f"http://127.0.0.1:{tls.port}") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with lb.connect(base_url="https://api.test"):
+            created = lb.create_batch("dir-1", "cfg-1", check_directory=False)
+    assert created.batch_id.tolist() == ["bat-0"]
+    assert len(made) == 1
+
+
+def test_no_proxy_is_asked_where_it_is_not_to_be(
+    behind_tls: tuple[Server, Relay], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, relay = behind_tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with Relay(server.url) as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        for url in (server.url, f"https://127.0.0.1:{relay.port}"):
+            lb.connect(base_url=url, max_retries=0, timeout=5)
+            assert len(lb.fetch_batches()) == 1
+        monkeypatch.setenv("NO_PROXY", "api.test")
+        lb.connect(base_url="https://api.test", max_retries=0)
+        with pytest.raises(lb.ConnectionFailedError):
+            lb.fetch_batches()
+    assert not proxy.heads
