@@ -390,7 +390,7 @@ def _interrupt(case: Case, person: Interpreter, stop: Stop, folder: Path) -> Non
             assert told.err.endswith("\n"), "a bar that is not closed"
         server.calm = True
         if case.shown == WAITING:  # the client does as it is told
-            assert person.run("print(client.pause_left()); client.close()").json > HANG / 2
+            assert person.run("print(client.rate_limit_delay()); client.close()").json > HANG / 2
             _prepare(person, server.url, folder)
         assert person.run(f"print(len({case.line}))").json == case.whole
         assert person.run("client.close()\n" + dedent(LEFT)).json["sockets"] == 0
