@@ -63,7 +63,7 @@ class Client:
 
     def rate_limit_delay(self) -> float:
         """Seconds until requests go on after the server asked us to slow down."""
-        return self._transport.pacing.pause_left()
+        return self._transport.rate_limiter.pause_left()
 
     def close(self) -> None:
         """Close the connections that are kept open."""

@@ -74,7 +74,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.pacing = RateLimiter(settings.max_workers)
+        self.rate_limiter = RateLimiter(settings.max_workers)
         self._session = requests.Session()
         self._session.auth = settings.key
         self._session.headers.update(
@@ -117,7 +117,7 @@ class Transport:
         """
         timeout = min(self._settings.timeout, within or math.inf)
         longest = within or MAX_BODY_TIMEOUTS * timeout
-        pause = self.pacing.wait_left()
+        pause = self.rate_limiter.wait_left()
         if within is not None and pause > within:
             raise RateLimitError(
                 f"{method} {path} was not sent: we are to wait {pause:.0f} s more."
@@ -126,9 +126,9 @@ class Transport:
         refused = False
         while True:
             try:
-                with self.pacing.acquire() as sent_at:
+                with self.rate_limiter.acquire() as sent_at:
                     response = self._send_once(method, path, params, timeout, longest, body)
-                self.pacing.on_success(repeated=refused)
+                self.rate_limiter.on_success(repeated=refused)
                 return _decoded(f"{method} {path}", response, decode)  # others may send meanwhile
             except _RetryableError as failure:
                 failed = failure
@@ -136,13 +136,13 @@ class Transport:
             if retry_after is not None and retry_after > MAX_RETRY_AFTER:
                 raise error
             if failed.refused:
-                refusals = self.pacing.on_throttled(sent_at, retry_after, repeated=refused)
+                refusals = self.rate_limiter.on_throttled(sent_at, retry_after, repeated=refused)
                 refused = True
                 if refusals > self._settings.max_retries or within is not None:
                     raise error
                 continue
             if retry_after is not None:
-                self.pacing.pause(retry_after)
+                self.rate_limiter.pause(retry_after)
             tries += 1
             may_repeat = within is None and (retry or failed.unsent)
             if tries > self._settings.max_retries or not may_repeat:
