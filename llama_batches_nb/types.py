@@ -1,22 +1,70 @@
-"""Types of public parameters and return values."""
+"""Type aliases of public parameters, of the API's own values, and of its records."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import date
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+from narwhals.typing import IntoFrame as IntoFrame
+
+if TYPE_CHECKING:
+    Series: TypeAlias = pd.Series[Any]
+else:
+    Series = pd.Series
+
+Ids: TypeAlias = str | Iterable[str] | Series | IntoFrame
+"""An id, an iterable of ids, or a frame with a column (or index level) of ids.
+
+A frame is any that Narwhals reads: pandas, Polars, PyArrow, DuckDB, Dask or PySpark. One row of a
+pandas frame is accepted too.
+"""
+
+BatchIds: TypeAlias = Ids
+"""Batches: `Ids` whose column in a frame is ``batch_id``."""
+
+DirectoryIds: TypeAlias = Ids
+"""Directories: `Ids` whose column in a frame is ``source_directory_id``."""
+
+BatchStatus: TypeAlias = Literal[
+    "PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"
+]
+"""Status of a batch, in the order of its life. A frame keeps statuses that are not listed here."""
+
+JobStatus: TypeAlias = Literal[
+    "PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"
+]
+"""Status of a job, in the order of its life. A frame keeps statuses that are not listed here."""
+
+JobType: TypeAlias = Literal["parse_v2", "extract_v2"]
+"""Type of a job. A frame keeps types that are not listed here."""
+
+DirectoryType: TypeAlias = Literal["user", "ephemeral", "index"]
+"""Type of a directory. The service deletes ``ephemeral`` directories after some time."""
+
+Outcome: TypeAlias = Literal[
+    "succeeded",
+    "mapped",
+    "mapping_error",
+    "job_failed",
+    "job_cancelled",
+    "job_running",
+    "job_unknown",
+    "no_job",
+]
+"""Outcome of one file in one batch; `outcomes` describes each value."""
+
+ErrorMode: TypeAlias = Literal["raise", "warn"]
+"""Whether the first failed item raises, or is skipped with a warning."""
 
 TimeLike: TypeAlias = str | date | pd.Timestamp | np.datetime64
+"""A time: ISO 8601 text, date, datetime or Timestamp. A time without a zone is UTC."""
 
+PathLike: TypeAlias = str | os.PathLike[str]
+"""A file path, or the URL of a file system that fsspec knows."""
 
-Ids: TypeAlias = Any
-"""An id, an iterable of ids, or a frame (pandas, Polars, Arrow …) with the column of ids."""
-
-
-Record = dict[str, Any]
-
-
-PathLike = str | os.PathLike[str]
+Record: TypeAlias = dict[str, Any]
+"""A JSON object of the API, as decoded. `http.endpoints` lists the fields of each kind."""

@@ -33,11 +33,9 @@ from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.arguments import parse_single_id
 from llama_batches_nb.tables.schema import DIRECTORIES, FILES
-from llama_batches_nb.types import Record
+from llama_batches_nb.types import PathLike, Record
 
 MAX_ATTEMPTS = 3  # to put a file into a directory
-
-PathLike = str | os.PathLike[str]
 
 
 def upload_files(

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
-BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
-JobStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
-JobType = Literal["parse_v2", "extract_v2"]
-DirectoryType = Literal["user", "ephemeral", "index"]
-Outcome = Literal[
-    "succeeded",
-    "mapped",
-    "mapping_error",
-    "job_failed",
-    "job_cancelled",
-    "job_running",
-    "job_unknown",
-    "no_job",
-]
+from llama_batches_nb.types import BatchStatus, DirectoryType, JobStatus, JobType, Outcome
 
 BATCH_STATUSES: tuple[str, ...] = get_args(BatchStatus)
 JOB_STATUSES: tuple[str, ...] = get_args(JobStatus)
