@@ -347,13 +347,13 @@ def test_files_are_uploaded_and_then_run(opened: Open) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ([f"{n}.pdf" for n in range(1001)], "1,001 files are more than the 1,000"),
-        (["a.pdf", "x/a.pdf"], "Several files are called &#x27;a.pdf&#x27;"),
-        (["a.pdf", ""], "Files can&#x27;t be called &#x27;&#x27;"),
-        (["..", "a.pdf"], "Files can&#x27;t be called &#x27;..&#x27;"),
-        (["a\0.pdf"], "Files can&#x27;t be called"),
-        (["\ud800.pdf"], "Files can&#x27;t be called"),
-        (["ж" * 128], "Files can&#x27;t be called"),
+        ([f"{n}.pdf" for n in range(1001)], "1,001 files exceed the limit of 1,000"),
+        (["a.pdf", "x/a.pdf"], "Duplicate file names: &#x27;a.pdf&#x27;"),
+        (["a.pdf", ""], "Invalid file names: &#x27;&#x27;"),
+        (["..", "a.pdf"], "Invalid file names: &#x27;..&#x27;"),
+        (["a\0.pdf"], "Invalid file names: "),
+        (["\ud800.pdf"], "Invalid file names: "),
+        (["ж" * 128], "Invalid file names: "),
     ],
 )
 def test_files_that_cannot_be_uploaded_are_refused_before(
@@ -373,7 +373,7 @@ def test_an_empty_file_is_told_of_and_may_be_tried(opened: Open) -> None:
     project = Project()
     panel = opened(project, None)
     panel.choice.upload.value = dropped("nothing.pdf", content=b"")
-    assert "sure to fail: &#x27;nothing.pdf&#x27;" in summary(panel)
+    assert "Empty files will fail: &#x27;nothing.pdf&#x27;" in summary(panel)
     panel.create().wait()
     assert len(project.posts) == 1
 
@@ -466,7 +466,7 @@ def test_a_question_without_an_answer_is_borne_and_told(opened: Open) -> None:
     project.statuses = ["RUNNING", Answer(status=500)]  # type: ignore[list-item]
     panel = opened(project)
     panel.create()
-    until(lambda: "no answer, asking again" in shown(panel))
+    until(lambda: "no response, retrying" in shown(panel))
     project.statuses = ["COMPLETED"]
     panel.wait()
     assert panel.batches.status.tolist() == ["COMPLETED"]
@@ -781,7 +781,7 @@ def test_names_and_messages_are_escaped(serve: Serve, keep: Keep[CreatePanel]) -
     panel.wait()
     panel.choice.configuration.value = panel.choice.configuration.options[0]
     panel.choice.upload.value = dropped(NAME, content=b"")
-    assert "sure to fail: &#x27;&lt;img" in summary(panel)
+    assert "Empty files will fail: &#x27;&lt;img" in summary(panel)
     assert "<img" not in shown(panel)
     panel.choice.directory.value = "dir-1"
     panel.wait()

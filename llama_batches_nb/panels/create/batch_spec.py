@@ -1,4 +1,4 @@
-"""What a batch is to be made of, and the code for that."""
+"""The specification of a batch, and the code that creates and fetches it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from llama_batches_nb.panels.create.browser_files import BrowserFile
 from llama_batches_nb.panels.widgets.code import call, file_code
 
-MAX_NAMED_FILES = 4  # files by name in the code
+MAX_NAMED_FILES = 4  # files that the code lists by name
 
 
 @dataclass(frozen=True)
 class BatchSpec:
-    """A directory, or files that become one, to be run with a configuration."""
+    """What a batch is created from. `source` is a directory id, or the files to upload first."""
 
     source: str | tuple[BrowserFile, ...]
     configuration_id: str
@@ -21,51 +21,59 @@ class BatchSpec:
 
     @property
     def files(self) -> tuple[BrowserFile, ...]:
-        """The files that are to be uploaded first."""
+        """The files to upload."""
         return () if isinstance(self.source, str) else self.source
 
     def with_directory(self, directory_id: str) -> BatchSpec:
-        """Return the same order over a directory, now that the files are in it."""
+        """Return the same specification for the directory that the files were uploaded to."""
         return replace(self, source=directory_id)
 
-    def code(self, given: Sequence[str]) -> list[str]:
-        """Return the lines that make this batch; `given` are the arguments of every call."""
+    def code(self, client_argument: Sequence[str]) -> list[str]:
+        """Return the lines that create this batch.
+
+        `client_argument` is ``["client=client"]`` or empty, as in the functions below.
+        """
         lines, source = [], repr(self.source)
         if self.files:
             names = [file.name for file in self.files]
             paths = repr(names if len(names) <= MAX_NAMED_FILES else "folder/*")
-            lines.append(call("uploaded", "upload_files", [paths, *given]))
+            lines.append(call("uploaded", "upload_files", [paths, *client_argument]))
             source = "uploaded"
-        kind = [] if self.job_type == "parse_v2" else [f"job_type={self.job_type!r}"]
-        arguments = [source, repr(self.configuration_id), *kind, *given]
+        job_type = [] if self.job_type == "parse_v2" else [f"job_type={self.job_type!r}"]
+        arguments = [source, repr(self.configuration_id), *job_type, *client_argument]
         return [*lines, call("batches", "create_batch", arguments)]
 
 
-def retry_code(batch_ids: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Return the lines that run again what failed in batches."""
+def retry_code(batch_ids: Sequence[str], client_argument: Sequence[str]) -> list[str]:
+    """Return the lines that retry the failed files of batches."""
     return [
-        call("failed", "fetch_results", [_one_or_list(batch_ids), *given]),
-        call("batches", "retry_failed", ["failed", *given]),
+        call("failed", "fetch_results", [_one_or_list(batch_ids), *client_argument]),
+        call("batches", "retry_failed", ["failed", *client_argument]),
     ]
 
 
-def code_to_make(order: BatchSpec | None, given: Sequence[str]) -> str:
-    """Return the lines that make a batch, wait for it, and give its frames."""
-    if order is None:
-        return "# Choose what the batch is to be made of, and here is the code for it."
-    return _complete_script(order.code(given), "batches", given)
+def create_script(spec: BatchSpec | None, client_argument: Sequence[str]) -> str:
+    """Return a script that creates a batch, waits for it and fetches its frames."""
+    if spec is None:
+        return "# Select a directory or files, and a configuration, to see the code."
+    return _script(spec.code(client_argument), "batches", client_argument)
 
 
-def code_of(made_by: Sequence[str], batch_ids: Sequence[str], given: Sequence[str]) -> str:
-    """Return the lines that give the frames of batches that are made; they make none."""
-    said = "# This was done; to do it again would make another batch:"
-    lines = [f"# {line}" for code in made_by for line in code.splitlines()]
-    return _complete_script([said, *lines], _one_or_list(batch_ids), given)
+def fetch_script(
+    create_lines: Sequence[str], batch_ids: Sequence[str], client_argument: Sequence[str]
+) -> str:
+    """Return a script that fetches the frames of existing batches.
+
+    The lines that created the batches are included as comments.
+    """
+    comment = "# Already run; running this again would create another batch:"
+    lines = [f"# {line}" for code in create_lines for line in code.splitlines()]
+    return _script([comment, *lines], _one_or_list(batch_ids), client_argument)
 
 
-def _complete_script(lines: Sequence[str], batches: str, given: Sequence[str]) -> str:
-    wait = call("batches", "wait_for_batches", [batches, *given])
-    files = file_code(jobs=True, client=bool(given))
+def _script(lines: Sequence[str], batches: str, client_argument: Sequence[str]) -> str:
+    wait = call("batches", "wait_for_batches", [batches, *client_argument])
+    files = file_code(jobs=True, client=bool(client_argument))
     return "\n".join(["import llama_batches_nb as lb", "", *lines, wait, files])
 
 

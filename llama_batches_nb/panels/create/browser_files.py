@@ -1,4 +1,4 @@
-"""Files that a browser handed over: checked, and on disk while they are uploaded."""
+"""Files from the browser: validate their names, and write them to disk for the upload."""
 
 from __future__ import annotations
 
@@ -14,67 +14,65 @@ from typing import Any
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
 from llama_batches_nb.messages import format_list
 
-MAX_NAME = 255  # bytes, as file systems have it
+MAX_NAME = 255  # bytes, the limit of common file systems
 
 
 @dataclass(frozen=True)
 class BrowserFile:
-    """A file of a browser. Its name is a last step of a path, whatever the browser said."""
+    """A file from the browser. `name` has no directories, even if the browser sent some."""
 
     name: str
-    size: int
+    size: int  # bytes
     modified: Any = None
     content: Any = field(default=b"", compare=False, repr=False)
 
 
 def from_upload_widget(value: Iterable[Mapping[str, Any]]) -> tuple[BrowserFile, ...]:
-    """Return the files in an upload control."""
+    """Return the files of an upload widget from its `value`."""
     return tuple(
-        BrowserFile(_last_step(file["name"]), file["size"], file["last_modified"], file["content"])
+        BrowserFile(_base_name(file["name"]), file["size"], file["last_modified"], file["content"])
         for file in value
     )
 
 
 def validation_error(files: tuple[BrowserFile, ...]) -> str:
-    """Say why files can't be uploaded together; nothing if they can."""
+    """Return why the files cannot be uploaded to one directory, or an empty string."""
     names = [file.name for file in files]
     if len(names) > MAX_FILES_PER_BATCH:
         return (
-            f"{len(names):,} files are more than the {MAX_FILES_PER_BATCH:,} of one batch: choose "
-            f"fewer, "
-            "and make several batches."
+            f"{len(names):,} files exceed the limit of {MAX_FILES_PER_BATCH:,} per batch. "
+            "Select fewer files and create several batches."
         )
-    if odd := [name for name in names if _is_invalid_name(name)]:
-        return f"Files can't be called {format_list(odd)}: rename them."
-    if twice := [name for name, n in Counter(names).items() if n > 1]:
+    if invalid := [name for name in names if _is_invalid_name(name)]:
+        return f"Invalid file names: {format_list(invalid)}. Rename the files."
+    if duplicates := [name for name, n in Counter(names).items() if n > 1]:
         return (
-            f"Several files are called {format_list(twice)}; names tell the files of a directory "
-            f"apart, "
-            "so rename them."
+            f"Duplicate file names: {format_list(duplicates)}. Names must be unique within a "
+            "directory; rename the files."
         )
     return ""
 
 
 def validation_warning(files: tuple[BrowserFile, ...]) -> str:
-    """Say what will probably not work, though it may be tried."""
+    """Return which files can be uploaded but will fail, or an empty string."""
     empty = [file.name for file in files if not file.size]
-    return f"Empty, and sure to fail: {format_list(empty)}." if empty else ""
+    return f"Empty files will fail: {format_list(empty)}." if empty else ""
 
 
 @contextmanager
 def on_disk(files: tuple[BrowserFile, ...]) -> Iterator[list[Path]]:
-    """Write files into a folder of our own, one each, and remove it at the end."""
+    """Write the files to a temporary folder, which is removed on exit."""
     with TemporaryDirectory(prefix="llama_batches_nb_") as folder:
         paths = []
-        for number, file in enumerate(files):
-            place = Path(folder, str(number))  # names that differ in case alone may be one on disk
-            place.mkdir()
-            paths.append(place / file.name)
+        for index, file in enumerate(files):
+            subfolder = Path(folder, str(index))  # on some disks "A.pdf" and "a.pdf" are one file
+            subfolder.mkdir()
+            paths.append(subfolder / file.name)
             paths[-1].write_bytes(file.content)
         yield paths
 
 
-def _last_step(name: str) -> str:
+def _base_name(name: str) -> str:
     return Path(name.replace("\\", "/")).name
 
 

@@ -31,11 +31,13 @@ NONE_YET = "None has appeared. Look again in a minute, before you make a new bat
 class CandidateBatches(widgets.VBox):
     """The candidates. `choose` is called with the one that a person takes for theirs."""
 
-    def __init__(self, panel: Panel, choose: Callable[[pd.Series[Any]], object]) -> None:
-        self._panel, self._directory_id = panel, ""
+    def __init__(self, panel: Panel, choose: Callable[[pd.DataFrame], object]) -> None:
+        self._panel, self._choose, self._directory_id = panel, choose, ""
         self.look_button = widgets.Button(description="Look again")
         self.look_button.on_click(self.refresh)
-        self.table = Table(COLUMNS, key="batch_id", row="batch", choose=choose, min_width=520)
+        self.table = Table(
+            COLUMNS, key="batch_id", row="batch", choose=self._on_choose, min_width=520
+        )
         said = widgets.HTML("Is it one of these? Choose the one that is yours, to watch it.")
         super().__init__([said, self.table, widgets.HBox([self.look_button]).add_class("lb-row")])
         self.hide()
@@ -54,6 +56,11 @@ class CandidateBatches(widgets.VBox):
         """Fetch the newest batches over the directory."""
         self._panel.show_message("")
         self._panel.in_thread("doubt", self._look)
+
+    def _on_choose(self, batch: pd.Series[Any]) -> None:
+        candidates = self.table.frame
+        chosen = candidates[candidates["batch_id"] == batch.batch_id]
+        self._choose(chosen.reset_index(drop=True))
 
     def _look(self) -> None:
         found = fetch_batches(

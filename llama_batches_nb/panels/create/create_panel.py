@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import ipywidgets as widgets
 import pandas as pd
+import pyarrow as pa
 
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.errors import BatchesError, UnconfirmedCreateError
@@ -21,13 +22,18 @@ from llama_batches_nb.panels.browse.filters import fetch_names
 from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.panels.create import browser_files
 from llama_batches_nb.panels.create.batch_row import BatchRow
-from llama_batches_nb.panels.create.batch_spec import BatchSpec, code_of, code_to_make, retry_code
+from llama_batches_nb.panels.create.batch_spec import (
+    BatchSpec,
+    create_script,
+    fetch_script,
+    retry_code,
+)
 from llama_batches_nb.panels.create.candidates import CandidateBatches
 from llama_batches_nb.panels.create.form import BatchForm
-from llama_batches_nb.panels.create.submit import RetryResult, concat_frames, make, retry, row_of
+from llama_batches_nb.panels.create.submit import RetryResult, create, retry
 from llama_batches_nb.panels.widgets.export import ExportControls
 from llama_batches_nb.tables import records
-from llama_batches_nb.tables.schema import BATCHES, JOBS, RESULTS
+from llama_batches_nb.tables.schema import BATCHES, JOBS, RESULTS, Table
 
 MADE = "It is made. Change the choice, or click New batch to make another one like it."
 
@@ -82,18 +88,18 @@ class CreatePanel(Panel):
     @property
     def batches(self) -> pd.DataFrame:
         """The batches that this panel made, as they last stood."""
-        batches = concat_frames(BATCHES, [run.batch for run in self.runs])
+        batches = _concat_frames(BATCHES, [run.batch for run in self.runs])
         return records.to_pandas(BATCHES, []) if batches is None else batches
 
     @property
     def results(self) -> pd.DataFrame | None:
         """The results of those that have ended; None as long as none has."""
-        return concat_frames(RESULTS, [run.results for run in self.runs])
+        return _concat_frames(RESULTS, [run.results for run in self.runs])
 
     @property
     def jobs(self) -> pd.DataFrame | None:
         """The jobs of the results; None as long as there are none."""
-        return concat_frames(JOBS, [run.jobs for run in self.runs])
+        return _concat_frames(JOBS, [run.jobs for run in self.runs])
 
     @property
     def files(self) -> pd.DataFrame | None:
@@ -106,9 +112,9 @@ class CreatePanel(Panel):
         """The lines that give the same frames; before a batch is made, those that make it."""
         made = [run for run in self.runs if run.is_made]
         if not made:
-            return code_to_make(self._order_and_words()[0], self._given)
+            return create_script(self._order_and_words()[0], self._given)
         made_by = [line for run in made for line in run.made_by]
-        return code_of(made_by, [run.batch_id for run in made], self._given)
+        return fetch_script(made_by, [run.batch_id for run in made], self._given)
 
     def create(self, *_: Any) -> Self:
         """Make the batch that was chosen, once, and follow it, in a thread."""
@@ -155,7 +161,7 @@ class CreatePanel(Panel):
         try:
             order = self._upload(run, order)
             workers.check_cancelled()  # from here on nothing stops it
-            made = make(order, self.client)
+            made = create(order, self.client)
         except UnconfirmedCreateError as error:
             doubt = error
             self.update_ui(
@@ -226,16 +232,17 @@ class CreatePanel(Panel):
         self._doubt.show(directory_id, error.candidates)
         self._refresh()
 
-    def _follow_existing(self, batch: pd.Series[Any]) -> None:
+    def _follow_existing(self, batch: pd.DataFrame) -> None:
         """Follow a batch that a person takes for theirs."""
         with self._lock:
             self._doubt.hide()
             self.show_message("")
-            if (self.batches["batch_id"] == batch.batch_id).any():
+            if batch["batch_id"].isin(self.batches["batch_id"]).any():
                 return
-            order = BatchSpec(batch.source_directory_id, batch.configuration_id, batch.job_type)
+            row = batch.iloc[0]
+            order = BatchSpec(row.source_directory_id, row.configuration_id, row.job_type)
             run = self._add_run(self.choice.title(order), order.code(self._given))
-            self._follow(run, row_of(batch))
+            self._follow(run, batch)
 
     # Retrying
 
@@ -350,3 +357,13 @@ class CreatePanel(Panel):
 
 def _again(failed: BatchRow) -> str:
     return f"again, what failed in {markup.short(failed.batch_id)}"
+
+
+def _concat_frames(table: Table, frames: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+    """Return the frames as one, with the dtypes of `table`; None if all are None."""
+    parts = [
+        pa.Table.from_pandas(frame, schema=table.arrow_schema, preserve_index=False)
+        for frame in frames
+        if frame is not None
+    ]
+    return records.concat(table, parts) if parts else None

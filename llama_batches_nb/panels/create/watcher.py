@@ -1,4 +1,4 @@
-"""A batch's wait, shown in its row: how it stands, and whether the server answers."""
+"""Wait for a batch and report its status about once a second."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from llama_batches_nb.http import progress, workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.lifecycle.wait import BatchPoller
 
-Show = Callable[[pd.DataFrame, str], object]
-"""Shows a batch as it stands, with a note; called about once a second."""
+OnStatus = Callable[[pd.DataFrame, str], object]
+"""Receives the batch as last polled, and a note about delays."""
 
 
-def watch_batch(client: Client, batch_id: str, show: Show) -> pd.DataFrame:
-    """Return a batch once it has ended, and show meanwhile how it stands."""
-    watch = _Watch(client, [batch_id], {})
-    shown = progress.progress_bar(
-        lambda **_: _ProgressAdapter(watch, show), "waiting", unit="batch", total=1
+def watch_batch(client: Client, batch_id: str, on_status: OnStatus) -> pd.DataFrame:
+    """Return a batch once it has finished; call `on_status` while waiting."""
+    poller = _StatusPoller(client, [batch_id], {})
+    bar = progress.progress_bar(
+        lambda **_: _ProgressAdapter(poller, on_status), "waiting", unit="batch", total=1
     )
-    with shown:
-        watch.wait(None, None, shown)
-    return watch.frame()
+    with bar:
+        poller.wait(None, None, bar)
+    return poller.frame()
 
 
-class _Watch(BatchPoller):
-    """One that knows whether its last question was answered."""
+class _StatusPoller(BatchPoller):
+    """A poller that records whether its last request was answered."""
 
     answered = True
 
@@ -37,23 +37,24 @@ class _Watch(BatchPoller):
 
 
 class _ProgressAdapter:
-    """What `progress.Bar` asks of a bar of tqdm."""
+    """The part of tqdm's interface that `ProgressBar` needs."""
 
-    def __init__(self, watch: _Watch, show: Show) -> None:
-        self._watch, self._show, self._pause = watch, show, ""
+    def __init__(self, poller: _StatusPoller, on_status: OnStatus) -> None:
+        self._poller, self._on_status, self._rate_limit = poller, on_status, ""
         self.n, self.total = 0, 1
 
     def update(self, n: float = 1) -> None:
         self.n += int(n)
 
-    def set_postfix_str(self, note: str) -> None:
-        self._pause = note.partition(" · ")[2]  # before it comes the status
+    def set_postfix_str(self, text: str) -> None:
+        self._rate_limit = text.partition(" · ")[2]  # the first part is the status
         self.refresh()
 
     def refresh(self) -> None:
         workers.check_cancelled()
-        unanswered = "" if self._watch.answered else "no answer, asking again"
-        self._show(self._watch.frame(), " · ".join(filter(None, (unanswered, self._pause))))
+        unanswered = "" if self._poller.answered else "no response, retrying"
+        note = " · ".join(filter(None, (unanswered, self._rate_limit)))
+        self._on_status(self._poller.frame(), note)
 
     def close(self) -> None:
-        """Leave the last picture."""
+        """Keep the last status."""
