@@ -1,8 +1,9 @@
-"""Each notebook runs from top to bottom in a fresh kernel, and is saved without outputs."""
+"""Notebooks run from top to bottom in a fresh kernel; `tour` and `operate` keep outputs."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from http.client import HTTPConnection
@@ -12,64 +13,91 @@ from urllib.parse import urlencode
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from tests.browser.serving import Process, free_port
+from tests.notebooks import ARTICLES, FOLDER, execute, outputs
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-DASHBOARD = NOTEBOOKS[0].with_name("dashboard.ipynb")
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_it_is_saved_without_outputs(path: Path) -> None:
-    for cell in nbformat.read(path, as_version=4).cells:
-        assert not cell.get("outputs")
-        assert cell.get("execution_count") is None
-
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+DASHBOARD = FOLDER / "dashboard.ipynb"
+MAX_SAVED_SIZE = 500_000  # bytes of a notebook with its outputs
+MACHINE_PATH = re.compile(
+    r"(?:/home/|/root/|/tmp/|/Users/|/work/|127\.0\.0\.1|localhost|[A-Z]:\\\\)"
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client
 
 
-def outputs_of(notebook: NotebookNode, folder: Path) -> list[NotebookNode]:
-    """Run a notebook in a fresh kernel where warnings are errors, and return what it showed."""
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_only_articles_are_saved_with_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    if path not in ARTICLES:
+        assert not outputs(notebook)
+        assert all(cell.get("execution_count") is None for cell in notebook.cells)
+        return
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))  # executed once, from top to bottom
+
+
+@pytest.mark.parametrize("path", ARTICLES, ids=lambda path: path.name)
+def test_saved_outputs_are_small_and_name_no_machine(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text) < MAX_SAVED_SIZE
+    saved = outputs(nbformat.reads(text, as_version=4))
+    assert any("image/png" in output.get("data", {}) for output in saved)
+    for output in saved:
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr"
+        data = output.get("data", {})
+        shown = [output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")]
+        assert not MACHINE_PATH.search("".join(shown))
+
+
+def execute_strictly(notebook: NotebookNode, folder: Path) -> list[NotebookNode]:
+    """Run a notebook where warnings are errors, and return its outputs."""
     strict = nbformat.v4.new_code_cell("import warnings\nwarnings.simplefilter('error')")
     notebook.cells.insert(0, strict)
-    NotebookClient(
-        notebook,
-        timeout=120,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}},
-    ).execute()
-    return [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    execute(notebook, folder)
+    return outputs(notebook)
+
+
+def shape(output: NotebookNode) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return what an output has in common with that of another run: kinds, and table columns."""
+    data = output.get("data", {})
+    header = data.get("text/html", "").partition("</thead>")[0]
+    return output.output_type, tuple(sorted(data)), tuple(re.findall(r"<th>(.*?)</th>", header))
 
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p != DASHBOARD], ids=lambda p: p.name)
-def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROWS", "200000")  # of at_scale
-    monkeypatch.setenv("PYTHONPATH", str(path.parent))  # it runs a script that lies beside it
-    outputs = outputs_of(nbformat.read(path, as_version=4), tmp_path)
-    assert any("image/png" in output.get("data", {}) for output in outputs)
-    errors = [output.text for output in outputs if output.get("name") == "stderr"]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER), *sys.path]))  # make_history.py
+    notebook = nbformat.read(path, as_version=4)
+    saved = [shape(output) for output in outputs(notebook)]
+    fresh = execute_strictly(notebook, tmp_path)
+    assert any("image/png" in output.get("data", {}) for output in fresh)
+    errors = [output.text for output in fresh if output.get("name") == "stderr"]
     assert not errors, errors
+    if path in ARTICLES:
+        assert [shape(output) for output in fresh] == saved
 
 
 @pytest.mark.notebook
-def test_the_dashboard_shows_its_charts_without_a_kernel_too(tmp_path: Path) -> None:
+def test_saved_dashboard_shows_charts_without_kernel(tmp_path: Path) -> None:
     notebook = nbformat.read(DASHBOARD, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("board.wait()"))
-    outputs = outputs_of(notebook, tmp_path)
-    kept = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    shown = execute_strictly(notebook, tmp_path)
+    kept = "".join(output.get("data", {}).get("text/html", "") for output in shown)
     assert kept.count("data:image/png") == 1
     assert "Worst error patterns" in kept
     assert "Cost effective" in kept
-    assert not [output.text for output in outputs if output.get("name") == "stderr"]
+    assert not [output.text for output in shown if output.get("name") == "stderr"]
 
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
-def test_the_dashboard_is_a_web_page_for_those_with_its_address(host: str, tmp_path: Path) -> None:
+def test_served_dashboard_requires_its_token(host: str, tmp_path: Path) -> None:
     for name in (DASHBOARD.name, "voila.json"):
         shutil.copy(DASHBOARD.with_name(name), tmp_path)
     port = free_port()
@@ -92,21 +120,21 @@ def _login(path: str) -> str:
 
 
 @pytest.mark.notebook
-def test_a_bar_is_saved_as_it_ended(tmp_path: Path) -> None:
+def test_saved_progress_bar_shows_final_state(tmp_path: Path) -> None:
     lines = """
         import time
-        from llama_batches_nb.http.progress import progress_bar as bar
-        with bar(None, "things", unit="thing") as shown:
+        from llama_batches_nb.http.progress import progress_bar
+        with progress_bar(None, "things", unit="thing") as shown:
             shown.set_total(20)
             for _ in range(20):
                 time.sleep(0.04)
                 shown.advance()
-        with bar(None, "few", unit="thing", total=1) as shown:
+        with progress_bar(None, "few", unit="thing", total=1) as shown:
             shown.advance()
     """
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(dedent(lines))], metadata={}
     )
-    (shown,) = outputs_of(notebook, tmp_path)
+    (shown,) = execute_strictly(notebook, tmp_path)
     assert "things: 100%" in shown.data["text/plain"]
     assert "20/20" in shown.data["text/plain"]
