@@ -1,47 +1,55 @@
-"""The sandbox: a LlamaCloud API of one's own, on loopback, with a history worth looking at.
+"""The sandbox: a local emulator of the LlamaCloud API with sample data.
 
-All below this package is the server, and knows nothing of the toolkit that is tried out on it.
+The modules below this package are the server. They import nothing else of the toolkit.
 """
 
 from __future__ import annotations
 
 import atexit
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from llama_batches_nb.http.client import Client, connect, set_default_client
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
 
+if TYPE_CHECKING:
+    from typing import Unpack
 
-def sandbox(*, thread: bool = False, **options: Any) -> Sandbox:
-    """Start a server like LlamaCloud's on this machine, and connect to it.
+    from llama_batches_nb.sandbox_server.options import SandboxOptions
 
-    It speaks real HTTP on loopback, with a made-up history of several months: seven directories,
-    four configurations, failures in all three layers, one configuration that gets worse. Nothing
-    leaves the machine, and no key is needed.
+
+def sandbox(*, thread: bool = False, **options: Unpack[SandboxOptions]) -> Sandbox:
+    """Start a local emulator of the LlamaCloud API and connect to it.
+
+    It serves HTTP on 127.0.0.1 with several months of sample data: seven directories, four
+    configurations, failures at all three stages, and one configuration whose failure rate rises.
+    No data leaves the machine, and no API key is needed.
 
     Parameters
     ----------
     thread
-        Whether it runs in a thread of this process, instead of a process of its own.
+        Run the server in a thread of this process instead of a separate process.
     **options
-        Such as ``seed=0``, ``batches=320``, ``days=120``, ``files=(1, 1000)``, ``speed=1.0`` (how
-        many times faster than real the clock runs), ``latency=0.0`` seconds, ``rate_limit``
-        requests a minute, ``error_rate``, ``drop_rate`` and ``throttle_rate`` as shares of the
-        requests. `llama_batches_nb.sandbox_server.options.Options` has them all.
+        ``seed``, ``api_key``, ``port``; the sample data: ``batches``, ``days``, ``files`` (per
+        batch), ``now``; the clock: ``speed``; faults: ``latency``, ``rate_limit``, ``error_rate``,
+        ``drop_rate``, ``throttle_rate``, ``retry_after``. See
+        `llama_batches_nb.sandbox_server.options.Options` for their units and defaults.
 
     Returns
     -------
     Sandbox
-        It has ``.url``, ``.client`` and ``.close()``, may be used in a ``with``, and is closed at
-        the end of the interpreter. Closing gives back the client that was the default before.
+        It has ``.url``, ``.client``, ``.advance()`` and ``.close()``, and is a context manager.
+        It closes at the latest when the interpreter exits. Closing restores the previous default
+        client.
 
     Raises
     ------
     ImportError
         If the extra is missing: ``pip install 'llama_batches_nb[sandbox]'``.
     ValueError, TypeError
-        If an option makes no sense.
+        If an option is invalid.
+    RuntimeError
+        If the server does not start, for example because the port is in use.
 
     Examples
     --------
@@ -54,32 +62,32 @@ def sandbox(*, thread: bool = False, **options: Any) -> Sandbox:
 
 
 class Sandbox:
-    """A running sandbox and the client that is connected to it. Made by `sandbox`."""
+    """A running sandbox and the client that is connected to it, created by `sandbox`."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._before = set_default_client(None)
+        self._previous_client = set_default_client(None)
         self.client: Client = connect(server.api_key, base_url=server.url)
         self._closed = False
         atexit.register(self.close)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Base URL of the server."""
         return self._server.url
 
     def advance(self, seconds: float) -> None:
-        """Set its clock forward, so that what runs goes on."""
+        """Move the simulated clock forward, so that running batches and jobs progress."""
         self._server.advance(seconds)
 
     def close(self) -> None:
-        """Stop the server and give back the client that was the default before."""
+        """Stop the server and restore the previous default client."""
         if self._closed:
             return
         self._closed = True
         atexit.unregister(self.close)
-        before = self._before
-        current = set_default_client(before if before and not before.closed else None)
+        previous = self._previous_client
+        current = set_default_client(previous if previous and not previous.closed else None)
         if current is not self.client:
             set_default_client(current)
         self.client.close()

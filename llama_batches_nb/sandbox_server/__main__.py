@@ -1,7 +1,6 @@
-"""`python -m llama_batches_nb.sandbox_server`, or this file as a script.
+"""Run the sandbox: `python -m llama_batches_nb.sandbox_server`, or this file as a script.
 
-As a script it leaves the toolkit alone, whose imports (pandas, matplotlib) would only make the
-sandbox slow to start.
+As a script it does not import the toolkit, because pandas and matplotlib would slow the start.
 """
 
 import sys
@@ -9,13 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 if not __package__:
-    here = Path(__file__).resolve().parent
-    for name, folder in (
-        ("llama_batches_nb", here.parent),
-        ("llama_batches_nb.sandbox_server", here),
+    folder = Path(__file__).resolve().parent
+    for name, path in (
+        ("llama_batches_nb", folder.parent),
+        ("llama_batches_nb.sandbox_server", folder),
     ):
-        bare = sys.modules[name] = ModuleType(name)
-        bare.__path__ = [str(folder)]
+        empty_package = sys.modules[name] = ModuleType(name)
+        empty_package.__path__ = [str(path)]
 
 from llama_batches_nb.sandbox_server.cli import main
 

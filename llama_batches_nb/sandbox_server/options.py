@@ -1,53 +1,73 @@
-"""What a sandbox can be told."""
+"""Options of a sandbox: names, types, defaults, help texts and limits."""
 
+import inspect
 import re
-from dataclasses import dataclass, field
+import textwrap
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from numbers import Integral
+from typing import TypedDict
 
-MAX_FILES = 1000  # files that one batch may have, as in the API
+MAX_FILES = 1000  # files per batch, as in the API
 MAX_BATCHES = 1_000_000
 YEARS = range(1970, 9999)
-KEY = re.compile(r"[!-~]+")  # printable ASCII, as a header may carry it
+API_KEY = re.compile(r"[!-~]+")  # printable ASCII, the characters that a header may hold
+
+
+class SandboxOptions(TypedDict, total=False):
+    """Keyword arguments of `sandbox`, for editors and type checkers. See `Options`."""
+
+    seed: int
+    api_key: str
+    port: int
+    batches: int
+    days: int
+    files: tuple[int, int] | int
+    now: datetime | None
+    speed: float
+    latency: float
+    rate_limit: int | None
+    error_rate: float
+    drop_rate: float
+    throttle_rate: float
+    retry_after: float
+
+
+HELP = {
+    "seed": "Seed of the sample data. The same seed, now, batches, days and files give the same "
+    "responses, byte for byte.",
+    "api_key": "API key that each request must send as a bearer token.",
+    "port": "Port on 127.0.0.1. 0 selects a free port.",
+    "batches": "Number of batches in the sample data.",
+    "days": "Days that the sample data covers, up to now.",
+    "files": "Files per batch: a number or a range, such as 1-1000 on the command line and "
+    "(1, 1000) in Python. Most batches are small.",
+    "now": "Time at which the sample data ends and the simulated clock starts, in ISO 8601 on the "
+    "command line. A time without a time zone is UTC. By default the current time.",
+    "speed": "Simulated seconds per real second. 0 stops the clock; Sandbox.advance still moves "
+    "it.",
+    "latency": "Seconds to wait before each response.",
+    "rate_limit": "Requests per real minute. Further requests get HTTP 429 with Retry-After. By "
+    "default there is no limit.",
+    "error_rate": "Share of requests, from 0 to 1, that get HTTP 500, 502 or 503. With 502 the "
+    "request is processed but its response is lost.",
+    "drop_rate": "Share of requests, from 0 to 1, whose connection closes without a response, half "
+    "of them after the request was processed.",
+    "throttle_rate": "Share of requests, from 0 to 1, that get HTTP 429.",
+    "retry_after": "Seconds in the Retry-After header of the HTTP 429 responses that throttle_rate "
+    "causes.",
+}
+"""The documentation of each option, for `--help` and for the docstring of `Options`."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a sandbox.
-
-    Parameters
-    ----------
-    seed : int
-        The same seed, `now`, `batches`, `days` and `files` give the same bytes.
-    api_key : str
-        The bearer key that every request needs.
-    port : int
-        Port on 127.0.0.1; 0 takes a free one.
-    batches, days : int
-        How many batches the history has, and how many days it goes back.
-    files : int or tuple of int
-        Files per batch: exactly so many, or a range. Ranges are skewed: most batches are small.
-    now : datetime, optional
-        The end of the history, where the clock starts; naive is UTC. Default: the real time.
-    speed : float
-        How many times faster than real the clock runs; 0 stands still and is only stepped.
-    latency : float
-        Seconds that every answer takes longer.
-    rate_limit : int, optional
-        Requests a (real) minute; those above are answered by 429 with `Retry-After`.
-    error_rate : float
-        Share of requests answered by 500, 502 or 503. A 502 hides an answer: the work was done.
-    drop_rate : float
-        Share of requests whose connection is dropped unanswered; half of them after the work.
-    throttle_rate : float
-        Share of requests answered by 429.
-    retry_after : float
-        `Retry-After` of those, in seconds.
+    """Options of a sandbox, checked when they are set.
 
     Raises
     ------
     ValueError, TypeError
-        If a value cannot be used; names the option, the value and what is possible.
+        If a value is invalid. The message names the option, the value and the valid range.
 
     Examples
     --------
@@ -74,7 +94,7 @@ class Options:
     retry_after: float = 1.0
 
     def __post_init__(self) -> None:
-        if not KEY.fullmatch(self.api_key):
+        if not API_KEY.fullmatch(self.api_key):
             raise ValueError("api_key: must be printable ASCII without spaces, and not empty")
         for name in ("seed", "port", "batches", "days"):
             if not isinstance(getattr(self, name), Integral):
@@ -83,15 +103,15 @@ class Options:
             raise TypeError(f"now={self.now!r}: must be a datetime")
         if self.now is not None and self.now.year not in YEARS:
             raise ValueError(f"now={self.now!r}: must be from {YEARS[0]} to {YEARS[-1]}")
-        self._within("port", 0, 65535)
-        self._within("batches", 0, MAX_BATCHES)
-        self._within("days", 1, 3650)
+        self._check_range("port", 0, 65535)
+        self._check_range("batches", 0, MAX_BATCHES)
+        self._check_range("days", 1, 3650)
         if self.rate_limit is not None:
-            self._within("rate_limit", 1, 1_000_000)
+            self._check_range("rate_limit", 1, 1_000_000)
         for name in ("speed", "latency", "retry_after"):
-            self._within(name, 0, 1_000_000)
+            self._check_range(name, 0, 1_000_000)
         for name in ("error_rate", "drop_rate", "throttle_rate"):
-            self._within(name, 0, 1)
+            self._check_range(name, 0, 1)
         if self.error_rate + self.drop_rate + self.throttle_rate > 1:
             raise ValueError("error_rate + drop_rate + throttle_rate: must not exceed 1")
         low, high = self.file_range
@@ -100,12 +120,27 @@ class Options:
                 f"files={self.files!r}: must be a number or a range within 1 to {MAX_FILES}"
             )
 
-    def _within(self, name: str, low: float, high: float) -> None:
+    def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         if not low <= value <= high:
             raise ValueError(f"{name}={value!r}: must be from {low} to {high}")
 
     @property
     def file_range(self) -> tuple[int, int]:
-        """Fewest and most files of a batch."""
+        """Smallest and largest number of files per batch."""
         return (self.files, self.files) if isinstance(self.files, int) else self.files
+
+
+def _parameters_section() -> str:
+    """Return the numpydoc section of all options."""
+    lines = ["Parameters", "----------"]
+    for option in fields(Options):
+        annotation = inspect.formatannotation(option.type)
+        lines.append(f"{option.name} : {annotation}, default {option.default!r}")
+        text = HELP[option.name]
+        lines += textwrap.wrap(text, 92, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+_summary, _raises, _rest = inspect.cleandoc(Options.__doc__ or "").partition("Raises\n")
+Options.__doc__ = f"{_summary}{_parameters_section()}\n\n{_raises}{_rest}"

@@ -1,4 +1,4 @@
-"""A handle of a running sandbox, in a thread or a process of its own."""
+"""Start and stop a sandbox in a thread or in a separate process."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, Self
 from urllib.parse import urlsplit
 
-from llama_batches_nb.sandbox_server.cli import KEY_VARIABLE, arguments_of, require_extra
+from llama_batches_nb.sandbox_server.cli import API_KEY_VARIABLE, format_arguments, require_extra
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from llama_batches_nb.sandbox_server.options import Options
 
-START_TIME = 60.0  # seconds to wait for the process to serve
-STOP_TIME = 5.0  # seconds to wait for it to end by itself
-CONTROL_TIME = 10.0  # seconds to wait for the clock
+START_TIMEOUT = 60.0  # seconds until the server must be ready
+STOP_TIMEOUT = 5.0  # seconds until the process is killed
+ADVANCE_TIMEOUT = 10.0  # seconds
 SCRIPT = str(Path(__file__).with_name("__main__.py"))
-OF_THE_SERVICE = ("LLAMA_CLOUD_", "LLAMA_PARSE_")  # how names of its variables begin
+SERVICE_VARIABLE_PREFIXES = ("LLAMA_CLOUD_", "LLAMA_PARSE_")
 
 
-class _Run(Protocol):
-    """A way to run the sandbox."""
+class _RunningServer(Protocol):
+    """A server in a thread or in a process."""
 
     url: str
 
@@ -42,9 +40,9 @@ class Server:
     Attributes
     ----------
     url : str
-        Such as `http://127.0.0.1:8765`.
+        Base URL, such as `http://127.0.0.1:8765`.
     api_key : str
-        The bearer key that it asks for.
+        API key that requests must send as a bearer token.
 
     Examples
     --------
@@ -53,36 +51,38 @@ class Server:
     ...     server.advance(60)
     """
 
-    def __init__(self, run: _Run, api_key: str) -> None:
-        self.url = run.url
+    def __init__(self, running: _RunningServer, api_key: str) -> None:
+        self.url = running.url
         self.api_key = api_key
-        self._run = run
+        self._running = running
 
     @classmethod
     def start(cls, options: Options, *, thread: bool = False) -> Server:
-        """Start a sandbox and wait until it serves.
+        """Start a sandbox and wait until it accepts requests.
 
         Parameters
         ----------
         options : Options
-            What it is told.
+            Options of the sandbox.
         thread : bool
-            Whether it runs in a thread of this process, instead of a process of its own.
+            Run it in a thread of this process instead of a separate process.
 
         Raises
         ------
         ImportError
             If `llama_batches_nb[sandbox]` is not installed.
         RuntimeError
-            If it does not start, with its own words; for example because the port is in use.
+            If it does not start, for example because the port is in use. The message contains the
+            error output of the process.
         """
         require_extra()
-        return cls(_Thread(options) if thread else _Process(options), options.api_key)
+        running = _ThreadServer(options) if thread else _ProcessServer(options)
+        return cls(running, options.api_key)
 
     def advance(self, seconds: float) -> None:
-        """Set the clock forward."""
+        """Move the simulated clock forward."""
         address = urlsplit(self.url)
-        connection = http.client.HTTPConnection(address.netloc, timeout=CONTROL_TIME)
+        connection = http.client.HTTPConnection(address.netloc, timeout=ADVANCE_TIMEOUT)
         headers = {"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"}
         try:
             connection.request(
@@ -95,120 +95,120 @@ class Server:
             connection.close()
 
     def close(self) -> None:
-        """Stop it; a second time does nothing."""
-        self._run.close()
+        """Stop the server. Further calls do nothing."""
+        self._running.close()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"<Server {self.url}>"
 
 
-class _Thread:
-    """The sandbox in a daemon thread."""
+class _ThreadServer:
+    """The server in a daemon thread."""
 
     def __init__(self, options: Options) -> None:
         from llama_batches_nb.sandbox_server.app.server import (  # needs the extra
             HOST,
+            create_server,
             listen,
-            server,
         )
 
         try:
-            listening = listen(options.port)
+            listening_socket = listen(options.port)
         except OSError as error:
             raise RuntimeError(
                 f"Cannot listen on {HOST}:{options.port}: {error.strerror}"
             ) from error
-        self.url = f"http://{HOST}:{listening.getsockname()[1]}"
+        self.url = f"http://{HOST}:{listening_socket.getsockname()[1]}"
         ready = threading.Event()
-        self._server = server(options, ready.set)
+        self._server = create_server(options, ready.set)
         self._thread = threading.Thread(
-            target=self._server.run, args=([listening],), name="sandbox", daemon=True
+            target=self._server.run, args=([listening_socket],), name="sandbox", daemon=True
         )
         self._thread.start()
         try:
-            if not ready.wait(START_TIME):
-                raise RuntimeError(f"The sandbox did not start within {START_TIME:g} s")
+            if not ready.wait(START_TIMEOUT):
+                raise RuntimeError(f"The sandbox did not start within {START_TIMEOUT:g} s")
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join(STOP_TIME)
+        self._thread.join(STOP_TIMEOUT)
 
 
-class _Process:
-    """The sandbox in a process that ends with this one, since its stdin closes then.
+class _ProcessServer:
+    """The server in a process that exits with this one, because its stdin closes then.
 
-    It is out of reach of the interrupts that a terminal or Jupyter sends to this process's group.
+    The process has its own session, so Ctrl-C in a terminal and interrupts from Jupyter do not
+    reach it.
     """
 
     def __init__(self, options: Options) -> None:
-        with tempfile.TemporaryFile() as errors:
-            self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                [sys.executable, "-P", SCRIPT, "--until-stdin-closes", *arguments_of(options)],
+        with tempfile.TemporaryFile() as stderr:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+                [sys.executable, "-P", SCRIPT, "--until-stdin-closes", *format_arguments(options)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=errors,
+                stderr=stderr,
                 env=_environment(options.api_key),
                 start_new_session=True,
             )
             try:
-                line = self._first_line()
-            except BaseException:  # such as Ctrl-C, which it does not get itself
-                self._child.kill()
+                line = self._read_first_line()
+            except BaseException:  # such as Ctrl-C, which does not reach the process
+                self._process.kill()
                 self.close()
                 raise
-            found = re.match(rb"Sandbox at (\S+) ", line)
-            if found is None:
+            match = re.match(rb"Sandbox at (\S+) ", line)
+            if match is None:
                 self.close()
-                errors.seek(0)
-                said = errors.read().decode(errors="replace").strip() or "it said nothing"
-                raise RuntimeError(f"The sandbox did not start: {said}")
-        self.url = found[1].decode()
+                stderr.seek(0)
+                output = stderr.read().decode(errors="replace").strip() or "no error output"
+                raise RuntimeError(f"The sandbox did not start: {output}")
+        self.url = match[1].decode()
 
-    def _first_line(self) -> bytes:
-        timer = threading.Timer(START_TIME, self._child.kill)
+    def _read_first_line(self) -> bytes:
+        timer = threading.Timer(START_TIMEOUT, self._process.kill)
         timer.start()
         try:
-            return _pipe(self._child.stdout).readline()
+            return _require_pipe(self._process.stdout).readline()
         finally:
             timer.cancel()
 
     def close(self) -> None:
-        if self._child.returncode is not None:
+        if self._process.returncode is not None:
             return
-        _pipe(self._child.stdin).close()
+        _require_pipe(self._process.stdin).close()
         try:
-            self._child.wait(STOP_TIME)
+            self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        _pipe(self._child.stdout).close()
+            self._process.kill()
+            self._process.wait()
+        _require_pipe(self._process.stdout).close()
 
 
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+def _require_pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
         raise RuntimeError("The process was started without pipes")
     return pipe
 
 
 def _environment(api_key: str) -> dict[str, str]:
-    """Return the process's environment: our import path, and the key, which `ps` would show.
+    """Return the environment of the process: the import path, and the key, hidden from `ps`.
 
-    The settings for the real service, its key among them, are none of the sandbox's business.
+    Settings of the real service, such as its API key, are removed.
     """
-    path = os.pathsep.join(each or os.getcwd() for each in sys.path)  # noqa: PTH109
-    others = {name: it for name, it in os.environ.items() if not name.startswith(OF_THE_SERVICE)}
-    return {**others, "PYTHONPATH": path, KEY_VARIABLE: api_key}
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(SERVICE_VARIABLE_PREFIXES)
+    }
+    return {**kept, "PYTHONPATH": path, API_KEY_VARIABLE: api_key}

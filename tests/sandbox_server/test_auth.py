@@ -500,7 +500,7 @@ def test_a_body_that_never_ends_takes_no_memory(
     path = target.format(directories=DIRECTORIES, upload=f"{DIRECTORIES}/{directory}/files/upload")
     given = [key(process) if line == b"KEY" else line for line in lines]
     head = [f"POST {path} HTTP/1.1".encode(), b"Host: localhost", b"Transfer-Encoding: chunked"]
-    pid = process._run._child.pid  # type: ignore[attr-defined]
+    pid = process._running._process.pid  # type: ignore[attr-defined]
     before = peak(pid)
     with dial(process) as connection:
         connection.sendall(b"\r\n".join([*head, *given, b"", b""]))

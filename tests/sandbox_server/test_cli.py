@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import re
 import shlex
@@ -16,9 +17,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llama_batches_nb.sandbox_server import cli
-from llama_batches_nb.sandbox_server.cli import KEY_VARIABLE, add_arguments, arguments_of, main
+from llama_batches_nb.sandbox_server.cli import (
+    API_KEY_VARIABLE,
+    add_arguments,
+    format_arguments,
+    main,
+)
 from llama_batches_nb.sandbox_server.options import Options
-from llama_batches_nb.sandbox_server.process import START_TIME, Server
+from llama_batches_nb.sandbox_server.process import START_TIMEOUT, Server
 from tests.servers import interrupt
 
 from .conftest import END, connect, still, total
@@ -37,7 +43,7 @@ def running(
     *more: str, key: str | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """The command, with the two lines that it prints."""
-    environment = dict(os.environ) | ({KEY_VARIABLE: key} if key else {})
+    environment = dict(os.environ) | ({API_KEY_VARIABLE: key} if key else {})
     with subprocess.Popen(
         [*COMMAND, *more], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -124,7 +130,7 @@ def test_none_is_left_of_a_start_that_was_interrupted() -> None:
 def test_nor_of_one_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     class Impatient(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
-            if timeout == START_TIME:
+            if timeout == START_TIMEOUT:
                 interrupt()
             return super().wait(timeout)
 
@@ -213,10 +219,20 @@ def test_arguments_carry_every_option_but_the_key() -> None:
     )
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    arguments = vars(parser.parse_args(arguments_of(options)))
+    arguments = vars(parser.parse_args(format_arguments(options)))
     assert not arguments.pop("until_stdin_closes")
     assert Options(api_key="llx-secret", **arguments) == options
-    assert not any("llx-secret" in each for each in arguments_of(options))
+    assert not any("llx-secret" in each for each in format_arguments(options))
+
+
+def test_help_describes_every_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split()).partition(" options: ")[2]
+    names = [it.name for it in dataclasses.fields(Options) if it.name != "api_key"]
+    descriptions = re.split(r" --[a-z-]+ [A-Z_]+ ", text)[1:]
+    assert len(descriptions) == len(names) == 13
+    assert all(re.search(r"\w{3,}.*default", it) for it in descriptions)
 
 
 def test_missing_requirements_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

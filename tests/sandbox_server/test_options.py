@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
-from llama_batches_nb.sandbox_server.options import YEARS, Options
+from llama_batches_nb.sandbox_server.options import HELP, YEARS, Options, SandboxOptions
 from llama_batches_nb.sandbox_server.process import Server
 
 from .conftest import connect
@@ -72,3 +73,15 @@ def test_nor_is_it_in_what_the_options_show() -> None:
 def test_files_may_be_a_number_or_a_range() -> None:
     assert Options(files=7).file_range == (7, 7)
     assert Options(files=(2, 9)).file_range == (2, 9)
+
+
+def test_typed_dict_has_the_fields_of_options() -> None:
+    fields = {it.name: it.type for it in dataclasses.fields(Options)}
+    assert get_type_hints(SandboxOptions) == fields
+
+
+def test_docstring_documents_every_option() -> None:
+    assert Options.__doc__ is not None
+    for option in dataclasses.fields(Options):
+        assert f"\n{option.name} : " in Options.__doc__
+        assert HELP[option.name].split(". ")[0][:60] in Options.__doc__

@@ -48,7 +48,7 @@ def test_it_runs_in_a_process_of_its_own() -> None:
 
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError, match="colour"):
-        lb.sandbox(colour="red")
+        lb.sandbox(colour="red")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="batches"):
         lb.sandbox(batches=-1)
 

@@ -1,4 +1,4 @@
-"""Uvicorn, on a loopback socket of our own, with connections that can be dropped."""
+"""Uvicorn on a loopback socket, with connections that can be dropped."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from llama_batches_nb.sandbox_server.options import Options
 
 HOST = "127.0.0.1"
-KEEP_ALIVE = 75  # seconds that an idle connection stays open
-BACKLOG = 2048
+KEEP_ALIVE = 75  # seconds before an idle connection closes
+BACKLOG = 2048  # connections waiting to be accepted
 
 Peer = tuple[str, int]
 
@@ -35,41 +35,41 @@ def listen(port: int) -> socket.socket:
     Raises
     ------
     OSError
-        If the port is taken or not allowed.
+        If the port is in use or not permitted.
     """
-    # asyncio turns off the delays of small packets only for sockets that name their protocol
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # asyncio sets TCP_NODELAY only on sockets created with an explicit protocol
+    listening_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if sys.platform != "win32":  # there, it would let two listen on one port
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        listening.listen(BACKLOG)
+        if sys.platform != "win32":  # on Windows, two sockets could then listen on one port
+            listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening_socket.bind((HOST, port))
+        listening_socket.listen(BACKLOG)
     except OSError:
-        listening.close()
+        listening_socket.close()
         raise
-    return listening
+    return listening_socket
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 that knows the transport of each peer."""
+    """HTTP/1.1 protocol that records the transport of each peer."""
 
     transports: dict[Peer, asyncio.Transport]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Remember the transport."""
+        """Record the transport."""
         super().connection_made(transport)
         if self.client is not None:
             self.transports[self.client] = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove the transport."""
         if self.client is not None:
             self.transports.pop(self.client, None)
         super().connection_lost(exc)
 
 
 class DropConnectionMiddleware:
-    """Gives the application a way to drop the connection, and is silent when it went away."""
+    """Let the application drop its connection, and ignore requests of closed connections."""
 
     def __init__(self, app: ASGIApp, transports: dict[Peer, asyncio.Transport]) -> None:
         self._app = app
@@ -85,24 +85,24 @@ class DropConnectionMiddleware:
             await self._app(scope, receive, send)
             while transport.is_closing() and (await receive())["type"] != "http.disconnect":
                 pass
-        except asyncio.CancelledError:  # at shutdown, when nobody listens any more
+        except asyncio.CancelledError:  # at shutdown
             transport.abort()
 
 
-class Uvicorn(uvicorn.Server):
-    """Uvicorn that tells when it is ready and closes all connections when it stops."""
+class UvicornServer(uvicorn.Server):
+    """Uvicorn server that reports when it is ready and closes all connections when it stops."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell."""
+        """Start and report readiness."""
         await super().startup(sockets)
-        self._ready()
+        self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop at once, whatever clients keep open or wait for."""
+        """Stop at once, without waiting for open connections or running requests."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
@@ -114,8 +114,8 @@ class Uvicorn(uvicorn.Server):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def server(options: Options, ready: Callable[[], None]) -> Uvicorn:
-    """Return a server over a new world; it runs on the socket given to its `run`."""
+def create_server(options: Options, on_ready: Callable[[], None]) -> UvicornServer:
+    """Return a server with a new state. Call its `run` with a listening socket."""
     transports: dict[Peer, asyncio.Transport] = {}
     app = AccessMiddleware(
         FaultInjectionMiddleware(application(SandboxState(options)), options), options.api_key
@@ -133,4 +133,4 @@ def server(options: Options, ready: Callable[[], None]) -> Uvicorn:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
     )
-    return Uvicorn(config, ready)
+    return UvicornServer(config, on_ready)
