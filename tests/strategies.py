@@ -54,11 +54,11 @@ def zones() -> st.SearchStrategy[timezone]:
 
 def values(column: Column) -> st.SearchStrategy[Any]:
     """What the API may send for a column, missing included."""
-    if column.kind == "category":
-        return st.none() | words(column.words)
-    if column.kind == "time":
+    if column.type == "category":
+        return st.none() | words(column.categories)
+    if column.type == "time":
         return st.none() | instants().map(datetime.isoformat)
-    if column.kind == "Float64":
+    if column.type == "Float64":
         return st.none() | st.integers(-10, 10**6) | st.floats(0, 1e9)
     return st.none() | texts
 
@@ -109,7 +109,7 @@ def result_frames() -> st.SearchStrategy[pd.DataFrame]:
 
 def results_of(*batches: Record) -> pd.DataFrame:
     """Return the results of batches, given what the API says of each."""
-    return records.concat(RESULTS, map(records.results_from_record, batches))
+    return records.concat_to_pandas(RESULTS, map(records.results_from_record, batches))
 
 
 def job_frames() -> st.SearchStrategy[pd.DataFrame]:

@@ -53,9 +53,9 @@ def attempts(results: Any, files: Any) -> pd.DataFrame:
     1
     """
     engines.check_columns(results, "source_directory_file_id", "batch_id", "batch_created_at")
-    names = engines.columns_of(files, "source_directory_file_id", *_NAMES)
+    names = engines.select_to_pandas(files, "source_directory_file_id", *_NAMES)
     names = names.drop_duplicates("source_directory_file_id", keep="last")
-    frame = engines.as_pandas(results).drop(columns=[*_NAMES, "attempt"], errors="ignore")
+    frame = engines.frame_to_pandas(results).drop(columns=[*_NAMES, "attempt"], errors="ignore")
     found = names.set_index("source_directory_file_id").reindex(
         frame["source_directory_file_id"].astype(STRING_DTYPE)
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from llama_batches_nb.analysis.intervals import PairedCounts
-from llama_batches_nb.analysis.rates import OUTCOMES
+from llama_batches_nb.analysis.rates import OUTCOMES_KIND
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.schema import STRING_DTYPE
 
@@ -112,7 +112,7 @@ def compare_configurations(
     difference of −87.5 points (95 % interval −97.8 to −40.1). Of the 7 that failed under only one,
     0 failed under cfg-2; between equals, the chance of a split at least so uneven is 0.016.
     """
-    confidence = arguments.as_confidence(confidence)
+    confidence = arguments.parse_confidence(confidence)
     file = arguments.parse_column_names("on", on)
     if not file:
         raise ValueError("on is empty: name the column that tells that two rows are the same file.")
@@ -156,7 +156,7 @@ def _load_runs(outcomes: Any, file: list[str], configurations: tuple[str, str]) 
             "that of outcomes(results, jobs)."
         )
     names = [*file, *_RUN, *(["batch_status"] if "batch_status" in there else [])]
-    runs = engines.columns_of(outcomes, *dict.fromkeys(names))
+    runs = engines.select_to_pandas(outcomes, *dict.fromkeys(names))
     known = runs["configuration_id"].dropna().unique().tolist()
     for one in configurations:
         if one not in known:
@@ -171,7 +171,7 @@ def _load_runs(outcomes: Any, file: list[str], configurations: tuple[str, str]) 
     if "batch_status" in there:
         runs = runs[~runs["batch_status"].isin(["FAILED"])]
     word = runs["outcome"].astype(object)
-    ends = [word.isin(OUTCOMES.failures), word.isin(OUTCOMES.successes)]
+    ends = [word.isin(OUTCOMES_KIND.failures), word.isin(OUTCOMES_KIND.successes)]
     return runs.assign(_failed=np.select(ends, [1.0, 0.0], np.nan))
 
 

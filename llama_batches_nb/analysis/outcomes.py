@@ -9,7 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from llama_batches_nb.tables import engines
-from llama_batches_nb.tables.schema import CREDITS, JOB_ERROR_MESSAGE, OUTCOME, STRING_DTYPE
+from llama_batches_nb.tables.schema import (
+    CREDITS_COLUMN,
+    JOB_ERROR_MESSAGE_COLUMN,
+    OUTCOME_COLUMN,
+    STRING_DTYPE,
+)
 from llama_batches_nb.tables.statuses import OUTCOMES
 
 _RUNNING = ("PENDING", "THROTTLED", "RUNNING")
@@ -72,8 +77,8 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     True
     """
     engines.check_columns(results, "job_id", "error_message")
-    frame = engines.as_frame(results)
-    added = [c.name for c in (OUTCOME, JOB_ERROR_MESSAGE, CREDITS)]
+    frame = engines.wrap_frame(results)
+    added = [c.name for c in (OUTCOME_COLUMN, JOB_ERROR_MESSAGE_COLUMN, CREDITS_COLUMN)]
     frame = frame.drop(added, strict=False)
     mapping_error = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
     if jobs is None:
@@ -99,7 +104,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
 def _latest_jobs(jobs: Any) -> Any:
     """Return each job once, with what is told of its end."""
     engines.check_columns(jobs, "job_id", "status", "error_message")
-    frame = engines.as_frame(jobs).filter(~nw.col("job_id").is_null())
+    frame = engines.wrap_frame(jobs).filter(~nw.col("job_id").is_null())
     there = frame.collect_schema().names()
     order = ["updated_at"] if "updated_at" in there else []
     if frame.implementation.is_dask():  # it would have to sort all jobs

@@ -14,7 +14,16 @@ from llama_batches_nb.analysis.masking import NO_MESSAGE, mask
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.schema import STRING_DTYPE
 
-COLUMNS = ["pattern_id", "pattern", "count", "share", "example", "first_seen", "last_seen", "layer"]
+PATTERN_COLUMNS = [
+    "pattern_id",
+    "pattern",
+    "count",
+    "share",
+    "example",
+    "first_seen",
+    "last_seen",
+    "layer",
+]
 LAYERS = ["mapping", "job"]
 MAX_PATTERN_LENGTH = 300  # characters of a pattern that are shown; its id is that of all of them
 ID_BYTES = 5  # among 10,000 patterns, two share an id with a probability of 0.005 %
@@ -82,7 +91,7 @@ def error_patterns(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.D
     1  pat-9aed18e093                Out of memory      1
     """
     keys = arguments.parse_column_names("by", by)
-    if not set(COLUMNS).isdisjoint(keys):
+    if not set(PATTERN_COLUMNS).isdisjoint(keys):
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     messages = _count_messages(_failures(frame, keys), keys)
     messages[_WHOLE] = _mask_all(messages[_MESSAGE])
@@ -98,7 +107,7 @@ def error_patterns(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.D
     patterns = patterns.sort_values(
         order, ascending=[name != "count" for name in order], na_position="last", ignore_index=True
     )
-    return _add_derived_columns(patterns, keys)[[*keys, *COLUMNS]]
+    return _add_derived_columns(patterns, keys)[[*keys, *PATTERN_COLUMNS]]
 
 
 def pattern_ids(frame: Any) -> pd.Series[Any]:
@@ -129,7 +138,7 @@ def pattern_ids(frame: Any) -> pd.Series[Any]:
     ['pjb-2']
     """
     engines.column_names(frame)
-    rows = engines.as_frame(frame)
+    rows = engines.wrap_frame(frame)
     if isinstance(rows, nw.LazyFrame):
         raise TypeError("The rows of a lazy frame have no order: collect it first.")
     index = frame.index if isinstance(frame, pd.DataFrame) else pd.RangeIndex(len(rows))
@@ -142,14 +151,14 @@ def pattern_ids(frame: Any) -> pd.Series[Any]:
 def _failures(frame: Any, kept: Sequence[str]) -> Any:
     """Return the layer, message and time of each failure, beside the columns to be kept."""
     kind = rates.detect_kind(frame)
-    if kind is rates.BATCHES:
+    if kind is rates.BATCHES_KIND:
         raise ValueError(
             "Batches have no messages: pass the frame of fetch_results, outcomes or fetch_jobs."
         )
     engines.check_columns(frame, "error_message", *kept)
     if isinstance(frame, pd.DataFrame) and kind.time in frame:  # may be text, or of any zone
-        frame = frame.assign(**{kind.time: engines.as_times(frame[kind.time])})
-    rows = engines.as_frame(frame)
+        frame = frame.assign(**{kind.time: engines.to_utc(frame[kind.time])})
+    rows = engines.wrap_frame(frame)
     told = ("error_message", "job_error_message", kind.time)
     failed = rates.flag_failures(rows, kind, *kept, *told).filter(nw.col("_failed") == 1)
     layer, message = _layer_and_message(kind, rows.collect_schema().names())
@@ -159,7 +168,7 @@ def _failures(frame: Any, kept: Sequence[str]) -> Any:
 
 def _layer_and_message(kind: rates.FrameKind, names: list[str]) -> tuple[nw.Expr, nw.Expr]:
     message = _text("error_message")
-    if kind is not rates.OUTCOMES:
+    if kind is not rates.OUTCOMES_KIND:
         return nw.lit(kind.layer), message
     of_job = _text("job_error_message") if "job_error_message" in names else nw.lit("")
     unmapped = nw.col(kind.column).cast(nw.String) == "mapping_error"
@@ -191,7 +200,7 @@ def _count_messages(failures: Any, keys: list[str]) -> pd.DataFrame:
     )
     counted = engines.collect_to_pandas(equal)
     for seen in ("first_seen", "last_seen"):
-        counted[seen] = engines.as_times(counted[seen])
+        counted[seen] = engines.to_utc(counted[seen])
     return counted.astype({"layer": pd.CategoricalDtype(LAYERS), "count": "int64"})
 
 

@@ -14,8 +14,8 @@ from llama_batches_nb.analysis.intervals import wilson
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.engines import aggregate
 
-COUNTS = ["total", "decided", "failed"]
-RATES = ["failure_rate", "ci_low", "ci_high"]
+COUNT_COLUMNS = ["total", "decided", "failed"]
+RATE_COLUMNS = ["failure_rate", "ci_low", "ci_high"]
 
 _PERIODS = {"MS": "M", "ME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}
 _UNITS = {"Day": "1d", "Hour": "1h", "Minute": "1m"}
@@ -29,13 +29,13 @@ class FrameKind:
     failures: tuple[str, ...]
     successes: tuple[str, ...]
     time: str
-    row: str
+    noun: str
     layer: str
 
 
-BATCHES = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "batches", "batch")
-JOBS = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "jobs", "job")
-OUTCOMES = FrameKind(
+BATCHES_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "batches", "batch")
+JOBS_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "jobs", "job")
+OUTCOMES_KIND = FrameKind(
     "outcome",
     ("mapping_error", "job_failed"),
     ("succeeded", "mapped"),
@@ -43,7 +43,7 @@ OUTCOMES = FrameKind(
     "files",
     "mapping or job",
 )
-RESULTS = FrameKind(
+RESULTS_KIND = FrameKind(
     "_mapping", ("mapping_error",), ("mapped",), "batch_created_at", "files", "mapping"
 )
 
@@ -115,14 +115,14 @@ def failure_rates(
        job_type  total  decided  failed  failure_rate  ci_low  ci_high
     0  parse_v2      4        3       1         0.333   0.061    0.792
     """
-    confidence = arguments.as_confidence(confidence)
+    confidence = arguments.parse_confidence(confidence)
     keys = arguments.parse_column_names("by", by)
-    if not {*COUNTS, *RATES}.isdisjoint(keys):
+    if not {*COUNT_COLUMNS, *RATE_COLUMNS}.isdisjoint(keys):
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     kind = detect_kind(frame)
     period = None if freq is None else _Period.of(freq)
     engines.check_columns(frame, *keys, *([kind.time] if period else []))
-    rows = flag_failures(engines.as_frame(frame), kind, *keys, *([kind.time] if period else []))
+    rows = flag_failures(engines.wrap_frame(frame), kind, *keys, *([kind.time] if period else []))
     if period:
         if kind.time in keys:
             raise ValueError(f"by={by!r} and freq={freq!r} both group by {kind.time!r}: leave one.")
@@ -132,7 +132,9 @@ def failure_rates(
     rates = aggregate(rows, keys, nw.len().alias("total"), *sums)
     if period:
         starts = rates.assign(**{kind.time: period.starts(rates[kind.time])})
-        rates = starts.groupby(keys, dropna=False, observed=True, as_index=False)[COUNTS].sum()
+        rates = starts.groupby(keys, dropna=False, observed=True, as_index=False)[
+            COUNT_COLUMNS
+        ].sum()
     low, high = wilson(rates["failed"].to_numpy(), rates["decided"].to_numpy(), confidence)
     with np.errstate(invalid="ignore"):
         rate = rates["failed"].to_numpy() / rates["decided"].to_numpy()
@@ -141,10 +143,10 @@ def failure_rates(
 
 def format_rate(rate: pd.Series[Any]) -> str:
     """Return one row of `failure_rates` in words: ``3.9 % (1,871 of 47,873; 3.7-4.1)``."""
-    total, decided, failed = (int(rate[name]) for name in COUNTS)
+    total, decided, failed = (int(rate[name]) for name in COUNT_COLUMNS)
     if not decided:
         return f"none of {total:,} decided"
-    share, low, high = (100 * rate[name] for name in RATES)
+    share, low, high = (100 * rate[name] for name in RATE_COLUMNS)
     return f"{share:.1f} % ({failed:,} of {decided:,}; {low:.1f}–{high:.1f})"
 
 
@@ -152,16 +154,16 @@ def detect_kind(frame: Any) -> FrameKind:
     """Tell by its columns what a frame holds."""
     columns = set(map(str, engines.column_names(frame)))
     if "outcome" in columns:
-        return OUTCOMES
+        return OUTCOMES_KIND
     if columns >= {"job_id", "error_message", "batch_status", "status"}:
         raise ValueError(
             "Results with a column 'status', which may be their batches' or their jobs': rename it "
             "to judge files by their mapping, or judge them by outcomes(results, jobs)."
         )
     if columns >= {"job_id", "error_message"} and "status" not in columns:
-        return RESULTS
+        return RESULTS_KIND
     if "status" in columns:
-        return JOBS if "job_id" in columns else BATCHES
+        return JOBS_KIND if "job_id" in columns else BATCHES_KIND
     raise ValueError(
         "Failure rates need the frame of fetch_batches, fetch_results, fetch_jobs or outcomes; "
         f"this one has the columns {', '.join(sorted(columns)) or '(none)'}."
@@ -173,13 +175,13 @@ def flag_failures(frame: Any, kind: FrameKind, *kept: str) -> Any:
 
     The others are left at once: Dask would read and carry them all behind a filter.
     """
-    told = ("job_id", "error_message") if kind is RESULTS else (kind.column,)
+    told = ("job_id", "error_message") if kind is RESULTS_KIND else (kind.column,)
     there = frame.collect_schema().names()
     frame = frame.select(name for name in there if name in (*told, *kept, "batch_status"))
     if "batch_status" in there:
         status = nw.col("batch_status").cast(nw.String)
         frame = frame.filter(status.is_null() | (status != "FAILED"))
-    if kind is RESULTS:
+    if kind is RESULTS_KIND:
         unmappable = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
         has_job = ~nw.col("job_id").is_null()
         failed, decided = unmappable, unmappable | has_job
@@ -197,7 +199,7 @@ def _truncate_times(frame: Any, time: str, unit: str) -> Any:
     """Cut times in the engine: to the unit, in UTC."""
     native = frame.to_native()
     if isinstance(native, pd.DataFrame):  # it has zones that Narwhals does not know
-        frame = nw.from_native(native.assign(**{time: engines.as_times(native[time])}))
+        frame = nw.from_native(native.assign(**{time: engines.to_utc(native[time])}))
     dtype = frame.collect_schema()[time]
     if dtype != nw.Datetime:
         raise ValueError(f"freq needs times in the column {time!r}, which holds {dtype}.")
@@ -238,7 +240,7 @@ class _Period:
 
     def starts(self, times: pd.Series[Any]) -> pd.Series[Any]:
         """Return the first instant of the period that each time lies in."""
-        naive = engines.as_times(times).dt.tz_localize(None)
+        naive = engines.to_utc(times).dt.tz_localize(None)
         if self.code is None:
             starts = naive.dt.floor(self.freq)
         else:

@@ -13,8 +13,8 @@ from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.statuses import OUTCOMES, TERMINAL_STATUSES
 
-SUMMARY = ["n_files", "n_decided", "n_failed", "failure_rate", "duration"]
-CREDITS = ["credits", "credits_on_failed"]
+SUMMARY_COLUMNS = ["n_files", "n_decided", "n_failed", "failure_rate", "duration"]
+CREDIT_COLUMNS = ["credits", "credits_on_failed"]
 
 _RELIABLE = ("COMPLETED", "CANCELLED")  # a batch that ended so has told of all its files
 _MAPPING_WORDS = ("mapped", "mapping_error", "no_job")
@@ -81,17 +81,17 @@ def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
     engines.check_columns(results, "batch_id")
     names = engines.column_names(batches)
     files = _with_outcomes(results, jobs)
-    own = [name for name in names if name not in (*SUMMARY, *CREDITS)]
+    own = [name for name in names if name not in (*SUMMARY_COLUMNS, *CREDIT_COLUMNS)]
     if isinstance(batches, pd.DataFrame):
         kept = batches[own]
     else:
-        kept = engines.collect_to_pandas(engines.as_frame(batches).select(own))
+        kept = engines.collect_to_pandas(engines.wrap_frame(batches).select(own))
     status, ids = kept["status"].astype(object), kept["batch_id"].astype(object)
     known = status.isin(_RELIABLE) & ~ids.isin(_unreliable(files))
     counted = rates.failure_rates(files, by="batch_id")
     total, decided, failed = (
         _align_to(counted[["batch_id", name]], ids).fillna(0).astype("Int64").where(known)
-        for name in rates.COUNTS
+        for name in rates.COUNT_COLUMNS
     )
     summary = kept.assign(
         n_files=total,
@@ -102,7 +102,7 @@ def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
     )
     if "credits" in engines.column_names(files):
         spent = _credits_per_batch(files)
-        for name in CREDITS:
+        for name in CREDIT_COLUMNS:
             summary[name] = _align_to(spent[["batch_id", name]], ids).astype("Float64")
     return summary
 
@@ -156,7 +156,7 @@ def ledger(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.DataFrame
         raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
     engines.check_columns(frame, *keys)
     files = _with_outcomes(frame, None)
-    counts = _counted(engines.as_frame(files), keys)
+    counts = _counted(engines.wrap_frame(files), keys)
     lost = int(counts[_ROWS].sum() - counts[list(OUTCOMES)].to_numpy().sum())
     if lost:
         raise ValueError(
@@ -180,15 +180,15 @@ def _unreliable(files: Any) -> list[Any]:
     if "batch_status" not in engines.column_names(files):
         return []
     status = nw.col("batch_status").cast(nw.String)
-    found = engines.as_frame(files).filter(~status.is_null() & ~status.is_in(_RELIABLE))
+    found = engines.wrap_frame(files).filter(~status.is_null() & ~status.is_in(_RELIABLE))
     return engines.collect_to_pandas(found.select("batch_id").unique())["batch_id"].tolist()
 
 
 def _credits_per_batch(files: Any) -> pd.DataFrame:
     """Return what was billed for each batch, and of this for files that failed."""
-    failed = nw.col("outcome").cast(nw.String).is_in(rates.OUTCOMES.failures)
+    failed = nw.col("outcome").cast(nw.String).is_in(rates.OUTCOMES_KIND.failures)
     jobs = (
-        engines.as_frame(files)
+        engines.wrap_frame(files)
         .filter(~nw.col("credits").is_null())
         .select(
             "batch_id",
@@ -200,7 +200,7 @@ def _credits_per_batch(files: Any) -> pd.DataFrame:
         .agg(nw.col("credits").max(), nw.col("credits_on_failed").max())
         .with_columns(credits_on_failed=nw.col("credits") * nw.col("credits_on_failed"))
     )
-    return engines.collect_to_pandas(jobs.group_by("batch_id").agg(nw.col(*CREDITS).sum()))
+    return engines.collect_to_pandas(jobs.group_by("batch_id").agg(nw.col(*CREDIT_COLUMNS).sum()))
 
 
 def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
@@ -228,4 +228,4 @@ def _align_to(per_batch: pd.DataFrame, ids: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _duration(batches: pd.DataFrame) -> pd.Series[Any]:
-    return engines.as_times(batches["updated_at"]) - engines.as_times(batches["created_at"])
+    return engines.to_utc(batches["updated_at"]) - engines.to_utc(batches["created_at"])

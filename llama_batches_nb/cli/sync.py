@@ -21,7 +21,7 @@ from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
 from llama_batches_nb.errors import BatchesError, DatasetLockedError
 from llama_batches_nb.http.client import connect
 from llama_batches_nb.messages import redirect_warnings
-from llama_batches_nb.tables.arguments import as_id, as_time, parse_choices
+from llama_batches_nb.tables.arguments import format_time, parse_choices, parse_id
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     codes = (f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser.epilog = "\n".join(["exit codes:", *codes])
-    a_time, an_id = _argparse_type(as_time, "time"), _argparse_type(as_id, "id")
+    a_time, an_id = _argparse_type(format_time, "time"), _argparse_type(parse_id, "id")
     add = parser.add_argument
     add("path", type=_argparse_type(Storage), help="a folder, or a URL that fsspec knows")
     add("--jobs", action="store_true", help="fetch the jobs of the results too")

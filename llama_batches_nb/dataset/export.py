@@ -73,7 +73,7 @@ def export_parquet(
     """
     keys = arguments.parse_column_names("partition_by", partition_by)
     engines.check_columns(frame, *keys)
-    table = _to_arrow(engines.as_pandas(frame))
+    table = _to_arrow(engines.frame_to_pandas(frame))
     _check_partitions(table, keys)
     place = local_path(path)
     if place is None:
@@ -163,7 +163,7 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
     texts = {pa.string(): schema.STRING_DTYPE, pa.large_string(): schema.STRING_DTYPE}
     frame: pd.DataFrame = table.to_pandas(types_mapper=texts.get)
     for name, words in ours.get("categories", {}).items():
-        category = schema.as_category(table[name], words)
+        category = schema.to_categorical(table[name], words)
         ordered = name in ours.get("ordered", ())
         frame[name] = category.as_ordered() if ordered else category
     return frame

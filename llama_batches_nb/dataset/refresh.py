@@ -26,7 +26,7 @@ from llama_batches_nb.http.pagination import Page
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
 from llama_batches_nb.messages import escape_control_chars, warn
 from llama_batches_nb.tables import records
-from llama_batches_nb.tables.arguments import as_time
+from llama_batches_nb.tables.arguments import format_time
 from llama_batches_nb.tables.schema import BATCHES, JOBS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
@@ -171,7 +171,7 @@ class SyncRun:
                 return
             since = wanted.until  # nothing is new: this only sees whether the list can be had
         self._known = _KnownBatches(self._kept, since)
-        filters = {**selection.filters, "created_at_on_or_after": as_time("since", since)}
+        filters = {**selection.filters, "created_at_on_or_after": format_time("since", since)}
         pages = endpoints.list_batches(self._client, page_size=selection.page_size, **filters)
         counted = self._counted(pages, shown)
         for record in listing.iter_records(BATCHES, counted, tell_short=self.short.append):

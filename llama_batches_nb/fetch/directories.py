@@ -67,7 +67,7 @@ def fetch_directories(
     True
     """
     types = arguments.parse_choices("type", type, DIRECTORY_TYPES)
-    limit = arguments.parse_int("limit", limit, least=0)
+    limit = arguments.parse_int("limit", limit, minimum=0)
     page_size = listing.page_size_for(limit, arguments.parse_int("page_size", page_size))
     scope = project_params(project_id, organization_id)
     client = get_client(client)
@@ -127,8 +127,8 @@ def fetch_configurations(
     ['extract_v2']
     """
     product_type = arguments.parse_choices("job_type", job_type, JOB_TYPES)
-    latest = arguments.as_flag("latest_only", latest_only)
-    limit = arguments.parse_int("limit", limit, least=0)
+    latest = arguments.format_bool("latest_only", latest_only)
+    limit = arguments.parse_int("limit", limit, minimum=0)
     page_size = listing.page_size_for(limit, arguments.parse_int("page_size", page_size))
     scope = project_params(project_id, organization_id)
     client = get_client(client)
@@ -191,10 +191,10 @@ def fetch_files(
     >>> files.source_directory_id.nunique()
     1
     """
-    arguments.as_choice("errors", errors, ("raise", "warn"))
+    arguments.parse_choice("errors", errors, ("raise", "warn"))
     left_out: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
     files = fetch_directory_files(
-        arguments.as_ids("source_directory_id", directories),
+        arguments.parse_ids("source_directory_id", directories),
         left_out,
         page_size=arguments.parse_int("page_size", page_size),
         progress=progress,
@@ -226,7 +226,7 @@ def fetch_directory_files(
         return fetch_concurrently(
             fetch_one,
             directory_ids,
-            partial(records.concat, FILES),
+            partial(records.concat_to_pandas, FILES),
             client=client,
             shown=shown,
             bear=leave_out,

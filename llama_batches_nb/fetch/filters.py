@@ -15,9 +15,9 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.progress import ProgressBar
 from llama_batches_nb.tables.arguments import (
-    as_id,
-    as_time,
+    format_time,
     parse_choices,
+    parse_id,
     parse_int,
     parse_single_id,
 )
@@ -49,8 +49,8 @@ class BatchFilters:
         limit: int | None = None,
     ) -> Self:
         """Check filters as a person writes them, and make them exact."""
-        after = as_time("created_at_on_or_after", created_at_on_or_after)
-        before = as_time("created_at_on_or_before", created_at_on_or_before)
+        after = format_time("created_at_on_or_after", created_at_on_or_after)
+        before = format_time("created_at_on_or_before", created_at_on_or_before)
         directory = source_directory_id
         return cls(
             statuses=parse_choices("status", status, BATCH_STATUSES),
@@ -63,7 +63,7 @@ class BatchFilters:
                 **project_params(project_id, organization_id),
             },
             page_size=parse_int("page_size", page_size),
-            limit=parse_int("limit", limit, least=0),
+            limit=parse_int("limit", limit, minimum=0),
         )
 
     def records(
@@ -105,7 +105,9 @@ class BatchFilters:
 def project_params(project_id: str | None, organization_id: str | None) -> dict[str, Any]:
     """Return the checked parameters that say in which project to look."""
     given = {"project_id": project_id, "organization_id": organization_id}
-    return {name: value if value is None else as_id(name, value) for name, value in given.items()}
+    return {
+        name: value if value is None else parse_id(name, value) for name, value in given.items()
+    }
 
 
 def _merge_by_time(walks: list[list[Record]]) -> Iterator[Record]:

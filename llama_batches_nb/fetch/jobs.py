@@ -81,7 +81,7 @@ def fetch_jobs(
     >>> len(jobs) == results.job_id.nunique()
     True
     """
-    chunks = split_job_ids(engines.columns_of(results, "job_id", "job_type"))
+    chunks = split_job_ids(engines.select_to_pandas(results, "job_id", "job_type"))
     client = get_client(client)
     scope = project_params(project_id, organization_id)
     n_wanted = sum(len(ids) for _, ids in chunks)
@@ -89,7 +89,7 @@ def fetch_jobs(
         jobs = fetch_concurrently(
             partial(fetch_chunk, client, scope),
             chunks,
-            partial(records.concat, JOBS),
+            partial(records.concat_to_pandas, JOBS),
             client=client,
             shown=shown,
             size=lambda chunk: len(chunk[1]),
@@ -121,7 +121,7 @@ def split_job_ids(references: pd.DataFrame) -> list[JobIdChunk]:
         warn(f"{int((~known).sum()):,} jobs are left out, of a type not known here: {types}.")
     chunks: list[JobIdChunk] = []
     for job_type, group in mapped[known].groupby("job_type", observed=True, sort=False):
-        ids = [arguments.as_id("job_id", job_id) for job_id in group.job_id]
+        ids = [arguments.parse_id("job_id", job_id) for job_id in group.job_id]
         chunks += [
             (str(job_type), ids[i : i + JOB_IDS_PER_REQUEST])
             for i in range(0, len(ids), JOB_IDS_PER_REQUEST)

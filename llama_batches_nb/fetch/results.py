@@ -95,8 +95,8 @@ def fetch_results(
     >>> results.batch_id.nunique()
     3
     """
-    arguments.as_choice("errors", errors, ("raise", "warn"))
-    limit = arguments.parse_int("limit", limit, least=0)
+    arguments.parse_choice("errors", errors, ("raise", "warn"))
+    limit = arguments.parse_int("limit", limit, minimum=0)
     scope = project_params(project_id, organization_id)
     filters = {
         "status": status,
@@ -124,7 +124,7 @@ def fetch_results(
         results = fetch_concurrently(
             fetch_one,
             ids,
-            partial(records.concat, RESULTS),
+            partial(records.concat_to_pandas, RESULTS),
             pack=records.parse_results,
             client=client,
             shown=shown,
@@ -145,7 +145,7 @@ def _resolve_batches(
             f"fetch_results takes {', '.join(unfit)} only without batches: filter the frame of "
             "batches instead."
         )
-    return arguments.as_ids("batch_id", batches)[:limit]
+    return arguments.parse_ids("batch_id", batches)[:limit]
 
 
 def _batch_ids(

@@ -18,7 +18,7 @@ from llama_batches_nb.fetch import listing
 from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.pagination import Page
-from llama_batches_nb.tables.arguments import as_time
+from llama_batches_nb.tables.arguments import format_time
 from llama_batches_nb.tables.schema import BATCHES
 
 MIN_PAGES = 4  # to come, before windows are worth the requests that they may cost more
@@ -60,8 +60,8 @@ def _windows(first: Page, after: str | None, most: int) -> list[Window]:
     cuts = [(stop - k * width).replace(microsecond=0) for k in range(1, n)]
     return [
         {
-            "created_at_on_or_after": as_time("since", since),
-            "created_at_on_or_before": as_time("until", until),
+            "created_at_on_or_after": format_time("since", since),
+            "created_at_on_or_before": format_time("until", until),
         }
         for until, since in pairwise([stop, *cuts, start])
     ]

@@ -60,7 +60,7 @@ def cancel_batch(
     >>> lb.cancel_batch(batch).pipe(lb.wait_for_batches).status.tolist()
     ['CANCELLED']
     """
-    ids = arguments.as_ids("batch_id", batches)
+    ids = arguments.parse_ids("batch_id", batches)
     scope = project_params(project_id, organization_id)
     client = get_client(client)
 

@@ -84,7 +84,7 @@ def create_batch(
     """
     directory = arguments.parse_single_id("source_directory_id", source_directory_id)
     configuration = arguments.parse_single_id("configuration_id", configuration_id)
-    arguments.as_choice("job_type", job_type, JOB_TYPES)
+    arguments.parse_choice("job_type", job_type, JOB_TYPES)
     scope = project_params(project_id, organization_id)
     client = get_client(client)
     body: Record = {
@@ -96,7 +96,7 @@ def create_batch(
             "webhook_configurations", webhook_configurations
         )
     if webhook_configuration_ids is not None:
-        ids = arguments.as_ids("webhook_configuration_ids", webhook_configuration_ids)
+        ids = arguments.parse_ids("webhook_configuration_ids", webhook_configuration_ids)
         body["webhook_configuration_ids"] = ids
 
     if check_directory:

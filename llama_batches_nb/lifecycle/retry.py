@@ -10,7 +10,7 @@ import pandas as pd
 
 from llama_batches_nb.analysis.attempts import attempts
 from llama_batches_nb.analysis.outcomes import outcomes
-from llama_batches_nb.analysis.rates import OUTCOMES
+from llama_batches_nb.analysis.rates import OUTCOMES_KIND
 from llama_batches_nb.errors import (
     BatchesError,
     ConflictError,
@@ -147,19 +147,19 @@ def retry_failed(
         results, *_REQUIRED_COLUMNS, *(() if known else ("job_id", "error_message"))
     )
     if job_type is not None:
-        arguments.as_choice("job_type", job_type, JOB_TYPES)
+        arguments.parse_choice("job_type", job_type, JOB_TYPES)
     if configuration_id is not None:
         configuration_id = arguments.parse_single_id("configuration_id", configuration_id)
     scope = project_params(project_id, organization_id)
     client = get_client(client)
-    frame = engines.as_pandas(results)
+    frame = engines.frame_to_pandas(results)
     if jobs is None and (not known or frame["outcome"].isin(["mapped"]).any()):
         jobs = fetch_jobs(frame, progress=progress, client=client, **scope)
     if jobs is not None:
-        frame = outcomes(frame, engines.as_pandas(jobs))
+        frame = outcomes(frame, engines.frame_to_pandas(jobs))
     gone: set[str] = set()
     rerun: dict[str, Record] = {}
-    if frame["outcome"].isin(OUTCOMES.failures).any():
+    if frame["outcome"].isin(OUTCOMES_KIND.failures).any():
         rerun = _find_earlier_retries(client, scope)
         if files is None:
             files = _files_of(frame, gone, client, progress, scope)
@@ -190,7 +190,9 @@ def _files_of(
         return isinstance(error, NotFoundError)
 
     return fetch_directory_files(
-        arguments.as_ids("source_directory_id", results["source_directory_id"].dropna().unique()),
+        arguments.parse_ids(
+            "source_directory_id", results["source_directory_id"].dropna().unique()
+        ),
         leave_out,
         client=client,
         progress=progress,

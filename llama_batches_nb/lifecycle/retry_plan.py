@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from llama_batches_nb.analysis.attempts import file_identity
-from llama_batches_nb.analysis.rates import OUTCOMES
+from llama_batches_nb.analysis.rates import OUTCOMES_KIND
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
 from llama_batches_nb.tables.schema import STRING_DTYPE
 
@@ -59,7 +59,7 @@ def plan_retries(
     """
     runs = runs.reset_index(drop=True).astype(dict.fromkeys(_TEXTS, STRING_DTYPE))
     runs = runs.assign(_file=file_identity(runs)).sort_values("attempt", kind="stable")
-    failed = runs[runs["outcome"].isin(OUTCOMES.failures)]
+    failed = runs[runs["outcome"].isin(OUTCOMES_KIND.failures)]
     last = failed.drop_duplicates("_file", keep="last").sort_index()
     attempt = last["_file"].map(runs.groupby("_file")["attempt"].max())
     last["attempt"] = attempt.astype("Int64") + 1
@@ -69,7 +69,7 @@ def plan_retries(
         last["job_type"] = job_type
     last["reason"], last["action"] = _classify(last, runs, gone, rerun)
     last["action"] = pd.Categorical(last["action"], categories=ACTIONS)
-    last["outcome"] = pd.Categorical(last["outcome"], categories=OUTCOMES.failures)
+    last["outcome"] = pd.Categorical(last["outcome"], categories=OUTCOMES_KIND.failures)
     last["new_batch"] = _assign_batches(last[last["action"] == "retry"]).reindex(last.index)
     kinds = {"configuration_id": STRING_DTYPE, "job_type": STRING_DTYPE}
     return last[list(COLUMNS)].astype(kinds).reset_index(drop=True)
@@ -88,7 +88,7 @@ def _classify(
         action[first] = then
 
     for outcomes, words in (
-        (OUTCOMES.successes, "it succeeded in "),
+        (OUTCOMES_KIND.successes, "it succeeded in "),
         (_OPEN, "it still runs, or may, in "),
     ):
         there = runs[runs["outcome"].isin(outcomes)].drop_duplicates("_file", keep="last")

@@ -107,9 +107,9 @@ def wait_for_batches(
     >>> batch.status.tolist()
     ['COMPLETED']
     """
-    ids = arguments.as_ids("batch_id", batches)
-    timeout = arguments.as_seconds("timeout", timeout)
-    poll_interval = arguments.as_seconds("poll_interval", poll_interval, positive=True)
+    ids = arguments.parse_ids("batch_id", batches)
+    timeout = arguments.parse_seconds("timeout", timeout)
+    poll_interval = arguments.parse_seconds("poll_interval", poll_interval, positive=True)
     watch = BatchPoller(get_client(client), ids, project_params(project_id, organization_id))
     with (
         progress_bar(progress, "waiting", unit="batch", total=len(ids)) as shown,
@@ -216,8 +216,8 @@ class BatchPoller:
         window: Record = {}
         if len(times) == len(wanted):
             window = {
-                "created_at_on_or_after": arguments.as_time("created_at", min(times) - MARGIN),
-                "created_at_on_or_before": arguments.as_time("created_at", max(times) + MARGIN),
+                "created_at_on_or_after": arguments.format_time("created_at", min(times) - MARGIN),
+                "created_at_on_or_before": arguments.format_time("created_at", max(times) + MARGIN),
             }
         pages = endpoints.list_batches(self._client, within=within, **window, **self._scope)
         for page in pages:

@@ -215,7 +215,7 @@ def create_panel(
         client,
         directory=_one_id("source_directory_id", source_directory_id) or "",
         configuration=_one_id("configuration_id", configuration_id) or "",
-        job_type=arguments.as_choice("job_type", job_type, JOB_TYPES),
+        job_type=arguments.parse_choice("job_type", job_type, JOB_TYPES),
     )
 
 
@@ -232,15 +232,15 @@ def _query(
     from llama_batches_nb.panels.browse.query import Query
 
     days = (
-        arguments.as_time("created_at_on_or_after", since),
-        arguments.as_time("created_at_on_or_before", until),
+        arguments.format_time("created_at_on_or_after", since),
+        arguments.format_time("created_at_on_or_before", until),
     )
     since_day, until_day = (day and pd.Timestamp(day).date() for day in days)
     return Query(
         status=arguments.parse_choices("status", status, BATCH_STATUSES) or (),
         source_directory_id=_one_id("source_directory_id", directory),
         configuration_id=_one_id("configuration_id", configuration),
-        job_type=job_type and arguments.as_choice("job_type", job_type, JOB_TYPES),
+        job_type=job_type and arguments.parse_choice("job_type", job_type, JOB_TYPES),
         since=since_day or None,
         until=until_day or None,
         limit=arguments.parse_int("limit", limit),

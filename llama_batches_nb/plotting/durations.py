@@ -119,11 +119,13 @@ def _read(batches: Any, groups: list[str]) -> pd.DataFrame:
         needed = ["duration", *(name for name in ["status"] if name in there)]
     else:
         needed = ["status", "created_at", "updated_at"]
-    frame = engines.columns_of(batches, *dict.fromkeys([*groups, *needed])).reset_index(drop=True)
+    frame = engines.select_to_pandas(batches, *dict.fromkeys([*groups, *needed])).reset_index(
+        drop=True
+    )
     if "duration" in there:
         took = pd.to_timedelta(frame["duration"])
     else:
-        took = engines.as_times(frame["updated_at"]) - engines.as_times(frame["created_at"])
+        took = engines.to_utc(frame["updated_at"]) - engines.to_utc(frame["created_at"])
     ended = frame["status"].isin(TERMINAL_STATUSES) if "status" in needed else took.notna()
     seconds = took.dt.total_seconds()
     return frame.assign(_ended=ended, _seconds=seconds.where(ended & (seconds >= 0)))

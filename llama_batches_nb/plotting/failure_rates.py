@@ -10,8 +10,8 @@ import pandas as pd
 
 from llama_batches_nb.analysis.changes import significant_increases
 from llama_batches_nb.analysis.rates import (
-    COUNTS,
-    RATES,
+    COUNT_COLUMNS,
+    RATE_COLUMNS,
     FrameKind,
     detect_kind,
     failure_rates,
@@ -80,12 +80,12 @@ def plot_failure_rates(
     """
     columns = engines.column_names(frame_or_rates)
     kind: FrameKind | None = None
-    if set(columns) >= {*COUNTS, *RATES}:
-        rates = engines.columns_of(frame_or_rates, *columns)
+    if set(columns) >= {*COUNT_COLUMNS, *RATE_COLUMNS}:
+        rates = engines.select_to_pandas(frame_or_rates, *columns)
     else:
         kind = detect_kind(frame_or_rates)
         rates = failure_rates(frame_or_rates, by=by, freq=freq, confidence=confidence)
-    keys = [name for name in rates.columns if name not in (*COUNTS, *RATES)]
+    keys = [name for name in rates.columns if name not in (*COUNT_COLUMNS, *RATE_COLUMNS)]
     times = [key for key in keys if pd.api.types.is_datetime64_any_dtype(rates[key])]
     groups = [key for key in keys if key not in times]
     words = _title(kind, rates, groups, confidence)
@@ -98,7 +98,7 @@ def plot_failure_rates(
         above = _draw_over_time(ax, rates, times[-1], groups, step, words)
     else:
         _draw_groups(ax, rates, groups, words)
-    share = f"failed {kind.row if kind else 'rows'} of those decided"
+    share = f"failed {kind.noun if kind else 'rows'} of those decided"
     if times:
         layout.set_axis_label(ax.yaxis, share, layout.height(ax, above))
     else:
@@ -239,7 +239,7 @@ def _title(
     kind: FrameKind | None, rates: pd.DataFrame, groups: list[str], confidence: float
 ) -> list[str]:
     decided, total = int(rates["decided"].sum()), int(rates["total"].sum())
-    what, row = (f"Failed {kind.row} ({kind.layer})", kind.row) if kind else ("Failures", "rows")
+    what, row = (f"Failed {kind.noun} ({kind.layer})", kind.noun) if kind else ("Failures", "rows")
     interval = f" · {100 * confidence:g} % interval" if kind else ""
     return [
         f"{what}{layout.by_clause(groups)}",

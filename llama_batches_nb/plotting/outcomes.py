@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from llama_batches_nb.analysis.outcomes import outcomes
-from llama_batches_nb.analysis.rates import RESULTS, FrameKind, detect_kind, failure_rates
+from llama_batches_nb.analysis.rates import RESULTS_KIND, FrameKind, detect_kind, failure_rates
 from llama_batches_nb.plotting import layout
 from llama_batches_nb.plotting.fonts import families
 from llama_batches_nb.plotting.layout import (  # fmt: skip
@@ -101,11 +101,11 @@ def plot_outcomes(
     'files'
     """
     kind = detect_kind(frame)
-    column = "outcome" if kind is RESULTS else kind.column
+    column = "outcome" if kind is RESULTS_KIND else kind.column
     groups = arguments.parse_column_names("by", by)
     if column in groups:
         raise ValueError(f"by={by!r}: each bar is made of {column!r} already, so leave it out.")
-    told = outcomes(frame) if kind is RESULTS else frame
+    told = outcomes(frame) if kind is RESULTS_KIND else frame
     counts = failure_rates(told, by=[*groups, column], freq=freq)
     counts = _prepared(counts, groups, column)
     title = _title(counts, groups, kind, _of_failed_batches(frame))
@@ -119,7 +119,7 @@ def plot_outcomes(
         _draw_groups(ax, counts, groups, kind, title)
     if counts.empty:
         ax.set(xticks=[], yticks=[])
-    layout.set_axis_label(ax.yaxis if freq else ax.xaxis, kind.row)
+    layout.set_axis_label(ax.yaxis if freq else ax.xaxis, kind.noun)
     return ax
 
 
@@ -148,7 +148,7 @@ def _draw_groups(
     undecided = _undecided(table, kind)
     labels = [names[group] for group in table.index]
     texts = [_size(*both) for both in zip(kept, undecided, strict=True)]
-    note = f"{layout.counted(len(rest), 'smaller group')} ({rest.sum():,} {kind.row}) not shown"
+    note = f"{layout.counted(len(rest), 'smaller group')} ({rest.sum():,} {kind.noun}) not shown"
     room = layout.label_rows(ax, labels, texts, note if len(rest) else "")
     _count_axis(ax.xaxis, room / 60)
     ax.set_xlim(0, 1.02 * max(left, default=0) or 1)
@@ -186,7 +186,7 @@ def _draw_over_time(
         layout.date_axis(ax, kind.time, first - beside, last + step + beside)
     else:
         ax.set_xticks([])
-        layout.annotate_empty(ax, f"no {kind.row} with a time" if len(counts) else EMPTY)
+        layout.annotate_empty(ax, f"no {kind.noun} with a time" if len(counts) else EMPTY)
     if groups:
         names = _names(dated, groups, layout.longest_name(ax, 0.5))
         undecided = _undecided(table, kind).groupby("_group").sum()
@@ -196,7 +196,7 @@ def _draw_over_time(
     else:
         _count_axis(ax.yaxis, 6)
     rest = sizes[most:]
-    note = f"{layout.counted(len(rest), 'smaller group')} ({rest.sum():,} {kind.row}) not shown"
+    note = f"{layout.counted(len(rest), 'smaller group')} ({rest.sum():,} {kind.noun}) not shown"
     layout.set_title(ax, *title, note if len(rest) else "", left=50, above=above)
 
 
@@ -314,7 +314,7 @@ def _count_axis(axis: Axis, most: float) -> None:
 
 def _of_failed_batches(frame: Any) -> int:
     """Return how many files `failure_rates` leaves out, as their batch is FAILED."""
-    rows = engines.as_frame(frame)
+    rows = engines.wrap_frame(frame)
     if "batch_status" not in rows.collect_schema().names():
         return 0
     found = rows.filter(nw.col("batch_status").cast(nw.String) == "FAILED").select(nw.len())
@@ -324,10 +324,10 @@ def _of_failed_batches(frame: Any) -> int:
 def _title(counts: pd.DataFrame, groups: list[str], kind: FrameKind, of_failed: int) -> list[str]:
     total, decided = int(counts["total"].sum()), int(counts["decided"].sum())
     undated = int(counts.loc[counts[kind.time].isna(), "total"].sum()) if kind.time in counts else 0
-    one = kind.row.removesuffix("es" if kind.row == "batches" else "s")
+    one = kind.noun.removesuffix("es" if kind.noun == "batches" else "s")
     return [
-        f"Outcomes of {kind.row} ({kind.layer}){layout.by_clause(groups)}",
-        f"{decided:,} decided of {total:,} {kind.row}"
+        f"Outcomes of {kind.noun} ({kind.layer}){layout.by_clause(groups)}",
+        f"{decided:,} decided of {total:,} {kind.noun}"
         + (f" · {total - decided:,} undecided (pale)" if total > decided else ""),
         f"{layout.counted(of_failed, 'file')} of FAILED batches left out" if of_failed else "",
         f"{layout.counted(undated, one)} without a time not drawn" if undated else "",

@@ -12,11 +12,11 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from llama_batches_nb.tables.engines import as_frame, columns_of
+from llama_batches_nb.tables.engines import select_to_pandas, wrap_frame
 from llama_batches_nb.types import Ids, TimeLike
 
 
-def as_time(name: str, value: TimeLike | None) -> str | None:
+def format_time(name: str, value: TimeLike | None) -> str | None:
     """Return a time as the API writes it, in UTC; one without a zone is UTC already."""
     if value is None:
         return None
@@ -57,18 +57,18 @@ def parse_choices(
     return tuple(word for word in known if word in found)
 
 
-def parse_int(name: str, value: int | None, *, least: int = 1) -> int | None:
-    """Return a number of rows, which is at least `least`."""
+def parse_int(name: str, value: int | None, *, minimum: int = 1) -> int | None:
+    """Return a number of rows, which is at least `minimum`."""
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be a whole number, not {value!r}.")
-    if value.__index__() < least:
-        raise ValueError(f"{name}={value!r} must be at least {least}.")
+    if value.__index__() < minimum:
+        raise ValueError(f"{name}={value!r} must be at least {minimum}.")
     return value.__index__()
 
 
-def as_seconds(
+def parse_seconds(
     name: str, value: float | timedelta | None, *, positive: bool = False
 ) -> float | None:
     """Return a number of seconds, which is not negative."""
@@ -83,7 +83,7 @@ def as_seconds(
     return float(value)
 
 
-def as_confidence(value: float) -> float:
+def parse_confidence(value: float) -> float:
     """Return the confidence of an interval, which is between 0 and 1."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"confidence must be a number such as 0.95, not {value!r}.")
@@ -92,7 +92,7 @@ def as_confidence(value: float) -> float:
     return float(value)
 
 
-def as_flag(name: str, value: bool | None) -> str | None:
+def format_bool(name: str, value: bool | None) -> str | None:
     """Return yes or no as JSON writes it."""
     if value is None:
         return None
@@ -101,14 +101,14 @@ def as_flag(name: str, value: bool | None) -> str | None:
     return "true" if value else "false"
 
 
-def as_choice(name: str, value: str, known: tuple[str, ...]) -> str:
+def parse_choice(name: str, value: str, known: tuple[str, ...]) -> str:
     """Return one of a few words."""
     if value not in known:
         raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, known))}.")
     return value
 
 
-def as_id(name: str, value: Any) -> str:
+def parse_id(name: str, value: Any) -> str:
     """Return one id, or say what is wrong with it before it becomes part of a URL."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r}.")
@@ -120,18 +120,18 @@ def as_id(name: str, value: Any) -> str:
     return value
 
 
-def as_ids(column: str, value: Ids) -> list[str]:
+def parse_ids(column: str, value: Ids) -> list[str]:
     """Return the ids that a person means, each once, in order.
 
     A frame gives its `column`, or the level of its index that has this name, as groupby and
     set_index leave it; and so does one row of a frame.
     """
-    return list(dict.fromkeys(as_id(column, one) for one in _iter_ids(column, value)))
+    return list(dict.fromkeys(parse_id(column, one) for one in _iter_ids(column, value)))
 
 
 def parse_single_id(column: str, value: Ids) -> str:
     """Return the one id in a text or a frame."""
-    ids = as_ids(column, value)
+    ids = parse_ids(column, value)
     if len(ids) != 1:
         raise ValueError(f"One {column} is needed here, and {len(ids)} were given.")
     return ids[0]
@@ -152,8 +152,8 @@ def _iter_ids(column: str, value: Ids) -> list[Any]:
         return [value[column]]
     if isinstance(value, pd.DataFrame) and column not in value and column in value.index.names:
         value = value.index.to_frame(index=False)
-    if isinstance(as_frame(value), nw.DataFrame | nw.LazyFrame):
-        ids = columns_of(value, column)[column]
+    if isinstance(wrap_frame(value), nw.DataFrame | nw.LazyFrame):
+        ids = select_to_pandas(value, column)[column]
         if ids.isna().any():
             raise ValueError(f"{int(ids.isna().sum())} rows of the frame have no {column}.")
         return ids.tolist()

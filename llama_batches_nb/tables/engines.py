@@ -11,7 +11,7 @@ import pandas as pd
 from llama_batches_nb.tables import schema
 
 
-def as_times(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
+def to_utc(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
     """Return times of any zone as UTC's; text is ISO 8601, and one without a zone is UTC."""
     try:
         in_utc = pd.to_datetime(values, utc=True, format="ISO8601")
@@ -20,7 +20,7 @@ def as_times(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
     return in_utc.astype("datetime64[us, UTC]")
 
 
-def as_frame(value: Any) -> Any:
+def wrap_frame(value: Any) -> Any:
     """Return any frame as Narwhals', whose questions its engine answers; another value as it is."""
     if isinstance(value, pd.DataFrame) and not set(value.columns).isdisjoint(value.index.names):
         value = value.set_axis(value.index.set_names([None] * value.index.nlevels))
@@ -33,7 +33,7 @@ def as_frame(value: Any) -> Any:
 
 def column_names(value: Any) -> list[str]:
     """Return the names of any frame's columns."""
-    given = as_frame(value)
+    given = wrap_frame(value)
     if not isinstance(given, nw.DataFrame | nw.LazyFrame):
         raise TypeError(f"A frame is needed, not {value!r:.80}.")
     return given.collect_schema().names()
@@ -50,19 +50,21 @@ def check_columns(value: Any, *names: str) -> None:
         )
 
 
-def columns_of(value: Any, *names: str) -> pd.DataFrame:
+def select_to_pandas(value: Any, *names: str) -> pd.DataFrame:
     """Return some columns of any frame, as pandas."""
     check_columns(value, *names)
-    chosen = as_frame(value).select(*names)
+    chosen = wrap_frame(value).select(*names)
     found: pd.DataFrame = (
         chosen.collect() if isinstance(chosen, nw.LazyFrame) else chosen
     ).to_pandas()
     return found
 
 
-def as_pandas(value: Any) -> pd.DataFrame:
+def frame_to_pandas(value: Any) -> pd.DataFrame:
     """Return any frame as pandas; a pandas one as it is."""
-    return value if isinstance(value, pd.DataFrame) else columns_of(value, *column_names(value))
+    return (
+        value if isinstance(value, pd.DataFrame) else select_to_pandas(value, *column_names(value))
+    )
 
 
 def aggregate(frame: Any, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:

@@ -155,7 +155,7 @@ def _extract_column(table: Table, column: Column, records: Sequence[Record]) -> 
 def _to_arrow_array(table: Table, column: Column, values: list[Any]) -> pa.Array:
     arrow_type = column.field.type
     try:
-        if column.kind == "time":
+        if column.type == "time":
             return pa.array([_parse_timestamp(value) for value in values], arrow_type)
         try:
             return pa.array(values, arrow_type)
@@ -164,7 +164,7 @@ def _to_arrow_array(table: Table, column: Column, values: list[Any]) -> pa.Array
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ResponseError(
             f"The server sent a {table.row} whose {'.'.join(column.path)!r} is not a "
-            f"{'text' if column.kind in ('string', 'category') else column.kind}: {error}"
+            f"{'text' if column.type in ('string', 'category') else column.type}: {error}"
         ) from error
 
 
@@ -181,7 +181,7 @@ def _replace_surrogates(value: Any) -> Any:
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
-def concat(table: Table, parts: Iterable[pa.Table]) -> pd.DataFrame:
+def concat_to_pandas(table: Table, parts: Iterable[pa.Table]) -> pd.DataFrame:
     """Return the rows of several tables of one kind, in order, as one frame."""
     whole = pa.concat_tables([table.arrow_schema.empty_table(), *parts])
     return schema.to_pandas(whole, table.columns)

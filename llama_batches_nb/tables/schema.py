@@ -33,13 +33,13 @@ class Column:
     """A column: its name, its kind, and where the API's record has its value."""
 
     name: str
-    kind: ColumnType
+    type: ColumnType
     path: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()  # of a category: the known ones, in order
+    categories: tuple[str, ...] = ()  # of a category: the known ones, in order
 
     @cached_property
     def field(self) -> pa.Field:
-        return pa.field(self.name, _ARROW[self.kind])
+        return pa.field(self.name, _ARROW[self.type])
 
 
 @dataclass(frozen=True)
@@ -170,17 +170,17 @@ CONFIGURATIONS = Table(
     ),
 )
 
-OUTCOME = _category("outcome", statuses.OUTCOMES)
-JOB_ERROR_MESSAGE = _text("job_error_message")
-CREDITS = Column("credits", "Float64")
+OUTCOME_COLUMN = _category("outcome", statuses.OUTCOMES)
+JOB_ERROR_MESSAGE_COLUMN = _text("job_error_message")
+CREDITS_COLUMN = Column("credits", "Float64")
 
 
 def to_pandas(rows: pa.Table, columns: Iterable[Column]) -> pd.DataFrame:
     """Return Arrow columns as a frame with the exact dtypes, also when there are no rows."""
     frame: pd.DataFrame = rows.to_pandas(types_mapper=_dtype)
     for column in columns:
-        if column.kind == "category":
-            frame[column.name] = as_category(rows[column.name], column.words)
+        if column.type == "category":
+            frame[column.name] = to_categorical(rows[column.name], column.categories)
     return frame
 
 
@@ -191,15 +191,15 @@ def normalize_dtypes(frame: pd.DataFrame, *, of_pandas: bool) -> pd.DataFrame:
     as a category stays so, for a person chose it; elsewhere the engine did.
     """
     columns = {c.name: c for table in (BATCHES, RESULTS, JOBS) for c in table.columns}
-    columns[OUTCOME.name] = OUTCOME
+    columns[OUTCOME_COLUMN.name] = OUTCOME_COLUMN
     made = frame.copy(deep=False)
     for name, values in frame.items():
         known = columns.get(str(name))
         if isinstance(values.dtype, pd.DatetimeTZDtype):
             made[name] = values.dt.tz_convert("UTC").dt.as_unit("us")
-        elif known and known.kind == "category" and not of_pandas:
+        elif known and known.type == "category" and not of_pandas:
             words = pa.array(values.astype(object), pa.string(), from_pandas=True)
-            made[name] = as_category(pa.chunked_array([words]), known.words)
+            made[name] = to_categorical(pa.chunked_array([words]), known.categories)
         elif _is_text(values):
             made[name] = values.astype(STRING_DTYPE)
     return made
@@ -210,7 +210,7 @@ def _is_text(values: pd.Series[Any]) -> bool:
     return not is_category and pd.api.types.infer_dtype(values) in ("string", "empty")
 
 
-def as_category(values: pa.ChunkedArray, words: Iterable[str]) -> pd.Categorical:
+def to_categorical(values: pa.ChunkedArray, words: Iterable[str]) -> pd.Categorical:
     """Return text as a category of the known words, in their order, then of any others."""
     found = {word for word in values.unique().to_pylist() if word is not None}
     categories = [*words, *sorted(found.difference(words))]

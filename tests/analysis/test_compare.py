@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import llama_batches_nb as lb
 from llama_batches_nb.analysis.compare import compare_configurations
 from llama_batches_nb.analysis.intervals import PairedCounts
-from llama_batches_nb.analysis.rates import OUTCOMES as KIND
+from llama_batches_nb.analysis.rates import OUTCOMES_KIND
 from llama_batches_nb.tables.schema import STRING_DTYPE
 from llama_batches_nb.tables.statuses import OUTCOMES
 from tests.strategies import some
@@ -93,8 +93,8 @@ def test_each_pair_of_ends_is_counted() -> None:
     assert row["difference"] == pytest.approx(-2 / 12)
 
 
-@pytest.mark.parametrize("failure", KIND.failures)
-@pytest.mark.parametrize("success", KIND.successes)
+@pytest.mark.parametrize("failure", OUTCOMES_KIND.failures)
+@pytest.mark.parametrize("success", OUTCOMES_KIND.successes)
 def test_failures_and_successes_are_those_of_the_rates(failure: str, success: str) -> None:
     assert counts(files(("x", "a", failure), ("x", "b", success))) == [1, 0, 1, 0, 0, 0, 0, 0]
 
@@ -322,7 +322,8 @@ def test_every_file_is_counted_once(runs: pd.DataFrame) -> None:
 def test_rates_are_those_of_failure_rates_on_the_runs_that_count(runs: pd.DataFrame) -> None:
     row = compared(runs)
     decided = runs[
-        (runs.batch_status != "FAILED") & runs.outcome.isin([*KIND.failures, *KIND.successes])
+        (runs.batch_status != "FAILED")
+        & runs.outcome.isin([*OUTCOMES_KIND.failures, *OUTCOMES_KIND.successes])
     ]
     last = decided.sort_values("batch_created_at").drop_duplicates(
         ["source_directory_file_id", "configuration_id"], keep="last"

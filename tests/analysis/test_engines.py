@@ -22,7 +22,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.sandbox_server.process import Server
 from llama_batches_nb.tables import records
-from llama_batches_nb.tables.engines import as_frame
+from llama_batches_nb.tables.engines import wrap_frame
 from llama_batches_nb.tables.schema import BATCHES, JOBS, RESULTS, STRING_DTYPE
 from tests.strategies import results_of
 
@@ -380,7 +380,7 @@ def test_synced_files_are_read_as_they_lie(read: Read, synced: Path, question: s
 
 @on_every_engine
 def test_times_of_synced_files_are_instants_to_the_microsecond(read: Read, synced: Path) -> None:
-    rows = as_frame(read(synced / "results")).select("batch_created_at")
+    rows = wrap_frame(read(synced / "results")).select("batch_created_at")
     kind = rows.collect_schema()["batch_created_at"]
     assert isinstance(kind, nw.Datetime)
     assert (kind.time_unit, kind.time_zone is None) == ("us", False)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import llama_batches_nb as lb
 from llama_batches_nb.analysis.masking import mask
 from llama_batches_nb.analysis.patterns import (
-    COLUMNS,
     MAX_PATTERN_LENGTH,
+    PATTERN_COLUMNS,
     error_patterns,
     pattern_ids,
 )
@@ -194,7 +194,7 @@ def test_no_long_message_holds_it_up(piece: str) -> None:
 
 def test_commonest_is_first_with_its_share_and_an_example() -> None:
     found = error_patterns(jobs("b", "Page 9 is blank", None, "a", "Page 10 is blank"))
-    assert found.columns.tolist() == COLUMNS
+    assert found.columns.tolist() == PATTERN_COLUMNS
     assert found["pattern"].tolist() == ["Page <n> is blank", "(no message)", "a", "b"]
     assert found["count"].tolist() == [2, 1, 1, 1]
     assert found["share"].tolist() == [0.4, 0.2, 0.2, 0.2]
@@ -314,7 +314,7 @@ def test_many_messages_of_few_kinds() -> None:
 
 
 def assert_exact_dtypes(patterns: pd.DataFrame) -> None:
-    assert patterns.columns.tolist()[-len(COLUMNS) :] == COLUMNS
+    assert patterns.columns.tolist()[-len(PATTERN_COLUMNS) :] == PATTERN_COLUMNS
     for name in ("pattern_id", "pattern", "example"):
         assert patterns[name].dtype == STRING_DTYPE
     assert str(patterns["count"].dtype) == "int64"
@@ -389,7 +389,7 @@ def test_groups_have_shares_of_their_own() -> None:
     found = error_patterns(
         jobs("x 1", "x 2", "y", "y", job_type=["b", None, "b", "a"]), by="job_type"
     )
-    assert found.columns.tolist() == ["job_type", *COLUMNS]
+    assert found.columns.tolist() == ["job_type", *PATTERN_COLUMNS]
     assert found["job_type"].fillna("-").tolist() == ["a", "b", "b", "-"]
     assert found["pattern"].tolist() == ["y", "x <n>", "y", "x <n>"]
     assert found["share"].tolist() == [1, 0.5, 0.5, 1]
@@ -460,7 +460,7 @@ def test_every_engine_gives_the_same_patterns(engine: str, kind: str) -> None:
     grouped = error_patterns(other, by="configuration_id")
     assert_exact_dtypes(grouped)
     expected = error_patterns(found, by="configuration_id")
-    pd.testing.assert_frame_equal(grouped[COLUMNS], expected[COLUMNS])
+    pd.testing.assert_frame_equal(grouped[PATTERN_COLUMNS], expected[PATTERN_COLUMNS])
     keys = [frame["configuration_id"].astype(object).fillna("-") for frame in (grouped, expected)]
     assert keys[0].tolist() == keys[1].tolist()
 

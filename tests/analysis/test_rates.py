@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from llama_batches_nb.analysis.intervals import wilson
-from llama_batches_nb.analysis.rates import COUNTS, RATES, format_rate
+from llama_batches_nb.analysis.rates import COUNT_COLUMNS, RATE_COLUMNS, format_rate
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import JOBS, RESULTS
 from tests.strategies import (
@@ -39,7 +39,7 @@ Z95 = 1.959963984540054
 
 def counts(rates: pd.DataFrame) -> list[list[int]]:
     """Return total, decided and failed of each row."""
-    found: list[list[int]] = rates[COUNTS].to_numpy().tolist()
+    found: list[list[int]] = rates[COUNT_COLUMNS].to_numpy().tolist()
     return found
 
 
@@ -55,7 +55,7 @@ def test_batches_fail_by_their_status() -> None:
     found = lb.failure_rates(
         batches("COMPLETED", "COMPLETED", "FAILED", "CANCELLED", "RUNNING", "PENDING", "THROTTLED")
     )
-    assert found.columns.tolist() == [*COUNTS, *RATES]
+    assert found.columns.tolist() == [*COUNT_COLUMNS, *RATE_COLUMNS]
     assert counts(found) == [[7, 3, 1]]
     assert found.failure_rate[0] == 1 / 3
 
@@ -128,7 +128,7 @@ def test_status_may_be_text() -> None:
 def test_rate_is_missing_where_nothing_is_decided(found: pd.DataFrame) -> None:
     rates = lb.failure_rates(found)
     assert counts(rates) == [[len(found), 0, 0]]
-    assert rates[RATES].isna().to_numpy().all()
+    assert rates[RATE_COLUMNS].isna().to_numpy().all()
 
 
 def test_no_failures_are_zero_not_missing() -> None:
@@ -144,13 +144,13 @@ def test_no_rows_give_no_groups(found: pd.DataFrame, by: str | None, freq: str |
     time = "created_at" if "created_at" in found else "batch_created_at"
     assert len(rates) == 0
     keys = [name for name, given in ((by, by), (time, freq)) if given]
-    assert rates.columns.tolist() == [*keys, *COUNTS, *RATES]
+    assert rates.columns.tolist() == [*keys, *COUNT_COLUMNS, *RATE_COLUMNS]
     assert_exact_dtypes(rates)
 
 
 def assert_exact_dtypes(rates: pd.DataFrame) -> None:
-    assert {str(rates[name].dtype) for name in COUNTS} == {"int64"}
-    assert {str(rates[name].dtype) for name in RATES} == {"float64"}
+    assert {str(rates[name].dtype) for name in COUNT_COLUMNS} == {"int64"}
+    assert {str(rates[name].dtype) for name in RATE_COLUMNS} == {"float64"}
     for time in {"created_at", "batch_created_at"}.intersection(rates.columns):
         assert rates[time].dtype == pd.DatetimeTZDtype("us", "UTC")
 
@@ -260,9 +260,9 @@ def test_counts_of_any_grouping_add_up(
     counted = [verdict for verdict in verdicts(found) if verdict]
     rates = lb.failure_rates(found, by=by, freq=freq, confidence=confidence)
     whole = [len(counted), sum(d for d, _ in counted), sum(f for _, f in counted)]
-    assert rates[COUNTS].sum().tolist() == whole
+    assert rates[COUNT_COLUMNS].sum().tolist() == whole
     assert_exact_dtypes(rates)
-    keys = rates[rates.columns[: -len([*COUNTS, *RATES])]]
+    keys = rates[rates.columns[: -len([*COUNT_COLUMNS, *RATE_COLUMNS])]]
     assert keys.shape[1] == len(by) + (freq is not None)
     if keys.shape[1]:
         assert (rates.total > 0).all()
@@ -286,7 +286,7 @@ def test_rate_lies_in_its_interval_between_none_and_all(
     ends = [surer.ci_low, sure.ci_low, sure.failure_rate, sure.ci_high, surer.ci_high]
     inside = np.column_stack([np.zeros(len(sure)), *ends, np.ones(len(sure))])[decided]
     assert (np.diff(inside) >= -1e-12).all()
-    assert sure[~decided][RATES].isna().to_numpy().all()
+    assert sure[~decided][RATE_COLUMNS].isna().to_numpy().all()
 
 
 @given(groupings())
@@ -336,7 +336,7 @@ def test_several_columns_make_groups_of_their_pairs() -> None:
     rates = lb.failure_rates(found, by=("x", "y"))
     assert rates.x.tolist() == [1, 2, 2]
     assert named(rates.y) == ["p", "p", "missing"]
-    assert rates.columns.tolist() == ["x", "y", *COUNTS, *RATES]
+    assert rates.columns.tolist() == ["x", "y", *COUNT_COLUMNS, *RATE_COLUMNS]
 
 
 def test_column_named_twice_groups_once() -> None:
@@ -556,7 +556,7 @@ def test_by_names_columns_that_are_there() -> None:
         lb.failure_rates(batches("FAILED"), by=["status", "config"])
 
 
-@pytest.mark.parametrize("name", [*COUNTS, *RATES])
+@pytest.mark.parametrize("name", [*COUNT_COLUMNS, *RATE_COLUMNS])
 def test_by_does_not_name_a_column_of_the_answer(name: str) -> None:
     with pytest.raises(ValueError, match=f"by='{name}'"):
         lb.failure_rates(batches("FAILED").assign(**{name: 1}), by=name)

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llama_batches_nb as lb
-from llama_batches_nb.analysis.rates import COUNTS
-from llama_batches_nb.analysis.summary import CREDITS, SUMMARY, ledger, summarize
+from llama_batches_nb.analysis.rates import COUNT_COLUMNS
+from llama_batches_nb.analysis.summary import CREDIT_COLUMNS, SUMMARY_COLUMNS, ledger, summarize
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, JOBS, STRING_DTYPE
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES, TERMINAL_STATUSES
@@ -76,10 +76,10 @@ def told(found: pd.DataFrame, *names: str) -> list[list[Any]]:
 
 
 def assert_exact_dtypes(found: pd.DataFrame, *, jobs: bool) -> None:
-    names = [*SUMMARY, *(CREDITS if jobs else [])]
+    names = [*SUMMARY_COLUMNS, *(CREDIT_COLUMNS if jobs else [])]
     assert found.columns[-len(names) :].tolist() == names
-    dtypes = dict.fromkeys(SUMMARY[:3], "Int64") | {"failure_rate": "Float64"}
-    dtypes |= {"duration": "timedelta64[us]"} | dict.fromkeys(CREDITS, "Float64")
+    dtypes = dict.fromkeys(SUMMARY_COLUMNS[:3], "Int64") | {"failure_rate": "Float64"}
+    dtypes |= {"duration": "timedelta64[us]"} | dict.fromkeys(CREDIT_COLUMNS, "Float64")
     assert {name: str(found[name].dtype) for name in names} == {n: dtypes[n] for n in names}
 
 
@@ -88,14 +88,14 @@ def assert_exact_dtypes(found: pd.DataFrame, *, jobs: bool) -> None:
 
 def test_without_jobs_the_mapping_is_counted() -> None:
     found = summary(batch())
-    assert told(found, *SUMMARY[:4]) == [[4, 3, 1, 1 / 3]]
+    assert told(found, *SUMMARY_COLUMNS[:4]) == [[4, 3, 1, 1 / 3]]
     assert_exact_dtypes(found, jobs=False)
-    assert found.columns.tolist() == [*BATCHES.names, *SUMMARY]
+    assert found.columns.tolist() == [*BATCHES.names, *SUMMARY_COLUMNS]
 
 
 def test_with_jobs_their_ends_are_counted() -> None:
     found = summary(batch(), jobs=ENDED_JOBS)
-    assert told(found, *SUMMARY[:4]) == [[4, 3, 2, 2 / 3]]
+    assert told(found, *SUMMARY_COLUMNS[:4]) == [[4, 3, 2, 2 / 3]]
     assert_exact_dtypes(found, jobs=True)
 
 
@@ -103,13 +103,13 @@ def test_with_jobs_their_ends_are_counted() -> None:
 def test_counts_are_missing_unless_the_batch_has_told_of_all_its_files(status: str | None) -> None:
     known = status in ("COMPLETED", "CANCELLED")
     expected = [4, 3, 1, 1 / 3] if known else [None] * 4
-    assert told(summary(batch(status=status)), *SUMMARY[:4]) == [expected]
+    assert told(summary(batch(status=status)), *SUMMARY_COLUMNS[:4]) == [expected]
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING", "THROTTLED", "PAUSED", "FAILED"])
 def test_results_from_before_the_end_are_not_taken_for_all(status: str) -> None:
     found = summarize(batches_of(batch()), results_of(batch(status=status)))
-    assert told(found, *SUMMARY[:4]) == [[None] * 4]
+    assert told(found, *SUMMARY_COLUMNS[:4]) == [[None] * 4]
     assert found.duration.notna().all()
 
 
@@ -120,12 +120,12 @@ def test_results_that_tell_no_status_are_believed() -> None:
 
 def test_an_ended_batch_without_files_has_none() -> None:
     found = summary(batch(results=[]), batch("bat-2", "RUNNING", results=None))
-    assert told(found, *SUMMARY[:4]) == [[0, 0, 0, None], [None] * 4]
+    assert told(found, *SUMMARY_COLUMNS[:4]) == [[0, 0, 0, None], [None] * 4]
 
 
 def test_rate_is_missing_where_nothing_is_decided() -> None:
     found = summary(batch(results=[mapping(None)]))
-    assert told(found, *SUMMARY[:4]) == [[1, 0, 0, None]]
+    assert told(found, *SUMMARY_COLUMNS[:4]) == [[1, 0, 0, None]]
     assert found.failure_rate.isna().all()
 
 
@@ -184,7 +184,7 @@ def test_times_may_be_text_of_several_forms() -> None:
 
 
 def test_credits_are_told_with_those_on_failed_files() -> None:
-    assert told(summary(batch(), jobs=ENDED_JOBS), *CREDITS) == [[5.0, 2.0]]
+    assert told(summary(batch(), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
 
 
 def test_credits_are_missing_where_no_job_has_any() -> None:
@@ -194,24 +194,24 @@ def test_credits_are_missing_where_no_job_has_any() -> None:
         batch("bat-3", results=[mapping("done"), mapping("free")]),
         jobs=ENDED_JOBS,
     )
-    assert told(found, *CREDITS) == [[None, None], [None, None], [3.0, 0.0]]
+    assert told(found, *CREDIT_COLUMNS) == [[None, None], [None, None], [3.0, 0.0]]
 
 
 @pytest.mark.parametrize("status", [*BATCH_STATUSES, "PAUSED", None])
 def test_credits_are_what_is_recorded_so_far(status: str | None) -> None:
-    assert told(summary(batch(status=status), jobs=ENDED_JOBS), *CREDITS) == [[5.0, 2.0]]
+    assert told(summary(batch(status=status), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
 
 
 def test_a_job_is_billed_once_whichever_files_share_it() -> None:
     found = summary(
         batch(results=[mapping("bad"), mapping("bad"), mapping("done")]), jobs=ENDED_JOBS
     )
-    assert told(found, "n_failed", *CREDITS) == [[2, 5.0, 2.0]]
+    assert told(found, "n_failed", *CREDIT_COLUMNS) == [[2, 5.0, 2.0]]
 
 
 def test_a_mapping_error_outweighs_its_job_for_the_credits_too() -> None:
     found = summary(batch(results=[mapping("done", "mapped too late")]), jobs=ENDED_JOBS)
-    assert told(found, *CREDITS) == [[3.0, 3.0]]
+    assert told(found, *CREDIT_COLUMNS) == [[3.0, 3.0]]
 
 
 # --- the batches stay as they were --------------------------------------------------------------
@@ -270,7 +270,9 @@ def test_a_summary_comes_back_from_parquet(tmp_path: Path) -> None:
     found = summary(batch(), batch("bat-2", "RUNNING"), jobs=ENDED_JOBS)
     lb.export_parquet(found, tmp_path / "summary.parquet")
     back = lb.read_parquet(tmp_path / "summary.parquet")
-    assert told(back, *SUMMARY, *CREDITS) == told(found, *SUMMARY, *CREDITS)
+    assert told(back, *SUMMARY_COLUMNS, *CREDIT_COLUMNS) == told(
+        found, *SUMMARY_COLUMNS, *CREDIT_COLUMNS
+    )
 
 
 # --- laws ---------------------------------------------------------------------------------------
@@ -297,8 +299,8 @@ def test_counts_add_up_to_those_of_the_rates(project: Project, jobs: pd.DataFram
     found = summarize(batches, results, jobs)
     files = lb.outcomes(results, jobs)
     known = files[files.batch_status.isin(["COMPLETED", "CANCELLED"])]
-    (expected,) = lb.failure_rates(known)[COUNTS].to_numpy().tolist()
-    assert found[SUMMARY[:3]].fillna(0).sum().tolist() == expected
+    (expected,) = lb.failure_rates(known)[COUNT_COLUMNS].to_numpy().tolist()
+    assert found[SUMMARY_COLUMNS[:3]].fillna(0).sum().tolist() == expected
     decided = found[found.n_decided.fillna(0) > 0]
     assert (decided.failure_rate == decided.n_failed / decided.n_decided).all()
     assert found.failure_rate.notna().tolist() == (found.n_decided.fillna(0) > 0).tolist()
@@ -333,7 +335,7 @@ def test_no_more_is_spent_on_failures_than_on_all(project: Project, jobs: pd.Dat
     batches, results = project
     found = summarize(batches, results, jobs)
     assert (found.credits.isna() == found.credits_on_failed.isna()).all()
-    spent = found.dropna(subset=CREDITS)
+    spent = found.dropna(subset=CREDIT_COLUMNS)
     assert (spent.credits_on_failed <= spent.credits).all()
     billed = results[["batch_id", "job_id"]].drop_duplicates()
     last = jobs.drop_duplicates("job_id", keep="last")
@@ -375,7 +377,7 @@ def test_the_ledger_reconciles_with_the_rates(files: pd.DataFrame) -> None:
     rates = lb.failure_rates(files, by="job_type")
     assert int((counts.rows - counts.in_failed_batches).sum()) == int(rates.total.sum())
     kept = ledger(files[files.batch_status.astype(object) != "FAILED"])
-    (expected,) = lb.failure_rates(files)[COUNTS].to_numpy().tolist()
+    (expected,) = lb.failure_rates(files)[COUNT_COLUMNS].to_numpy().tolist()
     failed = kept.mapping_error[0] + (kept.job_failed[0] if "credits" in files else 0)
     succeeded = kept.succeeded[0] if "credits" in files else kept.mapped[0]
     assert [kept.rows[0], failed + succeeded, failed] == expected
@@ -474,7 +476,7 @@ def test_every_engine_gives_the_same_summary(engine: str, jobs: pd.DataFrame | N
     found = summarize(batches_of(*MANY), make(results), there)
     pd.testing.assert_frame_equal(found, expected)
     whole = summarize(make(batches_of(*MANY)), make(results), there)
-    names = [*SUMMARY, *(CREDITS if jobs is not None else [])]
+    names = [*SUMMARY_COLUMNS, *(CREDIT_COLUMNS if jobs is not None else [])]
     pd.testing.assert_frame_equal(whole[names], expected[names])
 
 

@@ -230,7 +230,7 @@ def test_duckdb_reads_text_times_and_numbers(tmp_path: Path) -> None:
     kept(FOR_ALL, tmp_path / "jobs.parquet")
     relation = duckdb.read_parquet(str(tmp_path / "jobs.parquet"))
     kinds = {"string": "VARCHAR", "category": "VARCHAR", "Float64": "DOUBLE"}
-    expected = [kinds.get(column.kind, "TIMESTAMP WITH TIME ZONE") for column in JOBS.columns]
+    expected = [kinds.get(column.type, "TIMESTAMP WITH TIME ZONE") for column in JOBS.columns]
     assert relation.columns == JOBS.names
     assert [str(kind) for kind in relation.types] == expected
 
@@ -238,7 +238,7 @@ def test_duckdb_reads_text_times_and_numbers(tmp_path: Path) -> None:
 def test_polars_reads_text_times_and_numbers(tmp_path: Path) -> None:
     kept(FOR_ALL, tmp_path / "jobs.parquet")
     kinds = {"string": pl.String(), "category": pl.String(), "Float64": pl.Float64()}
-    expected = {c.name: kinds.get(c.kind, pl.Datetime("us", "UTC")) for c in JOBS.columns}
+    expected = {c.name: kinds.get(c.type, pl.Datetime("us", "UTC")) for c in JOBS.columns}
     assert dict(pl.read_parquet(tmp_path / "jobs.parquet").schema) == expected
 
 

@@ -33,7 +33,7 @@ from tests.strategies import instants, some, zones
 def test_time_of_any_zone_and_kind_is_the_same_instant(instant: datetime, zone: Any) -> None:
     there = instant.astimezone(zone)
     for value in (there, there.isoformat(), pd.Timestamp(there), instant.replace(tzinfo=None)):
-        text = arguments.as_time("created_at_on_or_after", value)
+        text = arguments.format_time("created_at_on_or_after", value)
         assert text is not None
         assert text.endswith("Z")
         assert datetime.fromisoformat(text) == instant
@@ -55,7 +55,7 @@ def test_time_of_any_zone_and_kind_is_the_same_instant(instant: datetime, zone: 
     ],
 )
 def test_time_is_written_in_utc(value: Any, expected: str | None) -> None:
-    assert arguments.as_time("when", value) == expected
+    assert arguments.format_time("when", value) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_time_is_written_in_utc(value: Any, expected: str | None) -> None:
 )
 def test_what_is_no_time_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^created_at_on_or_after=.* is not a time"):
-        arguments.as_time("created_at_on_or_after", value)
+        arguments.format_time("created_at_on_or_after", value)
 
 
 @pytest.mark.parametrize("value", [1785578400, 1.5, True, ["2026-08-01"], timedelta(1)])
 def test_time_of_another_type_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^when must be"):
-        arguments.as_time("when", value)
+        arguments.format_time("when", value)
 
 
 @st.composite
@@ -108,7 +108,7 @@ def by_python(text: str) -> datetime | None:
 @given(written(widely=False))
 @settings(max_examples=300, deadline=None)
 def test_time_as_text_is_the_one_that_python_reads(text: str) -> None:
-    found = arguments.as_time("created_at_on_or_after", text)
+    found = arguments.format_time("created_at_on_or_after", text)
     assert found is not None
     assert datetime.fromisoformat(found) == by_python(text)
     assert found.endswith("Z")
@@ -194,7 +194,7 @@ def test_count_of_another_type_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("value", ["0.95", None, True])
 def test_confidence_of_another_type_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^confidence must be a number"):
-        arguments.as_confidence(value)
+        arguments.parse_confidence(value)
 
 
 @pytest.mark.parametrize(
@@ -211,31 +211,31 @@ def test_confidence_of_another_type_is_refused(value: Any) -> None:
     ],
 )
 def test_seconds_may_be_a_span_of_time(value: Any, expected: float | None) -> None:
-    assert arguments.as_seconds("timeout", value) == expected
+    assert arguments.parse_seconds("timeout", value) == expected
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), timedelta(-1)])
 def test_seconds_are_not_negative(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^timeout=.* at least 0"):
-        arguments.as_seconds("timeout", value)
+        arguments.parse_seconds("timeout", value)
 
 
 def test_seconds_can_have_to_be_positive() -> None:
     with pytest.raises(ValueError, match="more than 0"):
-        arguments.as_seconds("poll_interval", 0, positive=True)
-    assert arguments.as_seconds("poll_interval", 0.1, positive=True) == 0.1
+        arguments.parse_seconds("poll_interval", 0, positive=True)
+    assert arguments.parse_seconds("poll_interval", 0.1, positive=True) == 0.1
 
 
 @pytest.mark.parametrize("value", ["60", True, [60], date(2026, 8, 1), pd.NaT])
 def test_seconds_of_another_type_are_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^timeout must be a number of seconds"):
-        arguments.as_seconds("timeout", value)
+        arguments.parse_seconds("timeout", value)
 
 
 def test_choice_is_one_of_a_few_words() -> None:
-    assert arguments.as_choice("errors", "warn", ("raise", "warn")) == "warn"
+    assert arguments.parse_choice("errors", "warn", ("raise", "warn")) == "warn"
     with pytest.raises(ValueError, match="errors='ignore' must be one of 'raise', 'warn'"):
-        arguments.as_choice("errors", "ignore", ("raise", "warn"))
+        arguments.parse_choice("errors", "ignore", ("raise", "warn"))
 
 
 # --- ids ----------------------------------------------------------------------------------------
@@ -269,19 +269,19 @@ FRAME = pd.DataFrame({"batch_id": ["bat-2", "bat-1", "bat-2"], "x": [1, 2, 3]}, 
     ],
 )
 def test_ids_come_once_in_order_from_anything(value: Any, expected: list[str]) -> None:
-    assert arguments.as_ids("batch_id", value) == expected
+    assert arguments.parse_ids("batch_id", value) == expected
 
 
 @pytest.mark.parametrize("value", [None, 7, b"bat-1", {"batch_id": "bat-1"}])
 def test_what_holds_no_ids_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="batch_id: pass an id"):
-        arguments.as_ids("batch_id", value)
+        arguments.parse_ids("batch_id", value)
 
 
 @pytest.mark.parametrize("value", [None, 7, float("nan"), ["bat-1"]])
 def test_id_of_another_type_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^batch_id must be text"):
-        arguments.as_ids("batch_id", ["bat-1", value])
+        arguments.parse_ids("batch_id", ["bat-1", value])
 
 
 @pytest.mark.parametrize(
@@ -290,17 +290,17 @@ def test_id_of_another_type_is_refused(value: Any) -> None:
 )
 def test_text_that_would_change_the_url_is_no_id(value: str) -> None:
     with pytest.raises(ValueError, match="is not an id"):
-        arguments.as_id("batch_id", value)
+        arguments.parse_id("batch_id", value)
 
 
 def test_frame_without_the_column_tells_what_it_has() -> None:
     with pytest.raises(ValueError, match=r"no column 'job_id'; it has 'batch_id', 'x'"):
-        arguments.as_ids("job_id", FRAME)
+        arguments.parse_ids("job_id", FRAME)
 
 
 def test_missing_ids_in_a_frame_are_counted() -> None:
     with pytest.raises(ValueError, match="2 rows of the frame have no batch_id"):
-        arguments.as_ids("batch_id", pd.DataFrame({"batch_id": ["bat-1", None, None]}))
+        arguments.parse_ids("batch_id", pd.DataFrame({"batch_id": ["bat-1", None, None]}))
 
 
 def test_one_id_is_one_id() -> None:
@@ -329,14 +329,14 @@ def test_quoted_id_stays_one_step_of_the_path(value: str) -> None:
 )
 def test_columns_of_any_frame_become_pandas(frame: Any) -> None:
     assert engines.column_names(frame)[:2] == ["batch_id", "x"]
-    chosen = engines.columns_of(frame, "x")
+    chosen = engines.select_to_pandas(frame, "x")
     assert isinstance(chosen, pd.DataFrame)
     assert chosen.columns.tolist() == ["x"]
     assert chosen.x.tolist() == [1, 2, 3]
 
 
 def test_pandas_columns_keep_their_index() -> None:
-    assert engines.columns_of(FRAME, "x").index.tolist() == [5, 5, 7]
+    assert engines.select_to_pandas(FRAME, "x").index.tolist() == [5, 5, 7]
 
 
 @pytest.mark.parametrize("value", [None, "batches", [1], {"batch_id": ["bat-1"]}])
@@ -347,8 +347,8 @@ def test_what_is_no_frame_is_refused(value: Any) -> None:
 
 def test_index_of_a_columns_name_does_not_make_it_ambiguous() -> None:
     indexed = FRAME.set_index("batch_id", drop=False)
-    assert engines.as_frame(indexed).to_native().groupby("batch_id").ngroups == 2
-    assert engines.as_pandas(indexed) is indexed
+    assert engines.wrap_frame(indexed).to_native().groupby("batch_id").ngroups == 2
+    assert engines.frame_to_pandas(indexed) is indexed
     assert indexed.index.name == "batch_id"
 
 

@@ -51,13 +51,13 @@ def assert_exact_dtypes(frame: pd.DataFrame, table: Table) -> None:
     assert frame.columns.tolist() == table.names
     for column in table.columns:
         dtype = frame[column.name].dtype
-        if column.kind == "category":
+        if column.type == "category":
             assert isinstance(dtype, pd.CategoricalDtype)
             assert not dtype.ordered
-            assert dtype.categories.tolist()[: len(column.words)] == list(column.words)
-        elif column.kind == "time":
+            assert dtype.categories.tolist()[: len(column.categories)] == list(column.categories)
+        elif column.type == "time":
             assert dtype == pd.DatetimeTZDtype("us", "UTC")
-        elif column.kind == "Float64":
+        elif column.type == "Float64":
             assert dtype == pd.Float64Dtype()
         else:
             assert dtype == schema.STRING_DTYPE
@@ -76,8 +76,8 @@ def test_dtypes_are_exact_without_rows(table: Table) -> None:
     assert len(empty) == 0
     assert_exact_dtypes(empty, table)
     for column in table.columns:
-        if column.kind == "category":
-            assert tuple(empty[column.name].cat.categories) == column.words
+        if column.type == "category":
+            assert tuple(empty[column.name].cat.categories) == column.categories
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -96,7 +96,7 @@ def test_each_record_is_a_row_with_its_values(table: Table, data: st.DataObject)
     assert frame.index.tolist() == list(range(len(found)))
     for column in table.columns:
         sent = [at(record, column.path) for record in found]
-        if column.kind == "time":
+        if column.type == "time":
             sent = [text and datetime.fromisoformat(text) for text in sent]
         assert plain(frame[column.name]) == sent
 
@@ -168,7 +168,7 @@ def test_unknown_status_and_job_type_are_kept() -> None:
     )
     assert found.status.tolist() == ["PAUSED"]
     assert found.job_type.tolist() == ["split_v9"]
-    assert found.status.cat.categories.tolist() == [*BATCHES.columns[1].words, "PAUSED"]
+    assert found.status.cat.categories.tolist() == [*BATCHES.columns[1].categories, "PAUSED"]
 
 
 def test_unknown_fields_are_no_error_and_no_column() -> None:
@@ -411,7 +411,7 @@ def test_constant_fills_its_column() -> None:
 @given(st.lists(st.lists(api_records(JOBS), max_size=3), max_size=4))
 @few
 def test_parts_together_are_the_whole(parts: list[list[Record]]) -> None:
-    together = records.concat(JOBS, (records.to_arrow(JOBS, part) for part in parts))
+    together = records.concat_to_pandas(JOBS, (records.to_arrow(JOBS, part) for part in parts))
     whole = records.to_pandas(JOBS, [record for part in parts for record in part])
     pd.testing.assert_frame_equal(together, whole)
 
@@ -427,7 +427,7 @@ def _read(*bodies: bytes) -> pd.DataFrame:
     for body in bodies:
         batch: Any = json.loads(body)
         records.validate_batch_json(batch["id"] if isinstance(batch, dict) else "", body)
-    return records.concat(RESULTS, records.parse_results(bodies))
+    return records.concat_to_pandas(RESULTS, records.parse_results(bodies))
 
 
 def _expanded() -> st.SearchStrategy[Record]:

@@ -38,12 +38,12 @@ def test_names_are_the_contracts(table: Table) -> None:
 def test_kinds_follow_from_names(table: Table) -> None:
     for column in table.columns:
         if column.name in CATEGORIES:
-            assert column.kind == "category"
-            assert column.words
+            assert column.type == "category"
+            assert column.categories
         elif column.name.endswith("_at"):
-            assert column.kind == "time"
+            assert column.type == "time"
         else:
-            assert column.kind == ("Float64" if column.name == "credits" else "string")
+            assert column.type == ("Float64" if column.name == "credits" else "string")
 
 
 @each_table
@@ -69,7 +69,7 @@ def test_text_is_the_running_pandas_own() -> None:
 @some
 def test_category_holds_what_it_was_made_of(words: list[str | None], size: int) -> None:
     chunks = [pa.array(words[n : n + size], pa.string()) for n in range(0, len(words), size)]
-    made = schema.as_category(pa.chunked_array(chunks, pa.string()), ("b", "a"))
+    made = schema.to_categorical(pa.chunked_array(chunks, pa.string()), ("b", "a"))
     assert [None if pd.isna(word) else word for word in made] == words
     others = sorted({word for word in words if word is not None} - {"a", "b"})
     assert made.categories.tolist() == ["b", "a", *others]

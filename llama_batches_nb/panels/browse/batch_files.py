@@ -94,7 +94,7 @@ class BatchFiles(widgets.VBox):
 
     def _named(self, batch: pd.Series[Any], found: FetchedFrames, fetch: bool) -> pd.DataFrame:
         """Return the files of a batch, with their names."""
-        mine, jobs = records.concat(RESULTS, []), found.jobs
+        mine, jobs = records.concat_to_pandas(RESULTS, []), found.jobs
         if found.results is not None:
             mine = found.results[found.results["batch_id"] == batch.batch_id]
         if fetch and (jobs is None or not len(mine)):
@@ -117,7 +117,7 @@ class BatchFiles(widgets.VBox):
         if directory_id not in self._names:
             try:
                 self._names[directory_id] = fetch_files(
-                    arguments.as_id("source_directory_id", directory_id),
+                    arguments.parse_id("source_directory_id", directory_id),
                     client=self._panel.client,
                     progress=self._meter.bar,
                 )

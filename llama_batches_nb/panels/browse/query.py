@@ -40,7 +40,7 @@ class FetchedFrames:
 
     @cached_property
     def _outcomes(self) -> pd.DataFrame:
-        results = records.concat(RESULTS, []) if self.results is None else self.results
+        results = records.concat_to_pandas(RESULTS, []) if self.results is None else self.results
         files: pd.DataFrame = outcomes(results, self.jobs)
         return files
 

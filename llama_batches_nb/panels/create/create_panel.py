@@ -366,4 +366,4 @@ def _concat_frames(table: Table, frames: Sequence[pd.DataFrame | None]) -> pd.Da
         for frame in frames
         if frame is not None
     ]
-    return records.concat(table, parts) if parts else None
+    return records.concat_to_pandas(table, parts) if parts else None

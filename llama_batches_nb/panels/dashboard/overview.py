@@ -82,7 +82,7 @@ class Overview:
     def tiles(self) -> list[tuple[str, str, str]]:
         """Return counts as `(what, number, what else is to be said)`; they add up."""
         rate = failure_rates(self.shown).iloc[0]
-        total, decided, failed = (int(rate[name]) for name in rates.COUNTS)
+        total, decided, failed = (int(rate[name]) for name in rates.COUNT_COLUMNS)
         left_out = len(self.shown) - total
         beside = f"{left_out:,} more in FAILED batches" if left_out else ""
         interval = format_rate(rate) if decided else "nothing is decided"
