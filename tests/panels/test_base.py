@@ -14,6 +14,7 @@ import llama_batches_nb as lb
 from llama_batches_nb import messages
 from llama_batches_nb.http import workers
 from llama_batches_nb.panels import base as panels
+from llama_batches_nb.panels import saved_html
 from llama_batches_nb.panels.base import Panel
 from tests.panels.conftest import Keep, alert_of, threads_left
 
@@ -39,11 +40,11 @@ def test_an_error_in_a_thread_is_shown_and_the_panel_goes_on(panel: Panel) -> No
     def broken() -> None:
         raise ZeroDivisionError("division by zero")
 
-    panel.in_thread("work", broken)
+    panel.runner.start("work", broken)
     panel.wait()
     assert "ZeroDivisionError: division by zero" in alert_of(panel)
     done: list[int] = []
-    panel.in_thread("work", lambda: done.append(1))
+    panel.runner.start("work", lambda: done.append(1))
     panel.wait()
     assert done == [1]
     panel.show_message("")
@@ -72,7 +73,7 @@ def test_warnings_are_told_each_once(panel: Panel) -> None:
         for words in ("one thing", "another", "one thing"):
             messages.warn(words)
 
-    panel.in_thread("work", work)
+    panel.runner.start("work", work)
     panel.wait()
     assert ">one thing\nanother<" in alert_of(panel)
 
@@ -84,17 +85,17 @@ def test_the_last_of_one_name_replaces_the_others(panel: Panel) -> None:
     def first() -> None:
         begun.set()
         go.wait(10)
-        panel.update_ui(lambda: shown.append("first"))
+        panel.runner.update_ui(lambda: shown.append("first"))
 
-    panel.in_thread("work", first)
+    panel.runner.start("work", first)
     assert begun.wait(10)
-    panel.in_thread("other", lambda: panel.update_ui(lambda: shown.append("other")))
-    panel.in_thread("work", lambda: panel.update_ui(lambda: shown.append("second")))
+    panel.runner.start("other", lambda: panel.runner.update_ui(lambda: shown.append("other")))
+    panel.runner.start("work", lambda: panel.runner.update_ui(lambda: shown.append("second")))
     panel.wait()
     go.set()
     assert not threads_left()
     assert sorted(shown) == ["other", "second"]
-    panel.update_ui(lambda: shown.append("by hand"))
+    panel.runner.update_ui(lambda: shown.append("by hand"))
     assert shown[-1] == "by hand"
 
 
@@ -105,12 +106,12 @@ def test_what_is_given_up_shows_nothing_more(panel: Panel) -> None:
     def work() -> None:
         begun.set()
         go.wait(10)
-        panel.update_ui(lambda: shown.append("late"))
+        panel.runner.update_ui(lambda: shown.append("late"))
 
-    panel.in_thread("work", work)
+    panel.runner.start("work", work)
     assert begun.wait(10)
-    panel.cancel_and_discard("work")
-    panel.cancel_and_discard("what was never begun")
+    panel.runner.cancel_and_discard("work")
+    panel.runner.cancel_and_discard("what was never begun")
     go.set()
     panel.wait()
     assert not shown
@@ -123,19 +124,19 @@ def test_waiting_includes_what_was_begun_meanwhile(panel: Panel) -> None:
         workers.sleep(0.05)
         done.append("second")
 
-    panel.in_thread("work", lambda: panel.in_thread("more", second))
+    panel.runner.start("work", lambda: panel.runner.start("more", second))
     panel.wait()
     assert done == ["second"]
 
 
 def test_waiting_ends_with_its_time(panel: Panel) -> None:
-    panel.in_thread("work", lambda: workers.sleep(60))
+    panel.runner.start("work", lambda: workers.sleep(60))
     panel.wait(0.01)
-    assert panel.is_running("work")
-    assert not panel.is_running("nothing")
+    assert panel.runner.is_running("work")
+    assert not panel.runner.is_running("nothing")
     panel.stop()
     panel.wait()
-    assert not panel.is_running("work")
+    assert not panel.runner.is_running("work")
 
 
 def test_closing_leaves_no_widget_and_no_thread(client: lb.Client) -> None:
@@ -143,15 +144,15 @@ def test_closing_leaves_no_widget_and_no_thread(client: lb.Client) -> None:
     panel = Panel(client)
     box = widgets.VBox([widgets.Button(), widgets.HBox([widgets.Text(), widgets.HTML()])])
     panel.set_content(panel._alert, box)
-    panel.in_thread("work", lambda: workers.sleep(60))
+    panel.runner.start("work", lambda: workers.sleep(60))
     panel.close()
     panel.close()
     assert not threads_left()
     assert set(_instances) == before
-    panel.in_thread("work", lambda: None)
+    panel.runner.start("work", lambda: None)
     assert not threads_left()
     with pytest.raises(workers.Cancelled):
-        panel.update_ui(lambda: None)
+        panel.runner.update_ui(lambda: None)
 
 
 def test_a_page_that_comes_is_told_what_it_missed(
@@ -167,7 +168,7 @@ def test_a_closed_panel_that_is_shown_again_shows_what_it_had(
     client: lb.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(panels, "display", lambda what, **_: shown.append(what))
+    monkeypatch.setattr(saved_html, "display", lambda what, **_: shown.append(what))
     panel = Panel(client)
     panel.close()
     panel._ipython_display_()
@@ -199,14 +200,14 @@ class Shell:
 def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
     shell = Shell()
     monkeypatch.setattr(panels, "get_ipython", lambda: shell)
-    monkeypatch.setattr(panels, "_by_cell", {})
+    monkeypatch.setattr(panels, "_panels_by_cell", {})
     return shell
 
 
 def test_a_cell_that_is_run_again_closes_its_panels(shell: Shell, client: lb.Client) -> None:
     shell.run("cell-1", "run-1")
     first, beside = Panel(client), Panel(client)
-    first.in_thread("work", lambda: workers.sleep(60))
+    first.runner.start("work", lambda: workers.sleep(60))
     shell.run("cell-2", "run-2")
     elsewhere = Panel(client)
     assert not first._closed
@@ -265,9 +266,9 @@ def test_the_twin_is_saved_with_every_change(panel: Panel, monkeypatch: Any) -> 
             shown.append(html._repr_html_())
 
     handle: Any = Handle()
-    panel._saved = handle
-    monkeypatch.setattr(type(panel), "title", "Changed")
-    panel.update_ui(lambda: None)
+    panel._saved._output = handle
+    monkeypatch.setattr(type(panel), "_html", lambda self: "Changed")
+    panel.runner.update_ui(lambda: None)
     assert "Changed" in shown[-1]
 
 

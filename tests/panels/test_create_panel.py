@@ -790,7 +790,7 @@ def test_names_and_messages_are_escaped(serve: Serve, keep: Keep[CreatePanel]) -
     panel.wait()
     assert len(panel.batches) == 1
     assert "&lt;img" in shown(panel)
-    for text in [*texts(panel), panel._saved_html()]:
+    for text in [*texts(panel), panel._saved.html()]:
         assert "<img" not in text
 
 

@@ -349,7 +349,7 @@ def test_a_fetch_that_ends_as_the_next_begins_does_not_end_that(
 
     serve(script)
     panel = keep(lb.filter_panel(status="FAILED"))
-    first, set_busy = panel.fetch()._tasks["fetch"], panel._set_busy
+    first, set_busy = panel.fetch().runner._tasks["fetch"], panel._set_busy
 
     def busy_as_the_first_ends(busy: bool) -> None:
         set_busy(busy)
@@ -709,7 +709,7 @@ def loading(
 def test_a_new_fetch_takes_the_chosen_batch_away(loading: tuple[FilterPanel, Any]) -> None:
     panel, gate = loading
     panel.fetch()
-    panel._tasks["fetch"].join()
+    panel.runner._tasks["fetch"].join()
     gate.open.set()
     panel.wait()
     assert not threads_left()

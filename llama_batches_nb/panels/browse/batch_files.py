@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,10 +14,12 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch.directories import fetch_files
 from llama_batches_nb.fetch.jobs import fetch_jobs
 from llama_batches_nb.fetch.results import fetch_results
+from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.base import Panel, in_words
+from llama_batches_nb.panels.base import error_text
 from llama_batches_nb.panels.browse.query import FetchedFrames
+from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.panels.widgets.progress import StatusLine
 from llama_batches_nb.panels.widgets.table import Column, Table
 from llama_batches_nb.tables import arguments, records
@@ -35,8 +38,8 @@ COLUMNS = (
 class BatchFiles(widgets.VBox):
     """A table of a batch's files; `frame` has a row per file, with its name beside its outcome."""
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
+    def __init__(self, runner: TaskRunner, get_client: Callable[[], Client]) -> None:
+        self._runner, self._get_client = runner, get_client
         self.frame: pd.DataFrame | None = None
         self._names: dict[str, pd.DataFrame] = {}
         self._title = widgets.HTML()
@@ -63,11 +66,11 @@ class BatchFiles(widgets.VBox):
         self._alert.value = self._one.value = ""
         self.layout.display = None
         self._meter.start("Fetching its files …")
-        self._panel.in_thread("files", lambda: self._load(batch, found, fetch))
+        self._runner.start("files", lambda: self._load(batch, found, fetch))
 
     def hide(self) -> None:
         """Take the files away."""
-        self._panel.cancel_and_discard("files")
+        self._runner.cancel_and_discard("files")
         self.frame = None
         self.layout.display = "none"
 
@@ -80,12 +83,12 @@ class BatchFiles(widgets.VBox):
         try:
             files = self._named(batch, found, fetch)
         except Cancelled:
-            self._panel.update_ui(self._show_incomplete)
+            self._runner.update_ui(self._show_incomplete)
         except Exception as error:
-            words = in_words(error)
-            self._panel.update_ui(lambda: self._show_incomplete(words))
+            words = error_text(error)
+            self._runner.update_ui(lambda: self._show_incomplete(words))
         else:
-            self._panel.update_ui(lambda: self._show(batch, files))
+            self._runner.update_ui(lambda: self._show(batch, files))
 
     def _show_incomplete(self, why: str = "") -> None:
         self._alert.value = markup.alert(why)
@@ -98,7 +101,7 @@ class BatchFiles(widgets.VBox):
         if found.results is not None:
             mine = found.results[found.results["batch_id"] == batch.batch_id]
         if fetch and (jobs is None or not len(mine)):
-            asked: dict[str, Any] = {"client": self._panel.client, "progress": self._meter.bar}
+            asked: dict[str, Any] = {"client": self._get_client(), "progress": self._meter.bar}
             mine = fetch_results(batch.batch_id, **asked)
             jobs = fetch_jobs(mine, **asked)
         files = outcomes(mine, jobs)
@@ -118,7 +121,7 @@ class BatchFiles(widgets.VBox):
             try:
                 self._names[directory_id] = fetch_files(
                     arguments.parse_id("source_directory_id", directory_id),
-                    client=self._panel.client,
+                    client=self._get_client(),
                     progress=self._meter.bar,
                 )
             except (BatchesError, TypeError):  # it is gone, or none is told

@@ -53,8 +53,10 @@ class FilterPanel(Panel):
         self.table = Table(self._columns(), key="batch_id", row="batch", choose=self._on_choose)
         self.table.show(self._summary, empty=NOT_ASKED)
         self._counts = widgets.HTML()
-        self._take = ExportControls(self, lambda: self.code, lambda: self._frames.tables())
-        self._files = BatchFiles(self)
+        self._take = ExportControls(
+            self.runner, self.show_error, lambda: self.code, lambda: self._frames.tables()
+        )
+        self._files = BatchFiles(self.runner, lambda: self.client)
         buttons = widgets.HBox(
             [self.include, self.fetch_button, self.stop_button, self._meter],
             layout={"flex_flow": "row wrap"},
@@ -63,7 +65,7 @@ class FilterPanel(Panel):
         self.set_content(
             self.filters, buttons, self._alert, self.table, self._counts, self._take, self._files
         )
-        self.in_thread("names", self._load_names)
+        self.runner.start("names", self._load_names)
 
     @property
     def batches(self) -> pd.DataFrame:
@@ -115,17 +117,17 @@ class FilterPanel(Panel):
             self.show_message(str(error))
             return self
         depth = self.include.value
-        with self._lock:  # the fetch that this one replaces may be about to show its end
+        with self.runner.lock:  # the fetch that this one replaces may be about to show its end
             self._meter.start("Fetching …")
             self._set_busy(True)
-            if not (self.filters.directories.loaded or self.is_running("names")):
-                self.in_thread("names", self._load_names)
-            self.in_thread("fetch", lambda: self._fetch(query, depth))
+            if not (self.filters.directories.loaded or self.runner.is_running("names")):
+                self.runner.start("names", self._load_names)
+            self.runner.start("fetch", lambda: self._fetch(query, depth))
         return self
 
     def stop(self, *_: Any) -> None:
         """Stop fetching; what is there stays."""
-        with self._lock:
+        with self.runner.lock:
             if self._is_busy:
                 self._meter.show_message("Stopping …")
             super().stop()
@@ -137,13 +139,13 @@ class FilterPanel(Panel):
     def _fetch(self, query: Query, depth: str) -> None:
         try:
             for n_steps, found in enumerate(self._source.fetch(query, depth, self._meter.bar)):
-                self.update_ui(self._showing(query, found, keep=n_steps > 0))
-            self.update_ui(lambda: self._finish("Fetched"))
+                self.runner.update_ui(self._showing(query, found, keep=n_steps > 0))
+            self.runner.update_ui(lambda: self._finish("Fetched"))
         except Cancelled:
-            self.update_ui(lambda: self._finish("Stopped"))
+            self.runner.update_ui(lambda: self._finish("Stopped"))
         except Exception as error:
             problem = error
-            self.update_ui(lambda: self._fail(problem))
+            self.runner.update_ui(lambda: self._fail(problem))
 
     def _showing(
         self, query: Query, found: FetchedFrames, *, keep: bool = False
@@ -193,7 +195,7 @@ class FilterPanel(Panel):
             directories, configurations = fetch_names(self.client)
         except BatchesError:  # ids can be typed all the same
             return
-        self.update_ui(lambda: self._offer(directories, configurations))
+        self.runner.update_ui(lambda: self._offer(directories, configurations))
 
     def _offer(self, directories: pd.DataFrame, configurations: pd.DataFrame) -> None:
         self.filters.set_options(directories, configurations)

@@ -14,12 +14,13 @@ from llama_batches_nb.errors import BatchesError, ConflictError
 from llama_batches_nb.fetch.jobs import fetch_jobs
 from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.http import workers
+from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.cancel import cancel_batch
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.base import Panel
 from llama_batches_nb.panels.create.retry_prompt import RetryPrompt
 from llama_batches_nb.panels.create.watcher import watch_batch
+from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 from llama_batches_nb.panels.widgets.progress import StatusLine
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES
@@ -50,7 +51,9 @@ class BatchRow(widgets.VBox):
 
     def __init__(
         self,
-        panel: Panel,
+        runner: TaskRunner,
+        get_client: Callable[[], Client],
+        on_error: OnError,
         name: str,
         title: str,
         *,
@@ -60,7 +63,8 @@ class BatchRow(widgets.VBox):
         retry: Callable[[BatchRow], object],
         changed: Callable[[], object],
     ) -> None:
-        self._panel, self.name, self._title = panel, name, title
+        self._runner, self._get_client, self._on_error = runner, get_client, on_error
+        self.name, self._title = name, title
         self.chain = [*earlier, self]
         self.made_by = list(made_by)
         self._changed = changed
@@ -77,7 +81,14 @@ class BatchRow(widgets.VBox):
             widgets.HTML(INDETERMINATE_BAR),
             StatusLine(),
         )
-        self.again = RetryPrompt(panel, f"{name} retry", self.files_of_chain, lambda: retry(self))
+        self.again = RetryPrompt(
+            runner,
+            get_client,
+            on_error,
+            f"{name} retry",
+            self.files_of_chain,
+            lambda: retry(self),
+        )
         self.cancel_button = _button("Cancel batch", self.cancel)
         self.wait_button = _button("Wait again", self.wait_again)
         self.failures_button = _button("Show failures", lambda _: show(self))
@@ -134,54 +145,54 @@ class BatchRow(widgets.VBox):
         self._offer(self.cancel_button)
         self._update_status(batch)
         if self._asked_to_stop:
-            self._panel.in_thread(f"{self.name} cancel", self._cancel)
+            self._runner.start(f"{self.name} cancel", self._cancel)
 
     # While it runs
 
     def follow(self) -> None:
         """Show how the batch stands until it and its files have ended. For the thread."""
         try:
-            batch = watch_batch(self._panel.client, self.batch_id, self._tick)
-            self._panel.update_ui(lambda: self._update_status(batch))
+            batch = watch_batch(self._get_client(), self.batch_id, self._tick)
+            self._runner.update_ui(lambda: self._update_status(batch))
             self._fetch_outcomes()
         except Cancelled:
-            self._panel.update_ui(self._show_unwatched)
+            self._runner.update_ui(self._show_unwatched)
         except Exception as error:
             problem = error
-            self._panel.update_ui(self._show_unwatched)
-            self._panel.update_ui(lambda: self._panel.show_error(problem))
+            self._runner.update_ui(self._show_unwatched)
+            self._runner.update_ui(lambda: self._on_error(problem))
 
     def cancel(self, *_: object) -> None:
         """Ask the service to stop the batch; while its files are uploaded, make none."""
-        with self._panel.lock():
+        with self._runner.lock:
             if self._asked_to_stop or self.ended:
                 return
-            self._panel.show_message("")
+            self._on_error(None)
             if self._may_stop and not self.is_made:
-                self._panel.stop_one(self.name)
+                self._runner.cancel(self.name)
                 return
             self._asked_to_stop = self.cancel_button.disabled = True
             self._stopping = "asking it to stop"
         if self.is_made:
-            self._panel.in_thread(f"{self.name} cancel", self._cancel)
+            self._runner.start(f"{self.name} cancel", self._cancel)
 
     def wait_again(self, *_: object) -> None:
         """Go on following the batch, or looking for its files."""
-        self._panel.show_message("")
+        self._on_error(None)
         self._offer(*[self.cancel_button] * (not self.ended))
-        self._panel.in_thread(self.name, self.follow)
+        self._runner.start(self.name, self.follow)
 
     def _cancel(self) -> None:
         try:
-            stands = cancel_batch(self.batch_id, client=self._panel.client, progress=False)
+            stands = cancel_batch(self.batch_id, client=self._get_client(), progress=False)
         except (BatchesError, Cancelled) as error:
             problem = error
-            self._panel.update_ui(lambda: self._go_on(problem))
+            self._runner.update_ui(lambda: self._go_on(problem))
             if not isinstance(error, ConflictError):  # after that one it has ended
                 return
         else:
-            self._panel.update_ui(lambda: self._on_cancel_accepted(stands))
-        self._panel.in_thread(self.name, self.follow)  # it asks at once, and often at first
+            self._runner.update_ui(lambda: self._on_cancel_accepted(stands))
+        self._runner.start(self.name, self.follow)  # it asks at once, and often at first
 
     def _on_cancel_accepted(self, stands: pd.DataFrame) -> None:
         self._stopping = "asked to stop"
@@ -193,11 +204,11 @@ class BatchRow(widgets.VBox):
         self._stopping = ""
         if isinstance(error, BatchesError):
             cause = error.__cause__  # what the server said of this batch
-            self._panel.show_error(cause if isinstance(cause, BatchesError) else error)
+            self._on_error(cause if isinstance(cause, BatchesError) else error)
 
     def _tick(self, batch: pd.DataFrame, note: str) -> None:
         if len(batch) and str(batch["status"].iloc[0]) != self._status:
-            self._panel.update_ui(lambda: self._update_status(batch))
+            self._runner.update_ui(lambda: self._update_status(batch))
         self._tell_time(note)
 
     def _update_status(self, batch: pd.DataFrame) -> None:
@@ -256,20 +267,20 @@ class BatchRow(widgets.VBox):
 
     def _fetch_outcomes(self) -> None:
         """Fetch what became of the files. Jobs may go on when their batch is `COMPLETED`."""
-        self._panel.update_ui(lambda: self.meter.start("What became of its files …"))
-        asked: dict[str, Any] = {"client": self._panel.client, "progress": self.meter.bar}
+        self._runner.update_ui(lambda: self.meter.start("What became of its files …"))
+        asked: dict[str, Any] = {"client": self._get_client(), "progress": self.meter.bar}
         results = fetch_results(self.batch_id, **asked)
         jobs = fetch_jobs(results, **asked)
         until, pause = time.monotonic() + PATIENCE, MIN_PAUSE
         while self._know_in_panel(results, jobs) and time.monotonic() < until:
             workers.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
-            jobs = fetch_jobs(results, client=self._panel.client, progress=False)
+            jobs = fetch_jobs(results, client=self._get_client(), progress=False)
 
     def _know_in_panel(self, results: pd.DataFrame, jobs: pd.DataFrame) -> bool:
         """Show what became of the files; return whether more is to come."""
         files = outcomes(results, jobs)
-        self._panel.update_ui(lambda: self._show_outcomes(results, jobs, files))
+        self._runner.update_ui(lambda: self._show_outcomes(results, jobs, files))
         return self._status == "COMPLETED" and (files["outcome"] == "job_running").any()
 
     def _show_outcomes(

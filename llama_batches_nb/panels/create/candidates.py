@@ -9,8 +9,9 @@ import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.fetch.batches import fetch_batches
+from llama_batches_nb.http.client import Client
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.base import Panel
+from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 from llama_batches_nb.panels.widgets.table import Column, Table
 
 MAX_CANDIDATES = 12  # of the newest batches over the directory
@@ -31,8 +32,15 @@ NONE_YET = "None has appeared. Look again in a minute, before you make a new bat
 class CandidateBatches(widgets.VBox):
     """The candidates. `choose` is called with the one that a person takes for theirs."""
 
-    def __init__(self, panel: Panel, choose: Callable[[pd.DataFrame], object]) -> None:
-        self._panel, self._choose, self._directory_id = panel, choose, ""
+    def __init__(
+        self,
+        runner: TaskRunner,
+        get_client: Callable[[], Client],
+        on_error: OnError,
+        choose: Callable[[pd.DataFrame], object],
+    ) -> None:
+        self._runner, self._get_client, self._on_error = runner, get_client, on_error
+        self._choose, self._directory_id = choose, ""
         self.look_button = widgets.Button(description="Look again")
         self.look_button.on_click(self.refresh)
         self.table = Table(
@@ -54,8 +62,8 @@ class CandidateBatches(widgets.VBox):
 
     def refresh(self, *_: object) -> None:
         """Fetch the newest batches over the directory."""
-        self._panel.show_message("")
-        self._panel.in_thread("doubt", self._look)
+        self._on_error(None)
+        self._runner.start("doubt", self._look)
 
     def _on_choose(self, batch: pd.Series[Any]) -> None:
         candidates = self.table.frame
@@ -66,7 +74,7 @@ class CandidateBatches(widgets.VBox):
         found = fetch_batches(
             source_directory_id=self._directory_id,
             limit=MAX_CANDIDATES,
-            client=self._panel.client,
+            client=self._get_client(),
             progress=False,
         )
-        self._panel.update_ui(lambda: self.table.show(found, empty=NONE_YET))
+        self._runner.update_ui(lambda: self.table.show(found, empty=NONE_YET))

@@ -61,16 +61,19 @@ class CreatePanel(Panel):
         self.create_button.on_click(self.create)
         self.new_button.on_click(self.new)
         self.choice = BatchForm(
-            self,
+            self.runner,
+            lambda: self.client,
             self._refresh,
             directory=directory,
             configuration=configuration,
             job_type=job_type,
         )
-        self._doubt = CandidateBatches(self, self._follow_existing)
+        self._doubt = CandidateBatches(
+            self.runner, lambda: self.client, self.show_error, self._follow_existing
+        )
         self._rows = widgets.VBox()
-        self._files = BatchFiles(self)
-        self._take = ExportControls(self, lambda: self.code)
+        self._files = BatchFiles(self.runner, lambda: self.client)
+        self._take = ExportControls(self.runner, self.show_error, lambda: self.code)
         buttons = widgets.HBox([self.create_button, self.new_button]).add_class("lb-row")
         self.set_content(
             self.choice,
@@ -83,7 +86,7 @@ class CreatePanel(Panel):
             self._take,
         )
         self._refresh()
-        self.in_thread("names", self._load_names)
+        self.runner.start("names", self._load_names)
 
     @property
     def batches(self) -> pd.DataFrame:
@@ -118,7 +121,7 @@ class CreatePanel(Panel):
 
     def create(self, *_: Any) -> Self:
         """Make the batch that was chosen, once, and follow it, in a thread."""
-        with self._lock:
+        with self.runner.lock:
             if self._making is not None:
                 return self
             try:
@@ -136,12 +139,12 @@ class CreatePanel(Panel):
                 run.begin("Creating the batch …", may_stop=False)
             self.show_message("")
             self._refresh()
-        self.in_thread(run.name, lambda: self._make(run, order))
+        self.runner.start(run.name, lambda: self._make(run, order))
         return self
 
     def new(self, *_: Any) -> Self:
         """Let the batch that is chosen be made once more, by the next click."""
-        with self._lock:
+        with self.runner.lock:
             self._made -= {self._order_and_words()[0]}
             self._doubt.hide()
             self.show_message("")
@@ -164,15 +167,15 @@ class CreatePanel(Panel):
             made = create(order, self.client)
         except UnconfirmedCreateError as error:
             doubt = error
-            self.update_ui(
+            self.runner.update_ui(
                 lambda: self._show_unconfirmed(run, {chosen, order}, str(order.source), doubt)
             )
         except (Exception, Cancelled) as error:
             problem = error
-            self.update_ui(lambda: self._show_create_failed(run, problem))
+            self.runner.update_ui(lambda: self._show_create_failed(run, problem))
         else:
             run.batch = made  # also of a panel that was closed meanwhile
-            self.update_ui(lambda: self._show_made(run, {chosen, order}, made))
+            self.runner.update_ui(lambda: self._show_made(run, {chosen, order}, made))
             run.follow()
 
     def _upload(self, run: BatchRow, order: BatchSpec) -> BatchSpec:
@@ -194,7 +197,7 @@ class CreatePanel(Panel):
                 raise
         self._sent = None
         directory_id = str(files["source_directory_id"].iloc[0])
-        self.update_ui(lambda: self._show_uploaded(run, directory_id, len(files)))
+        self.runner.update_ui(lambda: self._show_uploaded(run, directory_id, len(files)))
         return order.with_directory(directory_id)
 
     def _show_uploaded(self, run: BatchRow, directory_id: str, n_files: int) -> None:
@@ -234,7 +237,7 @@ class CreatePanel(Panel):
 
     def _follow_existing(self, batch: pd.DataFrame) -> None:
         """Follow a batch that a person takes for theirs."""
-        with self._lock:
+        with self.runner.lock:
             self._doubt.hide()
             self.show_message("")
             if batch["batch_id"].isin(self.batches["batch_id"]).any():
@@ -247,19 +250,19 @@ class CreatePanel(Panel):
     # Retrying
 
     def _retry(self, failed: BatchRow) -> None:
-        with self._lock:
+        with self.runner.lock:
             failed.retry_button.disabled = True
             made_by = retry_code([run.batch_id for run in failed.chain], self._given)
             run = self._add_run(_again(failed), made_by, earlier=failed.chain)
             run.begin("Putting the failed files together …", may_stop=False)
             self.show_message("")
-        self.in_thread(run.name, lambda: self._make_again(failed, run))
+        self.runner.start(run.name, lambda: self._make_again(failed, run))
 
     def _make_again(self, failed: BatchRow, run: BatchRow) -> None:
         made = retry(failed.files_of_chain(), self.client, run.meter.bar)
         if made.batches:
             run.batch = made.batches[0]
-        self.update_ui(lambda: self._show_made_again(failed, run, made))
+        self.runner.update_ui(lambda: self._show_made_again(failed, run, made))
 
     def _show_made_again(self, failed: BatchRow, run: BatchRow, made: RetryResult) -> None:
         if not made.batches:
@@ -281,7 +284,9 @@ class CreatePanel(Panel):
     ) -> BatchRow:
         self._n_runs += 1
         run = BatchRow(
-            self,
+            self.runner,
+            lambda: self.client,
+            self.show_error,
             f"run {self._n_runs}",
             title,
             earlier=earlier,
@@ -301,7 +306,7 @@ class CreatePanel(Panel):
 
     def _follow(self, run: BatchRow, batch: pd.DataFrame) -> None:
         run.show_created(batch)
-        self.in_thread(run.name, run.follow)
+        self.runner.start(run.name, run.follow)
 
     def _show_failures(self, run: BatchRow) -> None:
         self._files.only_failures.value = True
@@ -313,7 +318,7 @@ class CreatePanel(Panel):
 
     def _refresh(self) -> None:
         """Say what will be made, or what keeps it from that; only then can it be."""
-        with self._lock:
+        with self.runner.lock:
             order, words = self._order_and_words()
             made = order in self._made
             if self._making is not None:
@@ -342,9 +347,9 @@ class CreatePanel(Panel):
         try:
             directories, configurations = fetch_names(self.client)
         except (BatchesError, Cancelled):  # ids can be typed all the same
-            self.update_ui(self.choice.offer_nothing)
+            self.runner.update_ui(self.choice.offer_nothing)
         else:
-            self.update_ui(lambda: self.choice.set_options(directories, configurations))
+            self.runner.update_ui(lambda: self.choice.set_options(directories, configurations))
 
     def _text(self) -> str:
         made = [f"{run.batch_id} {run.status}" for run in self.runs if run.is_made]

@@ -12,13 +12,14 @@ import pandas as pd
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch.directories import fetch_files
 from llama_batches_nb.http import workers
+from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.base import Panel
 from llama_batches_nb.panels.create import browser_files
 from llama_batches_nb.panels.create.batch_spec import BatchSpec
 from llama_batches_nb.panels.create.browser_files import BrowserFile
+from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.panels.widgets.name_lookup import NameIndex
 from llama_batches_nb.panels.widgets.progress import format_bytes
 from llama_batches_nb.tables.statuses import JOB_TYPES
@@ -49,14 +50,15 @@ class BatchForm(widgets.VBox):
 
     def __init__(
         self,
-        panel: Panel,
+        runner: TaskRunner,
+        get_client: Callable[[], Client],
         changed: Callable[[], object],
         *,
         directory: str,
         configuration: str,
         job_type: str,
     ) -> None:
-        self._panel, self._changed = panel, changed
+        self._runner, self._get_client, self._changed = runner, get_client, changed
         self._directories = NameIndex("directory", "dir-")
         self._configurations = {kind: NameIndex("configuration", "cfg-") for kind in JOB_TYPES}
         self._loading = True
@@ -213,7 +215,7 @@ class BatchForm(widgets.VBox):
         if directory_id != self._counted:
             self._counted, self._n_files, self._trouble = directory_id, None, None
             if directory_id is not None:
-                self._panel.in_thread("count", partial(self._load_count, directory_id))
+                self._runner.start("count", partial(self._load_count, directory_id))
             self._show_count()
         self._changed()
 
@@ -221,12 +223,12 @@ class BatchForm(widgets.VBox):
         try:
             if directory_id not in self._directories.by_id:
                 workers.sleep(TYPING)
-            n_files = len(fetch_files(directory_id, client=self._panel.client, progress=False))
+            n_files = len(fetch_files(directory_id, client=self._get_client(), progress=False))
         except (BatchesError, Cancelled) as error:
             problem = error
-            self._panel.update_ui(lambda: self._set_count(directory_id, None, problem))
+            self._runner.update_ui(lambda: self._set_count(directory_id, None, problem))
         else:
-            self._panel.update_ui(lambda: self._set_count(directory_id, n_files, None))
+            self._runner.update_ui(lambda: self._set_count(directory_id, n_files, None))
 
     def _set_count(
         self, directory_id: str, n_files: int | None, trouble: CountError | None

@@ -8,10 +8,11 @@ import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.retry import retry_failed
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.base import Panel
+from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 
 MAX_REASONS = 3
 
@@ -21,12 +22,15 @@ class RetryPrompt(widgets.HBox):
 
     def __init__(
         self,
-        panel: Panel,
+        runner: TaskRunner,
+        get_client: Callable[[], Client],
+        on_error: OnError,
         name: str,
         files: Callable[[], pd.DataFrame],
         retry: Callable[[], object],
     ) -> None:
-        self._panel, self._name, self._files, self._retry = panel, name, files, retry
+        self._runner, self._get_client, self._on_error = runner, get_client, on_error
+        self._name, self._files, self._retry = name, files, retry
         self._is_planned = False
         self.button = widgets.Button(button_style="primary")
         self.button.on_click(self.retry)
@@ -43,14 +47,14 @@ class RetryPrompt(widgets.HBox):
 
     def refresh(self, *_: object) -> None:
         """Say what a retry would do."""
-        self._panel.show_message("")
+        self._on_error(None)
         self._is_planned = False
         self.show_message("Looking which files can be run again …")
-        self._panel.in_thread(self._name, self._look)
+        self._runner.start(self._name, self._look)
 
     def retry(self, *_: object) -> None:
         """Do what was said, once."""
-        with self._panel.lock():
+        with self._runner.lock:
             if not self._is_planned:
                 return
             self._is_planned = False
@@ -60,18 +64,18 @@ class RetryPrompt(widgets.HBox):
     def _look(self) -> None:
         try:
             plan = retry_failed(
-                self._files(), dry_run=True, client=self._panel.client, progress=False
+                self._files(), dry_run=True, client=self._get_client(), progress=False
             )
         except (BatchesError, Cancelled) as error:
             problem = error
-            self._panel.update_ui(lambda: self._fail(problem))
+            self._runner.update_ui(lambda: self._fail(problem))
         else:
-            self._panel.update_ui(lambda: self._show(plan))
+            self._runner.update_ui(lambda: self._show(plan))
 
     def _fail(self, error: BatchesError | Cancelled) -> None:
         self.show_message("")
         if isinstance(error, BatchesError):
-            self._panel.show_error(error)
+            self._on_error(error)
 
     def _show(self, plan: pd.DataFrame) -> None:
         n_files = int((plan["action"] == "retry").sum())

@@ -75,6 +75,9 @@ class Dashboard(FilterPanel):
             page=OPEN_PAGE,
             choose=lambda row: self.table.choose(row["batch_id"]),
         )
+        self._open_box = widgets.VBox(
+            [widgets.HTML("<h4>Still open, the oldest first</h4>"), self.open]
+        )
         self._body = widgets.VBox(self._parts(), layout={"display": "none"})
         filters, buttons, alert, *rest = self.children[1:]
         self.set_content(filters, buttons, alert, self._note, self._body, *rest)
@@ -83,7 +86,7 @@ class Dashboard(FilterPanel):
     def over(cls, panel: FilterPanel, client: Client | None) -> Self:
         """Make a dashboard over what another panel shows."""
         board = cls(client or panel._client, panel._query, panel._source)
-        board.update_ui(board._showing(panel._query, panel._frames))
+        board.runner.update_ui(board._showing(panel._query, panel._frames))
         board._changed()
         return board
 
@@ -110,7 +113,7 @@ class Dashboard(FilterPanel):
             raise ValueError(f"name={name!r} must be one of {', '.join(map(repr, WORDS))}.")
         if self._frames.results is None:
             raise ValueError("There are no files to choose from: include them, and fetch.")
-        with self._lock:
+        with self.runner.lock:
             if self._narrowed.get(name) == value:
                 del self._narrowed[name]
             else:
@@ -119,7 +122,7 @@ class Dashboard(FilterPanel):
 
     def clear(self, *_: Any) -> None:
         """Show all files again."""
-        with self._lock:
+        with self.runner.lock:
             self._narrowed.clear()
         self._draw()
 
@@ -139,11 +142,11 @@ class Dashboard(FilterPanel):
             self._body.layout.display = "none"
             return
         self._note.value = '<span class="lb-muted" role="status">Counting and drawing …</span>'
-        self.in_thread("draw", self._compute)
+        self.runner.start("draw", self._compute)
 
     def _compute(self) -> None:
         """Count and draw in a thread, and show all of it at once."""
-        with self._lock:
+        with self.runner.lock:
             found, overview, narrowed = self._frames, self._overview, dict(self._narrowed)
         overview = replace(overview or Overview.of(found), chosen=narrowed)
         said = counted(overview.batches, overview.shown, jobs=found.jobs is not None)
@@ -170,14 +173,14 @@ class Dashboard(FilterPanel):
             self._take.refresh()
             self._body.layout.display = None
 
-        self.update_ui(show)
+        self.runner.update_ui(show)
 
     def _summary_of(self, overview: Overview) -> pd.DataFrame:
         mine = self._summary["batch_id"].isin(overview.batches["batch_id"])
         return self._summary[mine]
 
-    def show_error(self, error: Exception) -> None:
-        """Show what went wrong, and what to do."""
+    def show_error(self, error: Exception | None) -> None:
+        """Show an error and what to do about it; None removes the one shown."""
         self._note.value = ""
         super().show_error(error)
 
@@ -218,9 +221,6 @@ class Dashboard(FilterPanel):
 
     def _parts(self) -> list[widgets.Widget]:
         side_by_side = widgets.HBox(list(self.groups.values()), layout={"flex_flow": "row wrap"})
-        self._open_box = widgets.VBox(
-            [widgets.HTML("<h4>Still open, the oldest first</h4>"), self.open]
-        )
         return [
             self._tiles,
             self._scope_row,

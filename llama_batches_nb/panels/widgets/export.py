@@ -13,7 +13,7 @@ import pandas as pd
 from llama_batches_nb.dataset.export import export_parquet
 from llama_batches_nb.dataset.storage import local_path
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.base import Panel
+from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 
 COPY = (
     "navigator.clipboard.writeText(this.dataset.code)"
@@ -26,11 +26,13 @@ class ExportControls(widgets.VBox):
 
     def __init__(
         self,
-        panel: Panel,
+        runner: TaskRunner,
+        on_error: OnError,
         code: Callable[[], str],
         tables: Callable[[], dict[str, pd.DataFrame]] | None = None,
     ) -> None:
-        self._panel, self._code, self._tables = panel, code, tables or dict
+        self._runner, self._on_error = runner, on_error
+        self._code, self._tables = code, tables or dict
         self.code_button = widgets.ToggleButton(description="Copy as code")
         self.code_button.observe(lambda _: self.refresh(), "value")
         self.text = widgets.Textarea(
@@ -67,10 +69,10 @@ class ExportControls(widgets.VBox):
 
     def export(self, *_: Any) -> None:
         """Write the frames into the folder, one file each."""
-        self._panel.show_message("")
+        self._on_error(None)
         self._said.value = ""
         given = self.folder.value.strip() or "."
-        self._panel.in_thread("export", lambda: self._export(given))
+        self._runner.start("export", lambda: self._export(given))
 
     def _export(self, given: str) -> None:
         folder = local_path(given)
@@ -82,7 +84,7 @@ class ExportControls(widgets.VBox):
             export_parquet(frame, f"{place}/{name}.parquet")
         rows = ", ".join(f"{name}.parquet ({len(frame):,})" for name, frame in tables.items())
         said = f"Written to {place}: {rows}"
-        self._panel.update_ui(lambda: self._tell(said))
+        self._runner.update_ui(lambda: self._tell(said))
 
     def _tell(self, said: str) -> None:
         self._said.value = f'<span role="status">{markup.text(said)}</span>'
