@@ -1,31 +1,40 @@
-"""What can go wrong, as one tree with fields to branch on.
+"""Exceptions, as one tree with attributes to branch on.
 
-Bad arguments are the standard library's `ValueError` and `TypeError`, raised before any request.
+Invalid arguments raise `ValueError` or `TypeError` before any request is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TypedDict, Unpack
+
+import pandas as pd
 
 from llama_batches_nb.messages import escape_control_chars
 
-if TYPE_CHECKING:
-    import pandas as pd
+
+class ErrorDetails(TypedDict, total=False):
+    """Keywords that every exception of this package takes."""
+
+    status_code: int | None
+    retry_after: float | None
+    fields: tuple[str, ...]
 
 
 class BatchesError(Exception):
-    """Base of every error that this package raises of its own.
+    """Base class of all exceptions of this package.
 
     Attributes
     ----------
     status_code : int or None
-        HTTP status of the answer, where there was one.
+        HTTP status of the response, if there was one.
     retry_after : float or None
-        Seconds that the server asked us to wait.
+        Seconds that the server asks to wait.
+    fields : tuple of str
+        Names of the fields that the server rejects.
     partial : pandas.DataFrame or None
-        The rows that were complete when the error came, in the columns of the whole.
+        The rows fetched before the error, with the columns of the complete result.
     """
 
     def __init__(
@@ -44,31 +53,31 @@ class BatchesError(Exception):
 
 
 class AuthenticationError(BatchesError):
-    """No key was found, or the server refused the one it was given (401, 403)."""
+    """No API key was found, or the server rejected it (HTTP 401, 403)."""
 
 
 class NotFoundError(BatchesError):
-    """What was asked for is not there, or not in this project (404)."""
+    """The resource does not exist or belongs to another project (HTTP 404)."""
 
 
 class InvalidRequestError(BatchesError):
-    """The server refused the values of a request (400, 422); `fields` names those it named."""
+    """The server rejected the request (HTTP 400, 422, other 4xx); see `fields`."""
 
 
 class ConflictError(BatchesError):
-    """The request does not fit the state of the thing, such as cancelling an ended batch (409)."""
+    """The resource is in the wrong state, such as a finished batch to cancel (HTTP 409)."""
 
 
 class RateLimitError(BatchesError):
-    """Too many requests (429), for longer than it is sensible to wait; see `retry_after`."""
+    """Rate limit exceeded (HTTP 429) and the required wait is too long; see `retry_after`."""
 
 
 class ServerError(BatchesError):
-    """The server failed (5xx), and again at every retry."""
+    """The server failed (HTTP 5xx), also at every retry."""
 
 
 class ConnectionFailedError(BatchesError):
-    """No whole answer came: refused, reset, cut short or too slow, and again at every retry.
+    """No complete response arrived, also at every retry: refused, reset, cut short or too slow.
 
     Attributes
     ----------
@@ -76,35 +85,48 @@ class ConnectionFailedError(BatchesError):
         Whether the server may have acted on the request; False if no connection was made.
     """
 
-    request_sent = True
+    def __init__(
+        self, message: str, *, request_sent: bool = True, **details: Unpack[ErrorDetails]
+    ) -> None:
+        super().__init__(message, **details)
+        self.request_sent = request_sent
 
 
 class ResponseError(BatchesError):
-    """The answer is not the JSON that the API promises."""
+    """The response is not the JSON that the API documents."""
 
 
 class PaginationError(BatchesError):
-    """The server gave a page token that it had given before, so the list has no end."""
+    """The server repeats a page token or sends no new rows, so the list would never end."""
 
 
 class WaitTimeoutError(BatchesError):
-    """The batches had not ended in time; `partial` holds them as they last stood."""
+    """Not all batches finished before the timeout; `partial` holds their last known state."""
 
 
 class UnconfirmedCreateError(BatchesError):
-    """The answer to a create was lost and it can't be told which batch it made, if any.
+    """The response to a create was lost, and it is unclear which batch it created, if any.
 
     Attributes
     ----------
     candidates : pandas.DataFrame
-        The batches that it may have made; empty if none has appeared.
+        The batches that it may have created, with the columns of `fetch_batches`; empty if none
+        has appeared so far.
     """
 
-    candidates: pd.DataFrame
+    def __init__(
+        self,
+        message: str,
+        *,
+        candidates: pd.DataFrame | None = None,
+        **details: Unpack[ErrorDetails],
+    ) -> None:
+        super().__init__(message, **details)
+        self.candidates = pd.DataFrame() if candidates is None else candidates
 
 
 class DatasetError(BatchesError):
-    """A file or folder of Parquet is not what it should be."""
+    """A Parquet file or dataset is missing parts, damaged or incompatible."""
 
 
 class DatasetLockedError(DatasetError):
@@ -112,11 +134,11 @@ class DatasetLockedError(DatasetError):
 
 
 @contextmanager
-def attach_partial(rows_so_far: Callable[[], pd.DataFrame]) -> Iterator[None]:
-    """Give whatever ends the work inside the rows that are already there, as `.partial`."""
+def attach_partial(partial_frame: Callable[[], pd.DataFrame]) -> Iterator[None]:
+    """Set `.partial` of any exception from the block to `partial_frame()`."""
     try:
         yield
     except BaseException as error:
-        with suppress(BatchesError):  # rows that make no frame must not hide what happened
-            error.partial = rows_so_far()  # type: ignore[attr-defined]
+        with suppress(BatchesError):  # a record that is no valid row must not replace the error
+            error.partial = partial_frame()  # type: ignore[attr-defined]
         raise

@@ -22,6 +22,7 @@ from llama_batches_nb.fetch.jobs import JobIdChunk, fetch_chunk, split_job_ids
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.concurrent import SkippedItems, iter_completed
+from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.pagination import Page
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
 from llama_batches_nb.messages import escape_control_chars, warn
@@ -102,14 +103,8 @@ class SyncRun:
         """Ask for batches, and keep them as they arrive."""
 
         def fetch(batch_id: str) -> bytes:
-            body: bytes = endpoints.get_batch(
-                self._client,
-                batch_id,
-                expand="results",
-                decode=partial(records.validate_batch_json, batch_id),
-                **self._scope,
-            )
-            return body
+            decode = partial(records.validate_batch_json, batch_id)
+            return endpoints.get_batch_with_results(self._client, batch_id, decode, **self._scope)
 
         def leave_out(batch_id: str, error: BatchesError) -> bool:
             if not isinstance(error, NotFoundError):
@@ -174,7 +169,7 @@ class SyncRun:
         filters = {**selection.filters, "created_at_on_or_after": format_time("since", since)}
         pages = endpoints.list_batches(self._client, page_size=selection.page_size, **filters)
         counted = self._counted(pages, shown)
-        for record in listing.iter_records(BATCHES, counted, tell_short=self.short.append):
+        for record in listing.iter_records(BATCHES, counted, on_truncated=self.short.append):
             batch_id, status = listing.record_id(BATCHES, record), str(record.get("status"))
             created = listing.created_at(record)
             self._newest = max(filter(None, (self._newest, created)), default=None)
@@ -189,7 +184,9 @@ class SyncRun:
                     continue
             shown.advance()
 
-    def _counted(self, pages: Iterable[Page], shown: ProgressBar) -> Iterator[Page]:
+    def _counted(
+        self, pages: Iterable[Page[BatchRecord]], shown: ProgressBar
+    ) -> Iterator[Page[BatchRecord]]:
         for page in pages:
             self.requests += 1
             self._note(shown)

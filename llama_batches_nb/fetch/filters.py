@@ -13,6 +13,7 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch import listing, time_windows
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
+from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import ProgressBar
 from llama_batches_nb.tables.arguments import (
     format_time,
@@ -23,7 +24,7 @@ from llama_batches_nb.tables.arguments import (
 )
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
-from llama_batches_nb.types import Record, TimeLike
+from llama_batches_nb.types import TimeLike
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class BatchFilters:
 
     def records(
         self, client: Client, bar: ProgressBar | None = None, *, side_by_side: bool = False
-    ) -> Iterator[Record]:
+    ) -> Iterator[BatchRecord]:
         """Yield the batches, each once, in the order of the API.
 
         Pages may be asked for `side_by_side` by who has nothing else to do meanwhile.
@@ -79,7 +80,7 @@ class BatchFilters:
             return
         # The API takes one status. The walks go along a batch's life, so that one which moves on
         # meanwhile is met twice rather than never.
-        walks: list[list[Record]] = []
+        walks: list[list[BatchRecord]] = []
         try:
             for status in self.statuses:
                 walks.append([])
@@ -92,7 +93,7 @@ class BatchFilters:
 
     def _walk(
         self, client: Client, status: str | None, bar: ProgressBar | None, *, side_by_side: bool
-    ) -> Iterator[Record]:
+    ) -> Iterator[BatchRecord]:
         filters = {"status": status, **self.filters}
         size = listing.page_size_for(self.limit, self.page_size)
         if side_by_side and self.limit is None:
@@ -110,7 +111,7 @@ def project_params(project_id: str | None, organization_id: str | None) -> dict[
     }
 
 
-def _merge_by_time(walks: list[list[Record]]) -> Iterator[Record]:
+def _merge_by_time(walks: list[list[BatchRecord]]) -> Iterator[BatchRecord]:
     """Yield the records of several lists, each once, in the order that the lists have in common."""
     found = {listing.record_id(BATCHES, record): record for walk in walks for record in walk}
     times = [[_time(record) for record in walk] for walk in walks]
@@ -121,5 +122,5 @@ def _merge_by_time(walks: list[list[Record]]) -> Iterator[Record]:
     return iter(found.values())
 
 
-def _time(record: Record) -> datetime:
+def _time(record: BatchRecord) -> datetime:
     return listing.created_at(record) or datetime.min.replace(tzinfo=UTC)

@@ -110,14 +110,8 @@ def fetch_results(
     left_out: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
 
     def fetch_one(batch_id: str) -> bytes:
-        body: bytes = endpoints.get_batch(
-            client,
-            batch_id,
-            expand="results",
-            decode=partial(records.validate_batch_json, batch_id),
-            **scope,
-        )
-        return body
+        decode = partial(records.validate_batch_json, batch_id)
+        return endpoints.get_batch_with_results(client, batch_id, decode, **scope)
 
     with progress_bar(progress, "results", unit="batch") as shown:
         ids = _batch_ids(chosen, client, shown)

@@ -17,6 +17,7 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client
+from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.pagination import Page
 from llama_batches_nb.tables.arguments import format_time
 from llama_batches_nb.tables.schema import BATCHES
@@ -26,7 +27,9 @@ MIN_PAGES = 4  # to come, before windows are worth the requests that they may co
 Window = dict[str, Any]
 
 
-def pages(client: Client, *, page_size: int | None = None, **filters: Any) -> Iterator[Page]:
+def pages(
+    client: Client, *, page_size: int | None = None, **filters: Any
+) -> Iterator[Page[BatchRecord]]:
     """Yield the pages of a list, in the server's order; side by side if it is long enough.
 
     There must be a time of creation on or after which batches are wanted, and the newest must come
@@ -45,7 +48,7 @@ def pages(client: Client, *, page_size: int | None = None, **filters: Any) -> It
     yield from one_by_one
 
 
-def _windows(first: Page, after: str | None, most: int) -> list[Window]:
+def _windows(first: Page[BatchRecord], after: str | None, most: int) -> list[Window]:
     """Return the windows of what comes after the first page, the newest first; none if unfit."""
     times = [time for item in first.items if (time := listing.created_at(item)) is not None]
     if after is None or first.total_size is None or not len(times) == len(first.items) > 0:
@@ -72,9 +75,9 @@ def _fetch_parallel(
     page_size: int | None,
     filters: dict[str, Any],
     windows: list[Window],
-) -> Iterator[Page]:
+) -> Iterator[Page[BatchRecord]]:
     """Yield the pages of all windows in order, each window's as soon as it can be."""
-    found: list[list[Page]] = [[] for _ in windows]
+    found: list[list[Page[BatchRecord]]] = [[] for _ in windows]
 
     def walk(place: int) -> None:
         window = {**filters, **windows[place]}
@@ -104,7 +107,7 @@ def _fetch_parallel(
             raise
 
 
-def _is_within(page: Page, window: Window) -> bool:
+def _is_within(page: Page[BatchRecord], window: Window) -> bool:
     """Whether the batches of a page are of a window, a second more or less."""
     since, until = (
         datetime.fromisoformat(window[f"created_at_on_or_{end}"]) for end in ("after", "before")
@@ -114,5 +117,5 @@ def _is_within(page: Page, window: Window) -> bool:
     return all(since - slack <= time <= until + slack for time in times)
 
 
-def _ids(page: Page) -> set[str]:
+def _ids(page: Page[BatchRecord]) -> set[str]:
     return {listing.record_id(BATCHES, item) for item in page.items}

@@ -44,25 +44,29 @@ class Client:
         path: str,
         params: Params,
         *,
-        within: float | None = None,
+        timeout: float | None = None,
         decode: Decode = json.loads,
     ) -> Any:
-        """Return what `decode` makes of the answer; a parameter that is None is not sent.
+        """Send a GET request and return `decode` of the response body, by default its JSON.
 
-        With `within`, in seconds, it is asked for once and no longer.
+        Parameters that are None are not sent. With `timeout`, in seconds, there is one attempt
+        that takes no longer.
         """
         return self._transport.send(
-            "GET", path, self._with_project_params(params), within=within, decode=decode
+            "GET", path, self._with_project_params(params), timeout=timeout, decode=decode
         )
 
-    def post(self, path: str, params: Params, *, retry: bool, **body: Any) -> Any:
-        """Return the JSON of a POST request, whose body is `json=` or, as `data=`, a form."""
+    def post(self, path: str, params: Params, *, idempotent: bool, **body: Any) -> Any:
+        """Send a POST request with ``json=`` or a form as ``data=``, and return the JSON.
+
+        A request that is not `idempotent` is never sent again once the server may have acted on it.
+        """
         return self._transport.send(
-            "POST", path, self._with_project_params(params), retry=retry, **body
+            "POST", path, self._with_project_params(params), idempotent=idempotent, **body
         )
 
     def rate_limit_delay(self) -> float:
-        """Seconds until requests go on after the server asked us to slow down."""
+        """Return the seconds until the rate limit allows the next request."""
         return self._transport.rate_limiter.pause_left()
 
     def close(self) -> None:

@@ -1,69 +1,74 @@
-"""From page token to page token. Only the token ends the walk; an empty page does not."""
+"""Follow page tokens. A list ends where there is no next token, not at an empty page."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from llama_batches_nb.errors import InvalidRequestError, PaginationError, ResponseError
 from llama_batches_nb.types import Record
 
-MAX_PAGE_SIZE = 1000  # rows; the API cuts what is more
-MAX_TOTAL_SIZE = 2**63 - 1  # rows; what is more is no size of a list
+T_co = TypeVar("T_co", covariant=True)
+
+MAX_PAGE_SIZE = 1000  # rows; the API reduces larger sizes to this
+MAX_TOTAL_SIZE = 2**63 - 1  # rows; a larger total_size is ignored
 
 
 @dataclass(frozen=True)
-class Page:
-    """The records of one answer and the size that the server says the whole list has."""
+class Page(Generic[T_co]):
+    """The records of one response, and the size of the whole list if the server gives it."""
 
-    items: list[Record]
+    items: Sequence[T_co]
     total_size: int | None
 
 
-def iter_pages(ask: Callable[..., Any], *, page_size: int | None = None) -> Iterator[Page]:
-    """Yield every page of a list, given a function that asks for one by `page_token`.
+def iter_pages(
+    fetch_page: Callable[..., Any], *, page_size: int | None = None
+) -> Iterator[Page[Any]]:
+    """Yield every page of a list; `fetch_page` takes ``page_size`` and ``page_token``.
 
-    The largest pages are asked for. A server that refuses the size is asked again without one.
+    By default the largest page size is used. If the server rejects the size, the page is requested
+    again without one.
     """
     size: int | None = page_size or MAX_PAGE_SIZE
     token: str | None = None
-    seen: set[str] = set()
+    seen_tokens: set[str] = set()
     while True:
         try:
-            answer = ask(page_size=size, page_token=token)
+            response = fetch_page(page_size=size, page_token=token)
         except InvalidRequestError as error:
             if size is None or not re.search(r"page.?size", str(error), re.IGNORECASE):
                 raise
             size = None
             continue
-        yield _page(answer)
-        token = _token(answer)
+        yield _parse_page(response)
+        token = _next_token(response)
         if token is None:
             return
-        if token in seen:
+        if token in seen_tokens:
             raise PaginationError(
-                f"The server gave the page token {token!r} a second time, so the list has no end. "
-                "The rows so far are in .partial; try again later."
+                f"The server returned the page token {token!r} twice, so the list would never end. "
+                "The rows fetched so far are in .partial; try again later."
             )
-        seen.add(token)
+        seen_tokens.add(token)
 
 
-def _page(answer: Any) -> Page:
-    items = answer.get("items") if isinstance(answer, dict) else None
+def _parse_page(response: Any) -> Page[Any]:
+    items = response.get("items") if isinstance(response, dict) else None
     if not isinstance(items, list):
         raise ResponseError(
-            f"A page of a list has no 'items': {str(answer)[:80]!r}. "
-            "Check that base_url is the API's."
+            f"A page of a list has no 'items': {str(response)[:80]!r}. "
+            "Check that base_url is the address of the API."
         )
-    total = answer.get("total_size")
-    is_size = isinstance(total, int) and 0 < total <= MAX_TOTAL_SIZE
-    return Page(items, total if is_size else None)
+    total = response.get("total_size")
+    is_valid = isinstance(total, int) and 0 < total <= MAX_TOTAL_SIZE
+    return Page(items, total if is_valid else None)
 
 
-def _token(answer: Record) -> str | None:
-    token = answer.get("next_page_token")
+def _next_token(response: Record) -> str | None:
+    token = response.get("next_page_token")
     if token is not None and not isinstance(token, str):
-        raise ResponseError(f"A page token is not text: {token!r}.")
+        raise ResponseError(f"The server returned a page token that is not text: {token!r}.")
     return token or None

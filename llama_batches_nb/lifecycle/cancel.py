@@ -13,10 +13,10 @@ from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import fetch_concurrently
+from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
-from llama_batches_nb.types import Record
 
 
 def cancel_batch(
@@ -64,8 +64,8 @@ def cancel_batch(
     scope = project_params(project_id, organization_id)
     client = get_client(client)
 
-    def cancel_one(batch_id: str) -> Record:
-        record: Record = endpoints.cancel_batch(client, batch_id, **scope)
+    def cancel_one(batch_id: str) -> BatchRecord:
+        record = endpoints.cancel_batch(client, batch_id, **scope)
         records.check_response_id(batch_id, listing.record_id(BATCHES, record))
         return record
 

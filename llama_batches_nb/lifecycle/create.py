@@ -12,6 +12,7 @@ from llama_batches_nb.errors import ConnectionFailedError, ResponseError, Server
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
+from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.lifecycle import preflight
 from llama_batches_nb.lifecycle.lost_response import LostResponseRecovery
 from llama_batches_nb.tables import arguments, records
@@ -114,14 +115,14 @@ def _validate_dicts(name: str, value: Any) -> list[Record]:
     return given
 
 
-def create_once(client: Client, body: Record, scope: Record) -> Record:
+def create_once(client: Client, body: Record, scope: Record) -> BatchRecord:
     """Make a batch, and find it if the answer is lost."""
     attempt = LostResponseRecovery(
         client, body["source_directory_id"], body["config"]["job"], scope
     )
     with attempt.note_on_interrupt():
         try:
-            record: Record = endpoints.create_batch(client, body, **scope)
+            record = endpoints.create_batch(client, body, **scope)
             records.to_arrow(BATCHES, [record])  # raises if it is no batch
         except (ConnectionFailedError, ServerError, ResponseError) as error:
             return attempt.recover(error)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from llama_batches_nb.errors import (
     AuthenticationError,
@@ -15,6 +16,7 @@ from llama_batches_nb.errors import (
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client
+from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.types import Record
@@ -43,21 +45,22 @@ class LostResponseRecovery:
         except BatchesError:  # then it can't be told which batch is new, should that be needed
             self._before = None
 
-    def _list_candidates(self) -> dict[str, Record]:
+    def _list_candidates(self) -> dict[str, BatchRecord]:
         """Return the batches over the directory: all, since our clock may not be the server's."""
         pages = endpoints.list_batches(
             self._client,
             source_directory_id=self._directory,
-            within=RECOVERY_REQUEST_TIMEOUT,
+            timeout=RECOVERY_REQUEST_TIMEOUT,
             **self._scope,
         )
         return {record["id"]: record for record in listing.iter_records(BATCHES, pages)}
 
-    def _matching_new_batches(self, found: dict[str, Record]) -> list[Record]:
+    def _matching_new_batches(self, found: dict[str, BatchRecord]) -> list[BatchRecord]:
         """Return the batches that were not there before and do what was asked for."""
 
-        def is_alike(record: Record) -> bool:
-            job = (record.get("config") or {}).get("job") or {}
+        def is_alike(record: BatchRecord) -> bool:
+            config: Mapping[str, Any] = record.get("config") or {}
+            job = config.get("job") or {}
             return all(job.get(name) == value for name, value in self._job.items())
 
         known = self._before or ()
@@ -77,11 +80,11 @@ class LostResponseRecovery:
             )
             raise
 
-    def recover(self, error: BatchesError) -> Record:
+    def recover(self, error: BatchesError) -> BatchRecord:
         """Return the batch that was made although `error` came instead of an answer."""
         if isinstance(error, ConnectionFailedError) and not error.request_sent:
             raise error
-        alike: list[Record] = []
+        alike: list[BatchRecord] = []
         for pause in RECOVERY_DELAYS:
             workers.sleep(pause)
             try:

@@ -22,7 +22,7 @@ _SAVED = re.compile(r"cfg-[0-9a-f]{8}-[0-9a-f-]{27}")  # a preset has a name, a 
 
 def check_directory(client: Client, directory_id: str, scope: Record) -> None:
     """Raise if a directory is not there, has no files, or more than a batch takes."""
-    pages = endpoints.list_directory_files(client, directory_id, within=CHECK_TIMEOUT, **scope)
+    pages = endpoints.list_directory_files(client, directory_id, timeout=CHECK_TIMEOUT, **scope)
     try:
         n_files = sum(
             1 for _ in islice((f for p in pages for f in p.items), MAX_FILES_PER_BATCH + 1)
@@ -51,7 +51,7 @@ def check_configuration(
     client: Client, configuration_id: str, job_type: str, scope: Record
 ) -> None:
     """Raise if a saved configuration is not there, or is for another type of job."""
-    pages = endpoints.list_configurations(client, within=CHECK_TIMEOUT, **scope)
+    pages = endpoints.list_configurations(client, timeout=CHECK_TIMEOUT, **scope)
     try:
         found = {record.get("id"): record for page in pages for record in page.items}
     except BatchesError:

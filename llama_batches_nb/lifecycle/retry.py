@@ -25,6 +25,7 @@ from llama_batches_nb.fetch.jobs import fetch_jobs
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import fetch_concurrently
+from llama_batches_nb.http.endpoints import BatchRecord, FileRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.lifecycle import preflight, retry_plan, upload
 from llama_batches_nb.lifecycle.create import create_once
@@ -158,7 +159,7 @@ def retry_failed(
     if jobs is not None:
         frame = outcomes(frame, engines.frame_to_pandas(jobs))
     gone: set[str] = set()
-    rerun: dict[str, Record] = {}
+    rerun: dict[str, BatchRecord] = {}
     if frame["outcome"].isin(OUTCOMES_KIND.failures).any():
         rerun = _find_earlier_retries(client, scope)
         if files is None:
@@ -200,13 +201,13 @@ def _files_of(
     )
 
 
-def _find_earlier_retries(client: Client, scope: Record) -> dict[str, Record]:
+def _find_earlier_retries(client: Client, scope: Record) -> dict[str, BatchRecord]:
     """Return the batches of earlier retries, by the failed runs that they ran again.
 
     A retry that failed as a whole, or was cancelled, is none.
     """
     pages = endpoints.list_directories(client, types=["ephemeral"], **scope)
-    found: dict[str, Record] = {}
+    found: dict[str, BatchRecord] = {}
     for directory in listing.iter_records(DIRECTORIES, pages):
         if str(directory.get("name")).startswith(PREFIX):
             batches = [
@@ -218,16 +219,16 @@ def _find_earlier_retries(client: Client, scope: Record) -> dict[str, Record]:
     return found
 
 
-def _is_valid_retry(batch: Record) -> bool:
+def _is_valid_retry(batch: BatchRecord) -> bool:
     return batch.get("status") not in ("FAILED", "CANCELLED")
 
 
-def _batches_over(directory_id: str, client: Client, scope: Record) -> list[Record]:
+def _batches_over(directory_id: str, client: Client, scope: Record) -> list[BatchRecord]:
     pages = endpoints.list_batches(client, source_directory_id=directory_id, **scope)
     return list(listing.iter_records(BATCHES, pages))
 
 
-def _reuse_earlier_batches(plan: pd.DataFrame, rerun: dict[str, Record]) -> list[Record]:
+def _reuse_earlier_batches(plan: pd.DataFrame, rerun: dict[str, BatchRecord]) -> list[BatchRecord]:
     """Return the batches of earlier calls that run these files, each once, and tell of them."""
     names = map(retry_plan.run_key, plan["source_directory_file_id"], plan["batch_id"])
     batches = [rerun[name] for name in names if name in rerun]
@@ -242,7 +243,7 @@ def _reuse_earlier_batches(plan: pd.DataFrame, rerun: dict[str, Record]) -> list
 
 def _retry_group(
     group: pd.DataFrame, client: Client, progress: Progress, scope: Record
-) -> list[Record]:
+) -> list[BatchRecord]:
     """Make the batch over some files; go on where an earlier call was cut short."""
     directory_id, batches = _get_or_create_directory(_directory_name(group), client, scope)
     if batches:
@@ -261,7 +262,9 @@ def _retry_group(
     return [create_once(client, body, scope)]
 
 
-def _get_or_create_directory(name: str, client: Client, scope: Record) -> tuple[str, list[Record]]:
+def _get_or_create_directory(
+    name: str, client: Client, scope: Record
+) -> tuple[str, list[BatchRecord]]:
     """Return a directory for the files, and the batches over it that count."""
     try:
         return upload.create_directory_once(client, name, scope), []
@@ -282,12 +285,12 @@ def _add_stored_files(
     """Add stored files to a directory, and return how many there were; name those that can't be."""
     refused: dict[str, BatchesError] = {}
 
-    def add_one(file: tuple[str, str, str]) -> Record:
+    def add_one(file: tuple[str, str, str]) -> FileRecord:
         name, file_id, unique_id = file
         body = {"file_id": file_id, "display_name": name, "unique_id": unique_id}
 
-        def send() -> Record:
-            record: Record = endpoints.add_directory_file(client, directory_id, body, **scope)
+        def send() -> FileRecord:
+            record: FileRecord = endpoints.add_directory_file(client, directory_id, body, **scope)
             return record
 
         return upload.put_once(client, directory_id, name, send, scope)

@@ -27,6 +27,7 @@ from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
+from llama_batches_nb.http.endpoints import FileRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
 from llama_batches_nb.messages import format_list
@@ -98,7 +99,7 @@ def upload_files(
     if name is not None and source_directory_id is not None:
         raise TypeError("Pass the name of a new directory or a source_directory_id, not both.")
     scope = project_params(project_id, organization_id)
-    there: dict[str, Record] = {}
+    there: dict[str, FileRecord] = {}
     if source_directory_id is not None:
         directory_id = parse_single_id("source_directory_id", source_directory_id)
         client = get_client(client)
@@ -108,17 +109,17 @@ def upload_files(
         client = get_client(client)
         directory_id = create_directory_once(client, name or unique_name("upload"), scope)
 
-    def send(file: Path) -> Record:
+    def send(file: Path) -> FileRecord:
         if file.name in there:
             return there[file.name]
 
-        def upload() -> Record:
+        def upload() -> FileRecord:
             try:
                 opened = file.open("rb")
             except OSError as error:
                 raise BatchesError(f"The file {file} can't be read: {error}.") from error
             with opened:
-                record: Record = endpoints.upload_directory_file(
+                record: FileRecord = endpoints.upload_directory_file(
                     client, directory_id, file.name, opened, **scope
                 )
             return record
@@ -219,15 +220,15 @@ def unique_name(what: str) -> str:
     return f"{what} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(3)}"
 
 
-def files_by_name(client: Client, directory_id: str, scope: Record) -> dict[str, Record]:
+def files_by_name(client: Client, directory_id: str, scope: Record) -> dict[str, FileRecord]:
     """Return the files that a directory has."""
     pages = endpoints.list_directory_files(client, directory_id, **scope)
     return {str(file.get("display_name")): file for file in listing.iter_records(FILES, pages)}
 
 
 def put_once(
-    client: Client, directory_id: str, name: str, send: Callable[[], Record], scope: Record
-) -> Record:
+    client: Client, directory_id: str, name: str, send: Callable[[], FileRecord], scope: Record
+) -> FileRecord:
     """Put a file into a directory once: if the answer is lost, look for it before another try."""
     for tries_left in reversed(range(MAX_ATTEMPTS)):
         try:

@@ -25,6 +25,7 @@ from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client, get_client
+from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
 from llama_batches_nb.http.transport import MAX_RETRY_AFTER
 from llama_batches_nb.tables import arguments, records
@@ -132,7 +133,7 @@ class BatchPoller:
         sleep: Callable[[float], None] = workers.sleep,
     ) -> None:
         self._client, self._scope, self._clock, self._sleep = client, scope, clock, sleep
-        self._records: dict[str, Record | None] = dict.fromkeys(ids)
+        self._records: dict[str, BatchRecord | None] = dict.fromkeys(ids)
         self._unlisted: set[str] = set()
         self._turn = 0  # where to go on with those, if they are many
         self._until = float("inf")  # when the walk along a list is to end
@@ -191,7 +192,7 @@ class BatchPoller:
             self._turn : self._turn + min(len(alone), MAX_DIRECT_POLLS_PER_TICK)
         ]:
             try:
-                record = endpoints.get_batch(self._client, batch_id, within=within, **self._scope)
+                record = endpoints.get_batch(self._client, batch_id, timeout=within, **self._scope)
             except NotFoundError:
                 if not bear_unknown:
                     raise
@@ -204,7 +205,7 @@ class BatchPoller:
             else 0
         )
 
-    def _update(self, found: dict[str, Record]) -> None:
+    def _update(self, found: dict[str, BatchRecord]) -> None:
         """Keep how batches stand, or raise if they are not what the API promises."""
         records.to_arrow(BATCHES, list(found.values()))
         self._records.update(found)
@@ -219,7 +220,7 @@ class BatchPoller:
                 "created_at_on_or_after": arguments.format_time("created_at", min(times) - MARGIN),
                 "created_at_on_or_before": arguments.format_time("created_at", max(times) + MARGIN),
             }
-        pages = endpoints.list_batches(self._client, within=within, **window, **self._scope)
+        pages = endpoints.list_batches(self._client, timeout=within, **window, **self._scope)
         for page in pages:
             by_id = {listing.record_id(BATCHES, record): record for record in page.items}
             found = {batch_id: by_id[batch_id] for batch_id in wanted & by_id.keys()}
@@ -230,7 +231,9 @@ class BatchPoller:
         self._unlisted |= wanted
 
     def _show(self, shown: ProgressBar) -> None:
-        counts = Counter(str((r or {}).get("status", "unknown")) for r in self._records.values())
+        counts = Counter(
+            str(r.get("status", "unknown")) if r else "unknown" for r in self._records.values()
+        )
         ordered = sorted(
             counts, key=lambda s: BATCH_STATUSES.index(s) if s in BATCH_STATUSES else 9
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
@@ -18,15 +18,14 @@ import pyarrow.json as pa_json
 from llama_batches_nb.errors import ResponseError
 from llama_batches_nb.tables import schema
 from llama_batches_nb.tables.schema import BATCHES, MAPPINGS, RESULTS, Column, Table
-from llama_batches_nb.types import Record
 
 
-def to_pandas(table: Table, records: Iterable[Record], **constants: str) -> pd.DataFrame:
+def to_pandas(table: Table, records: Iterable[Mapping[str, Any]], **constants: str) -> pd.DataFrame:
     """Return one row per record, in the table's columns; `constants` fill whole columns."""
     return schema.to_pandas(to_arrow(table, list(records), **constants), table.columns)
 
 
-def to_arrow(table: Table, records: Sequence[Record], **constants: str) -> pa.Table:
+def to_arrow(table: Table, records: Sequence[Mapping[str, Any]], **constants: str) -> pa.Table:
     """Return one Arrow row per record, or raise `ResponseError` if a value is not as promised."""
     arrays = []
     for column in table.columns:
@@ -138,7 +137,9 @@ def _results(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa.Tabl
     return pa.table(columns, schema=RESULTS.arrow_schema)
 
 
-def _extract_column(table: Table, column: Column, records: Sequence[Record]) -> list[Any]:
+def _extract_column(
+    table: Table, column: Column, records: Sequence[Mapping[str, Any]]
+) -> list[Any]:
     """Return each record's value at the column's path, None where a step is missing."""
     values: list[Any] = list(records)
     try:

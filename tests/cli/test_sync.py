@@ -141,7 +141,7 @@ def test_in_a_terminal_the_report_is_shown_and_no_log(serve: Serve, kept: Path) 
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (_serving(WHOLE, total_size=5), "ended after 1 rows"),
+        (_serving(WHOLE, total_size=5), "but received 1"),
         (_serving(WHOLE, batch("bat-2")), "not known to the API any more: bat-2"),
         (_serving(WHOLE, jobs=[]), "1 jobs are not known to the API"),
         (_serving(WHOLE, jobs=Answer({"detail": "no jobs today"}, 400)), "no jobs today"),

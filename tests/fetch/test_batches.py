@@ -105,7 +105,7 @@ def test_a_refused_page_size_is_not_the_end(serve: Serve) -> None:
 
 def test_fewer_rows_than_the_server_said_are_a_warning(serve: Serve) -> None:
     serve(paged([[batch("bat-1")], [batch("bat-2")]], total_size=3))
-    with pytest.warns(UserWarning, match=r"after 2 rows.*has 3") as warned:
+    with pytest.warns(UserWarning, match=r"Expected 3 batches but received 2") as warned:
         lb.fetch_batches()
     assert warned[0].filename == __file__
     serve(paged([[batch("bat-1")], [batch("bat-2")]], total_size=2))

@@ -113,7 +113,7 @@ def test_a_server_that_ignores_times_is_asked_for_one_page_a_window(world: World
 
 def test_a_list_that_is_short_is_told(world: World) -> None:
     world.short_by = 2
-    with pytest.warns(UserWarning, match="40 rows, though the server said that it has 42"):
+    with pytest.warns(UserWarning, match="Expected 42 batches but received 40"):
         assert len(lb.fetch_batches(**AFTER)) == 40
 
 

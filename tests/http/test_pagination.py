@@ -65,7 +65,7 @@ def test_a_list_that_brings_nothing_new_has_no_end(
     monkeypatch.setattr("llama_batches_nb.fetch.listing.MAX_PAGES_WITHOUT_PROGRESS", 20)
     tokens = map(str, itertools.count())
     server = serve(lambda asked: page([batch("bat-1")], next(tokens)))
-    with pytest.raises(PaginationError, match="20 pages in a row") as caught:
+    with pytest.raises(PaginationError, match="20 consecutive pages") as caught:
         lb.fetch_batches()
     assert len(server.asked) == 1 + 20
     assert caught.value.partial is not None
@@ -73,7 +73,7 @@ def test_a_list_that_brings_nothing_new_has_no_end(
 
 
 def test_a_token_that_comes_round_ends_it_too() -> None:
-    with pytest.raises(PaginationError, match="'a' a second time"):
+    with pytest.raises(PaginationError, match="'a' twice"):
         list(iter_pages(lambda **_: {"items": [], "next_page_token": "a"}))
 
 
