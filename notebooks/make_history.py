@@ -1,4 +1,4 @@
-"""Make a folder as `sync_dataset` keeps it, of millions of rows, from the sandbox's world.
+"""Make a folder as `sync_dataset` keeps it, of millions of rows, from the sandbox's simulation.
 
 Run `python make_history.py PATH --rows 5_000_000`. The folder holds, row by row, what a sync with
 jobs would fetch from a sandbox with these options: the same rows each time, without the requests.
@@ -28,11 +28,11 @@ from llama_batches_nb.sandbox_server.app import serializers
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.state import simulation
 from llama_batches_nb.sandbox_server.state.clock import EPOCH, MICROSECOND
-from llama_batches_nb.sandbox_server.state.ids import Kind
-from llama_batches_nb.sandbox_server.state.models import FINAL, Batch
-from llama_batches_nb.sandbox_server.state.sample_data import PRESETS
-from llama_batches_nb.sandbox_server.state.simulation import GOLDEN
-from llama_batches_nb.sandbox_server.state.world import SandboxState
+from llama_batches_nb.sandbox_server.state.ids import IdKind
+from llama_batches_nb.sandbox_server.state.models import TERMINAL_STATUSES, Batch
+from llama_batches_nb.sandbox_server.state.sample_data import SAMPLE_CONFIGURATIONS
+from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
+from llama_batches_nb.sandbox_server.state.simulation import GOLDEN_RATIO
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, JOBS, RESULTS, Table
 
@@ -42,39 +42,56 @@ END = datetime(2026, 11, 1, tzinfo=UTC)
 BASE_URL = "http://127.0.0.1:8765"  # of `python -m llama_batches_nb sandbox --port 8765`
 SAMPLE = 2_000  # batches that tell how many files a batch has
 
-FATES = ("unmapped", "failed", "drifted", "cancelled", "succeeded")  # as odds are taken away
-STATUSES = dict.fromkeys(FATES, "FAILED") | {"cancelled": "CANCELLED", "succeeded": "COMPLETED"}
-PLAN = ("number", "directory", "configuration", "job_type", "files", "created", "started", "due")
-PLAN += ("ended", "end", "straggling")
-ODDS = ("bits", "unmapped", "plain", "hard", "drift")
+OUTCOMES = (
+    "mapping_error",
+    "failed",
+    "drifted",
+    "cancelled",
+    "succeeded",
+)  # as thresholds are taken away
+STATUSES = dict.fromkeys(OUTCOMES, "FAILED") | {"cancelled": "CANCELLED", "succeeded": "COMPLETED"}
+PLAN = (
+    "number",
+    "directory",
+    "configuration",
+    "job_type",
+    "file_count",
+    "created",
+    "started",
+    "planned_end",
+)
+PLAN += ("ended", "final_status", "straggler_delay")
+THRESHOLDS = ("seed", "mapping_error", "normal", "hard", "drift")
 
 
 def options_for(rows: int, seed: int = 0) -> Options:
     """Return the options of a sandbox whose results have about so many rows."""
     sample = SandboxState(Options(seed=seed, batches=SAMPLE, days=DAYS, now=END, speed=0))
-    per_batch = sum(batch.files for batch in sample.batches if batch.end != "FAILED") / SAMPLE
+    per_batch = (
+        sum(batch.file_count for batch in sample.batches if batch.final_status != "FAILED") / SAMPLE
+    )
     return Options(seed=seed, batches=max(round(rows / per_batch), 1), days=DAYS, now=END, speed=0)
 
 
 def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
     """Write the dataset, on all cores; it is one once its manifest is there, at the end."""
-    storage, world = Storage(path), SandboxState(options)
+    storage, state = Storage(path), SandboxState(options)
     if Manifest.read(storage) is not None:
         raise FileExistsError(f"{path!r} holds a dataset already: name a new folder.")
-    now = world.clock.now()
-    spans = list(_spans(batch for batch in world.batches if batch.status(now) in FINAL))
+    now = state.clock.now()
+    spans = list(_spans(batch for batch in state.batches if batch.status(now) in TERMINAL_STATUSES))
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         chunks = list(pool.map(partial(_write_ended, path, options), spans))
-    going = [batch for batch in world.batches if batch.status(now) not in FINAL]
+    going = [batch for batch in state.batches if batch.status(now) not in TERMINAL_STATUSES]
     if going:
-        part = part_files.write(storage, BATCHES, _batches(world, going))
+        part = part_files.write(storage, BATCHES, _batches(state, going))
         chunks.append(Chunk(ended=False, parts={BATCHES.name: part}))
     manifest = Manifest(
         origin=ProjectRef(base_url, None, None),
         jobs=True,
         chunks=chunks,
-        open={world.ids.make("batch", batch.number): None for batch in going},
-        covered=[SyncedRange(None, None, None, EPOCH + world.batches[-1].created * MICROSECOND)],
+        open={state.ids.encode("batch", batch.number): None for batch in going},
+        covered=[SyncedRange(None, None, None, EPOCH + state.batches[-1].created * MICROSECOND)],
     )
     manifest.save(storage)
     return manifest
@@ -86,7 +103,7 @@ def _spans(batches: Iterator[Batch]) -> Iterator[list[int]]:
     rows = 0
     for batch in batches:
         span.append(batch.number)
-        rows += batch.files
+        rows += batch.file_count
         if rows >= CHUNK_ROWS or len(span) >= CHUNK_BATCHES:
             yield span
             span, rows = [], 0
@@ -95,108 +112,117 @@ def _spans(batches: Iterator[Batch]) -> Iterator[list[int]]:
 
 
 @cache
-def _world(options: Options) -> SandboxState:
-    """Return the world, which each process makes once."""
+def _state(options: Options) -> SandboxState:
+    """Return the state, which each process makes once."""
     return SandboxState(options)
 
 
 def _write_ended(path: str, options: Options, numbers: list[int]) -> Chunk:
     """Write batches that have ended with all that belongs to them."""
-    storage, world = Storage(path), _world(options)
-    batches = [world.batches[number] for number in numbers]
-    files = _mapped(world, [batch for batch in batches if batch.end != "FAILED"])
-    jobs = _jobs(world, files[files.has_job])
-    tables = {BATCHES: _batches(world, batches), RESULTS: _results(world, files), JOBS: jobs}
+    storage, state = Storage(path), _state(options)
+    batches = [state.batches[number] for number in numbers]
+    files = _mapped(state, [batch for batch in batches if batch.final_status != "FAILED"])
+    jobs = _jobs(state, files[files.has_job])
+    tables = {BATCHES: _batches(state, batches), RESULTS: _results(state, files), JOBS: jobs}
     return Chunk(
         ended=True,
         parts={
             t.name: part_files.write(storage, t, rows) for t, rows in tables.items() if len(rows)
         },
         jobs_asked=True,
-        open_jobs=sum(status not in FINAL for status in jobs["status"].to_pylist()),
+        open_jobs=sum(status not in TERMINAL_STATUSES for status in jobs["status"].to_pylist()),
     )
 
 
-def _batches(world: SandboxState, batches: Sequence[Batch]) -> pa.Table:
-    now = world.clock.now()
-    return records.to_arrow(BATCHES, [serializers.batch(world, batch, now) for batch in batches])
+def _batches(state: SandboxState, batches: Sequence[Batch]) -> pa.Table:
+    now = state.clock.now()
+    return records.to_arrow(
+        BATCHES, [serializers.batch_json(state, batch, now) for batch in batches]
+    )
 
 
-def _mapped(world: SandboxState, batches: Sequence[Batch]) -> pd.DataFrame:
-    """Return one row per file of the batches: what `World.mappings` says of it, at one go."""
+def _mapped(state: SandboxState, batches: Sequence[Batch]) -> pd.DataFrame:
+    """Return one row per file of the batches, as `SandboxState.mappings` has them."""
     plan = pd.DataFrame(
         {name: [getattr(batch, name) for batch in batches] for name in PLAN}
-        | {f"odds_{name}": [getattr(world.odds(b), name) for b in batches] for name in ODDS}
+        | {
+            f"threshold_{name}": [getattr(state.failure_thresholds(b), name) for b in batches]
+            for name in THRESHOLDS
+        }
     )
-    rows = plan.loc[plan.index.repeat(plan.files)].reset_index(drop=True)
+    rows = plan.loc[plan.index.repeat(plan.file_count)].reset_index(drop=True)
     rows["index"] = rows.groupby("number").cumcount()
-    rows = rows.merge(_files(world), on=["directory", "index"], how="left")
-    rows["bits"] = _scramble(rows["index"], after=rows.odds_bits)
-    by_nature = rows.odds_hard.where(rows.is_hard, rows.odds_plain)
-    odds = [
-        rows.odds_unmapped,
+    rows = rows.merge(_files(state), on=["directory", "index"], how="left")
+    rows["seed"] = _scramble(rows["index"], after=rows.threshold_seed)
+    by_nature = rows.threshold_hard.where(rows.is_hard, rows.threshold_normal)
+    thresholds = [
+        rows.threshold_mapping_error,
         by_nature,
-        rows.odds_drift,
-        simulation.CANCELLED_ODDS + 0 * by_nature,
+        rows.threshold_drift,
+        simulation.CANCELLED_THRESHOLD + 0 * by_nature,
     ]
-    drawn = (rows.bits % simulation.UNIT).astype("int64")
-    rows["fate"] = np.array(FATES)[(drawn.to_numpy() >= np.cumsum(odds, axis=0)).sum(axis=0)]
-    run = rows.due - rows.started
-    rows["job_created"] = rows.started + run * 7 * rows["index"] // (10 * rows.files)
-    is_reached = rows.job_created < rows.ended.where(rows.end == "CANCELLED", rows.due)
-    rows["has_job"] = is_reached & (rows.fate != "unmapped")
-    rows["message"] = _messages(world, rows, is_reached)
-    rows["job_id"] = _job_ids(world, batches)
+    drawn = (rows.seed % simulation.SCALE).astype("int64")
+    rows["outcome"] = np.array(OUTCOMES)[
+        (drawn.to_numpy() >= np.cumsum(thresholds, axis=0)).sum(axis=0)
+    ]
+    run = rows.planned_end - rows.started
+    rows["job_created"] = rows.started + run * 7 * rows["index"] // (10 * rows.file_count)
+    is_reached = rows.job_created < rows.ended.where(
+        rows.final_status == "CANCELLED", rows.planned_end
+    )
+    rows["has_job"] = is_reached & (rows.outcome != "mapping_error")
+    rows["message"] = _messages(state, rows, is_reached)
+    rows["job_id"] = _job_ids(state, batches)
     return rows
 
 
 @cache
-def _files(world: SandboxState) -> pd.DataFrame:
+def _files(state: SandboxState) -> pd.DataFrame:
     """Return all files of all directories."""
     found = [
         (
             place,
             index,
-            world.ids.make("file", place, index),
-            f.nature == "hard",
-            simulation.pages(f),
+            state.ids.encode("file", place, index),
+            f.quality == "hard",
+            simulation.page_count(f),
         )
-        for place, directory in enumerate(world.directories)
+        for place, directory in enumerate(state.directories)
         for index, f in enumerate(directory.files)
     ]
     return pd.DataFrame(found, columns=["directory", "index", "file_id", "is_hard", "pages"])
 
 
-def _job_ids(world: SandboxState, batches: Sequence[Batch]) -> list[str]:
+def _job_ids(state: SandboxState, batches: Sequence[Batch]) -> list[str]:
     return [
         job_id
         for batch in batches
-        for job_id in world.ids.series(batch.job_type, batch.number, range(batch.files))
+        for job_id in state.ids.encode_range(batch.job_type, batch.number, range(batch.file_count))
     ]
 
 
 def _messages(
-    world: SandboxState, rows: pd.DataFrame, is_reached: pd.Series
+    state: SandboxState, rows: pd.DataFrame, is_reached: pd.Series
 ) -> npt.NDArray[np.object_]:
     """Return what is said of each file that failed, of which there are few."""
     said = np.full(len(rows), None, object)
-    failed = np.flatnonzero(is_reached & rows.fate.isin(["unmapped", "failed", "drifted"]))
-    names = ["fate", "job_type", "bits", "directory", "index", "file_id"]
+    failed = np.flatnonzero(is_reached & rows.outcome.isin(["mapping_error", "failed", "drifted"]))
+    names = ["outcome", "job_type", "seed", "directory", "index", "file_id"]
     told = zip(*[rows[name].to_numpy()[failed].tolist() for name in names], strict=True)
-    for row, (fate, job_type, bits, directory, index, file_id) in zip(failed, told, strict=True):
-        file = world.directories[directory].files[index]
-        said[row] = simulation.message(fate, job_type, bits, file, file_id)
+    for row, (outcome, job_type, seed, directory, index, file_id) in zip(failed, told, strict=True):
+        file = state.directories[directory].files[index]
+        said[row] = simulation.error_message(outcome, job_type, seed, file, file_id)
     return said
 
 
-def _results(world: SandboxState, rows: pd.DataFrame) -> pa.Table:
-    configurations = [configuration.id for configuration in world.configurations]
+def _results(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
+    configurations = [configuration.id for configuration in state.configurations]
     columns = {
-        "batch_id": _named(world, "batch", rows.number),
-        "batch_status": rows.end,
+        "batch_id": _named(state, "batch", rows.number),
+        "batch_status": rows.final_status,
         "batch_created_at": rows.created,
         "configuration_id": rows.configuration.map(dict(enumerate(configurations))),
-        "source_directory_id": _named(world, "directory", rows.directory),
+        "source_directory_id": _named(state, "directory", rows.directory),
         "source_directory_file_id": rows.file_id,
         "job_type": rows.job_type,
         "job_id": rows.job_id.where(rows.has_job, None),
@@ -205,44 +231,44 @@ def _results(world: SandboxState, rows: pd.DataFrame) -> pa.Table:
     return _table(RESULTS, columns)
 
 
-def _jobs(world: SandboxState, rows: pd.DataFrame) -> pa.Table:
-    """Return the jobs of files that got one, as `fates.job` has them."""
-    now, bits = world.clock.now(), rows.bits
-    began = rows.job_created + ((rows.due - rows.started) * _byte(bits, 20) // 2**13)
-    ended = began + (rows.due - began) * (32 + _byte(bits, 28) % 128) // 2**8 + 1
-    late = rows.due + rows.straggling * (1 + _byte(bits, 44)) // 2**8
-    straggles = (rows.straggling > 0) & (_byte(bits, 36) < simulation.STRAGGLERS)
+def _jobs(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
+    """Return the jobs of files that got one, as `simulation.create_job` has them."""
+    now, seed = state.clock.now(), rows.seed
+    began = rows.job_created + ((rows.planned_end - rows.started) * _byte(seed, 20) // 2**13)
+    ended = began + (rows.planned_end - began) * (32 + _byte(seed, 28) % 128) // 2**8 + 1
+    late = rows.planned_end + rows.straggler_delay * (1 + _byte(seed, 44)) // 2**8
+    straggles = (rows.straggler_delay > 0) & (_byte(seed, 36) < simulation.STRAGGLERS_OF_256)
     ended = ended.mask(straggles, late)
-    is_cut = (rows.end == "CANCELLED") & (ended > rows.ended)
-    fate = rows.fate.mask(is_cut, "cancelled")
+    is_cut = (rows.final_status == "CANCELLED") & (ended > rows.ended)
+    outcome = rows.outcome.mask(is_cut, "cancelled")
     began, ended = began.mask(is_cut, np.minimum(began, rows.ended)), ended.mask(is_cut, rows.ended)
     has_begun, has_ended = began <= now, ended <= now
-    status = fate.map(STATUSES).where(has_ended, "RUNNING").where(has_begun, "PENDING")
+    status = outcome.map(STATUSES).where(has_ended, "RUNNING").where(has_begun, "PENDING")
     columns = {
         "job_id": rows.job_id,
         "job_type": rows.job_type,
         "status": status,
         "error_message": rows.message.where(status == "FAILED", None),
-        "credits": _credits(rows, fate).where(status.isin(["COMPLETED", "FAILED"])),
+        "credits": _credits(rows, outcome).where(status.isin(["COMPLETED", "FAILED"])),
         "created_at": rows.job_created,
         "updated_at": rows.job_created.mask(has_begun, began).mask(has_ended, ended),
     }
     return _table(JOBS, columns)
 
 
-def _credits(rows: pd.DataFrame, fate: pd.Series) -> pd.Series:
+def _credits(rows: pd.DataFrame, outcome: pd.Series) -> pd.Series:
     """Return what is billed: a failure costs the pages before it, a drifted one its parsing."""
     parse, extract = (
-        np.array([getattr(preset, name) for preset in PRESETS])[rows.configuration]
+        np.array([getattr(preset, name) for preset in SAMPLE_CONFIGURATIONS])[rows.configuration]
         for name in ("parse_credits", "extract_credits")
     )
-    parsed = rows.pages.where(fate != "failed", rows.pages * _byte(rows.bits, 52) // 2**8)
-    extracted = rows.pages.where(~fate.isin(["failed", "drifted"]), 0)
+    parsed = rows.pages.where(outcome != "failed", rows.pages * _byte(rows.seed, 52) // 2**8)
+    extracted = rows.pages.where(~outcome.isin(["failed", "drifted"]), 0)
     return (parse * parsed + extract * extracted).astype("float64")
 
 
-def _named(world: SandboxState, kind: Kind, numbers: pd.Series) -> pd.Series:
-    return numbers.map({n: world.ids.make(kind, n) for n in numbers.unique().tolist()})
+def _named(state: SandboxState, kind: IdKind, numbers: pd.Series) -> pd.Series:
+    return numbers.map({n: state.ids.encode(kind, n) for n in numbers.unique().tolist()})
 
 
 def _table(table: Table, columns: dict[str, pd.Series]) -> pa.Table:
@@ -251,16 +277,16 @@ def _table(table: Table, columns: dict[str, pd.Series]) -> pa.Table:
 
 
 def _scramble(index: pd.Series, after: pd.Series) -> npt.NDArray[np.uint64]:
-    """Return `sandbox.chance.scramble` of many numbers at once."""
+    """Return `simulation.mix64` of many numbers at once."""
     x = after.to_numpy("uint64") + index.to_numpy("uint64") + np.uint64(1)
-    x *= np.uint64(GOLDEN)
+    x *= np.uint64(GOLDEN_RATIO)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         x = (x ^ x >> np.uint64(shift)) * np.uint64(factor)
     return x
 
 
-def _byte(bits: pd.Series, place: int) -> npt.NDArray[np.int64]:
-    return (bits.to_numpy() >> np.uint64(place) & np.uint64(0xFF)).astype("int64")
+def _byte(seed: pd.Series, place: int) -> npt.NDArray[np.int64]:
+    return (seed.to_numpy() >> np.uint64(place) & np.uint64(0xFF)).astype("int64")
 
 
 def main() -> None:

@@ -53,7 +53,9 @@ def test_it_is_what_a_sync_brings(script: Any, tmp_path: Path) -> None:
 
 def test_it_has_about_as_many_rows_as_asked_for(script: Any) -> None:
     options = script.options_for(100_000, seed=3)
-    files = sum(b.files for b in script.SandboxState(options).batches if b.end != "FAILED")
+    files = sum(
+        b.file_count for b in script.SandboxState(options).batches if b.final_status != "FAILED"
+    )
     assert files == pytest.approx(100_000, rel=0.15)
     assert options == script.options_for(100_000, seed=3)
 

@@ -153,12 +153,12 @@ def test_no_digit_is_left(anything: str, awkward: str) -> None:
 
 
 TEMPLATES = [
-    *error_messages.PARSE,
-    *error_messages.EXTRACT,
-    error_messages.DRIFT,
-    *error_messages.MAPPING,
+    *error_messages.PARSE_ERRORS,
+    *error_messages.EXTRACT_ERRORS,
+    error_messages.DRIFT_ERROR,
+    *error_messages.MAPPING_ERRORS,
 ]
-TEMPLATES += [error_messages.UNSUPPORTED]
+TEMPLATES += [error_messages.UNSUPPORTED_FILE_ERROR]
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(TEMPLATES))
@@ -167,14 +167,18 @@ def test_each_message_of_the_sandbox_has_the_pattern_of_its_kind(
     draw: Random, template: str
 ) -> None:
     one, other = (
-        error_messages.fill(template, draw, draw.choice(NAMES), 30, f"dfl-{UUID}") for _ in "ab"
+        error_messages.format_message(template, draw, draw.choice(NAMES), 30, f"dfl-{UUID}")
+        for _ in "ab"
     )
     assert mask(one) == mask(other)
 
 
 def test_kinds_of_the_sandbox_are_told_apart() -> None:
     draw = Random(0)
-    found = {t: mask(error_messages.fill(t, draw, NAMES[2], 30, f"dfl-{UUID}")) for t in TEMPLATES}
+    found = {
+        t: mask(error_messages.format_message(t, draw, NAMES[2], 30, f"dfl-{UUID}"))
+        for t in TEMPLATES
+    }
     assert len(set(found.values())) == len(found)
 
 

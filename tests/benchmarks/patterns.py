@@ -107,14 +107,16 @@ def messages_of(templates: Sequence[str], count: int) -> tuple[list[str], list[i
 def messages_of_sandbox(count: int) -> tuple[list[str], list[int]]:
     """Return messages as the sandbox fills them."""
     draw = Random(0)
-    templates = list(dict.fromkeys((*sandbox.PARSE, *sandbox.EXTRACT, sandbox.DRIFT)))
-    templates += [*sandbox.MAPPING, sandbox.UNSUPPORTED]
+    templates = list(
+        dict.fromkeys((*sandbox.PARSE_ERRORS, *sandbox.EXTRACT_ERRORS, sandbox.DRIFT_ERROR))
+    )
+    templates += [*sandbox.MAPPING_ERRORS, sandbox.UNSUPPORTED_FILE_ERROR]
     kinds = [draw.randrange(len(templates)) for _ in range(count)]
     found = []
     for kind in kinds:
         name = draw.choice(NAMES).format(n=draw.randint(1, 9999))
         file_id = f"dfl-{UUID(int=draw.getrandbits(128))}"
-        found.append(sandbox.fill(templates[kind], draw, name, 30, file_id))
+        found.append(sandbox.format_message(templates[kind], draw, name, 30, file_id))
     return found, kinds
 
 

@@ -24,9 +24,9 @@ from starlette.routing import Route
 
 import llama_batches_nb as lb
 from llama_batches_nb.sandbox_server.app import auth, strict_requests
-from llama_batches_nb.sandbox_server.app.routes import application, files
+from llama_batches_nb.sandbox_server.app.routes import create_app, files
 from llama_batches_nb.sandbox_server.process import Server
-from llama_batches_nb.sandbox_server.state.world import SandboxState
+from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 from tests import servers as scripted
 from tests.browser import chromium
 from tests.servers import Answer, Asked
@@ -70,8 +70,8 @@ def server() -> Iterator[Server]:
 
 
 def every_route(routes: Iterable[Any] | None = None) -> Iterator[tuple[str, str]]:
-    """Walk the methods and paths that the application has."""
-    for route in application(SandboxState(still(batches=1))).routes if routes is None else routes:
+    """Walk the methods and paths that the create_app has."""
+    for route in create_app(SandboxState(still(batches=1))).routes if routes is None else routes:
         if isinstance(route, Route):
             yield from ((method, route.path) for method in route.methods or ())
         else:  # newer FastAPI keeps included routers whole

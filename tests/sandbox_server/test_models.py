@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_batches_nb.sandbox_server.state import simulation
-from llama_batches_nb.sandbox_server.state.models import FINAL, Batch, File, Status
+from llama_batches_nb.sandbox_server.state.models import TERMINAL_STATUSES, Batch, BatchStatus, File
 
-ALLOWED: dict[Status, set[Status]] = {
+ALLOWED: dict[BatchStatus, set[BatchStatus]] = {
     "PENDING": {"THROTTLED", "RUNNING", "CANCELLED"},
     "THROTTLED": {"RUNNING", "CANCELLED"},
     "RUNNING": {"COMPLETED", "FAILED", "CANCELLED"},
 }
-FILE = File("a.pdf", "a.pdf", 0, "plain", (0, 0))
+FILE = File("a.pdf", "a.pdf", 0, "normal", (0, 0))
 
 
 @st.composite
@@ -25,14 +25,14 @@ def plans(draw: st.DrawFn) -> Batch:
         directory=0,
         configuration=0,
         job_type="parse_v2",
-        files=5,
+        file_count=5,
         created=created,
         throttled=draw(st.sampled_from([None, throttled])),
         started=started,
-        due=ended,
+        planned_end=ended,
         ended=ended,
-        end=draw(st.sampled_from(["COMPLETED", "FAILED"])),
-        straggling=draw(st.sampled_from([0, 500])),
+        final_status=draw(st.sampled_from(["COMPLETED", "FAILED"])),
+        straggler_delay=draw(st.sampled_from([0, 500])),
     )
     stop = draw(st.none() | st.integers(created + 1, 4100))
     return made if stop is None else made.cancelled(stop)
@@ -40,16 +40,16 @@ def plans(draw: st.DrawFn) -> Batch:
 
 @given(plans())
 def test_a_status_only_moves_forward(batch: Batch) -> None:
-    seen = [batch.status(now) for now in range(batch.created, batch.due + 2)]
+    seen = [batch.status(now) for now in range(batch.created, batch.planned_end + 2)]
     for one, next_one in pairwise(seen):
         assert one == next_one or next_one in ALLOWED[one]
     assert seen[0] == "PENDING"
-    assert seen[-1] in FINAL
+    assert seen[-1] in TERMINAL_STATUSES
 
 
 @given(plans())
 def test_updated_at_is_when_the_status_was_reached(batch: Batch) -> None:
-    for now in range(batch.created, batch.due + 2):
+    for now in range(batch.created, batch.planned_end + 2):
         at = batch.updated(now)
         assert batch.created <= at <= now
         assert batch.status(at) == batch.status(now)
@@ -57,15 +57,15 @@ def test_updated_at_is_when_the_status_was_reached(batch: Batch) -> None:
 
 
 @given(plans(), st.integers(0, 4), st.integers(0, 2**64 - 1))
-def test_a_jobs_times_are_in_order(batch: Batch, index: int, bits: int) -> None:
-    job = simulation.job(batch, index, FILE, "succeeded", bits)
-    if batch.end != "CANCELLED" or job.created < batch.ended:
-        assert batch.started <= job.created <= job.began <= job.ended
-        assert job.ended <= max(batch.due, batch.ended) + batch.straggling + 1
+def test_a_jobs_times_are_in_order(batch: Batch, index: int, seed: int) -> None:
+    job = simulation.create_job(batch, index, FILE, "succeeded", seed)
+    if batch.final_status != "CANCELLED" or job.created < batch.ended:
+        assert batch.started <= job.created <= job.started <= job.ended
+        assert job.ended <= max(batch.planned_end, batch.ended) + batch.straggler_delay + 1
 
 
 @given(plans(), st.integers(0, 4), st.integers(0, 2**64 - 1))
-def test_a_cancelled_batch_leaves_no_job_running(batch: Batch, index: int, bits: int) -> None:
-    job = simulation.job(batch, index, FILE, "succeeded", bits)
-    if batch.end == "CANCELLED" and job.created < batch.ended:
+def test_a_cancelled_batch_leaves_no_job_running(batch: Batch, index: int, seed: int) -> None:
+    job = simulation.create_job(batch, index, FILE, "succeeded", seed)
+    if batch.final_status == "CANCELLED" and job.created < batch.ended:
         assert job.status(batch.ended) in ("COMPLETED", "CANCELLED")

@@ -1,1 +1,1 @@
-"""The HTTP application of the sandbox."""
+"""The HTTP application of the sandbox: endpoints, middleware and server."""

@@ -1,4 +1,4 @@
-"""Who may come in: this machine's hosts, with the key, with bodies of a bounded size."""
+"""Accept only requests to a loopback host, with the API key, and with a body of limited size."""
 
 from __future__ import annotations
 
@@ -12,78 +12,77 @@ from starlette.responses import JSONResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK_HOST = re.compile(
-    rb"(127\.0\.0\.1|localhost)(:\d*)?", re.IGNORECASE
-)  # other sites have other names
-MAX_UPLOAD_BYTES = 51 * 2**20  # a file of 50 MB and what surrounds it
+# The host name blocks DNS rebinding: web pages use the name of another site.
+LOOPBACK_HOST = re.compile(rb"(127\.0\.0\.1|localhost)(:\d*)?", re.IGNORECASE)
+MAX_UPLOAD_BYTES = 51 * 2**20  # a file of 50 MB and the form around it
 MAX_JSON_BYTES = 2**20  # of any other body
-MAX_DRAINED_BYTES = 256 * 2**20  # read and forgotten, so that the client comes to read the answer
-CLOSE = {"Connection": "close"}  # of what is not read to its end
+MAX_DRAINED_BYTES = 256 * 2**20  # read and discarded, so that the client reads the response
+CLOSE = {"Connection": "close"}  # sent when the body was not read completely
 
 
 class AccessMiddleware:
-    """Answers by 400 to a foreign name, by 401 without the key, by 413 to a body too large."""
+    """Respond with 400 to a foreign host name, 401 without the API key, 413 to a large body."""
 
     def __init__(self, app: ASGIApp, api_key: str) -> None:
         self._app = app
         self._expected = f"Bearer {api_key}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in or answer it."""
-        most, refusal = most_bytes(scope), None
+        """Forward a request or reject it."""
+        max_bytes, rejection = max_body_bytes(scope), None
         if not LOOPBACK_HOST.fullmatch(header(scope, b"host")) or not scope["path"].startswith("/"):
-            refusal = JSONResponse({"detail": "This host is not the sandbox's"}, 400)
+            rejection = JSONResponse({"detail": "This host is not the sandbox's"}, 400)
         elif not hmac.compare_digest(header(scope, b"authorization"), self._expected):
-            who = {"WWW-Authenticate": "Bearer"}
-            refusal = JSONResponse({"detail": "Invalid API key"}, 401, who)
-        elif int(header(scope, b"content-length") or 0) > most:
+            challenge = {"WWW-Authenticate": "Bearer"}
+            rejection = JSONResponse({"detail": "Invalid API key"}, 401, challenge)
+        elif int(header(scope, b"content-length") or 0) > max_bytes:
             await drain(receive)
-            refusal = JSONResponse({"detail": too_large(most)}, 413, CLOSE)
-        if refusal is not None:
-            await refusal(scope, receive, send)
+            rejection = JSONResponse({"detail": too_large_message(max_bytes)}, 413, CLOSE)
+        if rejection is not None:
+            await rejection(scope, receive, send)
         else:
-            await self._app(scope, bounded(receive, most), send)
+            await self._app(scope, limit_body(receive, max_bytes), send)
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """Return the value of a header; nothing if it is missing, or there twice."""
+    """Return the value of a header, or nothing if it is missing or repeated."""
     values: list[bytes] = [value for key, value in scope["headers"] if key == name]
     return values[0] if len(values) == 1 else b""
 
 
-def most_bytes(scope: Scope) -> int:
-    """Return how large a body may be."""
+def max_body_bytes(scope: Scope) -> int:
+    """Return the maximum size of the body of a request."""
     is_form = header(scope, b"content-type").lower().startswith(b"multipart/form-data")
     return MAX_UPLOAD_BYTES if is_form and scope["path"].endswith("/upload") else MAX_JSON_BYTES
 
 
-def too_large(most: int) -> str:
-    """Say how much a body may have."""
-    return f"The body of this request may have {most} bytes"
+def too_large_message(max_bytes: int) -> str:
+    """Return the error message of a body that is too large."""
+    return f"The body of this request may have at most {max_bytes} bytes"
 
 
 async def drain(receive: Receive) -> None:
-    """Read the rest of a body, unless it has no end."""
-    left = MAX_DRAINED_BYTES
-    while left > 0:
+    """Read and discard the rest of a body, up to a limit."""
+    remaining = MAX_DRAINED_BYTES
+    while remaining > 0:
         message = await receive()
-        left -= len(message.get("body", b""))
+        remaining -= len(message.get("body", b""))
         if not message.get("more_body"):
             return
 
 
-def bounded(receive: Receive, most: int) -> Receive:
-    """Count the bytes of a body, which need not have told its length."""
+def limit_body(receive: Receive, max_bytes: int) -> Receive:
+    """Count the bytes of a body, because its length may not be declared."""
     size = 0
 
-    async def counted() -> Message:
+    async def receive_limited() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > most:
+        if size > max_bytes:
             if message.get("more_body"):
                 await drain(receive)
-            raise HTTPException(413, too_large(most), CLOSE)
+            raise HTTPException(413, too_large_message(max_bytes), CLOSE)
         return message
 
-    return counted
+    return receive_limited

@@ -1,6 +1,6 @@
-"""Query parameters that several endpoints share, and the answers they lead to.
+"""Query parameters that several endpoints share, pagination, and responses.
 
-Dependencies are coroutines because FastAPI sends plain functions to a thread each time.
+The dependencies are coroutines because FastAPI runs plain functions in a thread for each request.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,111 +14,113 @@ from pydantic import BeforeValidator
 
 from llama_batches_nb.sandbox_server.app.serializers import Json, encode
 from llama_batches_nb.sandbox_server.state.clock import to_microseconds
-from llama_batches_nb.sandbox_server.state.ids import Ids
-from llama_batches_nb.sandbox_server.state.world import SandboxState
+from llama_batches_nb.sandbox_server.state.ids import IdCodec
+from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
 T = TypeVar("T")
 Position = tuple[int, int]
 
-DEFAULT_PER_PAGE, MAX_PER_PAGE = 50, 1000
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
 LISTS = ("batches", "parse_v2", "extract_v2", "directories", "files", "configurations")
-POSITION_BITS = 32  # of a page token's major number; the list's place is above them
+POSITION_BITS = 32  # of the major number of a page token; the index in LISTS is above them
 
 
 def reject_numeric_timestamps(value: str) -> str:
-    """Refuse a number, which pydantic would take for seconds since 1970."""
+    """Reject a number, which pydantic would parse as seconds since 1970."""
     try:
         float(value)
     except ValueError:
         return value
-    raise ValueError("a time is written as 2026-08-01T12:00:00Z")
+    raise ValueError("must be an ISO 8601 time such as 2026-08-01T12:00:00Z")
 
 
 TimestampQuery = Annotated[datetime | None, BeforeValidator(reject_numeric_timestamps), Query()]
-Text = Annotated[str | None, Query()]
-Many = Annotated[list[str] | None, Query()]
+TextQuery = Annotated[str | None, Query()]
+TextListQuery = Annotated[list[str] | None, Query()]
 
 
-def missing(what: str, id_: str) -> HTTPException:
-    """Return a 404 that names the thing."""
-    return HTTPException(404, f"{what} '{id_}' not found")
+def not_found(resource: str, id_: str) -> HTTPException:
+    """Return a 404 that names the resource."""
+    return HTTPException(404, f"{resource} '{id_}' not found")
 
 
-def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return JSON."""
+def json_response(
+    value: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Return a JSON response."""
     return Response(encode(value), status, headers, media_type="application/json")
 
 
-async def the_world(
-    request: Request, project_id: Text = None, organization_id: Text = None
+async def get_state(
+    request: Request, project_id: TextQuery = None, organization_id: TextQuery = None
 ) -> SandboxState:
-    """Return the world, if it has the project asked for.
+    """Return the state, if `project_id` is its only project.
 
-    The sandbox has one project; any other id is answered by 404, so that nobody learns whether
-    it exists. Organizations are not looked at.
+    Any other project id gets a 404, which does not reveal whether the project exists. Organization
+    ids are ignored.
     """
-    world: SandboxState = request.app.state.world
-    if project_id is not None and project_id != world.project_id:
-        raise missing("Project", project_id)
-    return world
+    state: SandboxState = request.app.state.sandbox
+    if project_id is not None and project_id != state.project_id:
+        raise not_found("Project", project_id)
+    return state
 
 
 @dataclass(frozen=True)
-class Page:
-    """A page asked for."""
+class PageRequest:
+    """The page of a list that a request selects."""
 
     size: int
     token: str | None
 
-    def after(self, ids: Ids, name: str) -> Position | None:
-        """Return the position that the page comes after; None for the first page."""
+    def start_after(self, ids: IdCodec, name: str) -> Position | None:
+        """Return the last position of the previous page, or None for the first page."""
         if not self.token:
             return None
-        found = ids.read("page", self.token)
-        if found is None or found[0] >> POSITION_BITS != LISTS.index(name):
+        numbers = ids.decode("page", self.token)
+        if numbers is None or numbers[0] >> POSITION_BITS != LISTS.index(name):
             raise HTTPException(400, "Invalid page_token")
-        return found[0] & (1 << POSITION_BITS) - 1, found[1]
+        return numbers[0] & (1 << POSITION_BITS) - 1, numbers[1]
 
-    def answer(
+    def response(
         self,
-        ids: Ids,
+        ids: IdCodec,
         name: str,
-        rest: Iterable[tuple[Position, T]],
-        render: Callable[[T], Json],
+        remaining: Iterable[tuple[Position, T]],
+        serialize: Callable[[T], Json],
         total: int | None,
     ) -> Response:
-        """Answer with the next things and, if more follow, the token of the next page."""
-        taken = list(islice(rest, self.size + 1))
+        """Return the next items and, if more follow, the token of the next page."""
+        taken = list(islice(remaining, self.size + 1))
         token = None
         if len(taken) > self.size:
             major, minor = taken[self.size - 1][0]
-            token = ids.make("page", LISTS.index(name) << POSITION_BITS | major, minor)
-        items = [render(it) for _, it in taken[: self.size]]
-        return answer({"items": items, "next_page_token": token, "total_size": total})
+            token = ids.encode("page", LISTS.index(name) << POSITION_BITS | major, minor)
+        items = [serialize(item) for _, item in taken[: self.size]]
+        return json_response({"items": items, "next_page_token": token, "total_size": total})
 
 
-async def the_page(
-    page_size: Annotated[int, Query(ge=1)] = DEFAULT_PER_PAGE, page_token: Text = None
-) -> Page:
-    """Return the page asked for; no more than `MAX_PER_PAGE` items, as the API has it."""
-    return Page(min(page_size, MAX_PER_PAGE), page_token)
+async def get_page(
+    page_size: Annotated[int, Query(ge=1)] = DEFAULT_PAGE_SIZE, page_token: TextQuery = None
+) -> PageRequest:
+    """Return the requested page, of at most `MAX_PAGE_SIZE` items as in the API."""
+    return PageRequest(min(page_size, MAX_PAGE_SIZE), page_token)
 
 
-WorldDep = Annotated[SandboxState, Depends(the_world)]
-PageDep = Annotated[Page, Depends(the_page)]
+StateDep = Annotated[SandboxState, Depends(get_state)]
+PageDep = Annotated[PageRequest, Depends(get_page)]
 
 
-def between(at: int, first: datetime | None, last: datetime | None) -> bool:
-    """Say whether a moment lies in a range that includes its ends."""
+def is_between(at: int, first: datetime | None, last: datetime | None) -> bool:
+    """Return whether a time is in a range that includes its ends."""
     return (first is None or at >= to_microseconds(first)) and (
         last is None or at <= to_microseconds(last)
     )
 
 
-def after_token(
-    ids: Ids, name: str, page: Page, things: Iterable[tuple[int, T]]
+def items_after_token(
+    ids: IdCodec, name: str, page: PageRequest, items: Iterable[tuple[int, T]]
 ) -> Iterable[tuple[Position, T]]:
-    """Return the things of an ascending list that come after the page's token."""
-    after = page.after(ids, name)
+    """Yield the items of an ascending list that come after the page token."""
+    after = page.start_after(ids, name)
     first = 0 if after is None else after[0] + 1
-    return (((place, 0), it) for place, it in things if place >= first)
+    return (((index, 0), item) for index, item in items if index >= first)

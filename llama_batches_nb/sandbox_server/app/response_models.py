@@ -1,24 +1,28 @@
-"""What is answered, for the OpenAPI document; the JSON itself is made by `rendering`."""
+"""Response models for the OpenAPI document. `serializers` creates the JSON itself."""
 
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from llama_batches_nb.sandbox_server.state.models import DirectoryType, JobStatus, JobType
-from llama_batches_nb.sandbox_server.state.models import Status as BatchStatus
+from llama_batches_nb.sandbox_server.state.models import (
+    BatchStatus,
+    DirectoryType,
+    JobStatus,
+    JobType,
+)
 
 T = TypeVar("T")
 
 
 class ResponseModel(BaseModel):
-    """All that is answered, and nothing else."""
+    """A response without undocumented fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Page(ResponseModel, Generic[T]):
-    """A page of a list; the token leads to the next one, and is null on the last."""
+    """A page of a list. `next_page_token` is null on the last page."""
 
     items: list[T]
     next_page_token: str | None
@@ -26,7 +30,7 @@ class Page(ResponseModel, Generic[T]):
 
 
 class JobConfig(ResponseModel):
-    """Job that is created for each file."""
+    """Job to create for each file."""
 
     type: JobType
     configuration_id: str
@@ -39,14 +43,14 @@ class Config(ResponseModel):
 
 
 class JobReference(ResponseModel):
-    """Job that a file was mapped to."""
+    """Job of a file."""
 
     type: JobType
     id: str
 
 
 class Result(ResponseModel):
-    """What a file was mapped to."""
+    """Mapping of a file to its job."""
 
     source_directory_file_id: str
     error_message: str | None
@@ -54,7 +58,7 @@ class Result(ResponseModel):
 
 
 class Batch(ResponseModel):
-    """A batch; its results are null unless expanded, and while it runs."""
+    """A batch. Its results are null unless expanded, and while it runs."""
 
     id: str
     config: Config
@@ -67,7 +71,7 @@ class Batch(ResponseModel):
 
 
 class Job(ResponseModel):
-    """What jobs of both types have."""
+    """Fields that parse and extract jobs share."""
 
     id: str
     project_id: str
@@ -78,7 +82,7 @@ class Job(ResponseModel):
 
 
 class ParseUsage(ResponseModel):
-    """Credits of a parse job, once it has ended."""
+    """Credits of a parse job, null until it has ended."""
 
     credits: float | None
 
@@ -93,13 +97,13 @@ class ParseJob(Job):
 
 
 class ParseJobResponse(ResponseModel):
-    """A parse job, asked for by its id."""
+    """Response of the endpoint for one parse job."""
 
     job: ParseJob
 
 
 class ExtractUsage(ParseUsage):
-    """Credits of an extract job, once it has ended."""
+    """Credits of an extract job, null until it has ended."""
 
     extract_credits: float | None
     parse_credits: float | None
@@ -155,20 +159,20 @@ class Configuration(ResponseModel):
 
 
 class ErrorResponse(ResponseModel):
-    """Why a request was refused."""
+    """An error response."""
 
     detail: str
 
 
 class ValidationErrorItem(ResponseModel):
-    """What is wrong with one field of a request."""
+    """An invalid field of a request."""
 
     loc: list[str | int]
     msg: str
     type: str
 
 
-class Problems(ResponseModel):
-    """What is wrong with the fields of a request."""
+class ValidationErrors(ResponseModel):
+    """The invalid fields of a request."""
 
     detail: list[ValidationErrorItem]

@@ -1,4 +1,4 @@
-"""The API's JSON of each thing."""
+"""The JSON of each record, as the API returns it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from llama_batches_nb.sandbox_server.state import simulation
-from llama_batches_nb.sandbox_server.state.clock import iso
-from llama_batches_nb.sandbox_server.state.models import FINAL, Batch, Configuration
+from llama_batches_nb.sandbox_server.state.clock import format_time
+from llama_batches_nb.sandbox_server.state.models import TERMINAL_STATUSES, Batch, Configuration
 
 if TYPE_CHECKING:
-    from llama_batches_nb.sandbox_server.state.world import SandboxState
+    from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
 Json = dict[str, Any]
 CACHE_BYTES = 96 * 2**20  # of bodies with results; 300 batches of 1000 files need 60 MB
@@ -22,140 +22,142 @@ def encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def batch(world: SandboxState, it: Batch, now: int) -> Json:
-    """Render a batch without its results."""
+def batch_json(state: SandboxState, batch: Batch, now: int) -> Json:
+    """Return the JSON of a batch without its results."""
     return {
-        "id": world.ids.make("batch", it.number),
+        "id": state.ids.encode("batch", batch.number),
         "config": {
             "job": {
-                "type": it.job_type,
-                "configuration_id": world.configurations[it.configuration].id,
+                "type": batch.job_type,
+                "configuration_id": state.configurations[batch.configuration].id,
             }
         },
-        "project_id": world.project_id,
-        "source_directory_id": world.ids.make("directory", it.directory),
-        "status": it.status(now),
-        "created_at": iso(it.created),
-        "updated_at": iso(it.updated(now)),
+        "project_id": state.project_id,
+        "source_directory_id": state.ids.encode("directory", batch.directory),
+        "status": batch.status(now),
+        "created_at": format_time(batch.created),
+        "updated_at": format_time(batch.updated(now)),
         "results": None,
     }
 
 
-def results(world: SandboxState, it: Batch) -> str:
-    """Render the results of a batch that has ended."""
-    files = world.ids.series("file", it.directory, range(it.files))
-    jobs = world.ids.series(it.job_type, it.number, range(it.files))
-    mapped = f'"error_message":null,"job_reference":{{"type":"{it.job_type}","id":"'
+def results_json(state: SandboxState, batch: Batch) -> str:
+    """Return the encoded results of a batch that has ended."""
+    files = state.ids.encode_range("file", batch.directory, range(batch.file_count))
+    jobs = state.ids.encode_range(batch.job_type, batch.number, range(batch.file_count))
+    mapped = f'"error_message":null,"job_reference":{{"type":"{batch.job_type}","id":"'
     rows = []
-    for index, error, has_job in world.mappings(it):
-        said = f'{mapped}{jobs[index]}"}}'
+    for index, error, has_job in state.mappings(batch):
+        mapping = f'{mapped}{jobs[index]}"}}'
         if not has_job:
             text = json.dumps(error, ensure_ascii=False)
-            said = f'"error_message":{text},"job_reference":null'
-        rows.append(f'{{"source_directory_file_id":"{files[index]}",{said}}}')
+            mapping = f'"error_message":{text},"job_reference":null'
+        rows.append(f'{{"source_directory_file_id":"{files[index]}",{mapping}}}')
     return f"[{','.join(rows)}]"
 
 
 class ResultsCache:
-    """Bodies of batches with their results; those that will not change are kept for a while."""
+    """Encoded batches with results. Batches that no longer change are cached, up to a size."""
 
-    def __init__(self, world: SandboxState, most_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, state: SandboxState, max_bytes: int = CACHE_BYTES) -> None:
         self.size = 0
-        self._world = world
-        self._most = most_bytes
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._state = state
+        self._max_bytes = max_bytes
+        self._bodies: OrderedDict[int, bytes] = OrderedDict()
 
-    def body(self, it: Batch, now: int) -> bytes:
-        """Return the body of a batch, with results if it has them by now."""
-        if it.number in self._kept:
-            self._kept.move_to_end(it.number)
-            return self._kept[it.number]
-        head = encode(batch(self._world, it, now))
-        if it.status(now) not in FINAL:
-            return head
-        if it.end != "FAILED":
-            head = head.removesuffix(b"null}") + results(self._world, it).encode() + b"}"
-        self._keep(it.number, head)
-        return head
+    def body(self, batch: Batch, now: int) -> bytes:
+        """Return the encoded batch, with its results if it has them at `now`."""
+        if batch.number in self._bodies:
+            self._bodies.move_to_end(batch.number)
+            return self._bodies[batch.number]
+        body = encode(batch_json(self._state, batch, now))
+        if batch.status(now) not in TERMINAL_STATUSES:
+            return body
+        if batch.final_status != "FAILED":
+            results = results_json(self._state, batch).encode()
+            body = body.removesuffix(b"null}") + results + b"}"
+        self._store(batch.number, body)
+        return body
 
-    def _keep(self, number: int, body: bytes) -> None:
-        self._kept[number] = body
+    def _store(self, number: int, body: bytes) -> None:
+        self._bodies[number] = body
         self.size += len(body)
-        while self.size > self._most:
-            self.size -= len(self._kept.popitem(last=False)[1])
+        while self.size > self._max_bytes:
+            self.size -= len(self._bodies.popitem(last=False)[1])
 
 
-def job(world: SandboxState, it: simulation.Job, now: int) -> Json:
-    """Render a parse or an extract job."""
-    kind, status = it.batch.job_type, it.status(now)
-    file_id = world.ids.make("file", it.batch.directory, it.index)
+def job_json(state: SandboxState, job: simulation.Job, now: int) -> Json:
+    """Return the JSON of a parse or an extract job."""
+    job_type, status = job.batch.job_type, job.status(now)
+    file_id = state.ids.encode("file", job.batch.directory, job.index)
     error = None
     if status == "FAILED":
-        error = simulation.message(it.fate, kind, it.bits, it.file, file_id)
-    shared = {
-        "id": world.ids.make(kind, it.batch.number, it.index),
-        "project_id": world.project_id,
+        error = simulation.error_message(job.outcome, job_type, job.seed, job.file, file_id)
+    common = {
+        "id": state.ids.encode(job_type, job.batch.number, job.index),
+        "project_id": state.project_id,
         "status": status,
-        "created_at": iso(it.created),
-        "updated_at": iso(it.updated(now)),
+        "created_at": format_time(job.created),
+        "updated_at": format_time(job.updated(now)),
         "error_message": error,
     }
-    parsing, extracting = it.credits() if status in ("COMPLETED", "FAILED") else (None, None)
-    configuration = world.configurations[it.batch.configuration]
-    if kind == "parse_v2":
-        return shared | {
-            "name": it.file.display_name,
+    parse, extract = job.credits() if status in ("COMPLETED", "FAILED") else (None, None)
+    configuration = state.configurations[job.batch.configuration]
+    if job_type == "parse_v2":
+        return common | {
+            "name": job.file.display_name,
             "tier": configuration.tier,
-            "usage": {"credits": parsing},
+            "usage": {"credits": parse},
             "user_metadata": None,
         }
-    total = None if parsing is None or extracting is None else parsing + extracting
-    usage = {"credits": total, "extract_credits": extracting, "parse_credits": parsing}
-    return shared | {"file_input": file_id, "configuration_id": configuration.id, "usage": usage}
+    total = None if parse is None or extract is None else parse + extract
+    usage = {"credits": total, "extract_credits": extract, "parse_credits": parse}
+    return common | {"file_input": file_id, "configuration_id": configuration.id, "usage": usage}
 
 
-def directory(world: SandboxState, place: int) -> Json:
-    """Render a directory."""
-    it = world.directories[place]
-    deleted = it.deleted_at(world.clock.now())
+def directory_json(state: SandboxState, index: int) -> Json:
+    """Return the JSON of a directory."""
+    directory = state.directories[index]
+    files, expires = directory.files, directory.expires
+    deleted = directory.deleted_at(state.clock.now())
     return {
-        "id": world.ids.make("directory", place),
-        "name": it.name,
-        "project_id": world.project_id,
-        "type": it.type,
-        "description": it.description,
-        "created_at": iso(it.created),
-        "updated_at": iso(it.files[-1].created if it.files else it.created),
-        "expires_at": None if it.expires is None else iso(it.expires),
-        "deleted_at": None if deleted is None else iso(deleted),
+        "id": state.ids.encode("directory", index),
+        "name": directory.name,
+        "project_id": state.project_id,
+        "type": directory.type,
+        "description": directory.description,
+        "created_at": format_time(directory.created),
+        "updated_at": format_time(files[-1].created if files else directory.created),
+        "expires_at": None if expires is None else format_time(expires),
+        "deleted_at": None if deleted is None else format_time(deleted),
     }
 
 
-def file(world: SandboxState, place: int, index: int) -> Json:
-    """Render a file of a directory."""
-    it = world.directories[place].files[index]
+def file_json(state: SandboxState, directory_index: int, index: int) -> Json:
+    """Return the JSON of a file of a directory."""
+    file = state.directories[directory_index].files[index]
     return {
-        "id": world.ids.make("file", place, index),
-        "directory_id": world.ids.make("directory", place),
-        "display_name": it.display_name,
-        "project_id": world.project_id,
-        "unique_id": it.unique_id,
-        "file_id": world.ids.make("stored", *it.stored),
-        "created_at": iso(it.created),
-        "updated_at": iso(it.created),
+        "id": state.ids.encode("file", directory_index, index),
+        "directory_id": state.ids.encode("directory", directory_index),
+        "display_name": file.display_name,
+        "project_id": state.project_id,
+        "unique_id": file.unique_id,
+        "file_id": state.ids.encode("stored", *file.stored),
+        "created_at": format_time(file.created),
+        "updated_at": format_time(file.created),
         "deleted_at": None,
         "metadata": {},
     }
 
 
-def configuration(it: Configuration) -> Json:
-    """Render a configuration."""
+def configuration_json(configuration: Configuration) -> Json:
+    """Return the JSON of a configuration."""
     return {
-        "id": it.id,
-        "name": it.name,
-        "product_type": it.job_type,
-        "version": iso(it.updated),
-        "parameters": it.parameters,
-        "created_at": iso(it.created),
-        "updated_at": iso(it.updated),
+        "id": configuration.id,
+        "name": configuration.name,
+        "product_type": configuration.job_type,
+        "version": format_time(configuration.updated),
+        "parameters": configuration.parameters,
+        "created_at": format_time(configuration.created),
+        "updated_at": format_time(configuration.updated),
     }

@@ -12,8 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llama_batches_nb.sandbox_server.app.auth import AccessMiddleware
 from llama_batches_nb.sandbox_server.app.fault_injection import DROP, FaultInjectionMiddleware
-from llama_batches_nb.sandbox_server.app.routes import application
-from llama_batches_nb.sandbox_server.state.world import SandboxState
+from llama_batches_nb.sandbox_server.app.routes import create_app
+from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def create_server(options: Options, on_ready: Callable[[], None]) -> UvicornServ
     """Return a server with a new state. Call its `run` with a listening socket."""
     transports: dict[Peer, asyncio.Transport] = {}
     app = AccessMiddleware(
-        FaultInjectionMiddleware(application(SandboxState(options)), options), options.api_key
+        FaultInjectionMiddleware(create_app(SandboxState(options)), options), options.api_key
     )
     protocol = type("SandboxProtocol", (Protocol,), {"transports": transports})
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""How bodies are read: only what is JSON by its standard, and forms of a few parts."""
+"""Parse request bodies strictly: standard JSON only, and forms with a limited number of parts."""
 
 import json
 import re
@@ -11,12 +11,12 @@ from starlette.exceptions import HTTPException
 
 from llama_batches_nb.sandbox_server.app.serializers import encode
 
-MAX_PARTS = 16  # files of a form, and other fields
-TOO_MUCH = re.compile(r"Too many|(Part|Field) exceeded")  # Starlette tells it by words alone
+MAX_PARTS = 16  # files of a form, and as many other fields
+FORM_LIMIT_ERROR = re.compile(r"Too many|(Part|Field) exceeded")  # Starlette's error messages
 
 
 def is_encodable(value: Any) -> bool:
-    """Say whether an answer could hold a value, which halves of surrogate pairs prevent."""
+    """Return whether a response can contain a value. Lone surrogates cannot be encoded."""
     try:
         encode(value)
     except UnicodeEncodeError:
@@ -25,38 +25,38 @@ def is_encodable(value: Any) -> bool:
 
 
 class StrictRequest(Request):
-    """A request whose body is read strictly."""
+    """A request whose body is parsed strictly."""
 
     async def json(self) -> Any:
-        """Read JSON; NaN and halves of surrogate pairs are none."""
+        """Parse JSON without NaN, infinities and lone surrogates."""
         text = (await self.body()).decode()
 
-        def refuse(word: str) -> Any:
-            raise json.JSONDecodeError(f"{word} is not JSON", text, 0)
+        def reject(token: str) -> Any:
+            raise json.JSONDecodeError(f"{token} is not valid JSON", text, 0)
 
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=reject)
         if not is_encodable(value):
-            refuse("Half a surrogate pair")
+            reject("A lone surrogate")
         return value
 
     def form(self, **limits: Any) -> Any:
-        """Read a form of a few parts."""
+        """Parse a form with a limited number of parts."""
         return super().form(**limits | {"max_files": MAX_PARTS, "max_fields": MAX_PARTS})
 
 
-class Route(APIRoute):
-    """A route whose requests are read strictly."""
+class StrictRoute(APIRoute):
+    """A route that parses its requests strictly."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
-        answer = super().get_route_handler()
+        """Return the handler of a request."""
+        handle = super().get_route_handler()
 
-        async def answer_strictly(request: Request) -> Response:
+        async def handle_strictly(request: Request) -> Response:
             try:
-                return await answer(StrictRequest(request.scope, request.receive))
+                return await handle(StrictRequest(request.scope, request.receive))
             except HTTPException as error:
-                if TOO_MUCH.match(error.detail):
+                if FORM_LIMIT_ERROR.match(error.detail):
                     error.status_code = 413
                 raise
 
-        return answer_strictly
+        return handle_strictly

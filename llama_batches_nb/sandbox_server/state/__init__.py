@@ -1,1 +1,1 @@
-"""The state of the sandbox: sample data, simulated jobs, clock."""
+"""The state of the sandbox: sample data, simulated jobs and clock."""

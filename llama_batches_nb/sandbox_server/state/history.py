@@ -1,4 +1,4 @@
-"""A seeded history: the directories, files, configurations and batches to start with."""
+"""Generate the sample data: directories, files, configurations and batches, from a seed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from llama_batches_nb.sandbox_server.state.clock import DAY, EPOCH, HOUR, MINUTE, SECOND
 from llama_batches_nb.sandbox_server.state.models import Batch, Configuration, Directory, File
 from llama_batches_nb.sandbox_server.state.sample_data import (
-    FIRMS,
-    PRESETS,
-    SCHEMA,
-    SHELVES,
+    COMPANIES,
+    EXTRACTION_SCHEMA,
+    SAMPLE_CONFIGURATIONS,
+    SAMPLE_DIRECTORIES,
     TOWNS,
     SampleDirectory,
 )
@@ -20,12 +20,12 @@ from llama_batches_nb.sandbox_server.state.sample_data import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llama_batches_nb.sandbox_server.state.ids import Ids
-    from llama_batches_nb.sandbox_server.state.models import Nature, Status
+    from llama_batches_nb.sandbox_server.state.ids import IdCodec
+    from llama_batches_nb.sandbox_server.state.models import BatchStatus, FileQuality
 
-HARD = 1 / 12  # share of files that are hard
+HARD_FILES = 1 / 12  # share of files
 FAILED, CANCELLED, THROTTLED = 0.035, 0.03, 0.12  # shares of batches
-OPEN: tuple[Status, ...] = (  # the last batches, oldest first; COMPLETED ones have stragglers
+RECENT_STATUSES: tuple[BatchStatus, ...] = (  # oldest first; COMPLETED ones have stragglers
     "COMPLETED",
     "RUNNING",
     "RUNNING",
@@ -38,81 +38,85 @@ OPEN: tuple[Status, ...] = (  # the last batches, oldest first; COMPLETED ones h
     "PENDING",
     "PENDING",
 )
-QUIET = 30 * MINUTE  # before the end, left to those last batches
+RECENT_PERIOD = 30 * MINUTE  # before the end; only the batches of RECENT_STATUSES start in it
 DRIFT_DAYS = 35
 
 
 def drift_start(end: int, days: int) -> int:
-    """Return when the one configuration begins to get worse."""
+    """Return when the failure rate of one configuration starts to rise."""
     return end - int(min(DRIFT_DAYS, days / 2) * DAY)
 
 
-def configurations(ids: Ids, begin: int) -> list[Configuration]:
-    """Return the configurations, made before the history begins."""
-    made = []
-    for place, preset in enumerate(PRESETS):
-        parameters: dict[str, object] = {"product_type": preset.job_type, "tier": preset.tier}
-        parameters |= {"version": "latest"} if preset.id else {"data_schema": SCHEMA}
-        created = begin - (40 - 7 * place) * DAY - place * HOUR
-        made.append(
+def configurations(ids: IdCodec, begin: int) -> list[Configuration]:
+    """Return the configurations, created before the first batch."""
+    created_configurations = []
+    for index, sample in enumerate(SAMPLE_CONFIGURATIONS):
+        parameters: dict[str, object] = {"product_type": sample.job_type, "tier": sample.tier}
+        parameters |= {"version": "latest"} if sample.id else {"data_schema": EXTRACTION_SCHEMA}
+        created = begin - (40 - 7 * index) * DAY - index * HOUR
+        created_configurations.append(
             Configuration(
-                preset.id or ids.make("configuration", place),
-                preset.name,
-                preset.job_type,
-                preset.tier,
+                sample.id or ids.encode("configuration", index),
+                sample.name,
+                sample.job_type,
+                sample.tier,
                 created,
-                created + place * 3 * HOUR,
+                created + index * 3 * HOUR,
                 parameters,
             )
         )
-    return made
+    return created_configurations
 
 
-def sizes(shelf: SampleDirectory, file_range: tuple[int, int]) -> tuple[int, int]:
-    """Return the files of a directory at the beginning and at the end."""
+def file_counts(sample: SampleDirectory, file_range: tuple[int, int]) -> tuple[int, int]:
+    """Return the number of files in a directory at the beginning and at the end."""
     low, high = file_range
-    last = low + round((high - low) * shelf.size)
-    return low + round((last - low) * shelf.young), last
+    last = low + round((high - low) * sample.max_size_share)
+    return low + round((last - low) * sample.initial_share), last
 
 
 def directories(seed: int, begin: int, end: int, file_range: tuple[int, int]) -> list[Directory]:
     """Return the directories with all files that they have at the end."""
     return [
-        _directory(Random(f"files {seed} {place}"), place, shelf, begin, end, file_range)
-        for place, shelf in enumerate(SHELVES)
+        _directory(Random(f"files {seed} {index}"), index, sample, begin, end, file_range)
+        for index, sample in enumerate(SAMPLE_DIRECTORIES)
     ]
 
 
 def _directory(
-    draw: Random,
-    place: int,
-    shelf: SampleDirectory,
+    rng: Random,
+    directory_index: int,
+    sample: SampleDirectory,
     begin: int,
     end: int,
     file_range: tuple[int, int],
 ) -> Directory:
-    first, last = sizes(shelf, file_range)
-    directory = Directory(shelf.name, "user", begin - (20 - place) * DAY, shelf.description)
+    first, last = file_counts(sample, file_range)
+    created = begin - (20 - directory_index) * DAY
+    directory = Directory(sample.name, "user", created, sample.description)
     for index in range(last):
-        grown = max(index - first + 1, 0) / max(last - first, 1)
-        created = begin - DAY + index * SECOND if not grown else begin + int(grown * (end - begin))
-        name = _name(draw, shelf.names, index, created)
-        nature: Nature = "hard" if draw.random() < HARD else "plain"
-        directory.add(File(name, f"{index:04d}/{name}", created, nature, (place, index)))
+        progress = max(index - first + 1, 0) / max(last - first, 1)
+        created = begin + int(progress * (end - begin))
+        if not progress:
+            created = begin - DAY + index * SECOND
+        name = _file_name(rng, sample.name_templates, index, created)
+        quality: FileQuality = "hard" if rng.random() < HARD_FILES else "normal"
+        stored = (directory_index, index)
+        directory.add(File(name, f"{index:04d}/{name}", created, quality, stored))
     return directory
 
 
-def _name(draw: Random, names: Sequence[str], index: int, created: int) -> str:
+def _file_name(rng: Random, templates: Sequence[str], index: int, created: int) -> str:
     day = EPOCH + timedelta(microseconds=created)
-    template = names[int(len(names) * draw.random() ** 1.5)]
+    template = templates[int(len(templates) * rng.random() ** 1.5)]
     return template.format(
         n=index + 1,
-        id=draw.randint(10_000, 99_999),
+        id=rng.randint(10_000, 99_999),
         y=day.year,
         m=day.month,
         d=day.day,
-        firm=draw.choice(FIRMS),
-        town=draw.choice(TOWNS),
+        company=rng.choice(COMPANIES),
+        town=rng.choice(TOWNS),
     )
 
 
@@ -120,93 +124,104 @@ def batches(
     seed: int, count: int, begin: int, end: int, file_range: tuple[int, int]
 ) -> list[Batch]:
     """Return the plans of the batches, oldest first."""
-    draw = Random(f"batches {seed}")
-    last = OPEN[len(OPEN) - min(len(OPEN), count // 4) :]
-    made = []
-    for number, created in enumerate(_times(draw, count - len(last), begin, end - QUIET)):
-        made.append(_ended(draw, number, created, _growth(created, begin, end), file_range))
-    for place, status in enumerate(last):
-        created = end - QUIET + (place + 1) * (QUIET - MINUTE) // (len(last) + 1)
-        made.append(_open(draw, len(made), created, status, end, file_range))
-    return made
+    rng = Random(f"batches {seed}")
+    recent = RECENT_STATUSES[len(RECENT_STATUSES) - min(len(RECENT_STATUSES), count // 4) :]
+    planned = []
+    times = _creation_times(rng, count - len(recent), begin, end - RECENT_PERIOD)
+    for number, created in enumerate(times):
+        progress = (created - begin) / (end - begin)
+        planned.append(_finished_batch(rng, number, created, progress, file_range))
+    for index, status in enumerate(recent):
+        offset = (index + 1) * (RECENT_PERIOD - MINUTE) // (len(recent) + 1)
+        created = end - RECENT_PERIOD + offset
+        planned.append(_recent_batch(rng, len(planned), created, status, end, file_range))
+    return planned
 
 
-def _growth(at: int, begin: int, end: int) -> float:
-    return (at - begin) / (end - begin)
+def _creation_times(rng: Random, count: int, begin: int, end: int) -> list[int]:
+    """Draw distinct times, most of them in working hours."""
+    times: set[int] = set()
+    while len(times) < count:
+        at = rng.randrange(begin, end)
+        is_weekend = (at // DAY + 3) % 7 >= 5
+        is_daytime = 6 <= at % DAY // HOUR < 18
+        if rng.random() < (0.25 if is_weekend else 1.0) * (1.0 if is_daytime else 0.12):
+            times.add(at)
+    return sorted(times)
 
 
-def _times(draw: Random, count: int, begin: int, end: int) -> list[int]:
-    """Draw moments, most of them in the working hours of working days."""
-    moments: set[int] = set()
-    while len(moments) < count:
-        at = draw.randrange(begin, end)
-        weekend = (at // DAY + 3) % 7 >= 5
-        busy = 6 <= at % DAY // HOUR < 18
-        if draw.random() < (0.25 if weekend else 1.0) * (1.0 if busy else 0.12):
-            moments.add(at)
-    return sorted(moments)
+def _draw_plan(
+    rng: Random, progress: float, file_range: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Draw the indexes of a directory and a configuration, a number of files, and a run time."""
+    weights = [sample.batch_weight for sample in SAMPLE_DIRECTORIES]
+    directory = rng.choices(range(len(SAMPLE_DIRECTORIES)), weights)[0]
+    sample = SAMPLE_DIRECTORIES[directory]
+    configuration = rng.choices(range(len(SAMPLE_CONFIGURATIONS)), sample.configuration_weights)[0]
+    first, last = file_counts(sample, file_range)
+    count = first + int(progress * (last - first))
+    seconds = 20 + count * SAMPLE_CONFIGURATIONS[configuration].seconds_per_file
+    return directory, configuration, count, int(seconds * rng.lognormvariate(0, 0.35) * SECOND)
 
 
-def _choices(draw: Random, grown: float, file_range: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Draw a directory, a configuration, the files of the directory by then, and the run time."""
-    place = draw.choices(range(len(SHELVES)), [shelf.weight for shelf in SHELVES])[0]
-    choice = draw.choices(range(len(PRESETS)), SHELVES[place].favour)[0]
-    first, last = sizes(SHELVES[place], file_range)
-    files = first + int(grown * (last - first))
-    run = int((20 + files * PRESETS[choice].pace) * draw.lognormvariate(0, 0.35) * SECOND)
-    return place, choice, files, run
-
-
-def _ended(
-    draw: Random, number: int, created: int, grown: float, file_range: tuple[int, int]
+def _finished_batch(
+    rng: Random, number: int, created: int, progress: float, file_range: tuple[int, int]
 ) -> Batch:
-    place, choice, files, run = _choices(draw, grown, file_range)
-    throttled = created + draw.randrange(SECOND, MINUTE) if draw.random() < THROTTLED else None
-    started = created + draw.randrange(2 * SECOND, MINUTE)
+    directory, configuration, count, run_time = _draw_plan(rng, progress, file_range)
+    throttled = created + rng.randrange(SECOND, MINUTE) if rng.random() < THROTTLED else None
+    started = created + rng.randrange(2 * SECOND, MINUTE)
     if throttled is not None:
-        started = throttled + draw.randrange(MINUTE, 15 * MINUTE)
-    end, due = _end(draw, SHELVES[place].trouble), started + run
+        started = throttled + rng.randrange(MINUTE, 15 * MINUTE)
+    final_status = _draw_final_status(rng, SAMPLE_DIRECTORIES[directory].failure_factor)
+    planned_end = ended = started + run_time
+    if final_status != "COMPLETED":
+        ended = started + int(run_time * rng.uniform(0.05, 0.8))
     return Batch(
         number,
-        place,
-        choice,
-        PRESETS[choice].job_type,
-        files,
+        directory,
+        configuration,
+        SAMPLE_CONFIGURATIONS[configuration].job_type,
+        count,
         created,
         throttled,
         started,
-        due,
-        due if end == "COMPLETED" else started + int(run * draw.uniform(0.05, 0.8)),
-        end,
+        planned_end,
+        ended,
+        final_status,
     )
 
 
-def _end(draw: Random, trouble: float) -> Status:
-    drawn = draw.random()
-    if drawn < FAILED * trouble:
+def _draw_final_status(rng: Random, failure_factor: float) -> BatchStatus:
+    draw = rng.random()
+    if draw < FAILED * failure_factor:
         return "FAILED"
-    return "CANCELLED" if drawn < FAILED * trouble + CANCELLED else "COMPLETED"
+    return "CANCELLED" if draw < FAILED * failure_factor + CANCELLED else "COMPLETED"
 
 
-def _open(
-    draw: Random, number: int, created: int, status: Status, end: int, file_range: tuple[int, int]
+def _recent_batch(
+    rng: Random,
+    number: int,
+    created: int,
+    status: BatchStatus,
+    end: int,
+    file_range: tuple[int, int],
 ) -> Batch:
-    """Return a batch that has this status at the end of the history and moves on after it."""
-    place, choice, files, _ = _choices(draw, 1.0, file_range)
-    throttled = created + draw.randrange(5, 30) * SECOND if status == "THROTTLED" else None
-    started = created + draw.randrange(10, 40) * SECOND
-    ended = end + draw.randrange(60, 900) * SECOND
+    """Return a batch that has this status at the end of the history and ends later."""
+    directory, configuration, count, _ = _draw_plan(rng, 1.0, file_range)
+    throttled = created + rng.randrange(5, 30) * SECOND if status == "THROTTLED" else None
+    started = created + rng.randrange(10, 40) * SECOND
+    ended = end + rng.randrange(60, 900) * SECOND
     if status == "COMPLETED":
-        ended = draw.randrange(started + 20 * SECOND, end)
+        ended = rng.randrange(started + 20 * SECOND, end)
     elif status != "RUNNING":
-        started = end + draw.randrange(20, 240) * SECOND
-        ended = started + draw.randrange(60, 900) * SECOND
+        started = end + rng.randrange(20, 240) * SECOND
+        ended = started + rng.randrange(60, 900) * SECOND
     return Batch(
         number,
-        place,
-        choice,
-        PRESETS[choice].job_type,
-        files,
+        directory,
+        configuration,
+        SAMPLE_CONFIGURATIONS[configuration].job_type,
+        count,
         created,
         throttled,
         started,

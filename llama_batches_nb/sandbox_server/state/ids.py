@@ -1,11 +1,11 @@
-"""Ids that look like the API's and can be read back, so that nothing has to be kept to find it."""
+"""Ids that look like those of the API and decode to numbers, so that no index is needed."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Literal, get_args
 
-Kind = Literal[
+IdKind = Literal[
     "project",
     "organization",
     "directory",
@@ -17,8 +17,8 @@ Kind = Literal[
     "extract_v2",
     "page",
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-PREFIXES: dict[Kind, str] = {
+ID_KINDS: tuple[IdKind, ...] = get_args(IdKind)
+PREFIXES: dict[IdKind, str] = {
     "project": "prj-",
     "organization": "org-",
     "directory": "dir-",
@@ -30,61 +30,67 @@ PREFIXES: dict[Kind, str] = {
     "extract_v2": "ejb-",
     "page": "",
 }
-BITS = 122  # of a UUID that say neither its version nor its variant
-HALF = BITS // 2
+BITS = 122  # of a UUID, without its version and its variant
+HALF_BITS = BITS // 2
 MASK = (1 << BITS) - 1
 MAJOR_BITS, MINOR_BITS = 40, 24
 LAYOUT = "%08x-%04x-4%03x-%04x-%012x"
-LOW = (1 << 48) - 1  # the bits of a UUID's last group
+NODE_MASK = (1 << 48) - 1  # the last group of a UUID
 
 
-class Ids:
-    """A reversible scramble of (kind, major, minor) into UUIDs of version 4's looks.
+class IdCodec:
+    """Encode (kind, major, minor) as an id that looks like a random UUID, and decode it.
 
     Examples
     --------
-    >>> ids = Ids(seed=0)
-    >>> ids.read("batch", ids.make("batch", 12))
+    >>> ids = IdCodec(seed=0)
+    >>> ids.decode("batch", ids.encode("batch", 12))
     (12, 0)
-    >>> ids.read("batch", "bat-aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee") is None
+    >>> ids.decode("batch", "bat-aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee") is None
     True
     """
 
     def __init__(self, seed: int) -> None:
-        draw = Random(f"ids {seed}")
-        self._first, self._second = (draw.getrandbits(BITS) | 1 for _ in range(2))
-        self._offset = draw.getrandbits(BITS)
-        self._first_back = pow(self._first, -1, 1 << BITS)
-        self._second_back = pow(self._second, -1, 1 << BITS)
+        rng = Random(f"ids {seed}")
+        self._factor1, self._factor2 = (rng.getrandbits(BITS) | 1 for _ in range(2))
+        self._offset = rng.getrandbits(BITS)
+        self._inverse1 = pow(self._factor1, -1, 1 << BITS)
+        self._inverse2 = pow(self._factor2, -1, 1 << BITS)
 
-    def make(self, kind: Kind, major: int, minor: int = 0) -> str:
-        """Return the id of a thing."""
-        return self.series(kind, major, range(minor, minor + 1))[0]
+    def encode(self, kind: IdKind, major: int, minor: int = 0) -> str:
+        """Return the id of a record."""
+        return self.encode_range(kind, major, range(minor, minor + 1))[0]
 
-    def series(self, kind: Kind, major: int, minors: range) -> list[str]:
-        """Return the ids of many things at once."""
-        start = (KINDS.index(kind) << MAJOR_BITS | major) << MINOR_BITS
+    def encode_range(self, kind: IdKind, major: int, minors: range) -> list[str]:
+        """Return the ids of many records at once."""
+        start = (ID_KINDS.index(kind) << MAJOR_BITS | major) << MINOR_BITS
         layout = PREFIXES[kind] + LAYOUT
-        first, second, offset, made = self._first, self._second, self._offset, []
+        factor1, factor2, offset, ids = self._factor1, self._factor2, self._offset, []
         for minor in minors:
-            x = ((start | minor) * first + offset) & MASK
-            x = ((x ^ x >> HALF) * second) & MASK
-            x ^= x >> HALF
-            parts = (x >> 90, x >> 74 & 0xFFFF, x >> 62 & 0xFFF, x >> 48 & 0x3FFF | 0x8000, x & LOW)
-            made.append(layout % parts)
-        return made
+            x = ((start | minor) * factor1 + offset) & MASK
+            x = ((x ^ x >> HALF_BITS) * factor2) & MASK
+            x ^= x >> HALF_BITS
+            groups = (
+                x >> 90,
+                x >> 74 & 0xFFFF,
+                x >> 62 & 0xFFF,
+                x >> 48 & 0x3FFF | 0x8000,
+                x & NODE_MASK,
+            )
+            ids.append(layout % groups)
+        return ids
 
-    def read(self, kind: Kind, text: str) -> tuple[int, int] | None:
-        """Return the major and minor number of an id; None if it is no id of that kind."""
+    def decode(self, kind: IdKind, text: str) -> tuple[int, int] | None:
+        """Return the major and the minor number of an id, or None if it is not of this kind."""
         digits = text.removeprefix(PREFIXES[kind]).replace("-", "")
         try:
-            whole = int(digits, 16)
+            number = int(digits, 16)
         except ValueError:
             return None
-        x = whole >> 80 << 74 | (whole >> 64 & 0xFFF) << 62 | whole & ((1 << 62) - 1)
+        x = number >> 80 << 74 | (number >> 64 & 0xFFF) << 62 | number & ((1 << 62) - 1)
         x &= MASK
-        x = ((x ^ x >> HALF) * self._second_back) & MASK
-        x ^= x >> HALF
-        packed = ((x - self._offset) * self._first_back) & MASK
+        x = ((x ^ x >> HALF_BITS) * self._inverse2) & MASK
+        x ^= x >> HALF_BITS
+        packed = ((x - self._offset) * self._inverse1) & MASK
         major, minor = packed >> MINOR_BITS & (1 << MAJOR_BITS) - 1, packed & (1 << MINOR_BITS) - 1
-        return (major, minor) if self.make(kind, major, minor) == text else None
+        return (major, minor) if self.encode(kind, major, minor) == text else None

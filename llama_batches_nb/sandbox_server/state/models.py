@@ -1,36 +1,42 @@
-"""What the sandbox keeps: directories, files, configurations, and the plan of each batch."""
+"""The records that the sandbox stores: directories, files, configurations and batches.
+
+All times are microseconds since 1970.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 JobType = Literal["parse_v2", "extract_v2"]
-Status = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 JobStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 DirectoryType = Literal["user", "index", "ephemeral"]
-FINAL: tuple[Status, ...] = ("COMPLETED", "FAILED", "CANCELLED")
-STATUSES: tuple[Status, ...] = get_args(Status)
+TERMINAL_STATUSES: tuple[BatchStatus, ...] = ("COMPLETED", "FAILED", "CANCELLED")
 
-Nature = Literal["plain", "hard", "sound", "corrupt", "unsupported"]
-"""How a file fares: plain and hard ones by the odds, a sound one always succeeds, a corrupt one
-fails its job, an unsupported one gets no job."""
+FileQuality = Literal["normal", "hard", "valid", "corrupt", "unsupported"]
+"""How processing a file ends: at random for normal and for hard files, which fail more often; a
+valid file always succeeds, the job of a corrupt file fails, an unsupported file gets no job."""
 
 
 @dataclass(slots=True, frozen=True)
 class File:
-    """A file of a directory; `stored` is where it was uploaded first (directory, place)."""
+    """A file of a directory.
+
+    `stored` identifies the stored content: the index of the directory to which it was first
+    uploaded, and its index there.
+    """
 
     display_name: str
     unique_id: str
     created: int
-    nature: Nature
+    quality: FileQuality
     stored: tuple[int, int]
 
 
 @dataclass(slots=True)
 class Directory:
-    """A directory and its files, in the order they came."""
+    """A directory and its files, in the order in which they were added."""
 
     name: str
     type: DirectoryType
@@ -41,11 +47,11 @@ class Directory:
     unique_ids: set[str] = field(default_factory=set)
 
     def deleted_at(self, now: int) -> int | None:
-        """When it was cleaned up, if it was."""
+        """Return when the directory expired, or None if it exists at `now`."""
         return self.expires if self.expires is not None and self.expires <= now else None
 
     def add(self, file: File) -> int:
-        """Append a file and return its place."""
+        """Append a file and return its index."""
         self.files.append(file)
         self.unique_ids.add(file.unique_id)
         return len(self.files) - 1
@@ -66,30 +72,30 @@ class Configuration:
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """A batch's plan; its state at a time follows from it.
+    """The plan of a batch, which determines its status at any time.
 
-    `due` is when it ends if nobody cancels it, `ended` when it does end, as `end`. The first
-    `files` files of the directory take part. Some jobs of a batch may outlast it by up to
-    `straggling` microseconds.
+    `directory` and `configuration` are indexes. The batch processes the first `file_count` files of
+    its directory. It ends at `ended` with `final_status`; without a cancellation that is
+    `planned_end`. Some of its jobs end up to `straggler_delay` microseconds later.
     """
 
     number: int
     directory: int
     configuration: int
     job_type: JobType
-    files: int
+    file_count: int
     created: int
     throttled: int | None
     started: int
-    due: int
+    planned_end: int
     ended: int
-    end: Status
-    straggling: int = 0
+    final_status: BatchStatus
+    straggler_delay: int = 0
 
-    def status(self, now: int) -> Status:
-        """Status at a time."""
+    def status(self, now: int) -> BatchStatus:
+        """Return the status at a time."""
         if now >= self.ended:
-            return self.end
+            return self.final_status
         if now >= self.started:
             return "RUNNING"
         if self.throttled is not None and now >= self.throttled:
@@ -98,9 +104,9 @@ class Batch:
 
     def updated(self, now: int) -> int:
         """Return when the status at a time was reached."""
-        moments = (self.ended, self.started, self.throttled, self.created)
-        return next(at for at in moments if at is not None and at <= max(now, self.created))
+        changes = (self.ended, self.started, self.throttled, self.created)
+        return next(at for at in changes if at is not None and at <= max(now, self.created))
 
     def cancelled(self, at: int) -> Batch:
-        """Return the plan with an end at that time, unless it ends before."""
-        return self if self.ended <= at else replace(self, ended=at, end="CANCELLED")
+        """Return the batch cancelled at a time, or unchanged if it ends before."""
+        return self if self.ended <= at else replace(self, ended=at, final_status="CANCELLED")

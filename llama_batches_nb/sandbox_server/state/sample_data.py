@@ -1,4 +1,4 @@
-"""The people's names for things in the history, and how well each fares."""
+"""The directories and configurations of the sample data, and how often their files fail."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SampleConfiguration:
-    """A configuration of the history.
+    """A configuration of the sample data.
 
-    `failure_rate` of its jobs; `drift` is added to it once the drift has set in. `pace` is in
-    seconds per file. Credits are per page.
+    `failure_rate` is the share of its jobs that fail; `drift` is added to it after the drift
+    starts. Credits are per page. Without an `id` it is a saved configuration with a generated id.
     """
 
     id: str | None
@@ -22,7 +22,7 @@ class SampleConfiguration:
     job_type: JobType
     tier: str
     failure_rate: float
-    pace: float
+    seconds_per_file: float
     parse_credits: int
     extract_credits: int = 0
     drift: float = 0.0
@@ -30,32 +30,33 @@ class SampleConfiguration:
 
 @dataclass(frozen=True)
 class SampleDirectory:
-    """A directory of the history.
+    """A directory of the sample data.
 
-    `size` is its share of the most files at the end, `young` its share of that at the beginning,
-    `weight` how often it is run, `favour` how often each configuration runs it. `trouble`
-    multiplies failure rates; `unmapped` is the rate of mapping errors.
+    `max_size_share` is its number of files at the end, as a share of the largest directory;
+    `initial_share` is its number of files at the beginning, as a share of those at the end.
+    `batch_weight` is how often it has a batch, and `configuration_weights` how often with each
+    configuration. `failure_factor` multiplies the failure rates of the configurations.
     """
 
     name: str
     description: str
-    size: float
-    young: float
-    weight: float
-    favour: tuple[float, float, float, float]
-    trouble: float
-    unmapped: float
-    names: tuple[str, ...]
+    max_size_share: float
+    initial_share: float
+    batch_weight: float
+    configuration_weights: tuple[float, float, float, float]
+    failure_factor: float
+    mapping_error_rate: float
+    name_templates: tuple[str, ...]
 
 
-PRESETS = (
+SAMPLE_CONFIGURATIONS = (
     SampleConfiguration(
         id="cfg-PARSE_AGENTIC",
         name="Agentic",
         job_type="parse_v2",
         tier="agentic",
         failure_rate=0.02,
-        pace=1.6,
+        seconds_per_file=1.6,
         parse_credits=10,
     ),
     SampleConfiguration(
@@ -65,7 +66,7 @@ PRESETS = (
         tier="cost_effective",
         failure_rate=0.03,
         drift=0.11,
-        pace=0.6,
+        seconds_per_file=0.6,
         parse_credits=3,
     ),
     SampleConfiguration(
@@ -74,7 +75,7 @@ PRESETS = (
         job_type="extract_v2",
         tier="agentic",
         failure_rate=0.045,
-        pace=2.4,
+        seconds_per_file=2.4,
         parse_credits=10,
         extract_credits=15,
     ),
@@ -84,12 +85,12 @@ PRESETS = (
         job_type="extract_v2",
         tier="cost_effective",
         failure_rate=0.035,
-        pace=1.1,
+        seconds_per_file=1.1,
         parse_credits=3,
         extract_credits=5,
     ),
 )
-SCHEMA: dict[str, Any] = {
+EXTRACTION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "title": {"type": "string"},
@@ -99,55 +100,55 @@ SCHEMA: dict[str, Any] = {
     "required": ["due_date"],
 }
 
-LONG_NAME = (
+LONG_NAME_TEMPLATE = (
     "Mietvertrag {town}, Straße des 17. Juni {n}, Anlage 3: unterschriebene und endgültige "
     "Fassung vom {d}. {m}. {y} (Kopie der Kopie).pdf"
 )
 
-# Placeholders: {n} number in the directory, {id} a number, {y} year, {m} month, {d} day,
-# {firm}, {town}
-SHELVES = (
+# Placeholders: {n} position in the directory, {id} a random number, {y} year, {m} month, {d} day,
+# {company}, {town}
+SAMPLE_DIRECTORIES = (
     SampleDirectory(
         name="Invoices 2026",
         description="Incoming invoices, as they arrive",
-        size=1.0,
-        young=0.1,
-        weight=0.10,
-        favour=(0.25, 0.45, 0.1, 0.2),
-        trouble=0.8,
-        unmapped=0.004,
-        names=(
+        max_size_share=1.0,
+        initial_share=0.1,
+        batch_weight=0.10,
+        configuration_weights=(0.25, 0.45, 0.1, 0.2),
+        failure_factor=0.8,
+        mapping_error_rate=0.004,
+        name_templates=(
             "INV-{y}-{n:05d}.pdf",
-            "{firm} invoice {id}.pdf",
-            "Rechnung_{id}_{firm}.pdf",
+            "{company} invoice {id}.pdf",
+            "Rechnung_{id}_{company}.pdf",
             "scan{n:04d}.tiff",
         ),
     ),
     SampleDirectory(
         name="Lease contracts",
         description="Signed leases with their annexes",
-        size=0.42,
-        young=0.3,
-        weight=0.17,
-        favour=(0.4, 0.25, 0.35, 0.0),
-        trouble=1.1,
-        unmapped=0.002,
-        names=(
+        max_size_share=0.42,
+        initial_share=0.3,
+        batch_weight=0.17,
+        configuration_weights=(0.4, 0.25, 0.35, 0.0),
+        failure_factor=1.1,
+        mapping_error_rate=0.002,
+        name_templates=(
             "lease_{n:04d}.pdf",
             "Lease {town} {id} (signed).pdf",
-            LONG_NAME,
+            LONG_NAME_TEMPLATE,
         ),
     ),
     SampleDirectory(
         name="Medical intake forms",
         description="Scanned forms, much of it handwriting",
-        size=0.30,
-        young=0.4,
-        weight=0.18,
-        favour=(0.35, 0.35, 0.3, 0.0),
-        trouble=1.7,
-        unmapped=0.012,
-        names=(
+        max_size_share=0.30,
+        initial_share=0.4,
+        batch_weight=0.18,
+        configuration_weights=(0.35, 0.35, 0.3, 0.0),
+        failure_factor=1.7,
+        mapping_error_rate=0.012,
+        name_templates=(
             "intake-{y}-{m:02d}-{d:02d}-{n:05d}.pdf",
             "Formulario de admisión {n} {town}.pdf",
             "intake form {n}.png",
@@ -156,28 +157,28 @@ SHELVES = (
     SampleDirectory(
         name="Annual reports",
         description="Listed companies, since 2015",
-        size=0.17,
-        young=0.6,
-        weight=0.17,
-        favour=(0.3, 0.2, 0.1, 0.4),
-        trouble=1.3,
-        unmapped=0.003,
-        names=(
-            "{firm} annual report {y} v{n}.pdf",
-            "{firm}_10-K_{y}_{id}.htm",
+        max_size_share=0.17,
+        initial_share=0.6,
+        batch_weight=0.17,
+        configuration_weights=(0.3, 0.2, 0.1, 0.4),
+        failure_factor=1.3,
+        mapping_error_rate=0.003,
+        name_templates=(
+            "{company} annual report {y} v{n}.pdf",
+            "{company}_10-K_{y}_{id}.htm",
             "年次報告書 {y} {n}.pdf",
         ),
     ),
     SampleDirectory(
         name="Delivery notes",
         description="Photographs from the loading dock",
-        size=0.24,
-        young=0.1,
-        weight=0.16,
-        favour=(0.15, 0.6, 0.0, 0.25),
-        trouble=1.4,
-        unmapped=0.02,
-        names=(
+        max_size_share=0.24,
+        initial_share=0.1,
+        batch_weight=0.16,
+        configuration_weights=(0.15, 0.6, 0.0, 0.25),
+        failure_factor=1.4,
+        mapping_error_rate=0.02,
+        name_templates=(
             "IMG_{y}{m:02d}{d:02d}_{id:06d}.jpg",
             "delivery note {n}.heic",
             "Lieferschein {id}.pdf",
@@ -185,28 +186,32 @@ SHELVES = (
     ),
     SampleDirectory(
         name="Research papers",
-        description="The reading group's shelf",
-        size=0.09,
-        young=0.2,
-        weight=0.13,
-        favour=(0.5, 0.3, 0.0, 0.2),
-        trouble=0.5,
-        unmapped=0.001,
-        names=("arXiv {y}.{id}.pdf", "Müller et al. {y} supplement {n}.docx"),
+        description="Papers of the reading group",
+        max_size_share=0.09,
+        initial_share=0.2,
+        batch_weight=0.13,
+        configuration_weights=(0.5, 0.3, 0.0, 0.2),
+        failure_factor=0.5,
+        mapping_error_rate=0.001,
+        name_templates=("arXiv {y}.{id}.pdf", "Müller et al. {y} supplement {n}.docx"),
     ),
     SampleDirectory(
         name="Insurance claims",
         description="Claims of the week, with photographs",
-        size=0.035,
-        young=0.0,
-        weight=0.09,
-        favour=(0.3, 0.3, 0.2, 0.2),
-        trouble=0.9,
-        unmapped=0.008,
-        names=("Claim CLM-{id}.pdf", "Gutachten {firm} Nr. {n}.pdf", "claim {n} photos.zip"),
+        max_size_share=0.035,
+        initial_share=0.0,
+        batch_weight=0.09,
+        configuration_weights=(0.3, 0.3, 0.2, 0.2),
+        failure_factor=0.9,
+        mapping_error_rate=0.008,
+        name_templates=(
+            "Claim CLM-{id}.pdf",
+            "Gutachten {company} Nr. {n}.pdf",
+            "claim {n} photos.zip",
+        ),
     ),
 )
-FIRMS = (
+COMPANIES = (
     "Acme Tools",
     "Brouwer & Zonen",
     "Contoso",

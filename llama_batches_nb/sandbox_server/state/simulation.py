@@ -1,6 +1,6 @@
-"""What becomes of a file in a batch: whether it gets a job, and how that ends.
+"""Simulate each file of a batch: whether it gets a job, how the job ends, and when.
 
-Nothing of it is kept; each answer follows from the numbers of the batch and the file.
+Nothing is stored: every outcome is computed from the numbers of the batch and of the file.
 """
 
 from __future__ import annotations
@@ -11,167 +11,177 @@ from typing import TYPE_CHECKING, Literal
 
 from llama_batches_nb.sandbox_server.state import error_messages
 from llama_batches_nb.sandbox_server.state.clock import DAY
-from llama_batches_nb.sandbox_server.state.sample_data import PRESETS, SHELVES
+from llama_batches_nb.sandbox_server.state.sample_data import (
+    SAMPLE_CONFIGURATIONS,
+    SAMPLE_DIRECTORIES,
+)
 
 if TYPE_CHECKING:
     from llama_batches_nb.sandbox_server.state.models import Batch, File, JobStatus, JobType
 
-JobOutcome = Literal["succeeded", "failed", "drifted", "cancelled", "unmapped"]
+JobOutcome = Literal["succeeded", "failed", "drifted", "cancelled", "mapping_error"]
 
-UNIT = 1 << 20  # odds are counted in these
-CANCELLED_ODDS = int(0.002 * UNIT)  # of a single job of a batch that goes on
-HARD_FACTOR, PLAIN_FACTOR = 6.0, 0.55  # on failure rates; one file in twelve is hard
-WORST = 0.9
-DRIFT_RAMP = 4 * DAY
-STRAGGLERS = 12  # of 256 jobs of a batch with stragglers
-IMAGES = (".jpg", ".png", ".tiff", ".heic")
-PAGES = 60
+SCALE = 1 << 20  # a probability of 1, in the unit of the thresholds
+CANCELLED_THRESHOLD = int(0.002 * SCALE)  # of a single job in a batch that is not cancelled
+HARD_FACTOR, NORMAL_FACTOR = 6.0, 0.55  # on failure rates; one file in twelve is hard
+MAX_FAILURE_RATE = 0.9
+DRIFT_RAMP = 4 * DAY  # until the drift has its full size
+STRAGGLERS_OF_256 = 12  # jobs that end late, of 256 jobs in a batch with stragglers
+IMAGE_EXTENSIONS = (".jpg", ".png", ".tiff", ".heic")
+MAX_PAGES = 60
 
 
 @dataclass(slots=True, frozen=True)
 class FailureThresholds:
-    """Thresholds of a batch, in `UNIT`s: mapping error, job failure by nature, drift.
+    """Probability of each failure in a batch, in units of 1 / `SCALE`.
 
-    `bits` are those of the batch, from which those of its files follow.
+    The seeds of the files derive from `seed`.
     """
 
-    bits: int
+    seed: int
 
-    unmapped: int
-    plain: int
+    mapping_error: int
+    normal: int
     hard: int
     drift: int
 
 
-def failure_thresholds(batch: Batch, seed: int, drift_from: int) -> FailureThresholds:
-    """Return the odds of a batch's files by its configuration, directory and time."""
-    preset = PRESETS[batch.configuration]
-    trouble, unmapped = 1.0, 0.0
-    if batch.directory < len(SHELVES):
-        shelf = SHELVES[batch.directory]
-        trouble, unmapped = shelf.trouble, shelf.unmapped
-    drifted = min(max((batch.created - drift_from) / DRIFT_RAMP, 0.0), 1.0)
-    rate = preset.failure_rate * trouble
+def failure_thresholds(batch: Batch, seed: int, drift_start: int) -> FailureThresholds:
+    """Return the thresholds of a batch from its configuration, directory and time."""
+    sample = SAMPLE_CONFIGURATIONS[batch.configuration]
+    failure_factor, mapping_error_rate = 1.0, 0.0
+    if batch.directory < len(SAMPLE_DIRECTORIES):
+        directory = SAMPLE_DIRECTORIES[batch.directory]
+        failure_factor = directory.failure_factor
+        mapping_error_rate = directory.mapping_error_rate
+    drift_progress = min(max((batch.created - drift_start) / DRIFT_RAMP, 0.0), 1.0)
+    rate = sample.failure_rate * failure_factor
     return FailureThresholds(
         mix64(seed, batch.number),
-        int(unmapped * UNIT),
-        int(min(rate * PLAIN_FACTOR, WORST) * UNIT),
-        int(min(rate * HARD_FACTOR, WORST) * UNIT),
-        int(preset.drift * drifted * trouble**0.3 * UNIT),
+        int(mapping_error_rate * SCALE),
+        int(min(rate * NORMAL_FACTOR, MAX_FAILURE_RATE) * SCALE),
+        int(min(rate * HARD_FACTOR, MAX_FAILURE_RATE) * SCALE),
+        int(sample.drift * drift_progress * failure_factor**0.3 * SCALE),
     )
 
 
-def draw_outcome(bits: int, chances: FailureThresholds, file: File) -> JobOutcome:
-    """Return what becomes of a file that has these bits in a batch."""
-    if file.nature == "sound":
+def draw_outcome(seed: int, thresholds: FailureThresholds, file: File) -> JobOutcome:
+    """Return the outcome of the file that has this seed in a batch."""
+    if file.quality == "valid":
         return "succeeded"
-    if file.nature == "corrupt":
+    if file.quality == "corrupt":
         return "failed"
-    if file.nature == "unsupported":
-        return "unmapped"
-    drawn = bits % UNIT - chances.unmapped
-    if drawn < 0:
-        return "unmapped"
-    drawn -= chances.hard if file.nature == "hard" else chances.plain
-    if drawn < 0:
+    if file.quality == "unsupported":
+        return "mapping_error"
+    draw = seed % SCALE - thresholds.mapping_error
+    if draw < 0:
+        return "mapping_error"
+    draw -= thresholds.hard if file.quality == "hard" else thresholds.normal
+    if draw < 0:
         return "failed"
-    drawn -= chances.drift
-    if drawn < 0:
+    draw -= thresholds.drift
+    if draw < 0:
         return "drifted"
-    return "cancelled" if drawn < CANCELLED_ODDS else "succeeded"
+    return "cancelled" if draw < CANCELLED_THRESHOLD else "succeeded"
 
 
-def pages(file: File) -> int:
-    """Return the pages of a file."""
-    if file.display_name.endswith(IMAGES):
+def page_count(file: File) -> int:
+    """Return the number of pages of a file."""
+    if file.display_name.endswith(IMAGE_EXTENSIONS):
         return 1
     share = (mix64(*file.stored) >> 8) / (1 << 56)
-    return 1 + int(PAGES * share**3)
+    return 1 + int(MAX_PAGES * share**3)
 
 
-def message(fate: JobOutcome, job_type: JobType, bits: int, file: File, file_id: str) -> str | None:
-    """Return what is said of a file that failed; None if it did not."""
-    if fate in ("succeeded", "cancelled"):
+def error_message(
+    outcome: JobOutcome, job_type: JobType, seed: int, file: File, file_id: str
+) -> str | None:
+    """Return the error message of a file, or None if the outcome has none."""
+    if outcome in ("succeeded", "cancelled"):
         return None
-    draw = Random(bits)
-    if file.nature == "unsupported":
-        template = error_messages.UNSUPPORTED
-    elif file.nature == "corrupt":
-        template = error_messages.DAMAGED
-    elif fate == "unmapped":
-        template = error_messages.mapping_failure(draw)
-    elif fate == "drifted":
-        template = error_messages.DRIFT
+    rng = Random(seed)
+    if file.quality == "unsupported":
+        template = error_messages.UNSUPPORTED_FILE_ERROR
+    elif file.quality == "corrupt":
+        template = error_messages.DAMAGED_FILE_ERROR
+    elif outcome == "mapping_error":
+        template = error_messages.draw_mapping_error(rng)
+    elif outcome == "drifted":
+        template = error_messages.DRIFT_ERROR
     else:
-        template = error_messages.job_failure(job_type, draw)
-    return error_messages.fill(template, draw, file.display_name, pages(file), file_id)
+        template = error_messages.draw_job_error(job_type, rng)
+    return error_messages.format_message(
+        template, rng, file.display_name, page_count(file), file_id
+    )
 
 
 @dataclass(slots=True, frozen=True)
 class Job:
-    """A job of a batch, with the times of its life."""
+    """A job of a batch and the times of its status changes."""
 
     batch: Batch
     index: int
     file: File
-    fate: JobOutcome
-    bits: int
+    outcome: JobOutcome
+    seed: int
     created: int
-    began: int
+    started: int
     ended: int
 
     def status(self, now: int) -> JobStatus:
-        """Status at a time."""
-        if now < self.began:
+        """Return the status at a time."""
+        if now < self.started:
             return "PENDING"
         if now < self.ended:
             return "RUNNING"
-        if self.fate == "cancelled":
+        if self.outcome == "cancelled":
             return "CANCELLED"
-        return "COMPLETED" if self.fate == "succeeded" else "FAILED"
+        return "COMPLETED" if self.outcome == "succeeded" else "FAILED"
 
     def updated(self, now: int) -> int:
         """Return when the status at a time was reached."""
-        return next(at for at in (self.ended, self.began, self.created) if at <= now)
+        return next(at for at in (self.ended, self.started, self.created) if at <= now)
 
     def credits(self) -> tuple[int, int]:
-        """Return the credits of parsing and of extracting; a failure costs the pages before it."""
-        preset, count = PRESETS[self.batch.configuration], pages(self.file)
-        if self.fate == "failed":
-            return preset.parse_credits * (count * (self.bits >> 52 & 0xFF) >> 8), 0
-        extracted = 0 if self.fate == "drifted" else count
-        return preset.parse_credits * count, preset.extract_credits * extracted
+        """Return the parse and the extract credits. A failed job bills the pages it completed."""
+        sample, pages = SAMPLE_CONFIGURATIONS[self.batch.configuration], page_count(self.file)
+        if self.outcome == "failed":
+            return sample.parse_credits * (pages * (self.seed >> 52 & 0xFF) >> 8), 0
+        extracted = 0 if self.outcome == "drifted" else pages
+        return sample.parse_credits * pages, sample.extract_credits * extracted
 
 
-def creation(batch: Batch, index: int) -> int:
-    """Return when the job of a file is made: one after the other in the first part of the run."""
-    return batch.started + (batch.due - batch.started) * 7 * index // (10 * batch.files)
+def job_creation_time(batch: Batch, index: int) -> int:
+    """Return when the job of a file is created: one by one in the first 70 % of the run."""
+    return batch.started + (batch.planned_end - batch.started) * 7 * index // (
+        10 * batch.file_count
+    )
 
 
-def job(batch: Batch, index: int, file: File, fate: JobOutcome, bits: int) -> Job:
-    """Return the job of a file that gets one."""
-    created = creation(batch, index)
-    began = created + ((batch.due - batch.started) * (bits >> 20 & 0xFF) >> 13)
-    ended = began + ((batch.due - began) * (32 + (bits >> 28 & 0x7F)) >> 8) + 1
-    if batch.straggling and bits >> 36 & 0xFF < STRAGGLERS:
-        ended = batch.due + (batch.straggling * (1 + (bits >> 44 & 0xFF)) >> 8)
-    if batch.end == "CANCELLED" and ended > batch.ended:
-        fate, began, ended = "cancelled", min(began, batch.ended), batch.ended
-    return Job(batch, index, file, fate, bits, created, began, ended)
+def create_job(batch: Batch, index: int, file: File, outcome: JobOutcome, seed: int) -> Job:
+    """Return the job of a file that was mapped to one."""
+    created = job_creation_time(batch, index)
+    started = created + ((batch.planned_end - batch.started) * (seed >> 20 & 0xFF) >> 13)
+    ended = started + ((batch.planned_end - started) * (32 + (seed >> 28 & 0x7F)) >> 8) + 1
+    if batch.straggler_delay and seed >> 36 & 0xFF < STRAGGLERS_OF_256:
+        ended = batch.planned_end + (batch.straggler_delay * (1 + (seed >> 44 & 0xFF)) >> 8)
+    if batch.final_status == "CANCELLED" and ended > batch.ended:
+        outcome, started, ended = "cancelled", min(started, batch.ended), batch.ended
+    return Job(batch, index, file, outcome, seed, created, started, ended)
 
 
 MASK = (1 << 64) - 1
-GOLDEN = 0x9E3779B97F4A7C15
+GOLDEN_RATIO = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, the increment of splitmix64
 
 
-def mix64(*numbers: int, after: int = 0) -> int:
-    """Return 64 well mixed bits that depend on every number and on their order (splitmix64).
+def mix64(*numbers: int, state: int = 0) -> int:
+    """Hash integers to 64 bits that depend on each number and on their order (splitmix64).
 
-    `scramble(1, 2)` is `scramble(2, after=scramble(1))`.
+    `mix64(1, 2)` equals `mix64(2, state=mix64(1))`.
     """
-    x = after
+    x = state
     for number in numbers:
-        x = (x + number + 1) * GOLDEN & MASK
+        x = (x + number + 1) * GOLDEN_RATIO & MASK
         x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK
         x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK
         x ^= x >> 31

@@ -1,10 +1,10 @@
-"""The endpoints, one module for each resource."""
+"""The endpoints, one module per resource."""
 
 from fastapi import Depends, FastAPI
 
 from llama_batches_nb.sandbox_server.app.error_responses import (
-    ALWAYS,
     BEARER,
+    COMMON_STATUSES,
     add_error_handlers,
     error_docs,
 )
@@ -17,22 +17,22 @@ from llama_batches_nb.sandbox_server.app.routes import (
     jobs,
 )
 from llama_batches_nb.sandbox_server.app.serializers import ResultsCache
-from llama_batches_nb.sandbox_server.state.world import SandboxState
+from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
-ROUTERS = [part.router for part in (batches, jobs, directories, files, configurations, clock)]
+ROUTERS = [module.router for module in (batches, jobs, directories, files, configurations, clock)]
 
 
-def application(world: SandboxState) -> FastAPI:
-    """Return the API over a world; it asks for no key and has no faults."""
+def create_app(state: SandboxState) -> FastAPI:
+    """Return the API for a state, without access checks and without faults."""
     app = FastAPI(
         title="LlamaCloud sandbox",
         docs_url=None,
         redoc_url=None,
-        responses=error_docs(*ALWAYS),
+        responses=error_docs(*COMMON_STATUSES),
         dependencies=[Depends(BEARER)],
     )
-    app.state.world = world
-    app.state.expanded = ResultsCache(world)
+    app.state.sandbox = state
+    app.state.results_cache = ResultsCache(state)
     for router in ROUTERS:
         app.include_router(router)
     add_error_handlers(app, ROUTERS)

@@ -9,23 +9,23 @@ from pydantic import BaseModel
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
-    Many,
     PageDep,
     Position,
-    Text,
+    StateDep,
+    TextListQuery,
+    TextQuery,
     TimestampQuery,
-    WorldDep,
-    answer,
-    missing,
+    json_response,
+    not_found,
 )
 from llama_batches_nb.sandbox_server.app.error_responses import error_docs
-from llama_batches_nb.sandbox_server.app.strict_requests import Route
+from llama_batches_nb.sandbox_server.app.strict_requests import StrictRoute
 from llama_batches_nb.sandbox_server.options import MAX_FILES
 from llama_batches_nb.sandbox_server.state.clock import to_microseconds
-from llama_batches_nb.sandbox_server.state.models import Batch, JobType, Status
-from llama_batches_nb.sandbox_server.state.world import SandboxState
+from llama_batches_nb.sandbox_server.state.models import Batch, BatchStatus, JobType
+from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
-router = APIRouter(route_class=Route)
+router = APIRouter(route_class=StrictRoute)
 
 
 class JobConfig(BaseModel):
@@ -42,7 +42,7 @@ class Config(BaseModel):
 
 
 class Webhook(BaseModel):
-    """Where news would be sent; the sandbox sends none."""
+    """A webhook. The sandbox accepts webhooks but sends no events."""
 
     webhook_events: list[str] | None = None
     webhook_headers: dict[str, str] | None = None
@@ -51,8 +51,8 @@ class Webhook(BaseModel):
     webhook_url: str | None = None
 
 
-class NewBatch(BaseModel):
-    """Body of a creation."""
+class CreateBatchRequest(BaseModel):
+    """Batch to create."""
 
     config: Config
     source_directory_id: str
@@ -60,82 +60,84 @@ class NewBatch(BaseModel):
     webhook_configuration_ids: list[str] | None = None
 
 
-def the_batch(world: SandboxState, batch_id: str) -> Batch:
-    """Find a batch or answer by 404."""
-    batch = world.batch(batch_id)
+def find_batch(state: SandboxState, batch_id: str) -> Batch:
+    """Return a batch or raise a 404."""
+    batch = state.find_batch(batch_id)
     if batch is None:
-        raise missing("Batch", batch_id)
+        raise not_found("Batch", batch_id)
     return batch
 
 
 @router.get("/api/v2/batches", response_model=response_models.Page[response_models.Batch])
 async def list_batches(
-    world: WorldDep,
+    state: StateDep,
     page: PageDep,
-    source_directory_id: Text = None,
-    status: Annotated[Status | None, Query()] = None,
+    source_directory_id: TextQuery = None,
+    status: Annotated[BatchStatus | None, Query()] = None,
     created_at_on_or_after: TimestampQuery = None,
     created_at_on_or_before: TimestampQuery = None,
 ) -> Response:
     """List batches, newest first."""
-    now, first, last = world.clock.now(), 0, len(world.batches)
+    now, first, end = state.clock.now(), 0, len(state.batches)
     if created_at_on_or_after is not None:
-        first = bisect_left(
-            world.batches, to_microseconds(created_at_on_or_after), key=lambda it: it.created
-        )
+        after = to_microseconds(created_at_on_or_after)
+        first = bisect_left(state.batches, after, key=lambda batch: batch.created)
     if created_at_on_or_before is not None:
-        last = bisect_right(
-            world.batches, to_microseconds(created_at_on_or_before), key=lambda it: it.created
-        )
+        before = to_microseconds(created_at_on_or_before)
+        end = bisect_right(state.batches, before, key=lambda batch: batch.created)
     directory = None
     if source_directory_id is not None:
-        directory, _ = world.ids.read("directory", source_directory_id) or (-1, 0)
+        directory, _ = state.ids.decode("directory", source_directory_id) or (-1, 0)
 
     def matching(end: int) -> Iterator[tuple[Position, Batch]]:
         for number in range(end - 1, first - 1, -1):
-            it = world.batches[number]
-            if directory in (None, it.directory) and status in (None, it.status(now)):
-                yield (number, 0), it
+            batch = state.batches[number]
+            if directory in (None, batch.directory) and status in (None, batch.status(now)):
+                yield (number, 0), batch
 
-    after = page.after(world.ids, "batches")
-    total = max(last - first, 0)
+    start_after = page.start_after(state.ids, "batches")
+    total = max(end - first, 0)
     if directory is not None or status is not None:
-        total = sum(1 for _ in matching(last))
-    rest = matching(last if after is None else min(last, after[0]))
-    return page.answer(
-        world.ids, "batches", rest, lambda it: serializers.batch(world, it, now), total
+        total = sum(1 for _ in matching(end))
+    remaining = matching(end if start_after is None else min(end, start_after[0]))
+    return page.response(
+        state.ids,
+        "batches",
+        remaining,
+        lambda batch: serializers.batch_json(state, batch, now),
+        total,
     )
 
 
 @router.get("/api/v2/batches/{batch_id}", response_model=response_models.Batch)
 async def get_batch(
-    request: Request, world: WorldDep, batch_id: str, expand: Many = None
+    request: Request, state: StateDep, batch_id: str, expand: TextListQuery = None
 ) -> Response:
-    """Get a batch, with `expand=results` also what became of each file."""
-    batch, now = the_batch(world, batch_id), world.clock.now()
+    """Get a batch, with `expand=results` including its results."""
+    batch, now = find_batch(state, batch_id), state.clock.now()
     if expand is None or "results" not in expand:
-        return answer(serializers.batch(world, batch, now))
-    expanded: serializers.ResultsCache = request.app.state.expanded
-    return Response(expanded.body(batch, now), media_type="application/json")
+        return json_response(serializers.batch_json(state, batch, now))
+    cache: serializers.ResultsCache = request.app.state.results_cache
+    return Response(cache.body(batch, now), media_type="application/json")
 
 
 @router.post("/api/v2/batches", response_model=response_models.Batch, responses=error_docs(413))
-async def create_batch(world: WorldDep, body: NewBatch) -> Response:
-    """Make a batch over a directory and start it."""
-    found = world.directory(body.source_directory_id)
-    if found is None:
-        raise missing("Directory", body.source_directory_id)
-    wanted = body.config.job
-    configured = world.configuration(wanted.configuration_id)
-    if configured is None:
-        raise missing("Configuration", wanted.configuration_id)
-    place, directory = found
-    choice, configuration = configured
-    if configuration.job_type != wanted.type:
+async def create_batch(state: StateDep, body: CreateBatchRequest) -> Response:
+    """Create a batch from the files of a directory and start it."""
+    directory_result = state.find_directory(body.source_directory_id)
+    if directory_result is None:
+        raise not_found("Directory", body.source_directory_id)
+    job = body.config.job
+    configuration_result = state.find_configuration(job.configuration_id)
+    if configuration_result is None:
+        raise not_found("Configuration", job.configuration_id)
+    directory_index, directory = directory_result
+    configuration_index, configuration = configuration_result
+    if configuration.job_type != job.type:
         raise HTTPException(
             400,
             f"Configuration '{configuration.id}' is for {configuration.job_type} jobs, "
-            f"not {wanted.type}",
+            f"not {job.type}",
         )
     if not directory.files:
         raise HTTPException(400, f"Directory '{body.source_directory_id}' has no files")
@@ -143,10 +145,10 @@ async def create_batch(world: WorldDep, body: NewBatch) -> Response:
         raise HTTPException(
             400,
             f"Directory '{body.source_directory_id}' has {len(directory.files)} files; "
-            f"a batch may have {MAX_FILES}",
+            f"a batch may have at most {MAX_FILES}",
         )
-    batch = world.start_batch(place, choice, wanted.type)
-    return answer(serializers.batch(world, batch, world.clock.now()))
+    batch = state.create_batch(directory_index, configuration_index, job.type)
+    return json_response(serializers.batch_json(state, batch, state.clock.now()))
 
 
 @router.post(
@@ -154,13 +156,13 @@ async def create_batch(world: WorldDep, body: NewBatch) -> Response:
     response_model=response_models.Batch,
     responses=error_docs(409),
 )
-async def cancel_batch(world: WorldDep, batch_id: str) -> Response:
-    """Ask a batch to stop; it is CANCELLED a moment later."""
-    batch = the_batch(world, batch_id)
-    now = world.clock.now()
-    cancelled = world.cancel(batch)
+async def cancel_batch(state: StateDep, batch_id: str) -> Response:
+    """Request cancellation of a batch. Its status becomes CANCELLED a second later."""
+    batch = find_batch(state, batch_id)
+    now = state.clock.now()
+    cancelled = state.cancel_batch(batch)
     if cancelled is None:
         raise HTTPException(
             409, f"Batch '{batch_id}' is {batch.status(now)}; it cannot be cancelled"
         )
-    return answer(serializers.batch(world, cancelled, now))
+    return json_response(serializers.batch_json(state, cancelled, now))
