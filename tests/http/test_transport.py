@@ -16,7 +16,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.http import transport
 from tests.conftest import Serve
-from tests.reliability.wire import Peer
+from tests.reliability.raw_server import RawServer
 from tests.servers import Answer, Asked, batch, in_turn, page
 
 GOOD = page([batch("bat-1")])
@@ -114,7 +114,7 @@ def test_an_interim_answer_is_not_taken_for_the_answer(interim: bytes) -> None:
         yield 0.05
         yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
-    with Peer(speak) as peer, lb.connect("llx-secret", base_url=peer.url):
+    with RawServer(speak) as peer, lb.connect("llx-secret", base_url=peer.url):
         for name in ("bat-1", "bat-2"):  # the second by the same connection
             assert lb.get_batch(name).batch_id.tolist() == [name]
 

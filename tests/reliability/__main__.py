@@ -1,4 +1,4 @@
-"""Try every call under every fault, and write the README's table of what came of it.
+"""Run every function under every fault and write the table of the README.
 
 Run `python -m tests.reliability` from the root of the repository; it takes a minute or two.
 """
@@ -17,36 +17,36 @@ import llama_batches_nb as lb
 from tests.reliability import readme
 from tests.reliability.conftest import shorten_pauses
 from tests.reliability.faults import FAULTS, Fault
-from tests.reliability.trials import CALLS, Verdict, try_out
+from tests.reliability.trials import CALLS, Verdict, run_trial
 
 NAME = "faults"
 COLUMNS = (
-    "what the server or the network does",
+    "fault",
     "calls",
-    "rows there",
+    "rows on the server",
     "all rows, once each",
-    "the error that is promised",
+    "documented error",
     "lost",
-    "doubled",
-    "strange",
-    "unclear",
+    "duplicated",
+    "unexpected",
+    "unconfirmed",
 )
 
 
-def ways(fault: Fault) -> list[bool]:
-    """Say in which ways a fault is tried: it passes, and if it is more than a form, it stays."""
+def fault_modes(fault: Fault) -> list[bool]:
+    """Return whether the fault persists, for each trial; a valid response is tried once."""
     return [False, True] if fault.error else [False]
 
 
-def tried(fault: Fault, folder: Path) -> Iterator[Verdict]:
-    """Try all calls under a fault."""
+def trials_of(fault: Fault, folder: Path) -> Iterator[Verdict]:
+    """Run all calls under a fault."""
     for call in CALLS:
-        for stays in ways(fault):
-            yield try_out(call, fault, folder / secrets.token_hex(4), stays=stays)
+        for persistent in fault_modes(fault):
+            yield run_trial(call, fault, folder / secrets.token_hex(4), persistent=persistent)
 
 
 def row(family: str, verdicts: list[Verdict]) -> list[object]:
-    """Count what came of them."""
+    """Return one row of the table."""
     return [
         family,
         len(verdicts),
@@ -54,8 +54,8 @@ def row(family: str, verdicts: list[Verdict]) -> list[object]:
         sum(it.whole for it in verdicts),
         sum(it.error is not None for it in verdicts),
         sum(it.lost for it in verdicts),
-        sum(it.doubled for it in verdicts),
-        sum(it.strange for it in verdicts),
+        sum(it.duplicated for it in verdicts),
+        sum(it.unexpected for it in verdicts),
         sum(isinstance(it.error, lb.UnconfirmedCreateError) for it in verdicts),
     ]
 
@@ -65,11 +65,11 @@ def main() -> None:
         kept, temporary = Path(scratch) / "kept", Path(scratch) / "tmp"
         kept.mkdir()
         temporary.mkdir()
-        patch.setattr(tempfile, "tempdir", str(temporary))  # what lies there is counted
+        patch.setattr(tempfile, "tempdir", str(temporary))  # its files are counted
         shorten_pauses(patch)
         rows = []
         for family, faults in groupby(FAULTS, key=lambda fault: fault.family):
-            rows.append(row(family, [it for fault in faults for it in tried(fault, kept)]))
+            rows.append(row(family, [it for fault in faults for it in trials_of(fault, kept)]))
             print(*rows[-1], sep=" | ", flush=True)
     readme.write(NAME, readme.table(COLUMNS, rows))
 

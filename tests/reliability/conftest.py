@@ -1,4 +1,4 @@
-"""Temporary files that can be counted, and pauses that are short."""
+"""A separate folder for temporary files, and short pauses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shorten_pauses(patch: pytest.MonkeyPatch) -> None:
-    """Make short what is waited where the server does not say how long."""
+    """Shorten the pauses before retries."""
     patch.setattr(transport, "FIRST_BACKOFF", 0.01)
     patch.setattr(rate_limit, "MAX_BACKOFF", 0.01)
     patch.setattr(lost_response, "RECOVERY_DELAYS", (0.0, 0.01, 0.01))

@@ -1,4 +1,4 @@
-"""Tables of the README that a command makes, each between two comments that name it."""
+"""Tables of the README that a command writes, each between two comments that name it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _section(name: str) -> re.Pattern[str]:
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a table in Markdown; whole numbers have their thousands separated."""
+    """Return a Markdown table; integers get thousands separators."""
     lines = [list(columns)]
     lines.append(["---"] + ["--:"] * (len(lines[0]) - 1))
     lines += [[f"{it:,}" if isinstance(it, int) else str(it) for it in row] for row in rows]
@@ -22,19 +22,19 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Put a table into the README, in the place of the one before."""
+    """Replace a table in the README."""
     content, n = _section(name).subn(
         lambda found: found[1] + text + found[2], README.read_text(encoding="utf-8")
     )
     if n != 1:
-        raise ValueError(f"README.md has {n} places for {name!r}.")
+        raise ValueError(f"README.md has {n} sections named {name!r}.")
     README.write_text(content, encoding="utf-8")
 
 
 def read(name: str) -> list[list[str]]:
-    """Return the rows of a table that is there, without its head."""
+    """Return the rows of a table that is api, without its head."""
     found = _section(name).search(README.read_text(encoding="utf-8"))
     if found is None:
-        raise ValueError(f"README.md has no place for {name!r}.")
+        raise ValueError(f"README.md has no section named {name!r}.")
     lines = [line for line in found[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]

@@ -1,7 +1,7 @@
-"""Much at once: ten million rows fetched and synced, and 200 clients of a limited server.
+"""Load test: fetch and sync ten million rows, and share one rate limit among 200 clients.
 
-Run `python -m tests.reliability.soak` from the root of the repository; it takes some minutes, and
-writes the README's table of load.
+Run `python -m tests.reliability.soak` from the root of the repository; it takes some minutes and
+writes the load table of the README.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import llama_batches_nb as lb
 from llama_batches_nb.dataset.read import open_dataset
 from tests.benchmarks.memory import peak
 from tests.reliability import readme
-from tests.reliability.standin import Served, Standin, served
+from tests.reliability.load_server import LoadServer, RunningLoadServer, start_load_server
 
 NAME = "load"
-COLUMNS = ("under load", "rows", "lost", "doubled", "requests", "refused", "seconds", "peak MiB")
+COLUMNS = ("load", "rows", "lost", "duplicated", "requests", "refused", "seconds", "peak MiB")
 BATCHES, FILES = 10_000, 1_000
 MAX_MIB = 400
 PROCESSES, CLIENTS, EACH, RATE = 8, 25, 50, 100  # clients of a process, batches of each, a second
@@ -37,17 +37,17 @@ COLUMNS_OF_A_ROW = ("batch_id", "source_directory_file_id")
 
 @dataclass
 class Run:
-    """What one process did."""
+    """The result of one process."""
 
     rows: int
     lost: int
-    doubled: int
+    duplicated: int
     peak: float
     """MiB"""
 
 
 def check(rows: pa.Table, batches: int, files: int) -> tuple[int, int]:
-    """Return how many rows are missing, and how many are there more than once."""
+    """Return the numbers of missing and of duplicated rows."""
     once = rows.group_by(list(COLUMNS_OF_A_ROW)).aggregate([([], "count_all")])
     ids = pa.array([f"bat-{n:07}" for n in range(batches)], pa.string())
     known = once.filter(pc.is_in(once["batch_id"].cast(pa.string()), ids))
@@ -64,14 +64,14 @@ def fetch(url: str, n_batches: str, n_files: str) -> Run:
 
 
 def sync(url: str, folder: str) -> Run:
-    """Bring a folder up to date; what lies there is checked by another process."""
+    """Update a dataset; another process checks its rows."""
     with lb.connect(KEY, base_url=url):
         report = lb.sync_dataset(folder, progress=False)
     return Run(report.added["results"], 0, 0, peak())
 
 
 def crowd(url: str, clients: str, n_batches: str, n_files: str) -> Run:
-    """Be some notebooks, each with a client of its own that fetches some batches."""
+    """Fetch some batches with several clients at once, as several notebooks do."""
     ids = [f"bat-{n:07}" for n in range(int(n_batches))]
 
     def one(_: int) -> tuple[int, int, int]:
@@ -81,77 +81,89 @@ def crowd(url: str, clients: str, n_batches: str, n_files: str) -> Run:
         return len(rows), *check(rows, int(n_batches), int(n_files))
 
     with ThreadPoolExecutor(int(clients)) as pool:
-        rows, lost, doubled = zip(*pool.map(one, range(int(clients))), strict=True)
-    return Run(sum(rows), sum(lost), sum(doubled), peak())
+        rows, lost, duplicated = zip(*pool.map(one, range(int(clients))), strict=True)
+    return Run(sum(rows), sum(lost), sum(duplicated), peak())
 
 
 CHILDREN: dict[str, Callable[..., Run]] = {"fetch": fetch, "sync": sync, "crowd": crowd}
 
 
 def start(name: str, *arguments: object) -> subprocess.Popen[str]:
-    """Do something in a fresh process."""
+    """Run one of `CHILDREN` in a new process."""
     command = [sys.executable, "-m", __spec__.name, "--child", name, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def ended(process: subprocess.Popen[str]) -> Run:
-    """Wait for a process, and return what it did."""
+def result_of(process: subprocess.Popen[str]) -> Run:
+    """Wait for a process and return its result."""
     out, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"A process failed: {process.args!r}")
     return Run(**json.loads(out))
 
 
-def row(what: str, server: Served, work: Callable[[], Run]) -> list[object]:
-    """Do something, and return what the table tells of it."""
+def row(what: str, server: RunningLoadServer, work: Callable[[], Run]) -> list[object]:
+    """Run a load and return its row of the table."""
     before = server.counts()
     started = time.monotonic()
     run = work()
     seconds = time.monotonic() - started
     done, not_done = (now - then for now, then in zip(server.counts(), before, strict=True))
-    told = [what, run.rows, run.lost, run.doubled, done, not_done, round(seconds), round(run.peak)]
-    print(*told, sep=" | ", flush=True)
-    return told
+    values = [
+        what,
+        run.rows,
+        run.lost,
+        run.duplicated,
+        done,
+        not_done,
+        round(seconds),
+        round(run.peak),
+    ]
+    print(*values, sep=" | ", flush=True)
+    return values
 
 
-def much() -> Iterator[list[object]]:
+def fetch_and_sync() -> Iterator[list[object]]:
     """Fetch and sync ten million rows."""
     size = f"{BATCHES:,} batches × {FILES:,} files"
-    with served(Standin(BATCHES, FILES)) as server, tempfile.TemporaryDirectory() as folder:
+    with (
+        start_load_server(LoadServer(BATCHES, FILES)) as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
 
         def synced() -> Run:
-            run = ended(start("sync", server.url, folder))
+            run = result_of(start("sync", server.url, folder))
             kept = open_dataset(folder).to_table(list(COLUMNS_OF_A_ROW))
-            run.lost, run.doubled = check(kept, BATCHES, FILES)
+            run.lost, run.duplicated = check(kept, BATCHES, FILES)
             if run.peak > MAX_MIB:
-                raise RuntimeError(f"{run.peak:.0f} MiB are more than the {MAX_MIB} promised")
+                raise RuntimeError(f"{run.peak:.0f} MiB exceed the limit of {MAX_MIB} MiB")
             return run
 
         fetched = partial(start, "fetch", server.url, BATCHES, FILES)
-        yield row(f"{size}, fetched", server, lambda: ended(fetched()))
+        yield row(f"{size}, fetched", server, lambda: result_of(fetched()))
         yield row(f"{size}, synced", server, synced)
         yield row(f"{size}, synced again", server, synced)
 
 
-def many() -> Iterator[list[object]]:
-    """Be 200 notebooks that share the limit of one server."""
+def share_rate_limit() -> Iterator[list[object]]:
+    """Share one server's rate limit among 200 clients."""
     n_clients = PROCESSES * CLIENTS
-    with served(Standin(EACH, files=2, rate=RATE)) as server:
+    with start_load_server(LoadServer(EACH, files=2, rate=RATE)) as server:
 
-        def all_of_them() -> Run:
+        def run_crowds() -> Run:
             crowds = [start("crowd", server.url, CLIENTS, EACH, 2) for _ in range(PROCESSES)]
-            runs = [ended(process) for process in crowds]
-            rows, lost, doubled = (
-                sum(getattr(run, name) for run in runs) for name in ("rows", "lost", "doubled")
+            runs = [result_of(process) for process in crowds]
+            rows, lost, duplicated = (
+                sum(getattr(run, name) for run in runs) for name in ("rows", "lost", "duplicated")
             )
-            return Run(rows, lost, doubled, max(run.peak for run in runs))
+            return Run(rows, lost, duplicated, max(run.peak for run in runs))
 
-        what = f"{n_clients} clients, {EACH} batches each, {RATE} requests a second for all"
-        told = row(what, server, all_of_them)
+        what = f"{n_clients} clients, {EACH} batches each, {RATE} requests a second in all"
+        values = row(what, server, run_crowds)
         answered, refused = server.counts()
         if refused >= answered:
             raise RuntimeError(f"{refused:,} refusals are not fewer than {answered:,} answers")
-        yield told
+        yield values
 
 
 def main() -> None:
@@ -162,9 +174,9 @@ def main() -> None:
         name, *rest = arguments.child
         print(json.dumps(asdict(CHILDREN[name](*rest))))
         return
-    rows = [*much(), *many()]
-    if any(told[2] or told[3] for told in rows):
-        raise RuntimeError("rows were lost or doubled")
+    rows = [*fetch_and_sync(), *share_rate_limit()]
+    if any(values[2] or values[3] for values in rows):
+        raise RuntimeError("rows were lost or duplicated")
     readme.write(NAME, readme.table(COLUMNS, rows))
 
 

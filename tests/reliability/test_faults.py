@@ -1,4 +1,4 @@
-"""Whatever a server does: all rows exactly once or the named error, and nothing left behind."""
+"""Under every fault: all rows exactly once or the documented error, and nothing leaked."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.reliability import readme
-from tests.reliability.__main__ import NAME, ways
+from tests.reliability.__main__ import NAME, fault_modes
 from tests.reliability.faults import FAULTS, Fault
-from tests.reliability.trials import CALLS, Call, try_out
+from tests.reliability.trials import CALLS, Call, run_trial
 
-READS = [call for call in CALLS if not call.makes]
-MAKES = [call for call in CALLS if call.makes]
-LASTING = [one for one in FAULTS if one.error]
+READS = [call for call in CALLS if not call.writes]
+WRITES = [call for call in CALLS if call.writes]
+PERSISTENT = [one for one in FAULTS if one.error]
 
 
 @pytest.mark.parametrize("call", READS, ids=str)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_fault_that_passes(call: Call, fault: Fault, tmp_path: Path) -> None:
-    verdict = try_out(call, fault, tmp_path / "kept", stays=False)
-    if fault.error is None or fault.passes:
+def test_transient_fault(call: Call, fault: Fault, tmp_path: Path) -> None:
+    verdict = run_trial(call, fault, tmp_path / "kept", persistent=False)
+    if fault.error is None or fault.transient:
         assert verdict.whole, verdict
     else:
         assert isinstance(verdict.error, fault.error)
@@ -30,35 +30,39 @@ def test_a_fault_that_passes(call: Call, fault: Fault, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", READS, ids=str)
-@pytest.mark.parametrize("fault", LASTING, ids=str)
-def test_a_fault_that_stays(call: Call, fault: Fault, tmp_path: Path) -> None:
-    verdict = try_out(call, fault, tmp_path / "kept", stays=True)
+@pytest.mark.parametrize("fault", PERSISTENT, ids=str)
+def test_persistent_fault(call: Call, fault: Fault, tmp_path: Path) -> None:
+    verdict = run_trial(call, fault, tmp_path / "kept", persistent=True)
     assert isinstance(verdict.error, fault.error or lb.BatchesError)
     assert verdict.sound, verdict
     if call.name == "fetch_batches":
-        assert verdict.got >= 4  # the page before
+        assert verdict.got >= 4  # the first page
 
 
-@pytest.mark.parametrize("stays", [False, True], ids=["passes", "stays"])
-@pytest.mark.parametrize("call", MAKES, ids=str)
+@pytest.mark.parametrize("persistent", [False, True], ids=["transient", "persistent"])
+@pytest.mark.parametrize("call", WRITES, ids=str)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_what_is_made_is_made_once_and_told(
-    call: Call, fault: Fault, stays: bool, tmp_path: Path
+def test_writes_happen_once_and_are_reported(
+    call: Call, fault: Fault, persistent: bool, tmp_path: Path
 ) -> None:
-    verdict = try_out(call, fault, tmp_path / "kept", stays=stays)
+    verdict = run_trial(call, fault, tmp_path / "kept", persistent=persistent)
     assert verdict.sound, verdict
     if not verdict.whole:
         assert isinstance(verdict.error, (fault.error or (), lb.UnconfirmedCreateError))
-    if fault.acts or (fault.passes and not stays):
+    if fault.executes or (fault.transient and not persistent):
         assert verdict.whole, verdict
 
 
-def test_the_readme_tells_of_these_trials_and_of_no_loss() -> None:
-    told = {family: numbers for family, *numbers in readme.read(NAME)}
+def test_readme_table_is_current_and_reports_no_loss() -> None:
+    values = {family: numbers for family, *numbers in readme.read(NAME)}
     for family, faults in groupby(FAULTS, key=lambda fault: fault.family):
-        n_calls, _, n_whole, n_errors, lost, doubled, strange, _ = map(int, _plain(told[family]))
-        assert n_calls == n_whole + n_errors == len(CALLS) * sum(len(ways(it)) for it in faults)
-        assert lost == doubled == strange == 0
+        n_calls, _, n_whole, n_errors, lost, duplicated, unexpected, _ = map(
+            int, _plain(values[family])
+        )
+        assert (
+            n_calls == n_whole + n_errors == len(CALLS) * sum(len(fault_modes(it)) for it in faults)
+        )
+        assert lost == duplicated == unexpected == 0
 
 
 def _plain(numbers: list[str]) -> list[str]:

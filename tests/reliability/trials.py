@@ -1,4 +1,4 @@
-"""One call under one fault, and what came of it, compared with what the server really has."""
+"""Run one function under one fault and compare the result with the server's data."""
 
 from __future__ import annotations
 
@@ -14,126 +14,126 @@ from typing import Any
 import pandas as pd
 
 import llama_batches_nb as lb
-from tests.reliability.census import nothing_left
 from tests.reliability.faults import Fault
+from tests.reliability.leaks import no_leaks
 from tests.reliability.office import Office, named, project
-from tests.reliability.wire import Peer, Step, whole
+from tests.reliability.raw_server import RawServer, Step, response
 from tests.servers import Answer, Asked
 
 KEY = "llx-secret"
-GO_ON = re.compile(r"upload_files\(paths, source_directory_id='(.*)'\)")
+RESUME_HINT = re.compile(r"upload_files\(paths, source_directory_id='(.*)'\)")
 Rows = list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a call gave, against what it should have."""
+    """The result of a call, compared with the expected rows."""
 
     expected: int
     got: int
     lost: int
-    """Rows that are missing though nothing was said. Of what could not be read, none count; of what
-    was made, all that neither the answer nor the error tells of."""
-    doubled: int
-    strange: int
-    """Rows that the server does not have, or not in this order."""
+    """Rows that are missing without an error. For calls that write: all objects that the server
+    created and that neither the result nor the error contains."""
+    duplicated: int
+    unexpected: int
+    """Rows that the server does not have, or rows out of order."""
     error: Exception | None
 
     @property
     def whole(self) -> bool:
-        """Whether all rows came, once each and in order."""
+        """Whether all rows arrived, once each and in order."""
         return self.error is None and self.got == self.expected and self.sound
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is lost, doubled or strange."""
-        return not (self.lost or self.doubled or self.strange)
+        """Whether no row is lost, duplicated or unexpected."""
+        return not (self.lost or self.duplicated or self.unexpected)
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a user asks for, and the rows of the answer."""
+    """A call of a public function, and the rows it should return."""
 
     name: str
     ask: Callable[[Office, Path], pd.DataFrame]
     rows: Callable[[Office], Rows]
     columns: tuple[str, ...]
-    spoilt: Callable[[Asked], bool]
-    """Whether a request is one of those that a fault which stays befalls."""
+    is_target: Callable[[Asked], bool]
+    """Whether a persistent fault applies to a request."""
     in_order: bool = True
-    makes: bool = False
-    """Whether it makes something; then faults befall nothing else."""
+    writes: bool = False
+    """Whether the call creates something; faults then apply only to these requests."""
 
     def __str__(self) -> str:
         return self.name
 
 
-def try_out(call: Call, fault: Fault, folder: Path, *, stays: bool) -> Verdict:
+def run_trial(call: Call, fault: Fault, folder: Path, *, persistent: bool) -> Verdict:
     """Make the call under the fault; a fault that does not stay befalls each request once.
 
     Raises `AssertionError` if a thread, a socket or a temporary file is left behind.
     """
-    there, retries = project(), 2 if stays else 5
-    with nothing_left():
-        befallen = _befallen(call, there, fault, stays=stays)
+    api, retries = project(), 2 if persistent else 5
+    with no_leaks():
+        responses = _faulty_responses(call, api, fault, persistent=persistent)
         with (
-            Peer(befallen) as peer,
-            lb.connect(KEY, base_url=peer.url, timeout=fault.timeout, max_retries=retries),
+            RawServer(responses) as server,
+            lb.connect(KEY, base_url=server.url, timeout=fault.timeout, max_retries=retries),
         ):
-            return _verdict(call, there, lambda: call.ask(there, folder))
+            return _verdict(call, api, lambda: call.ask(api, folder))
 
 
-def _befallen(
-    call: Call, there: Office, fault: Fault, *, stays: bool
+def _faulty_responses(
+    call: Call, api: Office, fault: Fault, *, persistent: bool
 ) -> Callable[[Asked], list[Step]]:
     asked_before: set[str] = set()
     lock = threading.Lock()
 
-    def speak(asked: Asked) -> Any:
+    def respond(asked: Asked) -> Any:
         with lock:
             what = f"{asked.path} {asked.query} {named(asked)}"
             is_first = what not in asked_before
             asked_before.add(what)
-            is_spoilt = call.spoilt(asked) if stays or call.makes else True
-            is_spoilt = is_spoilt and (stays or is_first)
-            if is_spoilt and call.makes and not fault.acts:
-                return fault.spoil(b"")
-            answer = there(asked)
+            is_faulty = call.is_target(asked) if persistent or call.writes else True
+            is_faulty = is_faulty and (persistent or is_first)
+            if is_faulty and call.writes and not fault.executes:
+                return fault.corrupt(b"")
+            answer = api(asked)
         if not isinstance(answer, Answer):
             answer = Answer(answer)
-        if answer.status == 200 and is_spoilt:
-            return fault.spoil(answer.content())
-        return [whole(answer.content(), answer.status)]
+        if answer.status == 200 and is_faulty:
+            return fault.corrupt(answer.content())
+        return [response(answer.content(), answer.status)]
 
-    return speak
+    return respond
 
 
-def _verdict(call: Call, there: Office, ask: Callable[[], pd.DataFrame]) -> Verdict:
+def _verdict(call: Call, api: Office, ask: Callable[[], pd.DataFrame]) -> Verdict:
     error: Exception | None = None
     frame: pd.DataFrame | None
     try:
         frame = ask()
     except lb.UnconfirmedCreateError as unclear:
         error, frame = unclear, unclear.candidates
-    except lb.BatchesError as told:
-        error, frame = told, told.partial
-    expected = call.rows(there)
+    except lb.BatchesError as raised:
+        error, frame = raised, raised.partial
+    expected = call.rows(api)
     found = [] if frame is None else _rows(frame, call.columns)
     verdict = compare(expected, found, in_order=call.in_order)
-    must_tell = call.makes or error is None
-    return replace(verdict, error=error, lost=verdict.lost if must_tell else 0)
+    must_report = call.writes or error is None
+    return replace(verdict, error=error, lost=verdict.lost if must_report else 0)
 
 
 def compare(expected: Rows, found: Rows, *, in_order: bool = True) -> Verdict:
     """Compare the rows found with those expected."""
     twice = Counter(found) - Counter(expected)
-    doubled = sum(twice[row] for row in twice if row in set(expected))
-    strange = sum(twice.values()) - doubled
-    if in_order and not (doubled or strange):
+    duplicated = sum(twice[row] for row in twice if row in set(expected))
+    unexpected = sum(twice.values()) - duplicated
+    if in_order and not (duplicated or unexpected):
         left = iter(expected)
-        strange = sum(row not in left for row in found)  # a subsequence of what there is
+        unexpected = sum(row not in left for row in found)  # a subsequence of what there is
     lost = sum((Counter(expected) - Counter(found)).values())
-    return Verdict(len(expected), len(found), lost, doubled, strange, error=None)
+    return Verdict(len(expected), len(found), lost, duplicated, unexpected, error=None)
 
 
 def _rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> Rows:
@@ -144,21 +144,21 @@ def _rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> Rows:
 # --- the calls ----------------------------------------------------------------------------------
 
 
-def _batches(there: Office) -> Rows:
-    return [(name, there.batches[name]["status"]) for name in reversed(there.batches)]
+def _batches(api: Office) -> Rows:
+    return [(name, api.batches[name]["status"]) for name in reversed(api.batches)]
 
 
-def _results(there: Office) -> Rows:
+def _results(api: Office) -> Rows:
     return [
         (name, one["source_directory_file_id"], (one["job_reference"] or {}).get("id", ""))
-        for name in reversed(there.batches)
-        for one in there.batches[name]["results"]
+        for name in reversed(api.batches)
+        for one in api.batches[name]["results"]
     ]
 
 
-def _jobs(there: Office) -> Rows:
-    jobs = [job for _, _, job in _results(there) if job]
-    return [(job, there.jobs[job]["status"]) for job in jobs]
+def _jobs(api: Office) -> Rows:
+    jobs = [job for _, _, job in _results(api) if job]
+    return [(job, api.jobs[job]["status"]) for job in jobs]
 
 
 def _is_page_two(asked: Asked) -> bool:
@@ -169,17 +169,17 @@ def _is_batch_five(asked: Asked) -> bool:
     return asked.path.endswith("/bat-005")
 
 
-def _ids(there: Office) -> list[str]:
-    return list(reversed(there.batches))
+def _ids(api: Office) -> list[str]:
+    return list(reversed(api.batches))
 
 
-def _references(there: Office) -> pd.DataFrame:
-    jobs = [job for job, _ in _jobs(there)]
+def _references(api: Office) -> pd.DataFrame:
+    jobs = [job for job, _ in _jobs(api)]
     return pd.DataFrame({"job_id": jobs, "job_type": "parse_v2"})
 
 
-def _sync(there: Office, folder: Path) -> pd.DataFrame:
-    """Bring a folder up to date, and read what lies there, whatever happened."""
+def _sync(api: Office, folder: Path) -> pd.DataFrame:
+    """Update a dataset and read it, also after an error."""
     try:
         lb.sync_dataset(folder, jobs=True, progress=False)
     except lb.BatchesError as error:
@@ -198,31 +198,31 @@ def _is_upload_of_b(asked: Asked) -> bool:
     return named(asked) == "b.txt"
 
 
-def _create(there: Office, _: Path) -> pd.DataFrame:
+def _create(api: Office, _: Path) -> pd.DataFrame:
     return lb.create_batch("dir-0", "cfg-PARSE_AGENTIC")
 
 
-def _made(there: Office) -> Rows:
-    return [(name,) for name in there.made]
+def _made(api: Office) -> Rows:
+    return [(name,) for name in api.made]
 
 
-def _upload(there: Office, folder: Path) -> pd.DataFrame:
+def _upload(api: Office, folder: Path) -> pd.DataFrame:
     folder.mkdir()
     for name in "abc":
         (folder / f"{name}.txt").write_text(name)
     try:
         return lb.upload_files(folder, progress=False)
     except lb.BatchesError as error:
-        if found := GO_ON.search(str(error)):  # what it does not name may be there by now
+        if found := RESUME_HINT.search(str(error)):  # it may have been created by now
             error.partial = lb.fetch_files(found[1], progress=False)
         raise
 
 
-def _uploaded(there: Office) -> Rows:
+def _uploaded(api: Office) -> Rows:
     return [
         (directory, file["display_name"])
-        for directory in there.directories
-        for file in there.files[directory]
+        for directory in api.directories
+        for file in api.files[directory]
         if directory != "dir-0"
     ]
 
@@ -231,27 +231,27 @@ RESULT = ("batch_id", "source_directory_file_id", "job_id")
 CALLS = [
     Call(
         "fetch_batches",
-        lambda there, _: lb.fetch_batches(progress=False),
+        lambda api, _: lb.fetch_batches(progress=False),
         _batches,
         ("batch_id", "status"),
         _is_page_two,
     ),
     Call(
         "fetch_results",
-        lambda there, _: lb.fetch_results(_ids(there), progress=False),
+        lambda api, _: lb.fetch_results(_ids(api), progress=False),
         _results,
         RESULT,
         _is_batch_five,
     ),
     Call(
         "fetch_jobs",
-        lambda there, _: lb.fetch_jobs(_references(there), progress=False),
+        lambda api, _: lb.fetch_jobs(_references(api), progress=False),
         _jobs,
         ("job_id", "status"),
         lambda asked: True,
     ),
     Call("sync_dataset", _sync, _results, RESULT, _is_batch_five, in_order=False),
-    Call("create_batch", _create, _made, ("batch_id",), _is_post, makes=True),
+    Call("create_batch", _create, _made, ("batch_id",), _is_post, writes=True),
     Call(
         "upload_files",
         _upload,
@@ -259,6 +259,6 @@ CALLS = [
         ("source_directory_id", "display_name"),
         _is_upload_of_b,
         in_order=False,
-        makes=True,
+        writes=True,
     ),
 ]

@@ -1,7 +1,7 @@
-"""A server in a process of its own that has much to tell, and tells it faster than the sandbox.
+"""A fast server for load tests, in a separate process.
 
-Its batches are numbered, all have ended, and have the same number of files; answers are made from
-templates. With a rate, it refuses as services do: a bucket that refills, and `Retry-After`.
+All batches have ended and have the same number of files; responses are built from templates. With a
+rate limit it sends HTTP 429 with `Retry-After`, from a token bucket.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.reliability.wire import whole
+from tests.reliability.raw_server import response
 from tests.servers import batch, mapping, page
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -28,13 +28,13 @@ PAGE = 1000
 
 
 @dataclass
-class Standin:
-    """What the server has, how often it may be asked, and how it was."""
+class LoadServer:
+    """The server's data, its rate limit, and how many requests it has answered."""
 
     batches: int
     files: int
     rate: float = math.inf
-    """Requests a second, of all clients together; as many may come at once."""
+    """Requests per second from all clients together, and the size of a burst."""
     answered: int = 0
     refused: int = 0
     _left: float = field(init=False)
@@ -48,23 +48,23 @@ class Standin:
         self._template = json.dumps({**self._batch(n), "results": results}).encode()
 
     def answer(self, target: str) -> bytes:
-        """Return the bytes of an answer."""
+        """Return the bytes of a response."""
         now = time.monotonic()
         if self.rate < math.inf:
             self._left = min(self.rate, self._left + (now - self._looked) * self.rate)
             self._looked = now
             if self._left < 1:
                 self.refused += 1
-                return whole(b'{"detail": "Rate limit exceeded"}', 429, "Retry-After: 1")
+                return response(b'{"detail": "Rate limit exceeded"}', 429, "Retry-After: 1")
             self._left -= 1
         self.answered += 1
         parts = urlsplit(target)
         name = parts.path.rsplit("/", 1)[1]
         if name == "batches":
-            return whole(json.dumps(self._list(parse_qs(parts.query))).encode())
+            return response(json.dumps(self._list(parse_qs(parts.query))).encode())
         number = name.removeprefix("bat-").encode()
         created = self._created(int(number)).encode()
-        return whole(self._template.replace(NUMBER, number).replace(b"@", created, 1))
+        return response(self._template.replace(NUMBER, number).replace(b"@", created, 1))
 
     def _list(self, query: dict[str, list[str]]) -> dict[str, Any]:
         since = query.get("created_at_on_or_after", [""])[0]
@@ -91,56 +91,56 @@ def _minutes(time: datetime) -> int:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, standin: Standin) -> None:
-        self._standin = standin
-        self._heard = b""
+    def __init__(self, load_server: LoadServer) -> None:
+        self._server = load_server
+        self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
 
     def data_received(self, data: bytes) -> None:
-        self._heard += data
-        while b"\r\n\r\n" in self._heard:
-            request, _, self._heard = self._heard.partition(b"\r\n\r\n")
-            self._transport.write(self._standin.answer(request.split(b" ", 2)[1].decode()))
+        self._received += data
+        while b"\r\n\r\n" in self._received:
+            request, _, self._received = self._received.partition(b"\r\n\r\n")
+            self._transport.write(self._server.answer(request.split(b" ", 2)[1].decode()))
 
 
-def _serve(standin: Standin, parent: Connection) -> None:
+def _serve(load_server: LoadServer, parent: Connection) -> None:
     async def serve() -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: _Connection(standin), "127.0.0.1", 0, backlog=4096
+            lambda: _Connection(load_server), "127.0.0.1", 0, backlog=4096
         )
         parent.send(server.sockets[0].getsockname()[1])
         while await loop.run_in_executor(None, parent.recv) != "end":
-            parent.send((standin.answered, standin.refused))
+            parent.send((load_server.answered, load_server.refused))
 
     asyncio.run(serve())
 
 
-class Served:
-    """A stand-in that is being served."""
+class RunningLoadServer:
+    """A running load server."""
 
     def __init__(self, url: str, pipe: Connection) -> None:
         self.url = url
         self._pipe = pipe
 
     def counts(self) -> tuple[int, int]:
-        """Return how many requests were answered so far, and how many refused."""
+        """Return the number of requests answered and refused so far."""
         self._pipe.send("counts")
         answered, refused = self._pipe.recv()
         return answered, refused
 
 
 @contextmanager
-def served(standin: Standin) -> Iterator[Served]:
-    """Serve a stand-in in a process of its own."""
+def start_load_server(load_server: LoadServer) -> Iterator[RunningLoadServer]:
+    """Run a load server in a separate process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(standin, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(load_server, theirs), daemon=True)
     process.start()
     try:
-        yield Served(f"http://127.0.0.1:{ours.recv()}", ours)
+        yield RunningLoadServer(f"http://127.0.0.1:{ours.recv()}", ours)
     finally:
         ours.send("end")
         process.join()

@@ -1,4 +1,4 @@
-"""A server of raw sockets on loopback: what goes over the wire is said byte by byte."""
+"""A server of raw sockets on loopback, whose responses are given byte by byte."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tests.servers import Asked
 
 
 class End(Enum):
-    """How a connection ends before it should."""
+    """How a connection ends early."""
 
-    CLOSE = auto()  # politely, with a FIN
-    RESET = auto()  # with an RST, as when a machine goes away
+    CLOSE = auto()  # with FIN
+    RESET = auto()  # with RST
 
 
 Step = bytes | float | End
-"""Bytes to send, seconds to say nothing, or the end."""
+"""Bytes to send, seconds to wait, or the end of the connection."""
 
-Speak = Callable[[Asked], Iterable[Step]]
+Respond = Callable[[Asked], Iterable[Step]]
 
 
-class Peer:
-    """Says to each request what `speak` has it say; ends all its connections when it is closed."""
+class RawServer:
+    """Send to each request what `respond` yields; close all connections at the end."""
 
-    def __init__(self, speak: Speak) -> None:
-        self._speak = speak
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
         self._closed = threading.Event()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -49,14 +49,14 @@ class Peer:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._lock:
                     self._connections.add(connection)
-                thread = threading.Thread(target=self._talk, args=(connection,), name="peer")
+                thread = threading.Thread(target=self._serve, args=(connection,), name="peer")
                 self._threads.append(thread)
                 thread.start()
 
-    def _talk(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as heard, suppress(OSError):
-            while (asked := _request(heard)) and not self._closed.is_set():
-                for step in self._speak(asked):
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream, suppress(OSError):
+            while (asked := _request(stream)) and not self._closed.is_set():
+                for step in self._respond(asked):
                     if isinstance(step, float):
                         if self._closed.wait(step):
                             return
@@ -69,7 +69,7 @@ class Peer:
             self._connections.discard(connection)
 
     def close(self) -> None:
-        """Refuse from now on, and end what is under way."""
+        """Stop listening and shut down all connections."""
         self._closed.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -88,14 +88,14 @@ class Peer:
         self.close()
 
 
-def _request(heard: io.BufferedReader) -> Asked | None:
+def _request(stream: io.BufferedReader) -> Asked | None:
     """Read one request; None at the end of the connection."""
-    line = heard.readline().decode()
+    line = stream.readline().decode()
     if not line:
         return None
     method, target, _ = line.split()
-    headers = {name.lower(): value for name, value in parse_headers(heard).items()}
-    body = heard.read(int(headers.get("content-length", 0)))
+    headers = {name.lower(): value for name, value in parse_headers(stream).items()}
+    body = stream.read(int(headers.get("content-length", 0)))
     parts = urlsplit(target)
     query = parse_qs(parts.query, keep_blank_values=True)
     return Asked(method, unquote(parts.path), query, headers, body)
@@ -109,19 +109,19 @@ def _end(connection: socket.socket, end: End) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def head(status: int = 200, *lines: str) -> bytes:
-    """Return the head of an answer, given its header lines."""
-    return "\r\n".join([f"HTTP/1.1 {status} As told", *lines, "", ""]).encode()
+def response_head(status: int = 200, *lines: str) -> bytes:
+    """Return the status line and headers of a response."""
+    return "\r\n".join([f"HTTP/1.1 {status} Scripted", *lines, "", ""]).encode()
 
 
-def whole(body: bytes, status: int = 200, *lines: str) -> bytes:
-    """Return an answer as it should be."""
-    told = ["Content-Type: application/json", f"Content-Length: {len(body)}", *lines]
-    return head(status, *told) + body
+def response(body: bytes, status: int = 200, *lines: str) -> bytes:
+    """Return a complete response with a JSON body."""
+    values = ["Content-Type: application/json", f"Content-Length: {len(body)}", *lines]
+    return response_head(status, *values) + body
 
 
 def chunks(body: bytes, size: int = 97) -> Iterator[bytes]:
-    """Yield a body in HTTP chunks, without the last that says it is the end."""
+    """Yield a body in HTTP chunks, without the final empty chunk."""
     for start in range(0, len(body), size):
         piece = body[start : start + size]
         yield b"%x\r\n%s\r\n" % (len(piece), piece)

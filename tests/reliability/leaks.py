@@ -1,4 +1,4 @@
-"""Count what a call may leave behind: threads, sockets, temporary files."""
+"""Detect leaked threads, sockets and temporary files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SOON = 20.0  # seconds in which what is told to end does, on a loaded machine
+CLEANUP_TIME = 20.0  # seconds in which threads and sockets must end on a loaded machine
 
 
 def threads() -> set[str]:
-    """Return this process's threads, without those of the tests' own servers."""
+    """Return this process's threads, without those of the test servers."""
     return {f"{t.name} {t.ident}" for t in threading.enumerate() if t.name != "peer"}
 
 
@@ -29,11 +29,11 @@ def _open_files() -> Iterator[str]:
 
 
 def temporary_files() -> set[str]:
-    """Return what lies in the folder for temporary files."""
+    """Return the names of temporary files."""
     return {path.name for path in Path(tempfile.gettempdir()).rglob("*")}
 
 
-COUNTED: dict[str, Callable[[], set[str]]] = {
+COUNTERS: dict[str, Callable[[], set[str]]] = {
     "threads": threads,
     "sockets": sockets,
     "temporary files": temporary_files,
@@ -41,11 +41,11 @@ COUNTED: dict[str, Callable[[], set[str]]] = {
 
 
 @contextmanager
-def nothing_left() -> Iterator[None]:
-    """Raise `AssertionError` if there is more at the end than there was."""
-    before = {what: count() for what, count in COUNTED.items()}
+def no_leaks() -> Iterator[None]:
+    """Raise `AssertionError` if the block leaves something behind."""
+    before = {what: count() for what, count in COUNTERS.items()}
     yield
-    until = time.monotonic() + SOON
+    until = time.monotonic() + CLEANUP_TIME
     while (left := _more_than(before)) and time.monotonic() < until:
         time.sleep(0.02)
     few = {what: (len(found), sorted(found)[:5]) for what, found in left.items()}
@@ -53,5 +53,5 @@ def nothing_left() -> Iterator[None]:
 
 
 def _more_than(before: dict[str, set[str]]) -> dict[str, set[str]]:
-    more = {what: count() - before[what] for what, count in COUNTED.items()}
+    more = {what: count() - before[what] for what, count in COUNTERS.items()}
     return {what: found for what, found in more.items() if found}
