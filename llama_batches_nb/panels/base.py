@@ -82,11 +82,6 @@ class Panel(widgets.VBox):
         self.layout.close()
         super().close()
 
-    def discard(self, part: widgets.Box) -> None:
-        """Close a widget that was removed from the panel, and everything inside it."""
-        for widget in (*_descendants(part), part):
-            _close(widget)
-
     @property
     def client(self) -> Client:
         """The panel's client; raises `AuthenticationError` if there is no API key."""
@@ -147,6 +142,12 @@ def _close_earlier_panels(panel: Panel) -> None:
             earlier.close()
         panels = []
     _panels_by_cell[cell] = run, [*panels, panel]
+
+
+def close_tree(box: widgets.Box) -> None:
+    """Close a widget that was removed from its panel, and everything inside it."""
+    for widget in (*_descendants(box), box):
+        _close(widget)
 
 
 def _descendants(box: widgets.Box) -> Iterator[widgets.Widget]:

@@ -1,4 +1,4 @@
-"""A batch is made by one click in a real browser, watched to its end, and no name runs script."""
+"""The create panel in a real browser: one click creates one batch, and names run no script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.browser.voila import Voila
 
 PANEL = "import llama_batches_nb as lb\npanel = lb.create_panel()\npanel"
 COUNT = "print(len(lb.fetch_batches()))"
-AN_HOUR = 3600.0  # seconds in which a batch ends
+ONE_HOUR = 3600.0  # seconds in which a batch finishes
 DROP = """(zone, files) => {
     const dataTransfer = new DataTransfer();
     for (const [name, text] of files) dataTransfer.items.add(new File([text], name));
@@ -27,7 +27,7 @@ DROP = """(zone, files) => {
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """One that will succeed, and one of which the job will fail."""
+    """Return a file that succeeds and one whose job fails."""
     good, corrupt = tmp_path / "good.txt", tmp_path / "corrupt.pdf"
     good.write_text("fine")
     corrupt.write_text("corrupt")
@@ -49,15 +49,15 @@ def upload(panel: Locator, files: list[Path]) -> None:
 
 
 def fits(panel: Locator) -> bool:
-    answer: bool = panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
-    return answer
+    result: bool = panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+    return result
 
 
 def n_batches(notebook: Notebook) -> int:
     return int(notebook.execute(COUNT))
 
 
-def test_a_double_click_makes_one_batch_that_is_seen_to_its_end(
+def test_double_click_creates_one_batch_and_shows_its_files(
     lab: Lab, page: Page, sandbox: Server
 ) -> None:
     notebook = lab.open(page, PANEL)
@@ -66,7 +66,7 @@ def test_a_double_click_makes_one_batch_that_is_seen_to_its_end(
     expect(create).to_be_disabled()
     choose(panel, "Directory", "Delivery notes")
     choose(panel, "Configuration", "Agentic")
-    expect(panel).to_contain_text("Will make 1 batch over")
+    expect(panel).to_contain_text("Creates 1 batch from")
     expect(create).to_be_enabled()
     shoot(panel, "create-panel-chosen")
     before = n_batches(notebook)
@@ -75,8 +75,8 @@ def test_a_double_click_makes_one_batch_that_is_seen_to_its_end(
     expect(panel.get_by_role("progressbar")).to_be_visible()
     expect(button(panel, "Cancel batch")).to_be_enabled()
     expect(create).to_be_disabled()
-    shoot(panel, "create-panel-under-way")
-    sandbox.advance(AN_HOUR)
+    shoot(panel, "create-panel-in-progress")
+    sandbox.advance(ONE_HOUR)
     expect(panel).to_contain_text("COMPLETED: ")
     assert n_batches(notebook) == before + 1
     assert notebook.execute("print(panel.batches.status.tolist())") == "['COMPLETED']\n"
@@ -92,60 +92,60 @@ def test_a_double_click_makes_one_batch_that_is_seen_to_its_end(
     expect(create).to_be_enabled()
 
 
-def test_files_from_the_browser_are_run_and_those_that_failed_again(
+def test_uploaded_files_are_processed_and_failures_retried(
     lab: Lab, page: Page, sandbox: Server, files: list[Path]
 ) -> None:
     notebook = lab.open(page, PANEL, theme="JupyterLab Dark")
     panel = page.locator(".lb-panel")
     upload(panel, files)
     choose(panel, "Configuration", "Agentic")
-    expect(panel).to_contain_text("over 2 files (11 B), uploaded first, with Agentic")
+    expect(panel).to_contain_text("from 2 files (11 B, uploaded first) with Agentic")
     button(panel, "Create batch").click()
     expect(panel).to_contain_text("PENDING")
-    sandbox.advance(AN_HOUR)
+    sandbox.advance(ONE_HOUR)
     expect(panel).to_contain_text("COMPLETED: 1 succeeded, 1 failed")
     button(panel, "Show failures").click()
     expect(panel.get_by_role("row", name="corrupt.pdf")).to_be_visible()
     expect(panel.get_by_role("row", name="good.txt")).to_have_count(0)
     before = n_batches(notebook)
     button(panel, "Retry failed").click()
-    again = button(panel, "Retry 1 file")
-    expect(again).to_be_visible()
+    retry = button(panel, "Retry 1 file")
+    expect(retry).to_be_visible()
     assert n_batches(notebook) == before
     shoot(panel, "create-panel-failures-dark")
-    again.dblclick()
+    retry.dblclick()
     expect(panel.locator(".lb-run")).to_have_count(2)
     expect(panel.locator(".lb-run").last).to_contain_text("PENDING")
-    sandbox.advance(AN_HOUR)
+    sandbox.advance(ONE_HOUR)
     expect(panel.locator(".lb-run").last).to_contain_text("0 succeeded, 1 failed")
     assert n_batches(notebook) == before + 1
 
 
-def test_files_are_dropped_or_chosen(voila: Voila, page: Page, files: list[Path]) -> None:
+def test_files_can_be_dropped_or_selected(voila: Voila, page: Page, files: list[Path]) -> None:
     voila.open(page, PANEL)
     panel = page.locator(".lb-panel")
     choose(panel, "Configuration", "Agentic")
     zone = panel.get_by_text("or drop files here")
     assert zone.evaluate(DROP, [[path.name, path.read_text()] for path in files]) == [True, True]
-    expect(panel).to_contain_text("over 2 files (11 B), uploaded first")
+    expect(panel).to_contain_text("from 2 files (11 B, uploaded first)")
     upload(panel, files[:1])
-    expect(panel).to_contain_text("over 1 file (4 B), uploaded first")
+    expect(panel).to_contain_text("from 1 file (4 B, uploaded first)")
     assert zone.evaluate(DROP, []) == [True, True]
-    expect(panel).to_contain_text("over 1 file (4 B), uploaded first")
+    expect(panel).to_contain_text("from 1 file (4 B, uploaded first)")
     page.set_viewport_size({"width": 420, "height": 800})
     assert fits(panel)
 
 
-def test_an_error_is_told_and_recovered_from_and_a_batch_is_cancelled(
+def test_error_is_shown_until_the_next_batch_which_is_cancelled(
     lab: Lab, page: Page, sandbox: Server
 ) -> None:
     page.set_viewport_size({"width": 420, "height": 800})
     lab.open(page, PANEL)
     panel = page.locator(".lb-panel")
     choose(panel, "Directory", "Delivery notes")
-    choose(panel, "Configuration", "cfg-NOBODY_KNOWS_IT")
+    choose(panel, "Configuration", "cfg-UNKNOWN")
     button(panel, "Create batch").click()
-    expect(panel.get_by_role("alert")).to_contain_text("cfg-NOBODY_KNOWS_IT")
+    expect(panel.get_by_role("alert")).to_contain_text("cfg-UNKNOWN")
     assert fits(panel)
     shoot(panel, "create-panel-error-narrow")
     choose(panel, "Configuration", "Agentic")
@@ -153,13 +153,15 @@ def test_an_error_is_told_and_recovered_from_and_a_batch_is_cancelled(
     expect(panel).to_contain_text("PENDING")
     expect(panel.get_by_role("alert")).to_have_count(0)
     button(panel, "Cancel batch").click()
-    expect(panel).to_contain_text("asked to stop")
-    sandbox.advance(AN_HOUR)
+    expect(panel).to_contain_text("cancellation requested")
+    sandbox.advance(ONE_HOUR)
     expect(panel).to_contain_text("CANCELLED: ")
     assert fits(panel)
 
 
-def test_it_works_by_keyboard_as_a_web_page(voila: Voila, page: Page, sandbox: Server) -> None:
+def test_keyboard_alone_creates_and_cancels_a_batch_in_voila(
+    voila: Voila, page: Page, sandbox: Server
+) -> None:
     voila.open(page, PANEL)
     panel = page.locator(".lb-panel")
     panel.get_by_label("Directory", exact=True).focus()
@@ -175,12 +177,12 @@ def test_it_works_by_keyboard_as_a_web_page(voila: Voila, page: Page, sandbox: S
     expect(panel).to_contain_text("PENDING")
     button(panel, "Cancel batch").focus()
     page.keyboard.press("Enter")
-    expect(panel).to_contain_text("asked to stop")
-    sandbox.advance(AN_HOUR)
+    expect(panel).to_contain_text("cancellation requested")
+    sandbox.advance(ONE_HOUR)
     expect(panel).to_contain_text("CANCELLED: ")
 
 
-def test_names_of_the_server_and_of_the_browser_run_no_script(
+def test_hostile_names_run_no_script(
     lab: Lab, page: Page, hostile_sandbox: Server, tmp_path: Path
 ) -> None:
     odd = tmp_path / hostile.NAME.replace("/", "")
@@ -195,7 +197,7 @@ def test_names_of_the_server_and_of_the_browser_run_no_script(
     expect(panel).to_contain_text("uploaded first")
     button(panel, "Create batch").click()
     expect(panel).to_contain_text("PENDING")
-    hostile_sandbox.advance(AN_HOUR)
+    hostile_sandbox.advance(ONE_HOUR)
     expect(panel).to_contain_text("0 succeeded, 1 failed")
     button(panel, "Show failures").click()
     expect(panel.get_by_role("row", name="onerror").first).to_be_visible()

@@ -1,332 +1,240 @@
-"""One batch that a panel makes: its row, from the upload to what became of its files."""
+"""A row of the create panel: the status of one batch, and the buttons for it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
 
 import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.errors import BatchesError, ConflictError
-from llama_batches_nb.fetch.jobs import fetch_jobs
-from llama_batches_nb.fetch.results import fetch_results
-from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.cancel import cancel_batch
 from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.create.batch_run import BatchRun, outcome_counts
 from llama_batches_nb.panels.create.retry_prompt import RetryPrompt
-from llama_batches_nb.panels.create.watcher import watch_batch
+from llama_batches_nb.panels.create.watcher import watch_batch, watch_files
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 from llama_batches_nb.panels.widgets.progress import StatusLine
-from llama_batches_nb.tables import records
-from llama_batches_nb.tables.schema import BATCHES
-from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
-INDETERMINATE_BAR = '<progress aria-label="Batch under way"></progress>'  # how far is not told
-MIN_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds between two looks at jobs that go on
-PATIENCE = 600.0  # seconds for which jobs that go on after their batch are looked at
+INDETERMINATE_BAR = '<progress aria-label="Batch in progress"></progress>'
+UNRELIABLE = "file results are unreliable. To process all files again, click New batch."
 
 
 class BatchRow(widgets.VBox):
-    """A row: how a batch stands, and what a person may do about it.
+    """The status of a batch and the buttons to cancel it, wait, show failures and retry.
 
     Parameters
     ----------
-    name
-        That of the panel's thread in which the batch is made and followed.
-    title
-        What it is over, and with what.
-    earlier
-        The runs whose failed files this one runs again.
-    made_by
-        The lines of code that make the batch.
-    show, retry, changed
-        Called when its failures are to be shown, when they are to be run again, and when its frames
-        have changed.
+    task_name
+        The task of `runner` that creates and follows the batch.
+    run
+        The batch to show.
+    on_error
+        Called with an error to show, or with None when an action starts.
+    on_change
+        Called when the batch's status or frames have changed.
+    on_show_failures, on_retry
+        Called with this row when the user asks for it.
     """
 
     def __init__(
         self,
+        client: Client,
         runner: TaskRunner,
-        get_client: Callable[[], Client],
-        on_error: OnError,
-        name: str,
-        title: str,
+        task_name: str,
+        run: BatchRun,
         *,
-        earlier: Sequence[BatchRow] = (),
-        made_by: Sequence[str],
-        show: Callable[[BatchRow], object],
-        retry: Callable[[BatchRow], object],
-        changed: Callable[[], object],
+        on_error: OnError,
+        on_change: Callable[[], object],
+        on_show_failures: Callable[[BatchRow], object],
+        on_retry: Callable[[BatchRow], object],
     ) -> None:
-        self._runner, self._get_client, self._on_error = runner, get_client, on_error
-        self.name, self._title = name, title
-        self.chain = [*earlier, self]
-        self.made_by = list(made_by)
-        self._changed = changed
-        self.batch = records.to_pandas(BATCHES, [])
-        self.results: pd.DataFrame | None = None
-        self.jobs: pd.DataFrame | None = None
-        self._status = ""
-        self._began = self._since = time.monotonic()
-        self._asked_to_stop = self._may_stop = False
-        self._stopping = ""
+        self._client, self._runner = client, runner
+        self.task_name, self.run = task_name, run
+        self._on_error, self._on_change = on_error, on_change
+        self._cancel_requested = self._can_stop = False
+        self._cancel_note = ""
 
-        self._head, self._bar, self.meter = (
-            widgets.HTML(),
-            widgets.HTML(INDETERMINATE_BAR),
-            StatusLine(),
-        )
-        self.again = RetryPrompt(
+        self._head = widgets.HTML()
+        self._bar = widgets.HTML(INDETERMINATE_BAR)
+        self.status_line = StatusLine()
+        self.retry_prompt = RetryPrompt(
+            client,
             runner,
-            get_client,
-            on_error,
-            f"{name} retry",
-            self.files_of_chain,
-            lambda: retry(self),
+            f"{task_name} retry",
+            files=run.outcomes_of_chain,
+            on_retry=lambda: on_retry(self),
+            on_error=on_error,
         )
         self.cancel_button = _button("Cancel batch", self.cancel)
         self.wait_button = _button("Wait again", self.wait_again)
-        self.failures_button = _button("Show failures", lambda _: show(self))
-        self.retry_button = _button("Retry failed", self.again.refresh)
+        self.failures_button = _button("Show failures", lambda _: on_show_failures(self))
+        self.retry_button = _button("Retry failed", self.retry_prompt.refresh)
         self._buttons = [
             self.cancel_button,
             self.wait_button,
             self.failures_button,
             self.retry_button,
         ]
-        super().__init__(
-            [_row([self._head, self._bar, self.meter]), _row(self._buttons), self.again]
-        )
+        head = _row([self._head, self._bar, self.status_line])
+        super().__init__([head, _row(self._buttons), self.retry_prompt])
         self.add_class("lb-run")
-        self._offer()
-
-    @property
-    def is_made(self) -> bool:
-        """Whether there is a batch."""
-        return len(self.batch) > 0
-
-    @property
-    def batch_id(self) -> str:
-        """The batch, which there must be."""
-        return str(self.batch["batch_id"].iloc[0])
-
-    @property
-    def ended(self) -> bool:
-        """Whether the batch will not change any more."""
-        return self._status in TERMINAL_STATUSES
-
-    @property
-    def status(self) -> str:
-        """How the batch stands."""
-        return self._status
+        self._show_buttons()
 
     def html(self) -> str:
         """Return the row as plain HTML."""
         return f"<p>{self._head.value}</p>"
 
-    # Before there is a batch
-
-    def begin(self, doing: str, *, may_stop: bool) -> None:
-        """Show what is done to make the batch."""
-        self._head.value = f'<span role="status">{markup.text(doing)}</span>'
-        self.meter.start("")
-        self._may_stop = may_stop
-        self._offer(*[self.cancel_button] * may_stop)
+    def show_preparing(self, text: str, *, can_stop: bool = False) -> None:
+        """Show a step before the batch exists, with a button to cancel it if it `can_stop`."""
+        self._head.value = f'<span role="status">{markup.text(text)}</span>'
+        self.status_line.start("")
+        self._can_stop = can_stop
+        self._show_buttons(*[self.cancel_button] * can_stop)
 
     def show_created(self, batch: pd.DataFrame) -> None:
-        """Show a batch that was made; cancel it if that was wanted meanwhile."""
-        self._began = time.monotonic()
-        self.batch = batch
-        self._offer(self.cancel_button)
-        self._update_status(batch)
-        if self._asked_to_stop:
-            self._runner.start(f"{self.name} cancel", self._cancel)
+        """Show the new batch, and cancel it if that was requested during its creation."""
+        self.run.start_clock()
+        self.run.batch = batch
+        self._show_buttons(self.cancel_button)
+        self._update(batch)
+        if self._cancel_requested:
+            self._runner.start(f"{self.task_name} cancel", self._send_cancel)
 
-    # While it runs
-
-    def follow(self) -> None:
-        """Show how the batch stands until it and its files have ended. For the thread."""
-        try:
-            batch = watch_batch(self._get_client(), self.batch_id, self._tick)
-            self._runner.update_ui(lambda: self._update_status(batch))
-            self._fetch_outcomes()
-        except Cancelled:
-            self._runner.update_ui(self._show_unwatched)
-        except Exception as error:
-            problem = error
-            self._runner.update_ui(self._show_unwatched)
-            self._runner.update_ui(lambda: self._on_error(problem))
-
-    def cancel(self, *_: object) -> None:
-        """Ask the service to stop the batch; while its files are uploaded, make none."""
-        with self._runner.lock:
-            if self._asked_to_stop or self.ended:
-                return
-            self._on_error(None)
-            if self._may_stop and not self.is_made:
-                self._runner.cancel(self.name)
-                return
-            self._asked_to_stop = self.cancel_button.disabled = True
-            self._stopping = "asking it to stop"
-        if self.is_made:
-            self._runner.start(f"{self.name} cancel", self._cancel)
+    # Buttons
 
     def wait_again(self, *_: object) -> None:
-        """Go on following the batch, or looking for its files."""
+        """Follow the batch again after an error or a stop."""
         self._on_error(None)
-        self._offer(*[self.cancel_button] * (not self.ended))
-        self._runner.start(self.name, self.follow)
+        self._show_buttons(*[self.cancel_button] * (not self.run.has_finished))
+        self._runner.start(self.task_name, self.follow)
 
-    def _cancel(self) -> None:
+    def cancel(self, *_: object) -> None:
+        """Cancel the batch, or its upload."""
+        with self._runner.lock:
+            if self._cancel_requested or self.run.has_finished:
+                return
+            self._on_error(None)
+            if self._can_stop and not self.run.is_created:
+                self._runner.cancel(self.task_name)
+                return
+            self._cancel_requested = self.cancel_button.disabled = True
+            self._cancel_note = "requesting cancellation"
+        if self.run.is_created:
+            self._runner.start(f"{self.task_name} cancel", self._send_cancel)
+
+    # Background tasks
+
+    def follow(self) -> None:
+        """Show the status until the batch and its jobs have finished; run this in a task."""
+        update_ui = self._runner.update_ui
         try:
-            stands = cancel_batch(self.batch_id, client=self._get_client(), progress=False)
+            batch = watch_batch(self._client, self.run.batch_id, self._on_status)
+            update_ui(lambda: self._update(batch))
+            update_ui(lambda: self.status_line.start("Loading file results …"))
+            for results, jobs in watch_files(self._client, batch, self.status_line.bar):
+                update_ui(partial(self._show_outcomes, results, jobs))
+        except Cancelled:
+            update_ui(self._show_not_watched)
+        except Exception as error:
+            problem = error
+            update_ui(lambda: self._show_not_watched(problem))
+
+    def _on_status(self, batch: pd.DataFrame, note: str) -> None:
+        if len(batch) and str(batch["status"].iloc[0]) != self.run.status:
+            self._runner.update_ui(lambda: self._update(batch))
+        self._show_elapsed(note)
+
+    def _send_cancel(self) -> None:
+        try:
+            batch = cancel_batch(self.run.batch_id, client=self._client, progress=False)
         except (BatchesError, Cancelled) as error:
             problem = error
-            self._runner.update_ui(lambda: self._go_on(problem))
-            if not isinstance(error, ConflictError):  # after that one it has ended
+            self._runner.update_ui(lambda: self._show_cancel_failed(problem))
+            if not isinstance(error, ConflictError):  # a conflict: the batch has already finished
                 return
         else:
-            self._runner.update_ui(lambda: self._on_cancel_accepted(stands))
-        self._runner.start(self.name, self.follow)  # it asks at once, and often at first
+            self._runner.update_ui(lambda: self._show_cancel_accepted(batch))
+        self._runner.start(self.task_name, self.follow)  # polls at once, and often at first
 
-    def _on_cancel_accepted(self, stands: pd.DataFrame) -> None:
-        self._stopping = "asked to stop"
-        self._update_status(stands)
-        self._tell_time()
+    # Display
 
-    def _go_on(self, error: BatchesError | Cancelled) -> None:
-        self._asked_to_stop = self.cancel_button.disabled = False
-        self._stopping = ""
+    def _update(self, batch: pd.DataFrame) -> None:
+        """Store the batch and show a new status."""
+        if not self.run.update(batch):
+            return
+        self._show_status()
+        self._show_elapsed()
+        if self.run.has_finished:
+            self._show_buttons()
+        self._on_change()
+
+    def _show_status(self, result: str = "") -> None:
+        batch_id, status = markup.short_id(self.run.batch_id), markup.status(self.run.status)
+        result = f": {result}" if result else ""
+        self._head.value = (
+            f'{batch_id} <span role="status"><b>{status}</b>{result}</span> '
+            f'<span class="lb-muted">· {markup.text(self.run.title)}</span>'
+        )
+
+    def _show_elapsed(self, note: str = "") -> None:
+        """Show the time outside the status element: screen readers should not repeat it."""
+        parts = [] if self.run.has_finished else [self.run.elapsed(), self._cancel_note, note]
+        self.status_line.value = markup.text(" · ".join(filter(None, parts)))
+
+    def _show_outcomes(self, results: pd.DataFrame, jobs: pd.DataFrame) -> None:
+        self.run.results, self.run.jobs = results, jobs
+        has_failed = self.run.status == "FAILED"
+        self._show_status(UNRELIABLE if has_failed else outcome_counts(outcomes(results, jobs)))
+        self.status_line.value = f'<span class="lb-muted">{self.run.duration()}</span>'
+        self.retry_button.disabled = has_failed
+        self._show_buttons(self.failures_button, self.retry_button)
+        self._on_change()
+
+    def _show_not_watched(self, error: Exception | None = None) -> None:
+        """Show that the batch is no longer followed, and why."""
+        if not self.run.has_finished:
+            text, buttons = "No longer watching; the batch is still running.", [self.cancel_button]
+        elif self.run.results is None:
+            text, buttons = "File results were not loaded.", []
+        else:
+            text = "No longer watching; jobs are still running."
+            buttons = [self.failures_button, self.retry_button]
+        self.status_line.value = text
+        self._show_buttons(self.wait_button, *buttons)
+        self._bar.layout.display = "none"
+        if error is not None:
+            self._on_error(error)
+
+    def _show_cancel_accepted(self, batch: pd.DataFrame) -> None:
+        self._cancel_note = "cancellation requested"
+        self._update(batch)
+        self._show_elapsed()
+
+    def _show_cancel_failed(self, error: BatchesError | Cancelled) -> None:
+        self._cancel_requested = self.cancel_button.disabled = False
+        self._cancel_note = ""
         if isinstance(error, BatchesError):
-            cause = error.__cause__  # what the server said of this batch
+            cause = error.__cause__  # the server's response for this batch
             self._on_error(cause if isinstance(cause, BatchesError) else error)
 
-    def _tick(self, batch: pd.DataFrame, note: str) -> None:
-        if len(batch) and str(batch["status"].iloc[0]) != self._status:
-            self._runner.update_ui(lambda: self._update_status(batch))
-        self._tell_time(note)
-
-    def _update_status(self, batch: pd.DataFrame) -> None:
-        """Show how the batch stands; an answer that comes late does not undo its end."""
-        status = str(batch["status"].iloc[0])
-        if self.ended and status not in TERMINAL_STATUSES:
-            return
-        self.batch = batch
-        if status == self._status:
-            return
-        self._status, self._since = status, time.monotonic()
-        self._say_status()
-        self._tell_time()
-        if self.ended:
-            self._offer()
-        self._changed()
-
-    def _say_status(self, what_became: str = "") -> None:
-        id_, word = markup.short_id(self.batch_id), markup.status(self._status)
-        self._head.value = (
-            f'{id_} <span role="status"><b>{word}</b>{what_became}</span> '
-            f'<span class="lb-muted">· {markup.text(self._title)}</span>'
-        )
-
-    def _tell_time(self, note: str = "") -> None:
-        """Say since when it stands so, beside the status, which is not to be read out each time."""
-        if self.ended:
-            self.meter.value = ""
-            return
-        now = time.monotonic()
-        so_far, in_all = (markup.duration(now - then) for then in (self._since, self._began))
-        said = [f"for {so_far}" + ("" if so_far == in_all else f", {in_all} in all")]
-        self.meter.value = markup.text(" · ".join(filter(None, (*said, self._stopping, note))))
-
-    def _show_unwatched(self) -> None:
-        """Show that nobody looks any more."""
-        if not self.ended:
-            said, offered = "Not watched; it goes on.", [self.cancel_button]
-        elif self.results is None:
-            said, offered = "What became of its files was not fetched.", []
-        else:
-            said = "Jobs that still run are not watched."
-            offered = [self.failures_button, self.retry_button]
-        self.meter.value = said
-        self._offer(self.wait_button, *offered)
-        self._bar.layout.display = "none"
-
-    def _offer(self, *buttons: widgets.Button) -> None:
-        """Show these buttons, and the bar while the batch is under way."""
-        for one in self._buttons:
-            one.layout.display = None if one in buttons else "none"
-        under_way = self.is_made and not self.ended
-        self._bar.layout.display = None if under_way else "none"
-
-    # When it has ended
-
-    def _fetch_outcomes(self) -> None:
-        """Fetch what became of the files. Jobs may go on when their batch is `COMPLETED`."""
-        self._runner.update_ui(lambda: self.meter.start("What became of its files …"))
-        asked: dict[str, Any] = {"client": self._get_client(), "progress": self.meter.bar}
-        results = fetch_results(self.batch_id, **asked)
-        jobs = fetch_jobs(results, **asked)
-        until, pause = time.monotonic() + PATIENCE, MIN_PAUSE
-        while self._know_in_panel(results, jobs) and time.monotonic() < until:
-            workers.sleep(pause)
-            pause = min(2 * pause, MAX_PAUSE)
-            jobs = fetch_jobs(results, client=self._get_client(), progress=False)
-
-    def _know_in_panel(self, results: pd.DataFrame, jobs: pd.DataFrame) -> bool:
-        """Show what became of the files; return whether more is to come."""
-        files = outcomes(results, jobs)
-        self._runner.update_ui(lambda: self._show_outcomes(results, jobs, files))
-        return self._status == "COMPLETED" and (files["outcome"] == "job_running").any()
-
-    def _show_outcomes(
-        self, results: pd.DataFrame, jobs: pd.DataFrame, files: pd.DataFrame
-    ) -> None:
-        self.results, self.jobs = results, jobs
-        failed = self._status == "FAILED"
-        self._say_status(NOT_RELIABLE if failed else f": {in_words(files)}")
-        self.meter.value = f'<span class="lb-muted">{_took(self.batch.iloc[0])}</span>'
-        self.retry_button.disabled = failed
-        self._offer(self.failures_button, self.retry_button)
-        self._changed()
-
-    def files_of_chain(self) -> pd.DataFrame:
-        """Return the files of this run and of those that it retries, as `retry_failed` wants."""
-        files: pd.DataFrame = pd.concat(
-            [outcomes(run.results, run.jobs) for run in self.chain], ignore_index=True
-        )
-        return files
+    def _show_buttons(self, *buttons: widgets.Button) -> None:
+        """Show only these buttons, and the progress bar while the batch is running."""
+        for button in self._buttons:
+            button.layout.display = None if button in buttons else "none"
+        is_running = self.run.is_created and not self.run.has_finished
+        self._bar.layout.display = None if is_running else "none"
 
 
-NOT_RELIABLE = ": its files are not reliably known. To run them all again, click New batch."
-
-
-def in_words(files: pd.DataFrame) -> str:
-    """Return what became of files: ``471 succeeded, 9 failed, 2 undecided``."""
-    n_succeeded = int((files["outcome"] == "succeeded").sum())
-    n_failed = int(files["outcome"].isin(FAILURE_OUTCOMES).sum())
-    n_running = int((files["outcome"] == "job_running").sum())
-    said = [f"{n_succeeded:,} succeeded", f"{n_failed:,} failed"]
-    if undecided := len(files) - n_succeeded - n_failed:
-        said.append(f"{undecided:,} undecided")
-    return ", ".join(said) + (f" · {n_running:,} still run" if n_running else "")
-
-
-def _took(batch: pd.Series[Any]) -> str:
-    if pd.isna(batch.created_at) or pd.isna(batch.updated_at):
-        return ""
-    return f"after {markup.duration((batch.updated_at - batch.created_at).total_seconds())}"
-
-
-def _button(label: str, click: Callable[..., object]) -> widgets.Button:
+def _button(label: str, on_click: Callable[..., object]) -> widgets.Button:
     button = widgets.Button(description=label)
-    button.on_click(click)
+    button.on_click(on_click)
     return button
 
 
-def _row(parts: Sequence[widgets.Widget]) -> widgets.HBox:
-    return widgets.HBox(list(parts), layout={"flex_flow": "row wrap"}).add_class("lb-row")
+def _row(children: Sequence[widgets.Widget]) -> widgets.HBox:
+    return widgets.HBox(list(children), layout={"flex_flow": "row wrap"}).add_class("lb-row")

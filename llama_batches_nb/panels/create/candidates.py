@@ -1,4 +1,4 @@
-"""Batches that may be the one whose answer was lost: to look at, before another is made."""
+"""Batches that may be the one created by a request whose response was lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 from llama_batches_nb.panels.widgets.table import Column, Table
 
-MAX_CANDIDATES = 12  # of the newest batches over the directory
+MAX_CANDIDATES = 12  # the newest batches of the directory
 COLUMNS = (
     Column("batch_id", "Batch", "112px", lambda b: markup.short_id(b.batch_id)),
     Column("status", "Status", "124px", lambda b: markup.status(b.status)),
@@ -26,55 +26,63 @@ COLUMNS = (
     ),
     Column("created_at", "Created (UTC)", "126px", lambda b: markup.time(b.created_at)),
 )
-NONE_YET = "None has appeared. Look again in a minute, before you make a new batch."
+INSTRUCTION = "The response was lost. If one of these batches is yours, select it to follow it."
+NO_CANDIDATES = "No such batch yet. Look again in a minute before you create a new one."
 
 
 class CandidateBatches(widgets.VBox):
-    """The candidates. `choose` is called with the one that a person takes for theirs."""
+    """A table of candidates, hidden until `show`.
+
+    Parameters
+    ----------
+    on_select
+        Called with the selected batch, a frame of one row.
+    on_error
+        Called with None when the list is fetched again, to remove an error shown before.
+    """
 
     def __init__(
         self,
+        client: Client,
         runner: TaskRunner,
-        get_client: Callable[[], Client],
+        *,
+        on_select: Callable[[pd.DataFrame], object],
         on_error: OnError,
-        choose: Callable[[pd.DataFrame], object],
     ) -> None:
-        self._runner, self._get_client, self._on_error = runner, get_client, on_error
-        self._choose, self._directory_id = choose, ""
-        self.look_button = widgets.Button(description="Look again")
-        self.look_button.on_click(self.refresh)
-        self.table = Table(
-            COLUMNS, key="batch_id", row="batch", choose=self._on_choose, min_width=520
-        )
-        said = widgets.HTML("Is it one of these? Choose the one that is yours, to watch it.")
-        super().__init__([said, self.table, widgets.HBox([self.look_button]).add_class("lb-row")])
+        self._client, self._runner = client, runner
+        self._on_select, self._on_error = on_select, on_error
+        self._directory_id = ""
+        self.refresh_button = widgets.Button(description="Look again")
+        self.refresh_button.on_click(self.refresh)
+        self.table = Table(COLUMNS, key="batch_id", row="batch", choose=self._on_row, min_width=520)
+        buttons = widgets.HBox([self.refresh_button]).add_class("lb-row")
+        super().__init__([widgets.HTML(INSTRUCTION), self.table, buttons])
         self.hide()
 
     def show(self, directory_id: str, candidates: pd.DataFrame) -> None:
-        """Show what may be the batch over a directory."""
+        """Show the candidates for a directory."""
         self._directory_id = directory_id
-        self.table.show(candidates, empty=NONE_YET)
+        self.table.show(candidates, empty=NO_CANDIDATES)
         self.layout.display = None
 
     def hide(self) -> None:
-        """Take them away."""
+        """Hide the table."""
         self.layout.display = "none"
 
     def refresh(self, *_: object) -> None:
-        """Fetch the newest batches over the directory."""
+        """Fetch the newest batches of the directory."""
         self._on_error(None)
-        self._runner.start("doubt", self._look)
+        self._runner.start("candidates", self._load)
 
-    def _on_choose(self, batch: pd.Series[Any]) -> None:
-        candidates = self.table.frame
-        chosen = candidates[candidates["batch_id"] == batch.batch_id]
-        self._choose(chosen.reset_index(drop=True))
-
-    def _look(self) -> None:
-        found = fetch_batches(
+    def _load(self) -> None:
+        batches = fetch_batches(
             source_directory_id=self._directory_id,
             limit=MAX_CANDIDATES,
-            client=self._get_client(),
+            client=self._client,
             progress=False,
         )
-        self._runner.update_ui(lambda: self.table.show(found, empty=NONE_YET))
+        self._runner.update_ui(lambda: self.table.show(batches, empty=NO_CANDIDATES))
+
+    def _on_row(self, row: pd.Series[Any]) -> None:
+        batches = self.table.frame
+        self._on_select(batches[batches["batch_id"] == row.batch_id].reset_index(drop=True))

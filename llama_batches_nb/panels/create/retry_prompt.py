@@ -1,4 +1,4 @@
-"""Running failed files again: what that would do, and a second click that does it."""
+"""The prompt before a retry: what it would do, and the button that starts it."""
 
 from __future__ import annotations
 
@@ -14,89 +14,101 @@ from llama_batches_nb.lifecycle.retry import retry_failed
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 
-MAX_REASONS = 3
+MAX_REASONS = 3  # reasons for skipped files that are listed
 
 
 class RetryPrompt(widgets.HBox):
-    """Words about a retry and the button that starts it, which works once."""
+    """A retry plan and the button that runs it once.
+
+    Parameters
+    ----------
+    task_name
+        The task of `runner` that fetches the plan.
+    files
+        Returns the outcomes to retry.
+    on_retry
+        Called when the user clicks the button.
+    on_error
+        Called with an error to show, or with None when the plan is requested.
+    """
 
     def __init__(
         self,
+        client: Client,
         runner: TaskRunner,
-        get_client: Callable[[], Client],
-        on_error: OnError,
-        name: str,
+        task_name: str,
+        *,
         files: Callable[[], pd.DataFrame],
-        retry: Callable[[], object],
+        on_retry: Callable[[], object],
+        on_error: OnError,
     ) -> None:
-        self._runner, self._get_client, self._on_error = runner, get_client, on_error
-        self._name, self._files, self._retry = name, files, retry
-        self._is_planned = False
+        self._client, self._runner, self._task_name = client, runner, task_name
+        self._files, self._on_retry, self._on_error = files, on_retry, on_error
+        self._is_ready = False
         self.button = widgets.Button(button_style="primary")
         self.button.on_click(self.retry)
-        self._said = widgets.HTML()
-        super().__init__([self.button, self._said], layout={"flex_flow": "row wrap"})
+        self._text = widgets.HTML()
+        super().__init__([self.button, self._text], layout={"flex_flow": "row wrap"})
         self.add_class("lb-row")
         self.show_message("")
 
-    def show_message(self, words: str) -> None:
-        """Show words, and the button if there is something to run again."""
-        self._said.value = f'<span role="status">{markup.text(words)}</span>' if words else ""
-        self.button.layout.display = None if self._is_planned else "none"
-        self.layout.display = None if words else "none"
+    def show_message(self, text: str) -> None:
+        """Show text, with the button if a retry is ready; hide the prompt if it is empty."""
+        self._text.value = f'<span role="status">{markup.text(text)}</span>' if text else ""
+        self.button.layout.display = None if self._is_ready else "none"
+        self.layout.display = None if text else "none"
 
     def refresh(self, *_: object) -> None:
-        """Say what a retry would do."""
+        """Fetch and show the plan."""
         self._on_error(None)
-        self._is_planned = False
-        self.show_message("Looking which files can be run again …")
-        self._runner.start(self._name, self._look)
+        self._is_ready = False
+        self.show_message("Checking which files can be retried …")
+        self._runner.start(self._task_name, self._load_plan)
 
     def retry(self, *_: object) -> None:
-        """Do what was said, once."""
+        """Run the plan, once."""
         with self._runner.lock:
-            if not self._is_planned:
+            if not self._is_ready:
                 return
-            self._is_planned = False
-            self.show_message("They are run again below.")
-        self._retry()
+            self._is_ready = False
+            self.show_message("Retrying below.")
+        self._on_retry()
 
-    def _look(self) -> None:
+    def _load_plan(self) -> None:
         try:
-            plan = retry_failed(
-                self._files(), dry_run=True, client=self._get_client(), progress=False
-            )
+            plan = retry_failed(self._files(), dry_run=True, client=self._client, progress=False)
         except (BatchesError, Cancelled) as error:
             problem = error
-            self._runner.update_ui(lambda: self._fail(problem))
+            self._runner.update_ui(lambda: self._show_failed(problem))
         else:
-            self._runner.update_ui(lambda: self._show(plan))
+            self._runner.update_ui(lambda: self._show_plan(plan))
 
-    def _fail(self, error: BatchesError | Cancelled) -> None:
+    def _show_failed(self, error: BatchesError | Cancelled) -> None:
         self.show_message("")
         if isinstance(error, BatchesError):
             self._on_error(error)
 
-    def _show(self, plan: pd.DataFrame) -> None:
+    def _show_plan(self, plan: pd.DataFrame) -> None:
         n_files = int((plan["action"] == "retry").sum())
-        self._is_planned = n_files > 0
+        self._is_ready = n_files > 0
         self.button.description = f"Retry {markup.count(n_files, 'file')}"
-        self.show_message(in_words(plan))
+        self.show_message(plan_text(plan))
 
 
-def in_words(plan: pd.DataFrame) -> str:
-    """Say what a retry would do, what it would leave out, and why."""
+def plan_text(plan: pd.DataFrame) -> str:
+    """Return what a retry would do, how many files it would skip, and why."""
     n_files = int((plan["action"] == "retry").sum())
-    n_batches = int(plan["new_batch"].nunique())
-    said = ["There is nothing to run again."]
-    if n_files:
-        files, batches = markup.count(n_files, "file"), markup.count(n_batches, "new batch")
-        said = [f"{files} would be run again in {batches}, without an upload."]
+    files = markup.count(n_files, "file")
+    batches = markup.count(int(plan["new_batch"].nunique()), "new batch")
+    sentences = [
+        f"Would retry {files} in {batches}; no upload needed." if n_files else "Nothing to retry."
+    ]
     reasons = plan["reason"][plan["action"] != "retry"].value_counts()
-    said += [
-        f"Not {markup.count(int(n), 'file')}: {reason}."
+    sentences += [
+        f"Skipped {markup.count(int(n), 'file')}: {reason}."
         for reason, n in reasons.head(MAX_REASONS).items()
     ]
     if len(reasons) > MAX_REASONS:
-        said.append(f"{len(reasons) - MAX_REASONS:,} more reasons are in retry_failed's plan.")
-    return " ".join(said)
+        n_more = len(reasons) - MAX_REASONS
+        sentences.append(f"For {n_more:,} more reasons, see retry_failed(…, dry_run=True).")
+    return " ".join(sentences)

@@ -1,0 +1,131 @@
+"""Open create panels and parts of them, and read what they show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ipywidgets as widgets
+import pytest
+
+import llama_batches_nb as lb
+from llama_batches_nb.http.client import get_client
+from llama_batches_nb.lifecycle import lost_response
+from llama_batches_nb.panels.create import watcher
+from llama_batches_nb.panels.create.create_panel import CreatePanel
+from llama_batches_nb.panels.task_runner import TaskRunner
+from llama_batches_nb.sandbox_server.options import Options
+from llama_batches_nb.sandbox_server.process import Server as Sandbox
+from tests.conftest import Serve
+from tests.panels.conftest import Keep, texts
+
+HOSTILE_NAME = """<img src=x onerror="document.title='pwned'">"""
+AGENTIC = "cfg-PARSE_AGENTIC"
+TIMEOUT = 20.0  # seconds until an expected change has failed to happen
+ONE_HOUR = 3600.0  # seconds in which a batch finishes, and no directory expires
+
+
+@pytest.fixture(autouse=True)
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lost_response, "RECOVERY_DELAYS", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(watcher, "MIN_JOB_INTERVAL", 0.01)
+
+
+OpenPanel = Callable[..., CreatePanel]
+
+
+@pytest.fixture
+def open_panel(serve: Serve, keep: Keep[CreatePanel]) -> OpenPanel:
+    """Return a function that opens a panel on a project and waits until it has counted."""
+
+    def open_panel(script: Any, directory: str | None = "dir-1", **options: Any) -> CreatePanel:
+        serve(script)
+        options = {"configuration_id": AGENTIC, **options}
+        panel = keep(lb.create_panel(source_directory_id=directory, **options))
+        panel.wait()
+        return panel
+
+    return open_panel
+
+
+@pytest.fixture
+def paused_sandbox(keep: Keep[CreatePanel]) -> Iterator[Sandbox]:
+    """Connect to a new sandbox whose clock is stopped; panels close before it does."""
+    with (
+        Sandbox.start(Options(batches=3, files=(20, 40), speed=0), thread=True) as server,
+        lb.connect(server.api_key, base_url=server.url),
+    ):
+        yield server
+
+
+class Part:
+    """What a part of a panel needs when it is tested without the panel."""
+
+    def __init__(self, client: lb.Client) -> None:
+        self.client = client
+        self.errors: list[Exception | None] = []
+        self.changes: list[None] = []
+        self.runner = TaskRunner(on_error=self.on_error, on_warning=self.on_warning)
+
+    def on_error(self, error: Exception | None) -> None:
+        self.errors.append(error)
+
+    def on_warning(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def on_change(self) -> None:
+        self.changes.append(None)
+
+
+@pytest.fixture
+def part(serve: Serve) -> Iterator[Callable[[Any], Part]]:
+    """Return a function that serves a script and returns what a part of a panel needs."""
+    parts: list[Part] = []
+
+    def part(script: Any) -> Part:
+        serve(script)
+        parts.append(Part(get_client()))
+        return parts[-1]
+
+    yield part
+    for each in parts:
+        each.runner.close()
+        each.runner.wait(TIMEOUT)
+
+
+ServePart = Callable[[Any], Part]
+
+
+def html_of(panel: widgets.Widget) -> str:
+    """Return all HTML that a widget shows."""
+    return " ".join(texts(panel))
+
+
+def summary_of(panel: CreatePanel) -> str:
+    """Return the sentence about what the next click creates."""
+    return next(text for text in texts(panel) if text.startswith('<span role="status">'))
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true"
+        time.sleep(0.01)
+
+
+def visible_buttons(widget: widgets.Widget) -> dict[str, widgets.Button]:
+    """Return the visible buttons by their labels."""
+    if widget.layout.display == "none":
+        return {}
+    buttons = {widget.description: widget} if isinstance(widget, widgets.Button) else {}
+    for child in getattr(widget, "children", ()):
+        buttons |= visible_buttons(child)
+    return buttons
+
+
+def click(panel: CreatePanel, label: str) -> None:
+    """Click a visible button and wait for what it starts."""
+    visible_buttons(panel)[label].click()
+    panel.wait()

@@ -1,0 +1,178 @@
+"""The form shows what a batch is created from, and why none can be created."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import llama_batches_nb as lb
+from llama_batches_nb.panels.create.batch_spec import BatchSpec
+from llama_batches_nb.panels.create.file_count import FileCount
+from llama_batches_nb.panels.create.form import BatchForm
+from tests.conftest import Serve
+from tests.panels.conftest import Keep, alert_of
+from tests.panels.create.conftest import (
+    AGENTIC,
+    OpenPanel,
+    ServePart,
+    summary_of,
+    visible_buttons,
+)
+from tests.panels.create.project import EXTRACT_CONFIGURATION, Project
+from tests.servers import Answer
+
+NAME_PATHS = ("/api/v1/beta/directories", "/api/v1/beta/configurations")
+
+
+def test_controls_have_their_accessible_names(open_panel: OpenPanel) -> None:
+    panel = open_panel(Project(**{"dir-1": 2}))
+    form = panel.form
+    controls = (form.directory, form.upload, form.job_type, form.configuration)
+    assert [control.description for control in controls] == [
+        "Directory",
+        "Upload files",
+        "Job type",
+        "Configuration",
+    ]
+    assert "Create batch" in visible_buttons(panel)
+    panel.create().wait()
+    assert {"Show failures", "Retry failed"} <= visible_buttons(panel).keys()
+
+
+def test_summary_shows_what_is_missing_and_then_what_is_created(open_panel: OpenPanel) -> None:
+    project = Project(**{"dir-1": 482})
+    panel = open_panel(project, None, configuration_id=None)
+    missing = "Select first: a directory or files to upload, and a configuration."
+    assert missing in summary_of(panel)
+    assert panel.create_button.disabled
+    panel.form.directory.value = "DIR-1"
+    panel.wait()
+    assert panel.form.file_count.value == "482 files"
+    assert "Select first: a configuration." in summary_of(panel)
+    panel.form.configuration.value = "Agentic"
+    text = "Creates <b>1 batch</b> from <b>482 files</b> with <b>Agentic</b>"
+    assert text in summary_of(panel)
+    assert AGENTIC in summary_of(panel)
+    assert not panel.create_button.disabled
+    assert not project.create_requests
+
+
+@pytest.mark.parametrize(
+    ("directory", "configuration", "message"),
+    [
+        ("dir-large", AGENTIC, "DIR-LARGE has 1,001 files; the limit is 1,000 per batch"),
+        ("dir-empty", AGENTIC, "DIR-EMPTY has no files"),
+        ("dir-missing", AGENTIC, "dir-missing not found"),
+        ("no such name", AGENTIC, "&#x27;no such name&#x27;"),
+        ("dir-1", "no such name", "&#x27;no such name&#x27;"),
+        ("dir-1", EXTRACT_CONFIGURATION, "Key facts is for extract_v2, not parse_v2"),
+        ("", AGENTIC, "Select first: a directory or files to upload."),
+    ],
+)
+def test_invalid_selection_is_explained_and_creates_nothing(
+    open_panel: OpenPanel, directory: str, configuration: str, message: str
+) -> None:
+    project = Project(**{"dir-1": 1000, "dir-large": 1001, "dir-empty": 0})
+    panel = open_panel(project, directory or None, configuration_id=configuration)
+    assert message in summary_of(panel)
+    assert panel.create_button.disabled
+    panel.create()
+    assert message in alert_of(panel)
+    panel.wait()
+    assert not project.create_requests
+    panel.form.directory.value, panel.form.configuration.value = "DIR-1", "Agentic"
+    panel.wait()
+    panel.create().wait()
+    assert len(project.create_requests) == 1
+    assert not alert_of(panel)
+
+
+def test_configurations_match_the_job_type(open_panel: OpenPanel) -> None:
+    panel = open_panel(Project(**{"dir-1": 1}))
+    form = panel.form
+    assert form.configuration.options == ("Agentic",)
+    assert form.configuration.value == "Agentic"
+    form.job_type.value = "extract_v2"
+    assert form.configuration.options == ("Key facts",)
+    assert form.configuration.value == ""
+    form.configuration.value = "cfg-UNKNOWN"
+    assert "cfg-UNKNOWN" in summary_of(panel)
+    form.job_type.value = "parse_v2"
+    assert form.configuration.value == "cfg-UNKNOWN"
+
+
+def test_ids_can_be_typed_when_names_are_refused(serve: Serve, keep: Keep[Any]) -> None:
+    project = Project(**{"7d0e": 3})
+    serve(lambda asked: Answer(status=403) if asked.path in NAME_PATHS else project(asked))
+    panel = keep(lb.create_panel())
+    panel.wait()
+    panel.form.directory.value, panel.form.configuration.value = "7d0e", "cfg-1"
+    panel.wait()
+    assert "<b>3 files</b> with <code>cfg-1</code>" in summary_of(panel)
+    panel.create().wait()
+    assert project.create_requests[0]["source_directory_id"] == "7d0e"
+
+
+def test_failed_count_does_not_prevent_a_batch(open_panel: OpenPanel) -> None:
+    project = Project(**{"dir-1": 3})
+    files = "/api/v1/beta/directories/dir-1/files"
+    panel = open_panel(lambda asked: Answer(status=403) if asked.path == files else project(asked))
+    assert "from the files of <b>DIR-1</b>" in summary_of(panel)
+    panel.create().wait()
+    assert len(project.create_requests) == 1
+
+
+def test_stopped_count_does_not_prevent_a_batch(open_panel: OpenPanel) -> None:
+    panel = open_panel(Project(**{"dir-1": 3}), None)
+    panel.form.directory.value = "dir-typed"
+    panel.stop()
+    panel.wait()
+    assert "from the files of <b>dir-typed</b>" in summary_of(panel)
+
+
+def test_typed_id_is_counted_once(serve: Serve, keep: Keep[Any]) -> None:
+    server = serve(Project(**{"dir-1234": 3}))
+    panel = keep(lb.create_panel())
+    panel.wait()
+    for end in range(1, len("dir-1234") + 1):
+        panel.form.directory.value = "dir-1234"[:end]
+    panel.wait()
+    assert panel.form.file_count.value == "3 files"
+    assert [path for path in server.paths() if path.endswith("/files")] == [
+        "/api/v1/beta/directories/dir-1234/files"
+    ]
+
+
+# Without a panel
+
+
+def test_form_without_panel_returns_the_selection(part: ServePart) -> None:
+    parts = part(Project(**{"dir-1": 2}))
+    form = BatchForm(parts.client, parts.runner, parts.on_change, directory="dir-1")
+    with pytest.raises(ValueError, match=r"Select first: a configuration\."):
+        form.to_spec()
+    form.set_options(lb.fetch_directories(), lb.fetch_configurations())
+    form.configuration.value = "Agentic"
+    parts.runner.wait()
+    spec = form.to_spec()
+    assert spec == BatchSpec("dir-1", AGENTIC, "parse_v2")
+    assert form.short_title(spec) == "DIR-1 · Agentic"
+    assert parts.changes
+
+
+def test_file_count_without_panel_reports_a_missing_directory(part: ServePart) -> None:
+    parts = part(Project(**{"dir-1": 2}))
+    file_count = FileCount(parts.client, parts.runner, parts.on_change)
+    file_count.count("dir-1")
+    with pytest.raises(ValueError, match="Counting the files of Invoices"):
+        file_count.check("Invoices")
+    parts.runner.wait()
+    assert file_count.value == "2 files"
+    file_count.check("Invoices")
+    file_count.count("dir-missing")
+    parts.runner.wait()
+    assert file_count.value == "? files"
+    with pytest.raises(ValueError, match="dir-missing not found"):
+        file_count.check("Invoices")
+    assert len(parts.changes) == 2
