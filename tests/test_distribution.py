@@ -32,7 +32,7 @@ def tracked(*below: str) -> set[str]:
     return {name for name in done.stdout.splitlines() if (ROOT / name).exists()}
 
 
-def test_the_wheel_holds_the_package(built: Path) -> None:
+def test_wheel_contains_the_package(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -47,7 +47,7 @@ def test_the_wheel_holds_the_package(built: Path) -> None:
     }
 
 
-def test_the_sdist_holds_the_project(built: Path) -> None:
+def test_sdist_contains_the_project(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         members = archive.getmembers()
@@ -56,7 +56,7 @@ def test_the_sdist_holds_the_project(built: Path) -> None:
     assert names - {"PKG-INFO"} == tracked()
 
 
-def test_what_it_says_of_itself(built: Path) -> None:
+def test_wheel_metadata(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (one for one in archive.namelist() if one.endswith("/METADATA"))

@@ -29,7 +29,7 @@ def _examples() -> list[doctest.DocTest]:
 
 
 @pytest.mark.parametrize("example", _examples(), ids=lambda example: example.name)
-def test_the_example_of(
+def test_docstring_example_runs(
     example: doctest.DocTest,
     on_sandbox: lb.Client,
     tmp_path: Path,
@@ -41,7 +41,7 @@ def test_the_example_of(
     assert not said, "".join(said)
 
 
-def test_the_code_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks
@@ -56,7 +56,7 @@ def test_the_code_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert isinstance(names["files"], pd.DataFrame)
 
 
-def test_the_readme_names_every_public_function() -> None:
+def test_readme_names_every_public_function() -> None:
     text = (ROOT / "README.md").read_text()
     missing = [n for n in lb.__all__ if n.islower() and f"`{n}" not in text]
     assert not missing

@@ -16,7 +16,7 @@ import llama_batches_nb as lb
 FUNCTIONS = [name for name in lb.__all__ if inspect.isfunction(getattr(lb, name))]
 
 
-def test_import_brings_nothing_heavy() -> None:
+def test_import_is_light() -> None:
     heavy = ["ipywidgets", "matplotlib", "pyarrow.dataset", "fastapi", "IPython", "tqdm.notebook"]
     code = f"import sys, llama_batches_nb; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -42,7 +42,7 @@ for turn in range(2):
 """
 
 
-def test_interrupted_first_call_does_not_break_the_next() -> None:
+def test_interrupted_first_call_does_not_break_the_next_call() -> None:
     """What is interrupted while it is imported may not be importable again."""
     subprocess.run([sys.executable, "-c", INTERRUPTED], check=True)
 
@@ -75,14 +75,14 @@ def test_pydoc_finds_modules_by_path() -> None:
     assert "class Options" in done.stdout
 
 
-def test_all_names_what_there_is() -> None:
+def test_all_is_sorted_and_documented() -> None:
     assert lb.__all__ == sorted(lb.__all__)
     for name in lb.__all__:
         assert getattr(lb, name).__doc__
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_public_function_is_documented_with_an_example(name: str) -> None:
+def test_public_function_documents_its_parameters_with_an_example(name: str) -> None:
     function = getattr(lb, name)
     doc = inspect.getdoc(function) or ""
     assert ">>> " in doc
@@ -95,7 +95,7 @@ def test_every_public_function_is_documented_with_an_example(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [n for n in FUNCTIONS if "client" in inspect.signature(getattr(lb, n)).parameters]
 )
-def test_options_are_by_keyword(name: str) -> None:
+def test_client_is_keyword_only(name: str) -> None:
     client, *others = inspect.signature(getattr(lb, name)).parameters.values()
     if client.name != "client":  # it comes first in panels, which are made of nothing else
         (client,) = [other for other in others if other.name == "client"]
@@ -103,7 +103,7 @@ def test_options_are_by_keyword(name: str) -> None:
     assert client.default is None
 
 
-def test_errors_are_one_tree_and_can_be_pickled() -> None:
+def test_errors_share_a_base_class_and_can_be_pickled() -> None:
     import pickle
 
     errors = [getattr(lb, name) for name in lb.__all__ if name.endswith("Error")]

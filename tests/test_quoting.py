@@ -200,7 +200,7 @@ def check_paths(asked: list[Wire], path: str, given_id: str) -> None:
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_an_id_is_one_step_of_the_path_or_nothing_is_asked(raw: RawServer, name: str) -> None:
+def test_id_is_one_path_segment_or_is_refused(raw: RawServer, name: str) -> None:
     call, path = PATHS[name]
     raw.reply = project
     for given_id in WORST if name == "retry_failed" else HOSTILE:
@@ -217,7 +217,7 @@ def test_an_id_is_one_step_of_the_path_or_nothing_is_asked(raw: RawServer, name:
 
 @given(st.text(max_size=20))
 @some
-def test_any_text_is_one_step_of_the_path_or_nothing_is_asked(raw: RawServer, text: str) -> None:
+def test_any_text_is_one_path_segment_or_is_refused(raw: RawServer, text: str) -> None:
     raw.reply = project
     asked, error = asked_by(raw, lambda: lb.cancel_batch(text))
     if isinstance(error, ValueError):
@@ -273,7 +273,7 @@ SERVED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_an_id_from_a_server_is_one_step_or_an_error_of_ours(
+def test_id_from_server_is_one_path_segment_or_raises(
     raw: RawServer, name: str, tmp_path: Path
 ) -> None:
     what, call, path = SERVED[name]
@@ -306,7 +306,7 @@ PARAMETERS: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 @pytest.mark.filterwarnings("ignore:The API returned 0 of 1 jobs:UserWarning")
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_parameter_is_one_parameter_or_nothing_is_asked(raw: RawServer, name: str) -> None:
+def test_query_parameter_stays_one_parameter_or_is_refused(raw: RawServer, name: str) -> None:
     parameter, call = PARAMETERS[name]
     raw.reply = project
     for text in HOSTILE:
@@ -320,7 +320,7 @@ def test_a_parameter_is_one_parameter_or_nothing_is_asked(raw: RawServer, name: 
             assert one.query.keys() <= {"page_size"}
 
 
-def test_a_page_token_is_one_parameter_or_an_error_of_ours(raw: RawServer) -> None:
+def test_page_token_stays_one_parameter_or_raises(raw: RawServer) -> None:
     for token in filter(None, HOSTILE):
         pages = iter([page([], token), page([])])
         raw.reply = lambda asked, pages=pages: next(pages)  # type: ignore[misc]
@@ -340,9 +340,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_a_file_is_uploaded_under_its_name_and_no_other_header(
-    raw: RawServer, tmp_path: Path
-) -> None:
+def test_uploaded_file_name_adds_no_header(raw: RawServer, tmp_path: Path) -> None:
     raw.reply = project
     for name in NAMES:
         file = tmp_path / name

@@ -64,7 +64,7 @@ def leaks(written: bytes | str) -> bool:
     return any(form in content for form in FORMS)
 
 
-def test_a_leak_would_be_found() -> None:
+def test_leak_detection_works() -> None:
     inside = [b"." * n + KEY.encode() + b"." for n in range(3)]
     assert all(leaks(base64.b64encode(content)) for content in inside)
     assert leaks(f"Authorization: {SIGNED}")
@@ -192,7 +192,7 @@ def _check(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("case", list(ERRORS))
-def test_it_is_in_no_error(plant: Plant, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+def test_key_is_in_no_error(plant: Plant, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     monkeypatch.setattr(lost_response, "RECOVERY_DELAYS", (0.0,))
     script, call, kind = ERRORS[case]
     server = plant(script, max_retries=1)
@@ -203,7 +203,7 @@ def test_it_is_in_no_error(plant: Plant, monkeypatch: pytest.MonkeyPatch, case: 
 
 
 @pytest.mark.parametrize("odd", ['"', "\\", "/", "%2f+=", "'"])
-def test_nor_is_one_that_json_writes_in_another_way(
+def test_key_with_json_escapes_is_in_no_error(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, odd: str
 ) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", f"{KEY}{odd}{CORE}")
@@ -224,7 +224,7 @@ def test_nor_is_one_that_json_writes_in_another_way(
     assert odd in server.asked[0].headers["authorization"]
 
 
-def test_nor_where_nobody_answers(plant: Plant) -> None:
+def test_key_is_in_no_connection_error(plant: Plant) -> None:
     plant(lambda asked: GOOD, max_retries=1).close()
     with pytest.raises(lb.ConnectionFailedError) as refused:
         lb.fetch_batches()
@@ -237,7 +237,7 @@ def test_nor_where_nobody_answers(plant: Plant) -> None:
     _check(silent.value)
 
 
-def test_nor_where_the_dataset_is_locked(plant: Plant, tmp_path: Path) -> None:
+def test_key_is_in_no_lock_error(plant: Plant, tmp_path: Path) -> None:
     plant(lambda asked: GOOD)
     with acquire_lock(Storage(tmp_path)), pytest.raises(lb.DatasetLockedError) as caught:
         lb.sync_dataset(tmp_path)
@@ -249,7 +249,7 @@ class Enough(Exception):  # noqa: N818
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Enough, lb.ServerError, MemoryError])
-def test_nor_where_it_ends_while_the_key_is_sent(
+def test_key_is_in_no_error_raised_while_sending(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     server = plant(lambda asked: GOOD)
@@ -272,7 +272,7 @@ def test_nor_where_it_ends_while_the_key_is_sent(
     ids=lambda s: next(iter(s)),
 )
 @pytest.mark.parametrize("by", ["argument", "variable"])
-def test_nor_where_no_client_is_made(
+def test_key_is_in_no_error_of_connect(
     monkeypatch: pytest.MonkeyPatch, by: str, settings: dict[str, Any]
 ) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
@@ -282,7 +282,7 @@ def test_nor_where_no_client_is_made(
 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
-def test_nor_where_it_is_taken_for_the_url(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+def test_key_passed_as_url_is_in_no_error(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     if by == "variable":
         monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", KEY)
     with pytest.raises(ValueError, match=r"base_url \(.*\) is not a URL") as caught:
@@ -290,7 +290,7 @@ def test_nor_where_it_is_taken_for_the_url(monkeypatch: pytest.MonkeyPatch, by: 
     assert not leaks(str(caught.value))
 
 
-def test_nor_if_it_can_be_no_key() -> None:
+def test_invalid_key_is_in_no_error() -> None:
     with pytest.raises(lb.AuthenticationError) as caught:
         lb.connect(f"{KEY} {KEY}")
     _check(caught.value)
@@ -327,7 +327,7 @@ def _reachable_key(*starts: object) -> list[object]:
     return found
 
 
-def test_nothing_that_a_client_holds_has_it(plant: Plant) -> None:
+def test_key_is_in_no_attribute_repr_of_client(plant: Plant) -> None:
     plant(in_turn([GOOD, Answer(status=500), Answer(drop=True), batch("bat-1")]))
     client = lb.connect()
     assert len(lb.fetch_batches()) == 1
@@ -340,7 +340,7 @@ def test_nothing_that_a_client_holds_has_it(plant: Plant) -> None:
     assert not leaks(json.dumps(plain, default=str))
 
 
-def test_no_copy_of_a_client_has_it(plant: Plant) -> None:
+def test_key_is_in_no_copy_or_pickle_of_client(plant: Plant) -> None:
     plant(lambda asked: GOOD)
     client = lb.connect()
     for whole in (client, client.settings, client.settings.key):
@@ -352,7 +352,7 @@ def test_no_copy_of_a_client_has_it(plant: Plant) -> None:
     assert not _reachable_key(copy.deepcopy(client.settings))
 
 
-def test_no_frame_has_it(plant: Plant) -> None:
+def test_key_is_in_no_frame(plant: Plant) -> None:
     def script(asked: Asked) -> Any:
         said = f"what about {asked.headers['authorization']}?"
         one = batch("bat-1", config={"job": {"type": said}}, project_id=said)
@@ -369,7 +369,7 @@ def test_no_frame_has_it(plant: Plant) -> None:
         assert not _reachable_key(frame)
 
 
-def test_a_key_that_is_no_secret_spoils_no_answer(plant: Plant) -> None:
+def test_short_key_does_not_alter_responses(plant: Plant) -> None:
     plant(lambda asked: page([batch("bat-1", "RUNNING")]))
     with lb.connect("a"):
         assert lb.fetch_batches().iloc[0, :2].tolist() == ["bat-1", "RUNNING"]
@@ -378,7 +378,7 @@ def test_a_key_that_is_no_secret_spoils_no_answer(plant: Plant) -> None:
 # --- what is written ----------------------------------------------------------------------------
 
 
-def test_no_log_has_it_at_whatever_level(
+def test_key_is_in_no_log_at_any_level(
     plant: Plant,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -397,7 +397,7 @@ def test_no_log_has_it_at_whatever_level(
     assert leaks(capfd.readouterr().out)
 
 
-def test_no_warning_has_it(plant: Plant) -> None:
+def test_key_is_in_no_warning(plant: Plant) -> None:
     plant(lambda asked: _fields(asked) if asked.path.endswith("bat-1") else page([], total_size=9))
     with pytest.warns(UserWarning, match="left out") as left_out:
         lb.fetch_results("bat-1", errors="warn")
@@ -407,7 +407,7 @@ def test_no_warning_has_it(plant: Plant) -> None:
         assert not leaks(repr(vars(warning)))
 
 
-def test_no_parquet_file_has_it_nor_any_beside_it(plant: Plant, tmp_path: Path) -> None:
+def test_key_is_in_no_parquet_or_dataset_file(plant: Plant, tmp_path: Path) -> None:
     while_it_ran: dict[str, bytes] = {}
 
     def script(asked: Asked) -> Any:
@@ -450,7 +450,7 @@ def _processes(what: str) -> list[bytes]:
 
 
 @ON_LINUX
-def test_no_command_line_has_it_and_no_child_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_in_no_command_line_or_child_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
     monkeypatch.setenv("LLAMA_PARSE_API_KEY", KEY)
     with lb.sandbox(batches=1, files=1):
@@ -463,7 +463,7 @@ def test_no_command_line_has_it_and_no_child_gets_it(monkeypatch: pytest.MonkeyP
 
 
 @ON_LINUX
-def test_no_command_line_of_a_sync_has_it(plant: Plant, tmp_path: Path) -> None:
+def test_key_is_not_in_sync_command_line(plant: Plant, tmp_path: Path) -> None:
     seen: list[bytes] = []
 
     def script(asked: Asked) -> Any:
@@ -480,7 +480,7 @@ def test_no_command_line_of_a_sync_has_it(plant: Plant, tmp_path: Path) -> None:
     assert not any(map(leaks, _content_of(tmp_path).values()))
 
 
-def test_a_sandbox_says_nothing_of_a_key_that_is_not_its_own(
+def test_sandbox_does_not_reveal_other_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
@@ -551,7 +551,7 @@ CELLS = {
 
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client
-def test_no_notebook_has_it_nor_the_panels_saved_in_it(
+def test_key_is_in_no_saved_notebook_or_panel(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write(tmp_path / "seen.ipynb", tuple(map(dedent, CELLS.values())))
@@ -623,7 +623,7 @@ def test_no_redirect_is_followed(plant: Plant, status: int, to: str) -> None:
     assert not [asked for asked in server.asked if asked.query.get("again")]
 
 
-def test_it_signs_for_no_other_origin_whoever_asks_it_to(plant: Plant) -> None:
+def test_key_is_sent_to_no_other_origin(plant: Plant) -> None:
     another, server = plant(lambda asked: GOOD), plant(lambda asked: GOOD)
     key = lb.connect().settings.key
     urls = [server.url, server.url.replace("127.0.0.1", "localhost"), another.url]
@@ -633,9 +633,7 @@ def test_it_signs_for_no_other_origin_whoever_asks_it_to(plant: Plant) -> None:
     assert signed == [SIGNED, None, None]
 
 
-def test_a_netrc_changes_nothing(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_netrc_is_ignored(plant: Plant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password word\n")
     netrc.chmod(0o600)
@@ -666,7 +664,7 @@ ELSEWHERE = ["{}/api", "//{0}", "@{0}/", "..//..//{0}", "\\\\{0}", "?x={}", "#{}
 
 
 @pytest.mark.parametrize("form", ELSEWHERE)
-def test_no_id_and_no_token_is_a_place_to_go_to(plant: Plant, form: str) -> None:
+def test_id_or_token_cannot_change_the_host(plant: Plant, form: str) -> None:
     another = plant(lambda asked: GOOD)
     place = form.format(another.url if form.startswith("{}") else urlsplit(another.url).netloc)
 
@@ -748,7 +746,7 @@ def test_plain_http_beyond_loopback_is_refused(url: str) -> None:
     ],
     ids=ascii,
 )
-def test_what_could_be_read_in_two_ways_is_refused(url: str) -> None:
+def test_ambiguous_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base_url") as caught:
         lb.connect(KEY, base_url=url)
     assert "word" not in str(caught.value).replace("password", "")
@@ -851,7 +849,7 @@ def behind_tls(plant: Plant, certificate: Path) -> Iterator[tuple[Server, Relay]
         yield server, relay
 
 
-def test_a_certificate_that_nobody_has_signed_is_refused(
+def test_untrusted_certificate_is_refused(
     behind_tls: tuple[Server, Relay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, relay = behind_tls
@@ -868,7 +866,7 @@ def test_a_certificate_that_nobody_has_signed_is_refused(
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_one_that_the_environment_trusts_is_taken(
+def test_certificate_trusted_by_environment_is_accepted(
     behind_tls: tuple[Server, Relay],
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -885,7 +883,7 @@ def test_one_that_the_environment_trusts_is_taken(
     assert len(server.asked) == 1
 
 
-def test_certificates_that_are_not_there_are_named(
+def test_missing_certificate_file_is_named(
     behind_tls: tuple[Server, Relay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, relay = behind_tls
@@ -896,7 +894,7 @@ def test_certificates_that_are_not_there_are_named(
     assert not server.asked
 
 
-def test_no_redirect_leads_out_of_tls(
+def test_redirect_out_of_tls_is_not_followed(
     plant: Plant, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
@@ -911,7 +909,7 @@ def test_no_redirect_leads_out_of_tls(
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_a_proxy_sees_where_it_goes_and_not_the_key(
+def test_proxy_sees_host_but_not_key(
     behind_tls: tuple[Server, Relay],
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -935,7 +933,7 @@ def test_a_proxy_sees_where_it_goes_and_not_the_key(
     assert not leaks(bytes(proxy.seen))
 
 
-def test_a_proxy_that_refuses_is_told(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_refusal_is_reported(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     server = plant(lambda asked: GOOD)
     with Relay(server.url, answer=b"407 Proxy Authentication Required") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
@@ -947,7 +945,7 @@ def test_a_proxy_that_refuses_is_told(plant: Plant, monkeypatch: pytest.MonkeyPa
     _check(caught.value)
 
 
-def test_behind_a_proxy_too_a_create_whose_answer_is_lost_is_not_sent_again(
+def test_lost_create_behind_proxy_is_not_sent_again(
     plant: Plant, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
@@ -968,7 +966,7 @@ def test_behind_a_proxy_too_a_create_whose_answer_is_lost_is_not_sent_again(
     assert len(made) == 1
 
 
-def test_no_proxy_is_asked_where_it_is_not_to_be(
+def test_no_proxy_setting_is_honoured(
     behind_tls: tuple[Server, Relay], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, relay = behind_tls

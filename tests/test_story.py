@@ -10,7 +10,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.analysis.changes import significant_increases
 
 
-def test_the_ledger_adds_up_and_the_configuration_that_got_worse_is_found() -> None:
+def test_sample_history_adds_up_and_its_worse_configuration_is_found() -> None:
     with lb.sandbox(speed=0, now=datetime(2026, 8, 5, 12, tzinfo=UTC)) as box:
         batches = lb.fetch_batches(client=box.client)
         results = lb.fetch_results(batches, client=box.client)

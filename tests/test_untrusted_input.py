@@ -120,7 +120,7 @@ BAD_METADATA = {
 
 
 @pytest.mark.parametrize("name", BAD_METADATA)
-def test_metadata_that_makes_no_sense_is_refused(name: str, tmp_path: Path) -> None:
+def test_invalid_metadata_is_refused(name: str, tmp_path: Path) -> None:
     assert read_or_refused(parquet(tmp_path / "x.parquet", BAD_METADATA[name])) is None
 
 
@@ -138,12 +138,12 @@ ODD_METADATA = {
 
 
 @pytest.mark.parametrize("name", ODD_METADATA)
-def test_metadata_costs_no_row(name: str, tmp_path: Path) -> None:
+def test_metadata_never_drops_rows(name: str, tmp_path: Path) -> None:
     rows = read_or_refused(parquet(tmp_path / "x.parquet", ODD_METADATA[name]))
     assert rows is None or rows["status"].tolist() == ["a", "b"]
 
 
-def test_words_that_are_no_categories_are_kept_after_them(tmp_path: Path) -> None:
+def test_values_outside_the_categories_are_kept(tmp_path: Path) -> None:
     categories = ours({"categories": {"status": ["z", "b"]}, "ordered": ["status"]})
     status = lb.read_parquet(parquet(tmp_path / "x.parquet", categories))["status"]
     assert status.tolist() == ["a", "b"]
@@ -180,7 +180,7 @@ def test_any_metadata_is_read_or_refused(value: Any, key: bytes) -> None:
         "x",
     ],
 )
-def test_a_type_that_holds_a_pickle_is_not_unpickled(name: str, tmp_path: Path) -> None:
+def test_pickled_extension_type_is_not_unpickled(name: str, tmp_path: Path) -> None:
     made = tmp_path / "executed"
     content = pickle.dumps(Planted(made))
     of_field = {b"ARROW:extension:name": name.encode(), b"ARROW:extension:metadata": content}
@@ -205,13 +205,13 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_values_of_any_type_are_rows_or_refused(name: str, tmp_path: Path) -> None:
+def test_values_of_any_type_are_read_or_refused(name: str, tmp_path: Path) -> None:
     rows = read_or_refused(parquet(tmp_path / "x.parquet", values=VALUES[name]))
     assert rows is None or len(rows) == 2
 
 
 @pytest.mark.parametrize("partitions", [b"[]", b"{}", b'["nope"]', b"\xff", b"5", DEEP])
-def test_a_folder_with_a_bad_schema_is_read_or_refused(partitions: bytes, tmp_path: Path) -> None:
+def test_folder_with_invalid_schema_is_read_or_refused(partitions: bytes, tmp_path: Path) -> None:
     (tmp_path / "status=a").mkdir()
     pq.write_table(pa.table({"n": [1]}), tmp_path / "status=a" / "x.parquet")
     schema = pa.schema({"n": pa.int64()}, {b"llama_batches_nb.partitions": partitions})
@@ -410,7 +410,7 @@ def errors_of(*ways: Callable[[], Any]) -> list[Exception]:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_manifest_that_makes_no_sense_is_refused(name: str, kept: Path) -> None:
+def test_invalid_manifest_is_refused(name: str, kept: Path) -> None:
     changed(kept, REFUSED[name])
     before = on_disk(kept.parent)
     errors = errors_of(
@@ -427,7 +427,7 @@ def test_a_manifest_that_makes_no_sense_is_refused(name: str, kept: Path) -> Non
 
 @pytest.mark.filterwarnings("ignore:1 batches were listed or open:UserWarning")
 @pytest.mark.parametrize("name", BORNE)
-def test_nothing_outside_of_a_dataset_is_touched(name: str, kept: Path) -> None:
+def test_manifest_cannot_touch_files_outside_the_dataset(name: str, kept: Path) -> None:
     changed(kept, BORNE[name])
     before = on_disk(kept.parent / "other")
     errors = errors_of(
@@ -442,7 +442,7 @@ def test_nothing_outside_of_a_dataset_is_touched(name: str, kept: Path) -> None:
         assert isinstance(error, lb.BatchesError) or str(kept) in str(error)
 
 
-def test_a_sync_removes_its_own_leftovers_and_nothing_else(kept: Path) -> None:
+def test_sync_removes_only_its_own_leftovers(kept: Path) -> None:
     precious = kept / "results" / "precious.parquet"
     lb.sync_dataset(kept)
     assert precious.read_bytes() == b"not of a sync"
@@ -462,7 +462,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_a_part_of_other_types_is_read_or_refused(name: str, kept: Path) -> None:
+def test_part_file_with_other_types_is_read_or_refused(name: str, kept: Path) -> None:
     column, values = PARTS[name]
     part = kept / results_of(json.loads((kept / "_manifest.json").read_bytes()))["name"]
     rows = pq.read_table(part)
@@ -475,7 +475,7 @@ def test_a_part_of_other_types_is_read_or_refused(name: str, kept: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 9, b"\xff" * 99])
-def test_a_damaged_part_is_named_also_by_a_dashboard(content: bytes, kept: Path) -> None:
+def test_damaged_part_file_is_named_by_dashboard(content: bytes, kept: Path) -> None:
     part = kept / results_of(json.loads((kept / "_manifest.json").read_bytes()))["name"]
     part.write_bytes(content)
     with pytest.raises(lb.DatasetError, match=part.name):
@@ -494,7 +494,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_values_that_name_folders_stay_in_the_folder(tmp_path: Path) -> None:
+def test_partition_values_stay_in_the_folder(tmp_path: Path) -> None:
     frame = pd.DataFrame({"display_name": NAMES, "n": range(len(NAMES))})
     lb.export_parquet(frame, tmp_path / "out", partition_by="display_name")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -504,16 +504,14 @@ def test_values_that_name_folders_stay_in_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "\0", "x" * 300, "__HIVE_DEFAULT_PARTITION__"])
-def test_a_value_that_names_no_folder_is_refused_and_leaves_nothing(
-    name: str, tmp_path: Path
-) -> None:
+def test_invalid_partition_value_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"display_name": [name, "a"], "n": [1, 2]})
     with pytest.raises((ValueError, OSError)):
         lb.export_parquet(frame, tmp_path / "out", partition_by="display_name")
     assert on_disk(tmp_path) == {}
 
 
-def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+def test_symlink_is_replaced_instead_of_its_target(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x.parquet").write_bytes(b"precious")
     place = tmp_path / "out"
@@ -529,7 +527,7 @@ def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "out"]
 
 
-def test_names_from_a_browser_stay_in_a_folder_of_ours(
+def test_browser_file_names_stay_in_the_upload_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -547,7 +545,7 @@ def test_names_from_a_browser_stay_in_a_folder_of_ours(
     assert on_disk(tmp_path) == {}
 
 
-def test_names_from_a_server_name_no_file(
+def test_server_names_never_become_file_paths(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def script(asked: Asked) -> Any:
