@@ -129,7 +129,7 @@ def test_nor_does_a_warning(serve: Serve) -> None:
         lb.fetch_results(["bat-1", "bat-none"], errors="warn")
     check_shown(str(caught[0].message))
     results = pd.DataFrame({"job_id": ["pjb-1"], "job_type": [SLY]})
-    with pytest.warns(UserWarning, match="of a type not known") as caught:
+    with pytest.warns(UserWarning, match="type is not supported") as caught:
         lb.fetch_jobs(results)
     check_shown(str(caught[0].message))
 

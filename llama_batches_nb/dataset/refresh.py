@@ -17,7 +17,7 @@ from llama_batches_nb.dataset.manifest import CLOCK_SKEW, SyncedRange
 from llama_batches_nb.dataset.writer import DatasetWriter
 from llama_batches_nb.errors import BatchesError, NotFoundError, ResponseError
 from llama_batches_nb.fetch import listing
-from llama_batches_nb.fetch.filters import BatchFilters
+from llama_batches_nb.fetch.filters import BatchQuery
 from llama_batches_nb.fetch.jobs import JobIdChunk, fetch_chunk, split_job_ids
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
@@ -50,7 +50,7 @@ class SyncRun:
         self.failed: SkippedItems[str] = SkippedItems()
         self.short: list[str] = []
 
-    def batches(self, selection: BatchFilters) -> None:
+    def batches(self, selection: BatchQuery) -> None:
         """Ask again for the batches that were open, then for those that are new."""
         wanted = _target_range(selection)
         with_rows = self._kept.stored_open_ids()
@@ -155,7 +155,7 @@ class SyncRun:
         return self.failed(name, error) and len(self.failed.errors) <= MAX_FAILED_REQUESTS
 
     def _iter_new_ids(
-        self, selection: BatchFilters, wanted: SyncedRange, shown: ProgressBar
+        self, selection: BatchQuery, wanted: SyncedRange, shown: ProgressBar
     ) -> Iterator[str]:
         """List what may be new, and yield what is to be asked for."""
         since = self._kept.manifest.resume_from(wanted)
@@ -166,7 +166,7 @@ class SyncRun:
                 return
             since = wanted.until  # nothing is new: this only sees whether the list can be had
         self._known = _KnownBatches(self._kept, since)
-        filters = {**selection.filters, "created_at_on_or_after": format_time("since", since)}
+        filters = {**selection.params, "created_at_on_or_after": format_time("since", since)}
         pages = endpoints.list_batches(self._client, page_size=selection.page_size, **filters)
         counted = self._counted(pages, shown)
         for record in listing.iter_records(BATCHES, counted, on_truncated=self.short.append):
@@ -250,17 +250,17 @@ class _KnownBatches:
         return batch_id in self._ids
 
 
-def _target_range(selection: BatchFilters) -> SyncedRange:
+def _target_range(selection: BatchQuery) -> SyncedRange:
     """Return which batches a sync is to have, up to the end of time if no other is named."""
     after, before = (
         None if text is None else datetime.fromisoformat(text)
         for text in (
-            selection.filters["created_at_on_or_after"],
-            selection.filters["created_at_on_or_before"],
+            selection.params["created_at_on_or_after"],
+            selection.params["created_at_on_or_before"],
         )
     )
     return SyncedRange(
-        source_directory_id=selection.filters["source_directory_id"],
+        source_directory_id=selection.params["source_directory_id"],
         statuses=selection.statuses,
         after=after,
         until=before or datetime.max.replace(tzinfo=UTC),

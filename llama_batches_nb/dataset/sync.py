@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 from llama_batches_nb.dataset.lock import acquire_lock
 from llama_batches_nb.dataset.manifest import Manifest, ProjectRef
 from llama_batches_nb.dataset.refresh import SyncRun
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.writer import DatasetWriter
-from llama_batches_nb.fetch.filters import BatchFilters, project_params
+from llama_batches_nb.fetch.filters import (
+    BatchFilters,
+    BatchQuery,
+    check_filter_names,
+    list_filters_in_signature,
+    project_params,
+)
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
-from llama_batches_nb.types import PathLike, TimeLike
+from llama_batches_nb.types import PathLike
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,19 +83,14 @@ class SyncReport:
         return "\n".join(lines)
 
 
+@list_filters_in_signature
 def sync_dataset(
     path: PathLike,
     *,
     jobs: bool = False,
-    status: str | Iterable[str] | None = None,
-    source_directory_id: Any = None,
-    created_at_on_or_after: TimeLike | None = None,
-    created_at_on_or_before: TimeLike | None = None,
-    project_id: str | None = None,
-    organization_id: str | None = None,
-    page_size: int | None = None,
     progress: Progress = None,
     client: Client | None = None,
+    **filters: Unpack[BatchFilters],
 ) -> SyncReport:
     """Bring a folder of plain Parquet up to date: batches, their results, and jobs if asked for.
 
@@ -171,18 +171,11 @@ def sync_dataset(
     """
     if not isinstance(jobs, bool):
         raise TypeError(f"jobs must be True or False, not {jobs!r}.")
-    selection = BatchFilters.validate(
-        status=status,
-        source_directory_id=source_directory_id,
-        created_at_on_or_after=created_at_on_or_after,
-        created_at_on_or_before=created_at_on_or_before,
-        project_id=project_id,
-        organization_id=organization_id,
-        page_size=page_size,
-    )
+    check_filter_names("sync_dataset", filters)
+    selection = BatchQuery.from_filters(**filters)
     storage = Storage(path)
     client = get_client(client)
-    scope = project_params(project_id, organization_id)
+    scope = project_params(filters.get("project_id"), filters.get("organization_id"))
     origin = ProjectRef(client.base_url, *(scope[n] or getattr(client.settings, n) for n in scope))
     started = time.monotonic()
     Manifest.read(storage)  # a place that is not ours gets no lock either

@@ -1,27 +1,26 @@
-"""Batches as frames: all of them by filter, or one by id."""
+"""Fetch batches as frames: all that match filters, or one by id."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
 
 from llama_batches_nb.fetch import listing
-from llama_batches_nb.fetch.filters import BatchFilters
+from llama_batches_nb.fetch.filters import BatchQuery
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.arguments import parse_single_id
 from llama_batches_nb.tables.schema import BATCHES
-from llama_batches_nb.types import TimeLike
+from llama_batches_nb.types import BatchIds, BatchStatus, DirectoryIds, TimeLike
 
 
 def fetch_batches(
     *,
-    status: str | Iterable[str] | None = None,
-    source_directory_id: Any = None,
+    status: BatchStatus | Iterable[BatchStatus] | None = None,
+    source_directory_id: DirectoryIds | None = None,
     created_at_on_or_after: TimeLike | None = None,
     created_at_on_or_before: TimeLike | None = None,
     project_id: str | None = None,
@@ -31,29 +30,29 @@ def fetch_batches(
     progress: Progress = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Fetch the batches of a project, every page of them; one row is one batch.
+    """Fetch all batches of a project that match the filters; one row is one batch.
 
     Parameters
     ----------
     status
-        One of ``PENDING``, ``THROTTLED``, ``RUNNING``, ``COMPLETED``, ``FAILED``, ``CANCELLED``,
-        or several of them.
+        One or several of ``PENDING``, ``THROTTLED``, ``RUNNING``, ``COMPLETED``, ``FAILED``,
+        ``CANCELLED``.
     source_directory_id
-        Only batches over this directory: an id, or a frame with one.
+        Only batches over this directory: its id, or a frame with one directory.
     created_at_on_or_after, created_at_on_or_before
-        Only batches created in this time; text, date, datetime or Timestamp. Without a time zone
-        it is UTC, and a date is its first instant. With the first of them, the pages of a long
-        list are asked for side by side.
+        Only batches created in this period: ISO 8601 text, date, datetime or Timestamp. A time
+        without a zone is UTC, and a date is its midnight. With `created_at_on_or_after`, the pages
+        of a long list are fetched in parallel.
     project_id, organization_id
-        Instead of those of the client.
+        Overrides the client's project and organization.
     page_size
-        Rows to ask for at a time; the largest that the API gives if left out.
+        Rows per request. Defaults to the largest size that the API allows.
     limit
-        The most rows wanted; with 0, as with pandas' ``nrows``, nothing is asked.
+        Maximum number of rows. ``0`` returns an empty frame without a request.
     progress
-        Whether to show a bar; None for in a notebook or a terminal.
+        Show a progress bar. By default only in notebooks and terminals.
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
 
     Returns
     -------
@@ -62,27 +61,28 @@ def fetch_batches(
 
         ==================== ============================ ===========================
         batch_id             string
-        status               category                     what the batch came to
+        status               category                     status of the batch
         job_type             category                     ``parse_v2``, ``extract_v2``
         configuration_id     string
         source_directory_id  string
         project_id           string
         created_at           datetime64[us, UTC]
-        updated_at           datetime64[us, UTC]          missing where not given
+        updated_at           datetime64[us, UTC]          missing if the API sends none
         ==================== ============================ ===========================
+
+        Without batches, the frame is empty and has the same columns.
 
     Raises
     ------
     ValueError, TypeError
-        If a filter makes no sense; nothing was asked then.
+        If an argument is invalid; no request is sent.
     BatchesError
-        If a page can't be had; `.partial` holds the rows before it. Not if there is no batch:
-        the frame is empty then, with the same columns.
+        If a page cannot be fetched; ``.partial`` holds the rows fetched so far.
 
     Warns
     -----
     UserWarning
-        If the list ends with fewer rows than the size that the server gave.
+        If the list has fewer rows than the server announced.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def fetch_batches(
     >>> set(batches.status) <= {"FAILED", "CANCELLED"}
     True
     """
-    chosen = BatchFilters.validate(
+    query = BatchQuery.from_filters(
         status=status,
         source_directory_id=source_directory_id,
         created_at_on_or_after=created_at_on_or_after,
@@ -105,12 +105,12 @@ def fetch_batches(
     )
     client = get_client(client)
     return listing.records_to_frame(
-        BATCHES, lambda bar: chosen.records(client, bar, side_by_side=True), progress
+        BATCHES, lambda bar: query.records(client, bar, parallel=True), progress
     )
 
 
 def get_batch(
-    batch_id: Any,
+    batch_id: BatchIds,
     *,
     project_id: str | None = None,
     organization_id: str | None = None,
@@ -121,19 +121,19 @@ def get_batch(
     Parameters
     ----------
     batch_id
-        Its id, or a frame with one.
+        The id of the batch, or a frame with one batch.
     project_id, organization_id, client
-        As for `fetch_batches`.
+        As in `fetch_batches`.
 
     Returns
     -------
     pandas.DataFrame
-        One row, in the columns of `fetch_batches`.
+        One row, with the columns of `fetch_batches`.
 
     Raises
     ------
     NotFoundError
-        If there is no such batch in the project.
+        If the project has no such batch.
 
     Examples
     --------
@@ -141,9 +141,9 @@ def get_batch(
     >>> lb.get_batch(lb.fetch_batches(limit=1)).shape
     (1, 8)
     """
-    asked = parse_single_id("batch_id", batch_id)
+    requested_id = parse_single_id("batch_id", batch_id)
     record = endpoints.get_batch(
-        get_client(client), asked, project_id=project_id, organization_id=organization_id
+        get_client(client), requested_id, project_id=project_id, organization_id=organization_id
     )
-    records.check_response_id(asked, listing.record_id(BATCHES, record))
+    records.check_response_id(requested_id, listing.record_id(BATCHES, record))
     return records.to_pandas(BATCHES, [record])

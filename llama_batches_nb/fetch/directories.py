@@ -1,10 +1,10 @@
-"""What can be run: the directories of a project, their files, and the saved configurations."""
+"""Fetch the directories of a project, their files, and its saved configurations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,14 +19,13 @@ from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import CONFIGURATIONS, DIRECTORIES, FILES
 from llama_batches_nb.tables.statuses import DIRECTORY_TYPES, JOB_TYPES
-
-Errors = Literal["raise", "warn"]
+from llama_batches_nb.types import DirectoryIds, DirectoryType, ErrorMode, JobType
 
 
 def fetch_directories(
     *,
     name: str | None = None,
-    type: str | Iterable[str] | None = None,  # noqa: A002  # the API's word
+    type: DirectoryType | Iterable[DirectoryType] | None = None,  # noqa: A002  # as in the API
     project_id: str | None = None,
     organization_id: str | None = None,
     page_size: int | None = None,
@@ -34,31 +33,31 @@ def fetch_directories(
     progress: Progress = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Fetch the directories of a project, whose files batches run over; one row is one directory.
+    """Fetch the directories of a project; one row is one directory.
 
     Parameters
     ----------
     name
-        Only the directory of this name.
+        Only directories with this name.
     type
-        Only directories of this type or these types: ``user``, ``ephemeral`` (cleaned up by the
-        service after a while), ``index``.
+        One or several of ``user``, ``ephemeral`` (deleted by the service after some time),
+        ``index``.
     project_id, organization_id, page_size, limit, progress, client
-        As for `fetch_batches`.
+        As in `fetch_batches`.
 
     Returns
     -------
     pandas.DataFrame
         In the order of the API, with the columns ``source_directory_id`` and ``name`` (string),
-        ``type`` (category), ``created_at`` and ``expires_at`` (datetime64[us, UTC]; missing where
-        it is kept).
+        ``type`` (category), ``created_at`` and ``expires_at`` (datetime64[us, UTC]; missing if
+        the directory does not expire).
 
     Raises
     ------
     ValueError, TypeError
-        If a filter makes no sense; nothing was asked then.
+        If an argument is invalid; no request is sent.
     BatchesError
-        If a page can't be had; `.partial` holds the rows before it.
+        If a page cannot be fetched; ``.partial`` holds the rows fetched so far.
 
     Examples
     --------
@@ -82,7 +81,7 @@ def fetch_directories(
 def fetch_configurations(
     *,
     name: str | None = None,
-    job_type: str | Iterable[str] | None = None,
+    job_type: JobType | Iterable[JobType] | None = None,
     latest_only: bool | None = None,
     project_id: str | None = None,
     organization_id: str | None = None,
@@ -93,18 +92,18 @@ def fetch_configurations(
 ) -> pd.DataFrame:
     """Fetch the saved configurations of a project; one row is one configuration.
 
-    Built-in presets, such as ``cfg-PARSE_AGENTIC``, need not be among them.
+    The list may lack built-in presets such as ``cfg-PARSE_AGENTIC``.
 
     Parameters
     ----------
     name
-        Only configurations of this name.
+        Only configurations with this name.
     job_type
-        Only those for this job type or these: ``parse_v2``, ``extract_v2``.
+        One or both of ``parse_v2`` and ``extract_v2``.
     latest_only
-        Only the newest version of each name.
+        Only the latest version of each name.
     project_id, organization_id, page_size, limit, progress, client
-        As for `fetch_batches`.
+        As in `fetch_batches`.
 
     Returns
     -------
@@ -116,9 +115,9 @@ def fetch_configurations(
     Raises
     ------
     ValueError, TypeError
-        If a filter makes no sense; nothing was asked then.
+        If an argument is invalid; no request is sent.
     BatchesError
-        If a page can't be had; `.partial` holds the rows before it.
+        If a page cannot be fetched; ``.partial`` holds the rows fetched so far.
 
     Examples
     --------
@@ -148,40 +147,41 @@ def fetch_configurations(
 
 
 def fetch_files(
-    directories: Any,
+    directories: DirectoryIds,
     *,
     project_id: str | None = None,
     organization_id: str | None = None,
     page_size: int | None = None,
     progress: Progress = None,
-    errors: Errors = "raise",
+    errors: ErrorMode = "raise",
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Fetch the files of source directories, with their names; one row is one file.
+    """Fetch the files of directories; one row is one file.
 
     Parameters
     ----------
     directories
-        The id of a directory, several, or a frame with the column ``source_directory_id``, such
-        as one of batches.
+        A directory id, several ids, or a frame with a ``source_directory_id`` column, such as a
+        frame of batches.
     project_id, organization_id, page_size, progress, client
-        As for `fetch_batches`.
+        As in `fetch_batches`.
     errors
-        ``"raise"`` stops at the first directory that can't be had; ``"warn"`` returns the files of
-        the others with a warning that names those left out.
+        ``"raise"`` stops at the first directory that cannot be fetched; ``"warn"`` skips it and
+        lists the skipped directories in a warning.
 
     Returns
     -------
     pandas.DataFrame
-        In the order of the directories, and in each of the API, with the columns
-        ``source_directory_file_id`` (the one that results have), ``source_directory_id``,
-        ``display_name``, ``file_id`` (string; missing where nothing is stored), ``created_at`` and
-        ``updated_at`` (datetime64[us, UTC]).
+        Ordered by directory, then as returned by the API, with the columns
+        ``source_directory_file_id`` (as in results), ``source_directory_id``, ``display_name``,
+        ``file_id`` (string; missing if no content is stored), ``created_at`` and ``updated_at``
+        (datetime64[us, UTC]).
 
     Raises
     ------
     NotFoundError
-        If a directory is gone, as ephemeral ones are after a while; `.partial` holds the others.
+        If a directory does not exist, such as an ephemeral one that was deleted; ``.partial``
+        holds the files of the others.
 
     Examples
     --------
@@ -192,29 +192,29 @@ def fetch_files(
     1
     """
     arguments.parse_choice("errors", errors, ("raise", "warn"))
-    left_out: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
+    skipped: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
     files = fetch_directory_files(
         arguments.parse_ids("source_directory_id", directories),
-        left_out,
+        skipped,
         page_size=arguments.parse_int("page_size", page_size),
         progress=progress,
         client=get_client(client),
         **project_params(project_id, organization_id),
     )
-    left_out.warn_skipped("directories")
+    skipped.warn_skipped("directories")
     return files
 
 
 def fetch_directory_files(
     directory_ids: list[str],
-    leave_out: Callable[[str, BatchesError], bool],
+    on_error: Callable[[str, BatchesError], bool],
     *,
     client: Client,
     page_size: int | None = None,
     progress: Progress = None,
     **scope: Any,
 ) -> pd.DataFrame:
-    """Fetch the files of directories, but of those that may be left out."""
+    """Fetch the files of directories; a directory that fails is skipped if `on_error` is true."""
 
     def fetch_one(directory_id: str) -> pa.Table:
         pages = endpoints.list_directory_files(client, directory_id, page_size=page_size, **scope)
@@ -222,12 +222,12 @@ def fetch_directory_files(
             FILES, list(listing.iter_records(FILES, pages)), source_directory_id=directory_id
         )
 
-    with progress_bar(progress, "files", unit="directory", total=len(directory_ids)) as shown:
+    with progress_bar(progress, "files", unit="directory", total=len(directory_ids)) as bar:
         return fetch_concurrently(
             fetch_one,
             directory_ids,
             partial(records.concat_to_pandas, FILES),
             client=client,
-            shown=shown,
-            bear=leave_out,
+            shown=bar,
+            bear=on_error,
         )

@@ -1,70 +1,69 @@
-"""What became of each file of many batches, asked for concurrently."""
+"""Fetch the results of many batches concurrently."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import pandas as pd
 
 from llama_batches_nb.fetch import listing
-from llama_batches_nb.fetch.filters import BatchFilters, project_params
+from llama_batches_nb.fetch.filters import (
+    BatchFilters,
+    BatchQuery,
+    check_filter_names,
+    list_filters_in_signature,
+    project_params,
+)
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
-from llama_batches_nb.types import TimeLike
-
-Errors = Literal["raise", "warn"]
+from llama_batches_nb.types import BatchIds, ErrorMode
 
 
+@list_filters_in_signature
 def fetch_results(
-    batches: Any = None,
+    batches: BatchIds | None = None,
     *,
-    status: str | Iterable[str] | None = None,
-    source_directory_id: Any = None,
-    created_at_on_or_after: TimeLike | None = None,
-    created_at_on_or_before: TimeLike | None = None,
-    project_id: str | None = None,
-    organization_id: str | None = None,
-    page_size: int | None = None,
     limit: int | None = None,
+    errors: ErrorMode = "raise",
     progress: Progress = None,
-    errors: Errors = "raise",
     client: Client | None = None,
+    **filters: Unpack[BatchFilters],
 ) -> pd.DataFrame:
-    """Fetch which job each file of the batches was mapped to; one row is one file of one batch.
+    """Fetch the files of batches and the job of each file; one row is one file of one batch.
 
-    Each batch is asked for with its results, many at once. To know what became of the job, go on
-    with `fetch_jobs` and `outcomes`.
+    Sends one request per batch, several at a time. `fetch_jobs` and `outcomes` then show how each
+    job ended.
 
     Parameters
     ----------
     batches
-        A batch id, several, or a frame with the column ``batch_id``. If left out, the batches
-        that the filters choose.
-    status, source_directory_id, created_at_on_or_after, created_at_on_or_before, page_size
-        Filters as of `fetch_batches`, if no `batches` are given.
-    project_id, organization_id
-        Instead of those of the client.
+        A batch id, several ids, or a frame with a ``batch_id`` column. By default all batches that
+        match the filters.
     limit
-        The most batches wanted.
-    progress
-        Whether to show a bar; None for in a notebook or a terminal.
+        Maximum number of batches.
     errors
-        ``"raise"`` stops at the first batch that can't be had; ``"warn"`` returns the others with
-        a warning that names those left out. A refused key, or a rate limit that stays, is raised
-        in any case.
+        ``"raise"`` stops at the first batch that cannot be fetched; ``"warn"`` skips it and lists
+        the skipped batches in a warning. A rejected API key and a persistent rate limit always
+        raise.
+    progress
+        Show a progress bar. By default only in notebooks and terminals.
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
+    status, source_directory_id, created_at_on_or_after, created_at_on_or_before, page_size
+        Filters as in `fetch_batches`; only without `batches`.
+    project_id, organization_id
+        Overrides the client's project and organization.
 
     Returns
     -------
     pandas.DataFrame
-        In the order of the batches, and in each in the order of the API, with the columns
+        Ordered by batch, then as returned by the API, with the columns
 
         ========================= =================== =============================
         batch_id                  string
@@ -74,19 +73,19 @@ def fetch_results(
         source_directory_id       string
         source_directory_file_id  string
         job_type                  category            the job's, else the batch's
-        job_id                    string              missing where none was made
-        error_message             string              why none was made
+        job_id                    string              missing if no job was created
+        error_message             string              why no job was created
         ========================= =================== =============================
 
-        A batch without results, as one that still runs, has no rows.
+        A batch without results, such as a running one, has no rows.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument makes no sense; nothing was asked then.
+        If an argument is invalid; no request is sent.
     BatchesError
-        If a batch can't be had; `.partial` holds the rows of the others, as it does on the
-        `KeyboardInterrupt` of a person who had enough.
+        If a batch cannot be fetched; ``.partial`` holds the rows fetched so far, also when
+        interrupted (`KeyboardInterrupt`).
 
     Examples
     --------
@@ -95,58 +94,57 @@ def fetch_results(
     >>> results.batch_id.nunique()
     3
     """
+    check_filter_names("fetch_results", filters)
     arguments.parse_choice("errors", errors, ("raise", "warn"))
     limit = arguments.parse_int("limit", limit, minimum=0)
-    scope = project_params(project_id, organization_id)
-    filters = {
-        "status": status,
-        "source_directory_id": source_directory_id,
-        "created_at_on_or_after": created_at_on_or_after,
-        "created_at_on_or_before": created_at_on_or_before,
-        "page_size": page_size,
-    }
-    chosen = _resolve_batches(batches, filters, scope, limit)
+    scope = project_params(filters.get("project_id"), filters.get("organization_id"))
+    selected = _select_batches(batches, filters, limit)
     client = get_client(client)
-    left_out: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
+    skipped: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
 
     def fetch_one(batch_id: str) -> bytes:
         decode = partial(records.validate_batch_json, batch_id)
         return endpoints.get_batch_with_results(client, batch_id, decode, **scope)
 
-    with progress_bar(progress, "results", unit="batch") as shown:
-        ids = _batch_ids(chosen, client, shown)
+    with progress_bar(progress, "results", unit="batch") as bar:
+        ids = _iter_ids(selected, client, bar)
         results = fetch_concurrently(
             fetch_one,
             ids,
             partial(records.concat_to_pandas, RESULTS),
             pack=records.parse_results,
             client=client,
-            shown=shown,
-            bear=left_out,
+            shown=bar,
+            bear=skipped,
         )
-    left_out.warn_skipped("batches")
+    skipped.warn_skipped("batches")
     return results
 
 
-def _resolve_batches(
-    batches: Any, filters: dict[str, Any], scope: dict[str, Any], limit: int | None
-) -> BatchFilters | list[str]:
-    """Return which batches are meant: the ids given, or what the filters choose."""
+def _select_batches(
+    batches: BatchIds | None, filters: BatchFilters, limit: int | None
+) -> BatchQuery | list[str]:
+    """Return the ids given, or the query of the filters."""
     if batches is None:
-        return BatchFilters.validate(limit=limit, **filters, **scope)
-    if unfit := [name for name, value in filters.items() if value is not None]:
+        return BatchQuery.from_filters(limit=limit, **filters)
+    scope_names = project_params(None, None)
+    arguments_given: dict[str, Any] = {**filters}
+    conflicts = [
+        name
+        for name, value in arguments_given.items()
+        if value is not None and name not in scope_names
+    ]
+    if conflicts:
         raise TypeError(
-            f"fetch_results takes {', '.join(unfit)} only without batches: filter the frame of "
+            f"fetch_results takes {', '.join(conflicts)} only without batches: filter the frame of "
             "batches instead."
         )
     return arguments.parse_ids("batch_id", batches)[:limit]
 
 
-def _batch_ids(
-    chosen: BatchFilters | list[str], client: Client, shown: ProgressBar
-) -> Iterable[str]:
-    """Return the ids; those that filters choose come while the pages are walked."""
-    if isinstance(chosen, BatchFilters):
-        return (listing.record_id(BATCHES, record) for record in chosen.records(client, shown))
-    shown.set_total(len(chosen))
-    return chosen
+def _iter_ids(selected: BatchQuery | list[str], client: Client, bar: ProgressBar) -> Iterable[str]:
+    """Return the ids; those of a query are listed while results are fetched."""
+    if isinstance(selected, BatchQuery):
+        return (listing.record_id(BATCHES, record) for record in selected.records(client, bar))
+    bar.set_total(len(selected))
+    return selected

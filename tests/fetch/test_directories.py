@@ -57,12 +57,16 @@ def test_a_directory_that_is_gone_leaves_the_others(serve: Serve) -> None:
 
 def test_directories_are_filtered_by_the_server(serve: Serve) -> None:
     server = serve(lambda asked: page([{"id": "dir-1", "name": "A", "type": "folder"}]))
-    directories = lb.fetch_directories(name="A", type=["user", "EPHEMERAL"], limit=5)
+    directories = lb.fetch_directories(
+        name="A",
+        type=["user", "EPHEMERAL"],  # type: ignore[list-item]  # case is ignored
+        limit=5,
+    )
     assert directories.type.tolist() == ["folder"]
     assert server.asked[0].query["types"] == ["user", "ephemeral"]
     assert server.asked[0].one("name") == "A"
     with pytest.raises(ValueError, match="type='folder'"):
-        lb.fetch_directories(type="folder")
+        lb.fetch_directories(type="folder")  # type: ignore[arg-type]
 
 
 def test_configurations_are_filtered_by_the_server(serve: Serve) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pandas as pd
 
@@ -87,7 +87,7 @@ class Api:
             return _chosen(query, fetch_batches(**_filters(query), **where))
         if step == "results":
             return fetch_results(found.batches, **where)
-        return fetch_jobs(found.results, **where)
+        return fetch_jobs(cast("pd.DataFrame", found.results), **where)
 
 
 class Folder:
