@@ -167,7 +167,7 @@ def _in_a_body(head: bytes) -> Callable[[Slow, Asked], Any]:
     return script
 
 
-NOTED = "a batch over the directory dir-1 may have been made"
+NOTED = "A batch from directory dir-1 may have been created"
 WAITING = "rate limit, waiting"
 FUNCTIONS = {
     "list": Case("lb.fetch_batches(progress=True)", _list, 1, ["bat-0", "bat-1"], whole=3),

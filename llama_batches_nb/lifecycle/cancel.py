@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -15,43 +14,45 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import fetch_concurrently
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
+from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
+from llama_batches_nb.types import BatchIds
 
 
 def cancel_batch(
-    batches: Any,
+    batches: BatchIds,
     *,
     project_id: str | None = None,
     organization_id: str | None = None,
     progress: Progress = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Ask the service to stop batches; files that are finished keep their results.
+    """Request the cancellation of batches; files that have finished keep their results.
 
-    It answers at once, and a batch is `CANCELLED` only when its processing has stopped: go on with
-    `wait_for_batches` to see that.
+    The call returns at once. A batch becomes ``CANCELLED`` only when its processing has stopped:
+    use `wait_for_batches` to wait for that.
 
     Parameters
     ----------
     batches
-        A batch id, several, or a frame with the column ``batch_id``.
+        A batch id, an iterable of ids, or a frame with the column ``batch_id``.
     project_id, organization_id
-        Instead of those of the client.
+        Overrides the client's project and organization.
     progress
-        Whether to show a bar; None for in a notebook or a terminal.
+        Show a progress bar. By default only in notebooks and terminals.
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
 
     Returns
     -------
     pandas.DataFrame
-        The batches as they now stand, in the columns of `fetch_batches`.
+        Current state of the batches, one row each, with the columns of `fetch_batches`.
 
     Raises
     ------
     ConflictError
-        If some have ended already; all others were asked to stop, and are in `.partial`.
+        If some batches have already finished. All others are cancelled; ``.partial`` holds them.
 
     Examples
     --------
@@ -69,25 +70,26 @@ def cancel_batch(
         records.check_response_id(batch_id, listing.record_id(BATCHES, record))
         return record
 
-    ended: dict[str, BatchesError] = {}
+    conflicts: dict[str, BatchesError] = {}
 
-    def has_ended(batch_id: str, error: BatchesError) -> bool:
+    def skip_finished(batch_id: str, error: BatchesError) -> bool:
         if isinstance(error, ConflictError):
-            ended[batch_id] = error
-        return batch_id in ended
+            conflicts[batch_id] = error
+        return batch_id in conflicts
 
     to_frame = partial(records.to_pandas, BATCHES)
     with progress_bar(progress, "cancelling", unit="batch", total=len(ids)) as shown:
-        stands = fetch_concurrently(
-            cancel_one, ids, to_frame, client=client, shown=shown, bear=has_ended
+        cancelled = fetch_concurrently(
+            cancel_one, ids, to_frame, client=client, shown=shown, bear=skip_finished
         )
-    if ended:
-        first = next(iter(ended.values()))
+    if conflicts:
+        first = next(iter(conflicts.values()))
         conflict = ConflictError(
-            f"Could not be cancelled, having ended already: {', '.join(ended)} ({first}). The "
-            f"{len(stands):,} others were asked to stop, and are in .partial.",
+            f"{len(conflicts):,} of {len(ids):,} batches had already finished and could not be "
+            f"cancelled: {format_list(conflicts)} ({first}). The cancellation of the others was "
+            "requested; .partial holds their current state.",
             status_code=first.status_code,
         )
-        conflict.partial = stands
+        conflict.partial = cancelled
         raise conflict from first
-    return stands
+    return cancelled

@@ -1,79 +1,81 @@
-"""Start a batch, once; and cancel batches."""
+"""Create a batch, exactly once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from llama_batches_nb.errors import ConnectionFailedError, ResponseError, ServerError
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.lifecycle import preflight
-from llama_batches_nb.lifecycle.lost_response import LostResponseRecovery
+from llama_batches_nb.lifecycle.lost_response import (
+    CreatedBatchFinder,
+    note_on_interrupt,
+    send_once,
+)
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import JOB_TYPES
-from llama_batches_nb.types import Record
+from llama_batches_nb.types import DirectoryIds, Ids, JobType, Record
 
 
 def create_batch(
-    source_directory_id: Any,
-    configuration_id: Any,
+    source_directory_id: DirectoryIds,
+    configuration_id: Ids,
     *,
-    job_type: str = "parse_v2",
-    webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
-    webhook_configuration_ids: Sequence[str] | None = None,
+    job_type: JobType = "parse_v2",
+    webhook_configurations: Iterable[Mapping[str, object]] | None = None,
+    webhook_configuration_ids: Iterable[str] | None = None,
     check_directory: bool = True,
     check_configuration: bool = True,
     project_id: str | None = None,
     organization_id: str | None = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Start a batch over the files of a directory.
+    """Create a batch from the files in a directory.
 
-    The API has no idempotency key, so the request is sent once. If its answer is lost, the batch
-    that it may have made is looked for among those of the directory that were not there before;
-    no second one is made. If you interrupt it, a note on the `KeyboardInterrupt` says where to
-    look.
+    The request is sent once, because the API has no idempotency keys. If its response is lost, the
+    batch is looked up among the directory's new batches; a second batch is never created. If you
+    interrupt the call, a note on the `KeyboardInterrupt` explains how to check for the batch.
 
     Parameters
     ----------
     source_directory_id
-        The directory whose files are run: its id, or a frame with one, such as `upload_files`
-        returns.
+        Directory with the files: its id, or a frame with one, such as `upload_files` returns.
     configuration_id
-        A saved configuration or a built-in preset that fits the job type.
+        Saved configuration or built-in preset for the job type: its id, or a frame with one.
     job_type
         ``"parse_v2"`` or ``"extract_v2"``.
     webhook_configurations, webhook_configuration_ids
-        As the API takes them.
+        Webhooks, as the API defines them.
     check_directory
-        Whether to look first that the directory is there and has 1 to 1,000 files.
+        Check first that the directory exists and has 1 to 1,000 files.
     check_configuration
-        Whether to look first that a saved configuration is there and is for the job type. Each
-        check costs a request or two.
+        Check first that a saved configuration exists and is for the job type. Each check takes
+        one or two requests.
     project_id, organization_id
-        Instead of those of the client.
+        Overrides the client's project and organization.
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
 
     Returns
     -------
     pandas.DataFrame
-        One row, in the columns of `fetch_batches`.
+        One row, with the columns of `fetch_batches`.
 
     Raises
     ------
+    ValueError, TypeError
+        If an argument is invalid; no request is sent.
     NotFoundError, InvalidRequestError
-        If a check fails, or the server refuses; no batch was made then.
+        If a check fails or the server rejects the request; no batch was created.
     UnconfirmedCreateError
-        If the answer was lost and it can't be told which batch it made, if any; `.candidates`
-        holds those that it may be.
+        If the response was lost and the batch could not be identified. It may have been created;
+        ``.candidates`` holds the batches that match.
 
     Examples
     --------
@@ -93,9 +95,7 @@ def create_batch(
         "config": {"job": {"type": job_type, "configuration_id": configuration}},
     }
     if webhook_configurations is not None:
-        body["webhook_configurations"] = _validate_dicts(
-            "webhook_configurations", webhook_configurations
-        )
+        body["webhook_configurations"] = _parse_webhooks(webhook_configurations)
     if webhook_configuration_ids is not None:
         ids = arguments.parse_ids("webhook_configuration_ids", webhook_configuration_ids)
         body["webhook_configuration_ids"] = ids
@@ -107,23 +107,27 @@ def create_batch(
     return records.to_pandas(BATCHES, [create_once(client, body, scope)])
 
 
-def _validate_dicts(name: str, value: Any) -> list[Record]:
-    if isinstance(value, Mapping | str) or not all(isinstance(one, Mapping) for one in value):
-        raise TypeError(f"{name} must be a list of dicts, not {value!r:.80}.")
-    given = [dict(one) for one in value]
-    json.dumps(given, allow_nan=False)  # raises what there is to say, before anything is sent
-    return given
+def _parse_webhooks(value: Iterable[Mapping[str, object]]) -> list[Record]:
+    """Return webhooks as dicts that JSON can encode, or raise."""
+    if not isinstance(value, Iterable) or isinstance(value, Mapping | str | bytes):
+        raise TypeError(f"webhook_configurations must be a list of dicts, not {value!r:.80}.")
+    items = list(value)
+    for item in items:
+        if not isinstance(item, Mapping):
+            raise TypeError(f"webhook_configurations must contain dicts, not {item!r:.80}.")
+    webhooks = [dict(item) for item in items]
+    json.dumps(webhooks, allow_nan=False)
+    return webhooks
 
 
 def create_once(client: Client, body: Record, scope: Record) -> BatchRecord:
-    """Make a batch, and find it if the answer is lost."""
-    attempt = LostResponseRecovery(
-        client, body["source_directory_id"], body["config"]["job"], scope
-    )
-    with attempt.note_on_interrupt():
-        try:
-            record = endpoints.create_batch(client, body, **scope)
-            records.to_arrow(BATCHES, [record])  # raises if it is no batch
-        except (ConnectionFailedError, ServerError, ResponseError) as error:
-            return attempt.recover(error)
-    return record
+    """Create a batch, or find the created one if the response is lost."""
+    finder = CreatedBatchFinder(client, body["source_directory_id"], body["config"]["job"], scope)
+
+    def send() -> BatchRecord:
+        batch = endpoints.create_batch(client, body, **scope)
+        records.to_arrow(BATCHES, [batch])  # raises ResponseError if it is not a batch
+        return batch
+
+    with note_on_interrupt(finder.interrupt_note()):
+        return send_once(send, finder.find)

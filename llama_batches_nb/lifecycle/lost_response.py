@@ -1,16 +1,23 @@
-"""Find the batch that a create request made when its response was lost."""
+"""Send a request that must take effect only once, and recover if its response is lost.
+
+The API has no idempotency keys. A request whose response is lost may have taken effect, so look on
+the server for what it created before sending it again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from llama_batches_nb.errors import (
     AuthenticationError,
     BatchesError,
+    ConflictError,
     ConnectionFailedError,
+    ResponseError,
+    ServerError,
     UnconfirmedCreateError,
 )
 from llama_batches_nb.fetch import listing
@@ -21,89 +28,138 @@ from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.types import Record
 
-RECOVERY_REQUEST_TIMEOUT = 20.0  # seconds for one request of a look
+T = TypeVar("T")
 
+RECOVERY_REQUEST_TIMEOUT = 20.0  # seconds for one list request
 
 RECOVERY_DELAYS = (0.0, 1.0, 2.0, 4.0, 1.0)
-"""Seconds before each look for a batch whose answer was lost; the last confirms a late one."""
-
+"""Seconds before each search for a created batch; the last one confirms a late appearance."""
 
 DEFINITE_FAILURE_STATUSES = frozenset({301, 302, 303, 307, 308, 500, 501, 503})
-"""Statuses after which a batch that does not appear was not made."""
+"""HTTP statuses after which a batch that does not appear was not created."""
 
 
-class LostResponseRecovery:
-    """What is known about a create, should its answer be lost."""
+def send_once(
+    send: Callable[[], T],
+    find: Callable[[BatchesError], T | None],
+    *,
+    max_attempts: int = 1,
+    accept_existing: bool = False,
+) -> T:
+    """Return the result of `send`, or what `find` finds if the response is lost.
 
-    def __init__(self, client: Client, directory: str, job: Record, scope: Record) -> None:
-        self._client, self._directory, self._job, self._scope = client, directory, job, scope
-        self._before: Collection[str] | None
+    `find` gets the error and looks for what the request created. If it returns None, nothing was
+    created, and `send` is called again, up to `max_attempts` times in all. A conflict at the first
+    attempt is raised, unless `accept_existing` allows a result that existed before.
+    """
+    for attempt in range(1, max_attempts + 1):
         try:
-            self._before = self._list_candidates().keys()
+            return send()
+        except (ConnectionFailedError, ServerError, ResponseError, ConflictError) as error:
+            if isinstance(error, ConflictError) and attempt == 1 and not accept_existing:
+                raise
+            try:
+                result = find(error)
+            except UnconfirmedCreateError:
+                raise
+            except BatchesError as lookup_error:
+                raise error from lookup_error
+            if result is not None:
+                return result
+            if attempt == max_attempts:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+@contextmanager
+def note_on_interrupt(note: str) -> Iterator[None]:
+    """Add a note to a `KeyboardInterrupt` that is raised inside."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(note)
+        raise
+
+
+class CreatedBatchFinder:
+    """Find the batch that a create request made, by comparing with the batches before it.
+
+    Make an instance before the request is sent: it lists the batches that exist.
+    """
+
+    def __init__(self, client: Client, directory_id: str, job: Record, scope: Record) -> None:
+        self._client, self._directory_id, self._job, self._scope = client, directory_id, job, scope
+        self._known_ids: Collection[str] | None
+        try:
+            self._known_ids = self._list_batches().keys()
         except (AuthenticationError, ConnectionFailedError):
             raise
-        except BatchesError:  # then it can't be told which batch is new, should that be needed
-            self._before = None
+        except BatchesError:  # new batches are indistinguishable from old ones
+            self._known_ids = None
 
-    def _list_candidates(self) -> dict[str, BatchRecord]:
-        """Return the batches over the directory: all, since our clock may not be the server's."""
+    def interrupt_note(self) -> str:
+        """Return what to do if the request is interrupted."""
+        known = "" if self._known_ids is None else f"; {len(self._known_ids):,} existed before"
+        return (
+            f"A batch from directory {self._directory_id} may have been created after "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, and may be billed. Before you create it "
+            f"again, check fetch_batches(source_directory_id={self._directory_id!r}){known}."
+        )
+
+    def find(self, error: BatchesError) -> BatchRecord | None:
+        """Return the created batch, or None if the request that failed with `error` made none.
+
+        Raises `UnconfirmedCreateError` if neither is certain.
+        """
+        if isinstance(error, ConnectionFailedError) and not error.request_sent:
+            return None
+        candidates: list[BatchRecord] = []
+        for delay in RECOVERY_DELAYS:
+            workers.sleep(delay)
+            try:
+                batches = self._list_batches()
+            except BatchesError:
+                continue
+            previous, candidates = candidates, self._new_matches(batches)
+            if [batch["id"] for batch in candidates] != [batch["id"] for batch in previous]:
+                continue  # another may still appear: a batch of another user, or ours
+            if len(candidates) == 1 and self._known_ids is not None:
+                return candidates[0]
+            if candidates:
+                break
+        if not candidates and error.status_code in DEFINITE_FAILURE_STATUSES:
+            error.add_note(f"No new batch appeared in directory {self._directory_id}.")
+            return None
+        unconfirmed = UnconfirmedCreateError(
+            f"The response to the create request was lost ({error}). The batch may have been "
+            f"created and may be billed; {len(candidates):,} of the directory's batches match the "
+            "request (see .candidates). Before you create it again, wait a minute and check "
+            f"fetch_batches(source_directory_id={self._directory_id!r})."
+        )
+        unconfirmed.candidates = records.to_pandas(BATCHES, candidates)
+        raise unconfirmed from error
+
+    def _list_batches(self) -> dict[str, BatchRecord]:
+        """Return all batches of the directory by id; the server's clock may differ from ours."""
         pages = endpoints.list_batches(
             self._client,
-            source_directory_id=self._directory,
+            source_directory_id=self._directory_id,
             timeout=RECOVERY_REQUEST_TIMEOUT,
             **self._scope,
         )
-        return {record["id"]: record for record in listing.iter_records(BATCHES, pages)}
+        return {batch["id"]: batch for batch in listing.iter_records(BATCHES, pages)}
 
-    def _matching_new_batches(self, found: dict[str, BatchRecord]) -> list[BatchRecord]:
-        """Return the batches that were not there before and do what was asked for."""
+    def _new_matches(self, batches: dict[str, BatchRecord]) -> list[BatchRecord]:
+        """Return the batches that are new and have the requested job."""
 
-        def is_alike(record: BatchRecord) -> bool:
-            config: Mapping[str, Any] = record.get("config") or {}
+        def has_requested_job(batch: BatchRecord) -> bool:
+            config: Mapping[str, Any] = batch.get("config") or {}
             job = config.get("job") or {}
-            return all(job.get(name) == value for name, value in self._job.items())
+            return all(job.get(field) == value for field, value in self._job.items())
 
-        known = self._before or ()
-        return [one for name, one in found.items() if name not in known and is_alike(one)]
-
-    @contextmanager
-    def note_on_interrupt(self) -> Iterator[None]:
-        """Tell whoever interrupts it of the batch that there may be, and how to look for it."""
-        try:
-            yield
-        except KeyboardInterrupt as interrupt:
-            before = "" if self._before is None else f", where {len(self._before):,} were before"
-            interrupt.add_note(
-                f"At {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, a batch over the directory "
-                f"{self._directory} may have been made. Before you create again, look at "
-                f"fetch_batches(source_directory_id={self._directory!r}){before}."
-            )
-            raise
-
-    def recover(self, error: BatchesError) -> BatchRecord:
-        """Return the batch that was made although `error` came instead of an answer."""
-        if isinstance(error, ConnectionFailedError) and not error.request_sent:
-            raise error
-        alike: list[BatchRecord] = []
-        for pause in RECOVERY_DELAYS:
-            workers.sleep(pause)
-            try:
-                found = self._list_candidates()
-            except BatchesError:
-                continue
-            seen, alike = alike, self._matching_new_batches(found)
-            if [one["id"] for one in alike] != [one["id"] for one in seen]:
-                continue  # another may be on its way: of somebody else, or ours
-            if len(alike) == 1 and self._before is not None:
-                return alike[0]
-            if alike:
-                break
-        if not alike and error.status_code in DEFINITE_FAILURE_STATUSES:
-            raise error
-        unconfirmed = UnconfirmedCreateError(
-            f"The answer to the create was lost ({error}), and {len(alike)} new batches over the "
-            f"directory {self._directory} may be it. Look at .candidates, and at "
-            "fetch_batches(source_directory_id=…) in a minute, before you create again."
-        )
-        unconfirmed.candidates = records.to_pandas(BATCHES, alike)
-        raise unconfirmed from error
+        known_ids = self._known_ids or ()
+        return [
+            batch
+            for batch_id, batch in batches.items()
+            if batch_id not in known_ids and has_requested_job(batch)
+        ]

@@ -1,7 +1,7 @@
-"""What must hold before a batch is asked for, so that a mistake is told before it costs anything.
+"""Check a batch before it is created, so that a mistake is reported before it costs anything.
 
-Only what the service says outright is held against a request: what it will not tell, as when a list
-is out of order, it can still refuse by itself.
+A check raises only for what the service clearly states. If a list request fails, the check passes;
+the service can still reject the batch.
 """
 
 from __future__ import annotations
@@ -14,58 +14,56 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.types import Record
 
-MAX_FILES_PER_BATCH = 1000  # of one batch
+MAX_FILES_PER_BATCH = 1000
 CHECK_TIMEOUT = 20.0  # seconds for one request of a check
 
-_SAVED = re.compile(r"cfg-[0-9a-f]{8}-[0-9a-f-]{27}")  # a preset has a name, a saved one a UUID
+# The id of a saved configuration ends in a UUID; a built-in preset's id ends in a name.
+_SAVED_CONFIGURATION_ID = re.compile(r"cfg-[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 def check_directory(client: Client, directory_id: str, scope: Record) -> None:
-    """Raise if a directory is not there, has no files, or more than a batch takes."""
+    """Raise if a directory does not exist, is empty, or has too many files for one batch."""
     pages = endpoints.list_directory_files(client, directory_id, timeout=CHECK_TIMEOUT, **scope)
+    files = (file for page in pages for file in page.items)
     try:
-        n_files = sum(
-            1 for _ in islice((f for p in pages for f in p.items), MAX_FILES_PER_BATCH + 1)
-        )
+        n_files = sum(1 for _ in islice(files, MAX_FILES_PER_BATCH + 1))
     except NotFoundError as error:
-        words = str(error).partition(": ")[2]
-        if directory_id in words or "directory" in words.casefold():
+        detail = str(error).partition(": ")[2]
+        if directory_id in detail or "directory" in detail.casefold():
             raise
-        return  # it may be the list that is not there
+        return  # the server may not have this endpoint
     except BatchesError:
         return
     if n_files == 0:
         raise InvalidRequestError(
-            f"The directory {directory_id} has no files to run over: upload some first. "
-            "Nothing was created."
+            f"The directory {directory_id} has no files; upload some first. No batch was created."
         )
     if n_files > MAX_FILES_PER_BATCH:
         raise InvalidRequestError(
-            f"The directory {directory_id} has more than the {MAX_FILES_PER_BATCH:,} files that "
-            f"one batch "
-            "takes: spread them over several directories. Nothing was created."
+            f"The directory {directory_id} has more than {MAX_FILES_PER_BATCH:,} files, the limit "
+            "of one batch; split them over several directories. No batch was created."
         )
 
 
 def check_configuration(
     client: Client, configuration_id: str, job_type: str, scope: Record
 ) -> None:
-    """Raise if a saved configuration is not there, or is for another type of job."""
+    """Raise if a saved configuration does not exist, or is for another job type."""
     pages = endpoints.list_configurations(client, timeout=CHECK_TIMEOUT, **scope)
     try:
-        found = {record.get("id"): record for page in pages for record in page.items}
+        configurations = {record.get("id"): record for page in pages for record in page.items}
     except BatchesError:
         return
-    if configuration_id in found:
-        meant_for = found[configuration_id].get("product_type")
-        if meant_for not in (None, job_type):
+    if configuration_id in configurations:
+        configuration = configurations[configuration_id]
+        expected = configuration.get("product_type")
+        if expected not in (None, job_type):
             raise InvalidRequestError(
-                f"The configuration {configuration_id} ({found[configuration_id].get('name')}) is "
-                f"for {meant_for}, not {job_type}: pass job_type={meant_for!r}. "
-                "Nothing was created."
+                f"The configuration {configuration_id} ({configuration.get('name')}) is for "
+                f"{expected}, not {job_type}; pass job_type={expected!r}. No batch was created."
             )
-    elif found and _SAVED.fullmatch(configuration_id):
+    elif configurations and _SAVED_CONFIGURATION_ID.fullmatch(configuration_id):
         raise NotFoundError(
-            f"The configuration {configuration_id} is not among the {len(found):,} of the project: "
-            "copy its id from fetch_configurations(). Nothing was created."
+            f"The project has no configuration {configuration_id}; copy an id from "
+            "fetch_configurations(). No batch was created."
         )

@@ -1,8 +1,8 @@
-"""Which failed files to run again, and in which batches. Pure."""
+"""Plan which failed files to retry, and in which batches, without any request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import pandas as pd
@@ -29,8 +29,8 @@ COLUMNS = (
     "source_directory_id",
 )
 
-_OPEN = ("job_running", "job_unknown")
-_TEXTS = (
+_UNFINISHED = ("job_running", "job_unknown")
+_STRING_COLUMNS = (
     "batch_id",
     "configuration_id",
     "source_directory_id",
@@ -41,79 +41,93 @@ _TEXTS = (
 
 
 def run_key(source_directory_file_id: str, batch_id: str) -> str:
-    """Return the name of a failed run, by which it is known whether it was run again."""
+    """Return the key of one file's run in one batch; a retry stores it with the file."""
     return f"{source_directory_file_id} of {batch_id}"
 
 
 def plan_retries(
     runs: pd.DataFrame,
-    gone: set[str],
-    rerun: Mapping[str, str],
+    deleted_directories: Set[str],
+    retried: Mapping[str, str],
     configuration_id: str | None = None,
     job_type: str | None = None,
 ) -> pd.DataFrame:
-    """Return one row per file that failed, with what is to be done about it.
+    """Return one row per failed file, with the action for it.
 
-    `runs` are those of `attempts`, with their outcomes; `gone` the directories that are no more;
-    `rerun` the batches in which failed runs, by their `origin`, were run again.
+    Parameters
+    ----------
+    runs
+        Frame of `attempts` with the column ``outcome``.
+    deleted_directories
+        Ids of directories that no longer exist.
+    retried
+        Ids of the batches that already retry failed runs, by `run_key`.
+    configuration_id, job_type
+        Override those of each file's last failed run.
     """
-    runs = runs.reset_index(drop=True).astype(dict.fromkeys(_TEXTS, STRING_DTYPE))
+    runs = runs.reset_index(drop=True).astype(dict.fromkeys(_STRING_COLUMNS, STRING_DTYPE))
     runs = runs.assign(_file=file_identity(runs)).sort_values("attempt", kind="stable")
     failed = runs[runs["outcome"].isin(OUTCOMES_KIND.failures)]
-    last = failed.drop_duplicates("_file", keep="last").sort_index()
-    attempt = last["_file"].map(runs.groupby("_file")["attempt"].max())
-    last["attempt"] = attempt.astype("Int64") + 1
+    plan = failed.drop_duplicates("_file", keep="last").sort_index()
+    last_attempt = plan["_file"].map(runs.groupby("_file")["attempt"].max())
+    plan["attempt"] = last_attempt.astype("Int64") + 1
     if configuration_id is not None:
-        last["configuration_id"] = configuration_id
+        plan["configuration_id"] = configuration_id
     if job_type is not None:
-        last["job_type"] = job_type
-    last["reason"], last["action"] = _classify(last, runs, gone, rerun)
-    last["action"] = pd.Categorical(last["action"], categories=ACTIONS)
-    last["outcome"] = pd.Categorical(last["outcome"], categories=OUTCOMES_KIND.failures)
-    last["new_batch"] = _assign_batches(last[last["action"] == "retry"]).reindex(last.index)
-    kinds = {"configuration_id": STRING_DTYPE, "job_type": STRING_DTYPE}
-    return last[list(COLUMNS)].astype(kinds).reset_index(drop=True)
+        plan["job_type"] = job_type
+    plan["reason"], plan["action"] = _classify(plan, runs, deleted_directories, retried)
+    plan["action"] = pd.Categorical(plan["action"], categories=ACTIONS)
+    plan["outcome"] = pd.Categorical(plan["outcome"], categories=OUTCOMES_KIND.failures)
+    plan["new_batch"] = _assign_batches(plan[plan["action"] == "retry"]).reindex(plan.index)
+    dtypes = {"configuration_id": STRING_DTYPE, "job_type": STRING_DTYPE}
+    return plan[list(COLUMNS)].astype(dtypes).reset_index(drop=True)
 
 
 def _classify(
-    last: pd.DataFrame, runs: pd.DataFrame, gone: set[str], rerun: Mapping[str, str]
+    plan: pd.DataFrame,
+    runs: pd.DataFrame,
+    deleted_directories: Set[str],
+    retried: Mapping[str, str],
 ) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """Say of each file why it is not to be run again, and whether it could be."""
-    reason = pd.Series(pd.NA, index=last.index, dtype=STRING_DTYPE)
-    action = pd.Series("retry", index=last.index, dtype=object)
+    """Return the reason not to retry each file, if any, and the action; the first rule applies."""
+    reason = pd.Series(pd.NA, index=plan.index, dtype=STRING_DTYPE)
+    action = pd.Series("retry", index=plan.index, dtype=object)
 
-    def rule(where: pd.Series[Any], why: Any, then: str) -> None:
-        first = where & (action == "retry")
-        reason[first] = why[first] if isinstance(why, pd.Series) else why
-        action[first] = then
+    def apply_rule(condition: pd.Series[Any], text: pd.Series[Any] | str, result: str) -> None:
+        applies = condition & (action == "retry")
+        reason[applies] = text if isinstance(text, str) else text[applies]
+        action[applies] = result
 
-    for outcomes, words in (
+    for outcomes, text in (
         (OUTCOMES_KIND.successes, "it succeeded in "),
-        (_OPEN, "it still runs, or may, in "),
+        (_UNFINISHED, "it may still be running in "),
     ):
-        there = runs[runs["outcome"].isin(outcomes)].drop_duplicates("_file", keep="last")
-        batch = last["_file"].map(there.set_index("_file")["batch_id"]).astype(STRING_DTYPE)
-        rule(batch.notna(), words + batch, "skip")
-    keys = map(run_key, last["source_directory_file_id"], last["batch_id"])
-    again = pd.Series([rerun.get(key) for key in keys], index=last.index, dtype=STRING_DTYPE)
-    rule(again.notna(), "it was run again already, in " + again, "skip")
-    directory = last["source_directory_id"]
-    rule(directory.isin(gone), "its directory is gone: " + directory, "impossible")
-    rule(last["display_name"].isna(), "it is no longer in its directory " + directory, "impossible")
-    rule(last["file_id"].isna(), "no stored file is known for it", "impossible")
-    rule(last["configuration_id"].isna(), "its batch names no configuration", "impossible")
-    rule(last["job_type"].isna(), "its batch names no job type: pass job_type", "impossible")
+        matching = runs[runs["outcome"].isin(outcomes)].drop_duplicates("_file", keep="last")
+        batch = plan["_file"].map(matching.set_index("_file")["batch_id"]).astype(STRING_DTYPE)
+        apply_rule(batch.notna(), text + batch, "skip")
+    keys = map(run_key, plan["source_directory_file_id"], plan["batch_id"])
+    batch = pd.Series([retried.get(key) for key in keys], index=plan.index, dtype=STRING_DTYPE)
+    apply_rule(batch.notna(), "it was already retried in " + batch, "skip")
+    directory = plan["source_directory_id"]
+    for condition, missing in (
+        (directory.isin(deleted_directories), "its directory no longer exists: " + directory),
+        (plan["display_name"].isna(), "it is no longer in its directory " + directory),
+        (plan["file_id"].isna(), "it has no stored file"),
+        (plan["configuration_id"].isna(), "its batch has no configuration; pass configuration_id"),
+        (plan["job_type"].isna(), "its batch has no job type; pass job_type"),
+    ):
+        apply_rule(condition, missing, "impossible")
     return reason, action
 
 
-def _assign_batches(chosen: pd.DataFrame) -> pd.Series[Any]:
-    """Return the number of each file's batch; a batch has one configuration, no name twice.
+def _assign_batches(files: pd.DataFrame) -> pd.Series[Any]:
+    """Return the number of each file's new batch, independent of the order of the rows.
 
-    It does not hang on the order of the rows.
+    A batch has one configuration and job type, unique file names, and a limited number of files.
     """
-    kind = ["configuration_id", "job_type"]
-    chosen = chosen.sort_values([*kind, "batch_id", "source_directory_file_id"])
-    copy = chosen.groupby([*kind, "display_name"]).cumcount()
-    place = chosen.groupby([*kind, copy]).cumcount() // MAX_FILES_PER_BATCH
-    keys = chosen[kind].assign(copy=copy, place=place)
+    job = ["configuration_id", "job_type"]
+    files = files.sort_values([*job, "batch_id", "source_directory_file_id"])
+    copy = files.groupby([*job, "display_name"]).cumcount()
+    chunk = files.groupby([*job, copy]).cumcount() // MAX_FILES_PER_BATCH
+    keys = files[job].assign(copy=copy, chunk=chunk)
     return keys.groupby(list(keys), sort=False).ngroup().astype("Int64") + 1

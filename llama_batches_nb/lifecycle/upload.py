@@ -1,89 +1,87 @@
-"""Bring files from disk into a directory that a batch can run over."""
+"""Upload local files to a directory that a batch can process."""
 
 from __future__ import annotations
 
 import glob
 import os
-import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from llama_batches_nb.errors import (
-    BatchesError,
-    ConflictError,
-    ConnectionFailedError,
-    ResponseError,
-    ServerError,
-)
-from llama_batches_nb.fetch import listing
+from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.endpoints import FileRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
+from llama_batches_nb.lifecycle.ephemeral_directory import (
+    add_file,
+    create_directory,
+    files_by_name,
+    unique_name,
+)
+from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
 from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.arguments import parse_single_id
-from llama_batches_nb.tables.schema import DIRECTORIES, FILES
-from llama_batches_nb.types import PathLike, Record
-
-MAX_ATTEMPTS = 3  # to put a file into a directory
+from llama_batches_nb.tables.schema import FILES
+from llama_batches_nb.types import DirectoryIds, PathLike
 
 
 def upload_files(
     paths: PathLike | Iterable[PathLike],
     *,
     name: str | None = None,
-    source_directory_id: Any = None,
+    source_directory_id: DirectoryIds | None = None,
     project_id: str | None = None,
     organization_id: str | None = None,
     progress: Progress = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Upload files to a new ephemeral directory; one row is one file.
+    """Upload local files to a new ephemeral directory.
+
+    An upload that fails or is interrupted can be resumed with `source_directory_id`. Uploading
+    costs nothing; only a batch does.
 
     Parameters
     ----------
     paths
-        A file, a folder (all files in it and below, but hidden ones), a pattern such as
-        ``"scans/*.pdf"``, or several of these.
+        A file, a folder (with all files below it, except hidden ones), a glob pattern such as
+        ``"scans/*.pdf"``, or an iterable of these.
     name
-        Name of the new directory, which no other of the project may have; made from the time if
-        left out.
+        Name of the new directory, unique in the project. By default made from the current time.
     source_directory_id
-        Instead of a new directory one that is there, such as that of an upload which failed half
-        way: its id, or a frame with one. Files whose names it has already are not sent again.
+        Upload to this existing directory instead of a new one, for instance to resume an upload:
+        its id, or a frame with one. Files whose names it already has are not sent again.
     project_id, organization_id
-        Instead of those of the client.
+        Overrides the client's project and organization.
     progress
-        Whether to show a bar; None for in a notebook or a terminal.
+        Show a progress bar. By default only in notebooks and terminals.
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
 
     Returns
     -------
     pandas.DataFrame
-        In the order of the paths and in the columns of `fetch_files`, so that
-        ``upload_files(…).pipe(create_batch, "cfg-…")`` reads well.
+        One row per file, in the order of the paths, with the columns of `fetch_files`. Pass it on
+        with ``upload_files(…).pipe(create_batch, "cfg-…")``.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If a path leads to no file, two files have one name, or there are more than 1,000. Nothing
-        was uploaded then.
+    FileNotFoundError, ValueError, TypeError
+        If a path matches no file, two files have the same name, or there are more than 1,000
+        files. Nothing is uploaded.
+    ConflictError
+        If another directory has the `name`. Nothing is uploaded.
     BatchesError
-        If an upload fails. The others go on, unless the key or the rate limit is what failed;
-        `.partial` holds the files that arrived, and the message says how to send the rest; on a
-        `KeyboardInterrupt` a note does.
+        If a file cannot be uploaded. The other files still are, except after an authentication or
+        rate limit error. ``.partial`` holds the uploaded files, and the message explains how to
+        upload the rest. A `KeyboardInterrupt` has a note that does.
 
     Examples
     --------
@@ -94,48 +92,48 @@ def upload_files(
     >>> lb.upload_files("invoice.txt").display_name.tolist()
     ['invoice.txt']
     """
-    files = _files(paths)
+    files = _find_files(paths)
     sizes = {file: file.stat().st_size for file in files}
     if name is not None and source_directory_id is not None:
         raise TypeError("Pass the name of a new directory or a source_directory_id, not both.")
     scope = project_params(project_id, organization_id)
-    there: dict[str, FileRecord] = {}
+    existing: dict[str, FileRecord] = {}
     if source_directory_id is not None:
         directory_id = parse_single_id("source_directory_id", source_directory_id)
         client = get_client(client)
-        there = files_by_name(client, directory_id, scope)
-        _check_number(len(there.keys() | {file.name for file in files}))
+        existing = files_by_name(client, directory_id, scope)
+        _check_number(len(existing.keys() | {file.name for file in files}))
     else:
         client = get_client(client)
-        directory_id = create_directory_once(client, name or unique_name("upload"), scope)
+        directory_id = create_directory(client, name or unique_name("upload"), scope)
 
-    def send(file: Path) -> FileRecord:
-        if file.name in there:
-            return there[file.name]
+    def upload_one(file: Path) -> FileRecord:
+        if file.name in existing:
+            return existing[file.name]
 
-        def upload() -> FileRecord:
+        def send() -> FileRecord:
             try:
-                opened = file.open("rb")
+                content = file.open("rb")
             except OSError as error:
-                raise BatchesError(f"The file {file} can't be read: {error}.") from error
-            with opened:
+                raise BatchesError(f"Cannot read {file}: {error.strerror or error}.") from error
+            with content:
                 record: FileRecord = endpoints.upload_directory_file(
-                    client, directory_id, file.name, opened, **scope
+                    client, directory_id, file.name, content, **scope
                 )
             return record
 
-        return put_once(client, directory_id, file.name, upload, scope)
+        return add_file(client, directory_id, file.name, send, scope)
 
     failed: SkippedItems[Path] = SkippedItems()
     with (
-        _noted_if_interrupted(directory_id),
+        note_on_interrupt(_resume_hint(directory_id)),
         progress_bar(
             progress, "uploading", unit="B", total=sum(sizes.values()), unit_scale=True
         ) as shown,
     ):
         try:
-            arrived = fetch_concurrently(
-                send,
+            uploaded = fetch_concurrently(
+                upload_one,
                 files,
                 partial(records.to_pandas, FILES, source_directory_id=directory_id),
                 client=client,
@@ -149,126 +147,60 @@ def upload_files(
             ) from error
     if failed.errors:
         first = next(iter(failed.errors.values()))
-        raise _partial_upload_error(len(files), failed.errors, arrived, directory_id) from first
-    return arrived
+        raise _partial_upload_error(len(files), failed.errors, uploaded, directory_id) from first
+    return uploaded
 
 
 def _partial_upload_error(
     n_files: int,
     failed: dict[Path, BatchesError],
-    arrived: pd.DataFrame | None,
+    uploaded: pd.DataFrame | None,
     directory_id: str,
 ) -> BatchesError:
+    """Return an error like the first one, with the number of missing files and how to resume."""
     first = next(iter(failed.values()))
-    n_missing = n_files - (0 if arrived is None else len(arrived))
+    n_missing = n_files - (0 if uploaded is None else len(uploaded))
     untried = ", …" if n_missing > len(failed) else ""
     error = type(first)(
-        f"{n_missing:,} of {n_files:,} files did not arrive "
+        f"{n_missing:,} of {n_files:,} files were not uploaded "
         f"({format_list(file.name for file in failed)}{untried}). The first error was: {first} "
         f"{_resume_hint(directory_id)}",
         status_code=first.status_code,
         retry_after=first.retry_after,
         fields=first.fields,
     )
-    error.partial = arrived
+    error.partial = uploaded
     return error
 
 
-@contextmanager
-def _noted_if_interrupted(directory_id: str) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        interrupt.add_note(_resume_hint(directory_id))
-        raise
-
-
 def _resume_hint(directory_id: str) -> str:
-    return f"To send what is missing: upload_files(paths, source_directory_id={directory_id!r})."
+    return (
+        "To upload the missing files, call "
+        f"upload_files(paths, source_directory_id={directory_id!r})."
+    )
 
 
-def create_directory_once(client: Client, name: str, scope: Record) -> str:
-    """Make an ephemeral directory once and return its id: if the answer is lost, look for it."""
-    body = {"name": name, "type": "ephemeral"}
-    for last_try in (False, True):
-        try:
-            return listing.record_id(DIRECTORIES, endpoints.create_directory(client, body, **scope))
-        except (ConnectionFailedError, ServerError, ResponseError, ConflictError) as error:
-            if isinstance(error, ConflictError) and not last_try:
-                raise  # the name is another's; at the second try it may be of our first
-            try:
-                found = find_directory(client, name, scope)
-                ours = found is not None and not files_by_name(client, found, scope)
-            except BatchesError as second:
-                raise error from second
-            if found is not None and ours:
-                return found
-            if last_try or found is not None:
-                raise
-    raise AssertionError("the second try returns or raises")
-
-
-def find_directory(client: Client, name: str, scope: Record) -> str | None:
-    """Return the id of the directory that has a name."""
-    pages = endpoints.list_directories(client, name=name, **scope)
-    found = [d for d in listing.iter_records(DIRECTORIES, pages) if d.get("name") == name]
-    return listing.record_id(DIRECTORIES, found[0]) if found else None
-
-
-def unique_name(what: str) -> str:
-    """Return a name that no other directory has."""
-    return f"{what} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(3)}"
-
-
-def files_by_name(client: Client, directory_id: str, scope: Record) -> dict[str, FileRecord]:
-    """Return the files that a directory has."""
-    pages = endpoints.list_directory_files(client, directory_id, **scope)
-    return {str(file.get("display_name")): file for file in listing.iter_records(FILES, pages)}
-
-
-def put_once(
-    client: Client, directory_id: str, name: str, send: Callable[[], FileRecord], scope: Record
-) -> FileRecord:
-    """Put a file into a directory once: if the answer is lost, look for it before another try."""
-    for tries_left in reversed(range(MAX_ATTEMPTS)):
-        try:
-            record = send()
-            records.to_arrow(FILES, [record])  # raises if it is no file
-            return record
-        except (ConnectionFailedError, ServerError, ResponseError, ConflictError) as error:
-            pages = endpoints.list_directory_files(client, directory_id, display_name=name, **scope)
-            try:
-                there = list(listing.iter_records(FILES, pages))
-            except BatchesError as second:
-                raise error from second
-            for record in there:
-                if record.get("display_name") == name:
-                    return record
-            if not tries_left:
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
-def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
-    """Return the files that are meant, or say why they can't be uploaded together."""
+def _find_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
+    """Return the files that the paths match, or raise if they cannot be uploaded together."""
     if isinstance(paths, bytes | pd.DataFrame) or not isinstance(
         paths, str | os.PathLike | Iterable
     ):
-        raise TypeError(f"paths must be a path, a pattern or several of them, not {paths!r:.80}.")
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found = [file for path in given for file in _expand(path)]
-    files = list({file.resolve(): file for file in reversed(found)}.values())[::-1]
+        raise TypeError(
+            f"paths must be a path, a pattern or an iterable of them, not {paths!r:.80}."
+        )
+    items = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    matches = [file for path in items for file in _expand(path)]
+    files = list({file.resolve(): file for file in reversed(matches)}.values())[::-1]
     if not files:
         raise ValueError("There are no files to upload: the folder or the list is empty.")
     _check_number(len(files))
-    if unfit := [file.name for file in files if not _is_text(file.name)]:
-        raise ValueError(f"The names of {format_list(unfit)} are not UTF-8, so rename these files.")
-    twice = [name for name, n in Counter(file.name for file in files).items() if n > 1]
-    if twice:
+    if not_utf8 := [file.name for file in files if not _is_utf8(file.name)]:
+        raise ValueError(f"The names of {format_list(not_utf8)} are not UTF-8; rename these files.")
+    counts = Counter(file.name for file in files)
+    if duplicates := [name for name, count in counts.items() if count > 1]:
         raise ValueError(
-            f"Several files have the name {format_list(twice)}; names in a directory tell files "
-            f"apart, "
-            "so upload them separately or rename them."
+            f"Several files are named {format_list(duplicates)}. File names are unique in a "
+            "directory; rename these files or upload them separately."
         )
     return files
 
@@ -276,32 +208,32 @@ def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
 def _check_number(n_files: int) -> None:
     if n_files > MAX_FILES_PER_BATCH:
         raise ValueError(
-            f"{n_files:,} files are more than the {MAX_FILES_PER_BATCH:,} of one batch: upload "
-            f"them in "
-            "several directories."
+            f"{n_files:,} files are more than the {MAX_FILES_PER_BATCH:,} of one batch; upload "
+            "them to several directories."
         )
 
 
 def _expand(path: PathLike) -> list[Path]:
+    """Return the files that one path, folder or pattern stands for."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"A path must be text or a Path, not {path!r:.80}.")
     if not str(path).strip():
-        raise ValueError(f"{path!r} is an empty path: write '.' for the folder you are in.")
-    here = Path(path).expanduser()
-    if here.is_file():
-        return [here]
-    if here.is_dir():
-        below = sorted(here.rglob("*"))
-        return [f for f in below if f.is_file() and not _is_hidden(f.relative_to(here))]
-    found = sorted(Path(match) for match in glob.glob(str(here), recursive=True))  # noqa: PTH207
-    files = [file for file in found if file.is_file()]
+        raise ValueError(f"{path!r} is an empty path; use '.' for the current folder.")
+    expanded = Path(path).expanduser()
+    if expanded.is_file():
+        return [expanded]
+    if expanded.is_dir():
+        below = sorted(expanded.rglob("*"))
+        return [f for f in below if f.is_file() and not _is_hidden(f.relative_to(expanded))]
+    matches = sorted(Path(match) for match in glob.glob(str(expanded), recursive=True))  # noqa: PTH207
+    files = [match for match in matches if match.is_file()]
     if not files:
-        raise FileNotFoundError(f"There is no file or folder {str(path)!r}, and it matches none.")
+        raise FileNotFoundError(f"No file matches {str(path)!r}.")
     return files
 
 
-def _is_text(name: str) -> bool:
-    """Whether a name holds no bytes that Python could not read as text."""
+def _is_utf8(name: str) -> bool:
+    """Whether a file name is UTF-8; Python decodes any other byte to a surrogate."""
     try:
         name.encode()
     except UnicodeEncodeError:

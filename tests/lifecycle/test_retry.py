@@ -1,4 +1,4 @@
-"""The files that failed are run again: once, without an upload, and nothing else."""
+"""Retry failed files: each once, without an upload, and no other files."""
 
 from __future__ import annotations
 
@@ -14,70 +14,71 @@ import llama_batches_nb as lb
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, batch, mapping, page
+from tests.servers import Answer, Asked, batch, interrupt, mapping, page
 
 FAILURES = ["job_failed", "mapping_error"]
 
 
 @pytest.fixture(scope="module")
 def sandbox_server() -> Iterator[SandboxServer]:
-    """A sandbox in which nobody else runs files again."""
+    """Start a sandbox in which no other test retries files."""
     with SandboxServer.start(Options(batches=60, files=(1, 120), speed=200), thread=True) as server:
         yield server
 
 
 @pytest.fixture
-def files(on_sandbox: lb.Client) -> pd.DataFrame:
-    """What became of the files of a batch in which some failed."""
+def batch_outcomes(on_sandbox: lb.Client) -> pd.DataFrame:
+    """Return the outcomes of the batch with the most failed files."""
     batches = lb.fetch_batches(status="COMPLETED", limit=12)
     results = lb.fetch_results(batches)
-    ended = lb.outcomes(results, lb.fetch_jobs(results))
-    worst = ended[ended.outcome.isin(FAILURES)].batch_id.value_counts().index[0]
-    return pd.DataFrame(ended[ended.batch_id == worst])
+    frame = lb.outcomes(results, lb.fetch_jobs(results))
+    batch_id = frame[frame.outcome.isin(FAILURES)].batch_id.value_counts().index[0]
+    return pd.DataFrame(frame[frame.batch_id == batch_id])
 
 
-def test_the_failed_files_run_again_in_a_directory_of_their_own(files: pd.DataFrame) -> None:
-    again = lb.retry_failed(files)
-    assert again.configuration_id.tolist() == files.configuration_id.unique().tolist()
-    assert not set(again.source_directory_id) & set(files.source_directory_id)
-    names = lb.fetch_files(pd.concat([files, again]))
-    failed = files[files.outcome.isin(FAILURES)].source_directory_file_id
-    moved = names[names.source_directory_id.isin(again.source_directory_id)]
-    were = names[names.source_directory_file_id.isin(failed)]
-    assert sorted(moved.file_id) == sorted(were.file_id)
-    assert sorted(moved.display_name) == sorted(were.display_name)
+def test_retry_runs_failed_files_in_new_directory(batch_outcomes: pd.DataFrame) -> None:
+    retry = lb.retry_failed(batch_outcomes)
+    assert retry.configuration_id.tolist() == batch_outcomes.configuration_id.unique().tolist()
+    assert not set(retry.source_directory_id) & set(batch_outcomes.source_directory_id)
+    files = lb.fetch_files(pd.concat([batch_outcomes, retry]))
+    failed_ids = batch_outcomes[batch_outcomes.outcome.isin(FAILURES)].source_directory_file_id
+    copies = files[files.source_directory_id.isin(retry.source_directory_id)]
+    failed = files[files.source_directory_file_id.isin(failed_ids)]
+    assert sorted(copies.file_id) == sorted(failed.file_id)
+    assert sorted(copies.display_name) == sorted(failed.display_name)
 
-    results = again.pipe(lb.wait_for_batches, timeout=60).pipe(lb.fetch_results)
-    both = pd.concat([files, lb.outcomes(results, lb.fetch_jobs(results))], ignore_index=True)
-    runs = lb.attempts(both, names)
-    assert runs.attempt.value_counts().to_dict() == {1: len(files), 2: len(failed)}
-    third = lb.retry_failed(both, dry_run=True)
-    assert (third.action == "retry").sum() == (runs.outcome[len(files) :] == "job_failed").sum()
-    assert set(third.attempt) == {3}
+    results = retry.pipe(lb.wait_for_batches, timeout=60).pipe(lb.fetch_results)
+    retry_outcomes = lb.outcomes(results, lb.fetch_jobs(results))
+    both = pd.concat([batch_outcomes, retry_outcomes], ignore_index=True)
+    runs = lb.attempts(both, files)
+    assert runs.attempt.value_counts().to_dict() == {1: len(batch_outcomes), 2: len(failed)}
+    plan = lb.retry_failed(both, dry_run=True)
+    assert (plan.action == "retry").sum() == (retry_outcomes.outcome == "job_failed").sum()
+    assert set(plan.attempt) == {3}
 
 
-def test_a_plan_makes_nothing(files: pd.DataFrame) -> None:
+def test_dry_run_creates_nothing(batch_outcomes: pd.DataFrame) -> None:
     before = len(lb.fetch_directories()), len(lb.fetch_batches())
-    plan = lb.retry_failed(files, dry_run=True)
-    assert len(plan) == files.outcome.isin(FAILURES).sum()
+    plan = lb.retry_failed(batch_outcomes, dry_run=True)
+    assert len(plan) == batch_outcomes.outcome.isin(FAILURES).sum()
     assert set(plan.action) <= {"retry", "skip"}
     assert plan.display_name.notna().all()
     assert (len(lb.fetch_directories()), len(lb.fetch_batches())) == before
 
 
-def test_jobs_are_fetched_if_they_are_not_given(files: pd.DataFrame) -> None:
-    results = files.drop(columns=["outcome", "job_error_message", "credits"])
+def test_retry_fetches_jobs_unless_given(batch_outcomes: pd.DataFrame) -> None:
+    results = batch_outcomes.drop(columns=["outcome", "job_error_message", "credits"])
     plan = lb.retry_failed(results, dry_run=True)
-    pd.testing.assert_frame_equal(plan, lb.retry_failed(files, dry_run=True))
-    given = lb.retry_failed(results, jobs=lb.fetch_jobs(results), dry_run=True)
-    pd.testing.assert_frame_equal(plan, given)
+    pd.testing.assert_frame_equal(plan, lb.retry_failed(batch_outcomes, dry_run=True))
+    with_jobs = lb.retry_failed(results, jobs=lb.fetch_jobs(results), dry_run=True)
+    pd.testing.assert_frame_equal(plan, with_jobs)
 
 
 # --- a service with faults ----------------------------------------------------------------------
 
 
 class Service:
-    """Batch bat-0 over dir-0, whose jobs all failed, and what is made of it."""
+    """Batch bat-0 of directory dir-0, whose jobs all failed, and what a retry creates."""
 
     def __init__(self, *, files: int = 3, names: str = "{}.pdf") -> None:
         self.files = {"dir-0": [(f"f-{n}", names.format(n), f"u-{n}") for n in range(files)]}
@@ -86,103 +87,110 @@ class Service:
         self.posts: list[str] = []
         self.faults: dict[str, list[Answer | None]] = {}
 
-    def results(self) -> pd.DataFrame:
+    def outcomes(self) -> pd.DataFrame:
         results = lb.fetch_results("bat-0")
         return pd.DataFrame(lb.outcomes(results, lb.fetch_jobs(results)))
 
     def __call__(self, asked: Asked) -> Any:
-        place = asked.path.split("/")
+        segments = asked.path.split("/")
         if asked.method == "GET":
-            return self.get(asked, place)
-        self.posts.append(place[-1])
-        faults = self.faults.get(place[-1])
+            return self.get(asked, segments)
+        self.posts.append(segments[-1])
+        faults = self.faults.get(segments[-1])
         fault = faults.pop(0) if faults else None
         if fault is not None and not fault.drop:
             return fault
-        made = self.post(asked, place)
-        return fault or made
+        created = self.post(asked, segments)
+        return fault or created
 
-    def get(self, asked: Asked, place: list[str]) -> Any:
-        if place[-1] == "parse":
-            return page([{"id": i, "status": "FAILED"} for i in asked.query["job_ids"]])
-        if place[-1] == "files":
-            if place[-2] not in self.files:
+    def get(self, asked: Asked, segments: list[str]) -> Any:
+        match segments[-1]:
+            case "parse":
+                return page([{"id": i, "status": "FAILED"} for i in asked.query["job_ids"]])
+            case "files" if segments[-2] not in self.files:
                 return Answer({"detail": "Gone"}, 404)
-            name = asked.one("display_name")
-            return page([f for f in self.listed(place[-2]) if name in (None, f["display_name"])])
-        if place[-1] == "directories":
-            name = asked.one("name")
-            made = [{"id": d, "name": n} for n, d in self.directories.items()]
-            return page([d for d in made if name in (None, d["name"])])
-        if place[-1] == "configurations":
-            return page([{"id": "cfg-facts", "name": "Facts", "product_type": "extract_v2"}])
-        if place[-1] == "batches":
-            return page(self.batches.get(str(asked.one("source_directory_id")), []))
-        files = [mapping(f"dir-0-{n}", f"pjb-{n}") for n in range(len(self.files["dir-0"]))]
-        return batch("bat-0", source_directory_id="dir-0", results=files)
+            case "files":
+                name = asked.one("display_name")
+                files = self.file_records(segments[-2])
+                return page([f for f in files if name in (None, f["display_name"])])
+            case "directories":
+                name = asked.one("name")
+                directories = [{"id": d, "name": n} for n, d in self.directories.items()]
+                return page([d for d in directories if name in (None, d["name"])])
+            case "configurations":
+                return page([{"id": "cfg-facts", "name": "Facts", "product_type": "extract_v2"}])
+            case "batches":
+                return page(self.batches.get(str(asked.one("source_directory_id")), []))
+        mappings = [mapping(f"dir-0-{n}", f"pjb-{n}") for n in range(len(self.files["dir-0"]))]
+        return batch("bat-0", source_directory_id="dir-0", results=mappings)
 
-    def post(self, asked: Asked, place: list[str]) -> Any:
+    def post(self, asked: Asked, segments: list[str]) -> Any:
         body = asked.json
-        if place[-1] == "directories":
+        if segments[-1] == "directories":
             if body["name"] in self.directories:
-                return Answer({"detail": "There is one"}, 409)
-            made = f"dir-{len(self.directories) + 1}"
-            self.directories[body["name"]], self.files[made] = made, []
-            return {"id": made, "name": body["name"]}
-        if place[-1] == "files":
+                return Answer({"detail": "Name exists"}, 409)
+            directory_id = f"dir-{len(self.directories) + 1}"
+            self.directories[body["name"]], self.files[directory_id] = directory_id, []
+            return {"id": directory_id, "name": body["name"]}
+        if segments[-1] == "files":
             file = body["file_id"], body["display_name"], body["unique_id"]
-            if file in self.files[place[-2]]:
-                return Answer({"detail": "It is there"}, 409)
-            self.files[place[-2]].append(file)
-            return self.listed(place[-2])[-1]
-        over = body["source_directory_id"]
-        new = batch(f"bat-{over}", "PENDING", source_directory_id=over, config=body["config"])
-        self.batches.setdefault(over, []).append(new)
+            if file in self.files[segments[-2]]:
+                return Answer({"detail": "File exists"}, 409)
+            self.files[segments[-2]].append(file)
+            return self.file_records(segments[-2])[-1]
+        directory_id = body["source_directory_id"]
+        new = batch(
+            f"bat-{directory_id}",
+            "PENDING",
+            source_directory_id=directory_id,
+            config=body["config"],
+        )
+        self.batches.setdefault(directory_id, []).append(new)
         return new
 
-    def copied(self, directory: str) -> bool:
+    def has_all_files(self, directory: str) -> bool:
         """Whether a directory has the files of dir-0, each once."""
-        there = sorted(file[:2] for file in self.files[directory])
-        return there == sorted(file[:2] for file in self.files["dir-0"])
+        files = sorted(file[:2] for file in self.files[directory])
+        return files == sorted(file[:2] for file in self.files["dir-0"])
 
-    def listed(self, directory: str) -> list[dict[str, str]]:
+    def file_records(self, directory: str) -> list[dict[str, str]]:
         return [
             {"id": f"{directory}-{n}", "file_id": file, "display_name": name, "unique_id": unique}
             for n, (file, name, unique) in enumerate(self.files[directory])
         ]
 
 
-def test_nothing_failed_and_nothing_is_made(serve: Serve) -> None:
+def test_retry_without_failures_sends_no_request(serve: Serve) -> None:
     service = Service()
     server = serve(service)
-    fine = service.results().assign(outcome="succeeded")
+    succeeded = service.outcomes().assign(outcome="succeeded")
     server.asked.clear()
-    assert lb.retry_failed(fine).empty
-    plan = lb.retry_failed(fine, dry_run=True)
+    assert lb.retry_failed(succeeded).empty
+    plan = lb.retry_failed(succeeded, dry_run=True)
     assert plan.empty
     assert "reason" in plan.columns
     assert not server.asked
 
 
-def test_the_same_call_finds_what_it_made_before(serve: Serve) -> None:
+def test_repeated_retry_returns_existing_batches(serve: Serve) -> None:
     service = Service()
     serve(service)
-    failed = service.results()
+    failed = service.outcomes()
     first = lb.retry_failed(failed)
     service.posts.clear()
-    with pytest.warns(UserWarning, match="3 files were run again already, in bat-dir-1") as warned:
+    with pytest.warns(UserWarning, match="3 of 3 failed files were already .* bat-dir-1") as warned:
         second = lb.retry_failed(failed)
     assert warned[0].filename == __file__
     assert second.batch_id.tolist() == first.batch_id.tolist()
     assert not service.posts
 
 
-def test_a_part_and_then_the_whole_run_no_file_twice(serve: Serve) -> None:
+def test_retry_skips_files_of_earlier_partial_retry(serve: Serve) -> None:
     service = Service()
     serve(service)
-    failed = service.results()
+    failed = service.outcomes()
     first = lb.retry_failed(failed.head(2))
-    with pytest.warns(UserWarning, match="2 files were run again already"):
+    with pytest.warns(UserWarning, match="2 of 3 failed files were already retried"):
         both = lb.retry_failed(failed)
     assert both.batch_id.tolist() == [*first.batch_id, "bat-dir-2"]
     assert [file[0] for file in service.files["dir-2"]] == ["f-2"]
@@ -191,33 +199,33 @@ def test_a_part_and_then_the_whole_run_no_file_twice(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "FAILED"])
-def test_a_retry_that_came_to_nothing_does_not_count(serve: Serve, status: str) -> None:
+def test_cancelled_or_failed_retry_is_repeated(serve: Serve, status: str) -> None:
     service = Service()
     serve(service)
-    failed = service.results()
+    failed = service.outcomes()
     for n in range(1, 4):
         assert set(lb.retry_failed(failed, dry_run=True).action) == {"retry"}
-        again = lb.retry_failed(failed)
-        assert again.source_directory_id.tolist() == [f"dir-{n}"]
+        retry = lb.retry_failed(failed)
+        assert retry.source_directory_id.tolist() == [f"dir-{n}"]
         for batches in service.batches.values():
             batches[0]["status"] = status
-    assert all(service.copied(f"dir-{n}") for n in range(1, 4))
+    assert all(service.has_all_files(f"dir-{n}") for n in range(1, 4))
 
 
-def test_results_may_be_of_another_kind(serve: Serve) -> None:
+def test_retry_accepts_other_frames_and_dtypes(serve: Serve) -> None:
     service = Service()
     serve(service)
-    failed = service.results()
+    failed = service.outcomes()
     plan = lb.retry_failed(failed, dry_run=True)
-    for other in (
+    for frame in (
         pl.from_pandas(failed),
         failed.set_axis([0, 0, 0]),
         failed.astype({"batch_id": "category", "source_directory_file_id": "category"}),
     ):
-        pd.testing.assert_frame_equal(lb.retry_failed(other, dry_run=True), plan)
+        pd.testing.assert_frame_equal(lb.retry_failed(frame, dry_run=True), plan)
 
 
-def test_outcomes_without_jobs_are_not_taken_for_the_whole(serve: Serve) -> None:
+def test_retry_needs_jobs_of_mapped_files(serve: Serve) -> None:
     service = Service()
     serve(service)
     mapped = lb.outcomes(lb.fetch_results("bat-0"))
@@ -226,82 +234,98 @@ def test_outcomes_without_jobs_are_not_taken_for_the_whole(serve: Serve) -> None
     assert len(lb.retry_failed(mapped, jobs=pl.from_pandas(jobs), dry_run=True)) == 3
 
 
-def test_another_configuration_is_taken_if_it_fits(serve: Serve) -> None:
+def test_retry_accepts_another_configuration_of_its_job_type(serve: Serve) -> None:
     service = Service()
     serve(service)
-    failed = service.results()
+    failed = service.outcomes()
     with pytest.raises(lb.InvalidRequestError, match="for extract_v2"):
         lb.retry_failed(failed, configuration_id="cfg-facts")
     assert not service.posts
-    again = lb.retry_failed(failed, configuration_id="cfg-facts", job_type="extract_v2")
-    assert again.configuration_id.tolist() == ["cfg-facts"]
-    assert again.job_type.tolist() == ["extract_v2"]
+    retry = lb.retry_failed(failed, configuration_id="cfg-facts", job_type="extract_v2")
+    assert retry.configuration_id.tolist() == ["cfg-facts"]
+    assert retry.job_type.tolist() == ["extract_v2"]
 
 
-def test_lost_answers_make_nothing_twice(serve: Serve) -> None:
+def test_retry_creates_nothing_twice_after_lost_responses(serve: Serve) -> None:
     service = Service()
     serve(service)
-    lost = [Answer(drop=True)]
-    service.faults = {"directories": [*lost], "files": [*lost], "batches": [*lost]}
-    again = lb.retry_failed(service.results())
-    assert again.batch_id.tolist() == ["bat-dir-1"]
-    assert service.copied("dir-1")
+    service.faults = {name: [Answer(drop=True)] for name in ("directories", "files", "batches")}
+    retry = lb.retry_failed(service.outcomes())
+    assert retry.batch_id.tolist() == ["bat-dir-1"]
+    assert service.has_all_files("dir-1")
     assert len(service.batches["dir-1"]) == 1
 
 
-def test_what_was_cut_short_goes_on_where_it_was(serve: Serve) -> None:
+def test_retry_continues_after_error(serve: Serve) -> None:
     service = Service(files=4)
     serve(service, max_workers=1, max_retries=0)
     service.faults = {"files": [Answer(status=401)]}
     with pytest.raises(lb.AuthenticationError):
-        lb.retry_failed(service.results())
+        lb.retry_failed(service.outcomes())
     service.faults = {"batches": [Answer({"detail": "Paid plans only"}, 403)]}
     with pytest.raises(lb.AuthenticationError, match="Paid plans") as caught:
-        lb.retry_failed(service.results())
+        lb.retry_failed(service.outcomes())
     assert caught.value.partial is not None
     assert caught.value.partial.empty
-    again = lb.retry_failed(service.results())
-    assert again.batch_id.tolist() == ["bat-dir-1"]
-    assert service.copied("dir-1")
+    retry = lb.retry_failed(service.outcomes())
+    assert retry.batch_id.tolist() == ["bat-dir-1"]
+    assert service.has_all_files("dir-1")
     assert service.posts.count("directories") == 3
     assert len(service.directories) == 1
 
 
-def test_the_batches_before_an_error_are_its_partial(serve: Serve) -> None:
+def test_interrupted_retry_has_note_how_to_continue(serve: Serve) -> None:
+    service = Service()
+
+    def script(asked: Asked) -> Any:
+        if asked.method == "POST" and asked.path.endswith("/files"):
+            interrupt()
+        return service(asked)
+
+    serve(script, max_workers=1)
+    failed = service.outcomes()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lb.retry_failed(failed)
+    assert "call retry_failed again with the same frame" in caught.value.__notes__[0]
+
+
+def test_error_has_batches_created_before_it(serve: Serve) -> None:
     service = Service(names="same.pdf")
     serve(service)
     service.faults = {"batches": [None, Answer({"detail": "No"}, 422)]}
     with pytest.raises(lb.InvalidRequestError) as caught:
-        lb.retry_failed(service.results())
+        lb.retry_failed(service.outcomes())
     assert caught.value.partial is not None
     assert caught.value.partial.batch_id.tolist() == ["bat-dir-1"]
 
 
-def test_files_that_cannot_be_added_are_named(serve: Serve) -> None:
+def test_retry_warns_about_rejected_file(serve: Serve) -> None:
     service = Service()
     serve(service, max_workers=1)
     service.faults = {"files": [Answer({"detail": "No such file"}, 404)]}
-    with pytest.warns(UserWarning, match=r"1 failed files .*'0\.pdf'.*No such file"):
-        again = lb.retry_failed(service.results())
-    assert len(again) == 1
+    with pytest.warns(UserWarning, match=r"1 of 3 failed files .*'0\.pdf'.*No such file"):
+        retry = lb.retry_failed(service.outcomes())
+    assert len(retry) == 1
     assert [name for _, name, _ in service.files["dir-1"]] == ["1.pdf", "2.pdf"]
 
 
-def test_if_no_file_can_be_added_there_is_no_batch(serve: Serve) -> None:
+def test_retry_creates_no_batch_if_all_files_are_rejected(serve: Serve) -> None:
     service = Service(files=1)
     serve(service)
     service.faults = {"files": [Answer({"detail": "No such file"}, 404)]}
     with pytest.warns(UserWarning, match="No such file"):
-        assert lb.retry_failed(service.results()).empty
+        assert lb.retry_failed(service.outcomes()).empty
     assert "batches" not in service.posts
 
 
-def test_files_of_a_directory_that_is_gone_are_named(serve: Serve) -> None:
+def test_retry_warns_about_files_of_deleted_directory(serve: Serve) -> None:
     service = Service()
     serve(service)
-    results = service.results()
+    results = service.outcomes()
     del service.files["dir-0"]
-    with pytest.warns(UserWarning, match=r"3 failed files .*'dir-0-0'.*its directory is gone"):
+    with pytest.warns(
+        UserWarning, match=r"3 of 3 failed files cannot .*'dir-0-0'.*directory no longer exists"
+    ):
         assert lb.retry_failed(results).empty
     assert not service.posts
     with warnings.catch_warnings():
@@ -310,22 +334,22 @@ def test_files_of_a_directory_that_is_gone_are_named(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "words"),
+    ("arguments", "error", "message"),
     [
         ({"results": pd.DataFrame({"batch_id": ["b"]})}, ValueError, "batch_created_at"),
         ({"results": "bat-1"}, TypeError, "frame"),
         ({"job_type": "parse"}, ValueError, "job_type"),
         ({"configuration_id": ""}, ValueError, "configuration_id"),
-        ({"configuration_id": ["a", "b"]}, ValueError, "One configuration_id"),
+        ({"configuration_id": ["a", "b"]}, ValueError, "configuration_id"),
     ],
 )
-def test_bad_arguments_ask_for_nothing(
-    serve: Serve, arguments: dict[str, Any], error: type[Exception], words: str
+def test_retry_rejects_invalid_arguments_without_request(
+    serve: Serve, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     service = Service()
     server = serve(service)
-    results = service.results()
+    results = service.outcomes()
     server.asked.clear()
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         lb.retry_failed(**{"results": results, **arguments})
     assert not server.asked

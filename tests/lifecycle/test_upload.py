@@ -1,4 +1,4 @@
-"""Uploading: what is refused before, and what arrives."""
+"""Upload files: which paths are rejected, what the server receives, and how to resume."""
 
 from __future__ import annotations
 
@@ -25,35 +25,36 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_is_uploaded_and_run(on_sandbox: lb.Client, folder: Path) -> None:
+def file_record(name: str) -> dict[str, str]:
+    return {"id": f"dfl-{name}", "directory_id": "dir-1", "display_name": name}
+
+
+def test_uploaded_folder_can_be_processed(on_sandbox: lb.Client, folder: Path) -> None:
     files = lb.upload_files(folder)
     assert files.display_name.tolist() == ["a.pdf", "b.txt", "c.txt"]
     assert files.source_directory_id.nunique() == 1
-    assert (
-        lb.fetch_directories(type="ephemeral")
-        .source_directory_id.isin(files.source_directory_id)
-        .any()
-    )
+    ephemeral = lb.fetch_directories(type="ephemeral")
+    assert ephemeral.source_directory_id.isin(files.source_directory_id).any()
     batch = files.pipe(lb.create_batch, "cfg-PARSE_AGENTIC").pipe(lb.wait_for_batches, timeout=60)
     results = lb.fetch_results(batch)
     assert set(results.source_directory_file_id) == set(files.source_directory_file_id)
 
 
-def test_files_patterns_and_lists_keep_their_order(on_sandbox: lb.Client, folder: Path) -> None:
+def test_upload_keeps_order_of_paths_and_patterns(on_sandbox: lb.Client, folder: Path) -> None:
     files = lb.upload_files([folder / "deep", str(folder / "*.txt"), folder / "b.txt"])
     assert files.display_name.tolist() == ["c.txt", "b.txt"]
 
 
-def test_the_directory_has_the_name_given(on_sandbox: lb.Client, folder: Path) -> None:
+def test_upload_names_directory_uniquely(on_sandbox: lb.Client, folder: Path) -> None:
     files = lb.upload_files(folder / "b.txt", name="My upload")
-    named = lb.fetch_directories(name="My upload")
-    assert named.source_directory_id.tolist() == files.source_directory_id.unique().tolist()
+    directories = lb.fetch_directories(name="My upload")
+    assert directories.source_directory_id.tolist() == files.source_directory_id.unique().tolist()
     with pytest.raises(lb.ConflictError):
         lb.upload_files(folder / "b.txt", name="My upload")
 
 
 @pytest.mark.parametrize(
-    ("paths", "error", "words"),
+    ("paths", "error", "message"),
     [
         ([], ValueError, "no files"),
         ("none.txt", FileNotFoundError, r"none\.txt"),
@@ -65,45 +66,73 @@ def test_the_directory_has_the_name_given(on_sandbox: lb.Client, folder: Path) -
         ("many", ValueError, r"1,001 .* 1,000"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_is_sent(
-    serve: Serve, folder: Path, paths: Any, error: type[Exception], words: str
+def test_upload_rejects_paths_without_request(
+    serve: Serve, folder: Path, paths: Any, error: type[Exception], message: str
 ) -> None:
     (folder / "deep/b.txt").write_text("again")
     (folder / "many").mkdir()
     for n in range(1001):
         (folder / "many" / str(n)).touch()
     server = serve(lambda asked: {})
-    given = [folder / p if p else p for p in paths] if isinstance(paths, list) else folder / paths
-    with pytest.raises(error, match=words):
-        lb.upload_files(given)
+    in_folder = (
+        [folder / path if path else path for path in paths]
+        if isinstance(paths, list)
+        else folder / paths
+    )
+    with pytest.raises(error, match=message):
+        lb.upload_files(in_folder)
     assert not server.asked
 
 
-def test_a_lost_answer_does_not_upload_twice(serve: Serve, folder: Path) -> None:
-    arrived: list[str] = []
+@pytest.mark.parametrize("paths", [None, 5, b"b.txt", "", pd.DataFrame({"path": ["b.txt"]})])
+def test_upload_rejects_other_values_than_paths(serve: Serve, paths: Any) -> None:
+    server = serve(lambda asked: {})
+    with pytest.raises((TypeError, ValueError), match=r"path"):
+        lb.upload_files(paths)
+    assert not server.asked
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only text as a file name")
+def test_upload_rejects_file_name_that_is_not_utf8(serve: Serve, folder: Path) -> None:
+    server = serve(lambda asked: {})
+    (folder / os.fsdecode(b"caf\xe9.pdf")).touch()
+    with pytest.raises(ValueError, match=r"caf.*\.pdf.* not UTF-8"):
+        lb.upload_files(folder)
+    assert not server.asked
+
+
+def test_upload_rejects_new_and_existing_directory_together(serve: Serve, folder: Path) -> None:
+    server = serve(lambda asked: {})
+    with pytest.raises(TypeError, match="not both"):
+        lb.upload_files(folder, name="new", source_directory_id="dir-1")
+    assert not server.asked
+
+
+def test_lost_response_does_not_upload_file_twice(serve: Serve, folder: Path) -> None:
+    received: list[str] = []
 
     def script(asked: Asked) -> Any:
         if asked.method == "GET":
-            return page([{"id": "dfl-1", "directory_id": "dir-1", "display_name": arrived[0]}])
+            return page([file_record(received[0])])
         if asked.path.endswith("/upload"):
-            arrived.append("b.txt")
+            received.append("b.txt")
             return Answer(drop=True)
         return {"id": "dir-1"}
 
     serve(script)
     files = lb.upload_files(folder / "b.txt")
-    assert files.source_directory_file_id.tolist() == ["dfl-1"]
-    assert len(arrived) == 1
+    assert files.source_directory_file_id.tolist() == ["dfl-b.txt"]
+    assert len(received) == 1
 
 
-def test_an_upload_that_fails_leaves_those_that_arrived(serve: Serve, folder: Path) -> None:
+def test_upload_error_has_uploaded_files(serve: Serve, folder: Path) -> None:
     def script(asked: Asked) -> Any:
         if not asked.path.endswith("/upload"):
             return {"id": "dir-1"}
         if b"b.txt" in asked.body:
-            time.sleep(0.5)  # the others arrive meanwhile
+            time.sleep(0.5)  # let the other uploads finish first
             return Answer({"detail": "Too large"}, 413)
-        return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "a.pdf"}
+        return file_record("a.pdf")
 
     serve(script)
     with pytest.raises(lb.InvalidRequestError, match=r"1 of 3 files .*b\.txt.*Too large") as caught:
@@ -113,128 +142,102 @@ def test_an_upload_that_fails_leaves_those_that_arrived(serve: Serve, folder: Pa
     assert set(caught.value.partial.display_name) == {"a.pdf"}
 
 
-def test_what_did_not_arrive_is_sent_when_asked_again(serve: Serve, folder: Path) -> None:
-    arrived: list[str] = []
-    broken = {"b.txt"}
+def test_resumed_upload_sends_only_missing_files(serve: Serve, folder: Path) -> None:
+    received: list[str] = []
+    failing = {"b.txt"}
 
     def script(asked: Asked) -> Any:
         if asked.method == "GET":
             name = asked.one("display_name")
-            files = [a for a in arrived if name in (None, a)]
-            return page([{"id": f"dfl-{a}", "display_name": a} for a in files])
+            names = [one for one in received if name in (None, one)]
+            return page([{"id": f"dfl-{one}", "display_name": one} for one in names])
         if not asked.path.endswith("/upload"):
             return {"id": "dir-1"}
         (name,) = (n for n in ("a.pdf", "b.txt", "c.txt") if f'filename="{n}"' in str(asked.body))
-        if name in broken:
+        if name in failing:
             return Answer({"detail": "Out of order"}, 507)
-        arrived.append(name)
-        return {"id": f"dfl-{name}", "directory_id": "dir-1", "display_name": name}
+        received.append(name)
+        return file_record(name)
 
     serve(script, max_retries=0)
     with pytest.raises(lb.ServerError, match="source_directory_id='dir-1'"):
         lb.upload_files(folder)
-    assert sorted(arrived) == ["a.pdf", "c.txt"]
-    broken.clear()
+    assert sorted(received) == ["a.pdf", "c.txt"]
+    failing.clear()
     files = lb.upload_files(folder, source_directory_id="dir-1")
     assert files.display_name.tolist() == ["a.pdf", "b.txt", "c.txt"]
-    assert files.source_directory_id.tolist() == ["dir-1"] * 3  # which not all answers tell
-    assert sorted(arrived) == ["a.pdf", "b.txt", "c.txt"]
+    assert files.source_directory_id.tolist() == ["dir-1"] * 3  # not in all responses
+    assert sorted(received) == ["a.pdf", "b.txt", "c.txt"]
 
 
-def test_a_directory_is_new_or_there_already(serve: Serve, folder: Path) -> None:
-    server = serve(lambda asked: {})
-    with pytest.raises(TypeError, match="not both"):
-        lb.upload_files(folder, name="new", source_directory_id="dir-1")
-    assert not server.asked
-
-
-def test_the_content_arrives_as_it_was(serve: Serve, folder: Path) -> None:
+def test_upload_sends_content_and_name_unchanged(serve: Serve, folder: Path) -> None:
     content = bytes(range(256)) * 50
     (folder / "ü ⌘.bin").write_bytes(content)
-
-    def script(asked: Asked) -> Any:
-        return {"id": "x", "directory_id": "x", "display_name": "x"}
-
-    server = serve(script)
+    server = serve(lambda asked: file_record("x"))
     lb.upload_files(folder / "ü ⌘.bin")
     assert content in server.asked[1].body
     assert "ü ⌘.bin".encode() in server.asked[1].body
 
 
-@pytest.mark.parametrize("paths", [None, 5, b"b.txt", "", pd.DataFrame({"path": ["b.txt"]})])
-def test_what_is_no_path_is_said_so(serve: Serve, paths: Any) -> None:
-    server = serve(lambda asked: {})
-    with pytest.raises((TypeError, ValueError), match=r"path"):
-        lb.upload_files(paths)
-    assert not server.asked
-
-
-def test_one_file_by_two_paths_is_one(
+def test_file_with_two_paths_is_uploaded_once(
     on_sandbox: lb.Client, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     assert lb.upload_files(["b.txt", folder / "b.txt"]).display_name.tolist() == ["b.txt"]
 
 
-def test_a_file_that_vanishes_does_not_keep_the_others(serve: Serve, folder: Path) -> None:
+def test_upload_continues_after_unreadable_file(serve: Serve, folder: Path) -> None:
     def script(asked: Asked) -> Any:
         if not asked.path.endswith("/upload"):
             (folder / "b.txt").unlink(missing_ok=True)
             return {"id": "dir-1"}
-        return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "a.pdf"}
+        return file_record("a.pdf")
 
     serve(script)
-    with pytest.raises(lb.BatchesError, match=r"1 of 3 files .*b\.txt can't be read") as caught:
+    with pytest.raises(
+        lb.BatchesError, match=r"1 of 3 files .*Cannot read .*b\.txt: No such file"
+    ) as caught:
         lb.upload_files(folder)
     assert caught.value.partial is not None
     assert len(caught.value.partial) == 2
 
 
-def test_a_directory_whose_answer_is_lost_is_found(serve: Serve, folder: Path) -> None:
-    names: list[str] = []
-
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("/upload"):
-            return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "b.txt"}
-        if asked.method == "POST":
-            names.append(asked.json["name"])
-            return Answer(drop=True)
-        if asked.path.endswith("/files"):
-            return page([])
-        return page([{"id": "dir-1", "name": name} for name in names])
-
-    serve(script)
-    assert len(lb.upload_files(folder / "b.txt")) == 1
-    assert len(names) == 1
-
-
-def test_a_directory_that_was_made_late_is_found(serve: Serve, folder: Path) -> None:
-    made: list[dict[str, Any]] = []
+@pytest.mark.parametrize("appears_late", [False, True])
+def test_upload_finds_directory_after_lost_response(
+    serve: Serve, folder: Path, appears_late: bool
+) -> None:
+    directories: list[dict[str, Any]] = []
     n_posts = 0
 
     def script(asked: Asked) -> Any:
         nonlocal n_posts
         if asked.path.endswith("/files/upload"):
-            return {"id": "dfl-1", "directory_id": "dir-1", "display_name": "b.txt"}
+            return file_record("b.txt")
         if asked.path.endswith("/files"):
             return page([])
         if asked.method == "GET":
-            return page(made if n_posts > 1 else [])
+            return page(directories if n_posts > 1 or not appears_late else [])
         n_posts += 1
         if n_posts > 1:
-            return Answer({"detail": "The name is taken"}, 409)
-        made.append({"id": "dir-1", "name": asked.json["name"]})
+            return Answer({"detail": "Name exists"}, 409)
+        directories.append({"id": "dir-1", "name": asked.json["name"]})
         return Answer(drop=True)
 
     serve(script)
     files = lb.upload_files(folder / "b.txt")
     assert files.source_directory_id.tolist() == ["dir-1"]
+    assert n_posts == 1 + appears_late
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, names are text")
-def test_a_name_that_is_no_text_is_told_before_anything_is_sent(serve: Serve, folder: Path) -> None:
-    server = serve(lambda asked: {})
-    (folder / os.fsdecode(b"caf\xe9.pdf")).touch()
-    with pytest.raises(ValueError, match=r"caf.*\.pdf.* not UTF-8"):
-        lb.upload_files(folder)
-    assert not server.asked
+def test_upload_never_uses_directory_with_other_files(serve: Serve, folder: Path) -> None:
+    def script(asked: Asked) -> Any:
+        if asked.path.endswith("/files"):
+            return page([file_record("other.txt")])
+        if asked.method == "GET":
+            return page([{"id": "dir-1", "name": "Scans"}])
+        return Answer(status=504)
+
+    server = serve(script, max_retries=0)
+    with pytest.raises(lb.ServerError):
+        lb.upload_files(folder / "b.txt", name="Scans")
+    assert not any(path.endswith("/upload") for path in server.paths())

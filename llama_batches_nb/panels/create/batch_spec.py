@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from llama_batches_nb.panels.create.browser_files import BrowserFile
 from llama_batches_nb.panels.widgets.code import call, file_code
+from llama_batches_nb.types import JobType
 
 MAX_NAMED_FILES = 4  # files that the code lists by name
 
@@ -17,7 +18,7 @@ class BatchSpec:
 
     source: str | tuple[BrowserFile, ...]
     configuration_id: str
-    job_type: str
+    job_type: JobType
 
     @property
     def files(self) -> tuple[BrowserFile, ...]:

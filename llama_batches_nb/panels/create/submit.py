@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pandas as pd
 
@@ -30,9 +30,10 @@ class RetryResult:
 
 def create(spec: BatchSpec, client: Client) -> pd.DataFrame:
     """Create a batch from a directory."""
+    directory_id = cast("str", spec.source)
     return _run_uncancellable(
         lambda: create_batch(
-            spec.source, spec.configuration_id, job_type=spec.job_type, client=client
+            directory_id, spec.configuration_id, job_type=spec.job_type, client=client
         )
     )
 
