@@ -19,8 +19,8 @@ from llama_batches_nb.plotting.durations import (
     HOUR,
     MAX_POINTS,
     MINUTE,
+    format_duration,
     plot_durations,
-    time_text,
 )
 from tests.plotting.drawing import drawn, labels, line, narrow, overlapping, texts, title
 from tests.strategies import batch_frames, batches, few
@@ -76,7 +76,7 @@ def test_many_batches_are_as_many_quantiles() -> None:
     dots = line(ax)[0]
     assert len(dots) == MAX_POINTS
     assert (min(dots), max(dots)) == (100, 200)
-    assert f"at most {MAX_POINTS} dots a row" in title(ax)
+    assert f"at most {MAX_POINTS} dots per row" in title(ax)
     assert texts(ax)[0].endswith("n = 5,000")
 
 
@@ -93,7 +93,7 @@ def test_rows_that_find_no_room_are_counted() -> None:
 def test_those_still_running_are_counted_and_not_drawn() -> None:
     frame = taking(60, 60, 60, 60).assign(status=["COMPLETED", "FAILED", "RUNNING", "PAUSED"])
     ax = plot_durations(frame)
-    assert "2 ended of 4 batches · 2 still running, not drawn" in title(ax)
+    assert "2 of 4 batches ended · 2 still running (not shown)" in title(ax)
     assert texts(ax) == ["1 min, n = 2"]
 
 
@@ -111,7 +111,7 @@ def test_batches_without_times_are_counted() -> None:
     frame = taking(60, -60, 60)
     frame.loc[2, "updated_at"] = pd.NaT
     ax = plot_durations(frame)
-    assert "2 without times, not drawn" in title(ax)
+    assert "2 without times (not shown)" in title(ax)
     assert line(ax)[0] == [60]
 
 
@@ -119,7 +119,7 @@ def test_batches_without_times_are_counted() -> None:
     ("frame", "says"),
     [
         (taking(60, 60).assign(status="RUNNING"), "no batch has ended yet"),
-        (taking(), "nothing to show: no batches"),
+        (taking(), "no batches"),
     ],
     ids=["running", "none"],
 )
@@ -156,7 +156,7 @@ def test_all_times_lie_in_the_picture_with_two_ticks_or_more(seconds: list[float
     assert all(low <= place <= high for place in line(ax)[0])
     inside = [tick for tick in ax.get_xticks() if low <= tick <= high]
     assert 2 <= len(inside) <= 12
-    assert len({time_text(tick) for tick in inside}) == len(inside)
+    assert len({format_duration(tick) for tick in inside}) == len(inside)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_all_times_lie_in_the_picture_with_two_ticks_or_more(seconds: list[float
     ],
 )
 def test_times_are_in_a_unit_that_suits_them(seconds: float, text: str) -> None:
-    assert time_text(seconds) == text
+    assert format_duration(seconds) == text
 
 
 # --- what is taken and given --------------------------------------------------------------------

@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 
 import llama_batches_nb as lb
 from llama_batches_nb.plotting.failure_rates import MAX_LINES
-from llama_batches_nb.plotting.fonts import MISSING
+from llama_batches_nb.plotting.fonts import MISSING_GLYPH
 from tests.plotting.drawing import (
     days,
     drawn,
@@ -62,7 +62,7 @@ def test_rate_axis_is_in_percent_from_zero() -> None:
     shown = labels(ax.get_yticklabels())
     assert shown[0] == "0%"
     assert all(label.endswith("%") for label in shown)
-    assert ax.get_ylabel() == "failed batches of those decided"
+    assert ax.get_ylabel() == "failed batches (% of decided)"
 
 
 def test_axis_never_passes_all() -> None:
@@ -167,7 +167,7 @@ def test_group_axis_is_in_percent_from_zero() -> None:
     assert ax.get_xlim() == (0, 1)
     assert labels(ax.get_xticklabels())[0] == "0%"
     assert labels(ax.get_xticklabels())[-1] == "100%"
-    assert ax.get_xlabel() == "failed batches of those decided"
+    assert ax.get_xlabel() == "failed batches (% of decided)"
 
 
 def test_twelve_groups_are_twelve_rows() -> None:
@@ -211,7 +211,7 @@ def test_rates_are_drawn_as_the_frame_is(by: str | None, freq: str | None) -> No
     ("by", "freq"), [(None, None), ("job_type", None), (None, "D"), ("job_type", "MS")]
 )
 def test_frame_without_rows_is_drawn(by: str | None, freq: str | None) -> None:
-    says = "nothing to show: no rows" if by or freq else "none of 0 decided"
+    says = "no rows" if by or freq else "none of 0 decided"
     assert texts(drawn(lb.plot_failure_rates(batches(), by=by, freq=freq))) == [says]
     rates = lb.failure_rates(batches(), by=by, freq=freq)
     assert texts(drawn(lb.plot_failure_rates(rates))) == [says]
@@ -233,7 +233,7 @@ def test_new_figure_without_axes() -> None:
 
 def test_title_tells_what_was_counted_and_how_sure() -> None:
     title = lb.plot_failure_rates(GROUPS, confidence=0.9).get_title(loc="left")
-    assert "5 decided of 6 batches" in title
+    assert "5 of 6 batches decided" in title
     assert "90 % interval" in title
 
 
@@ -310,7 +310,7 @@ def test_rise_is_marked_and_the_mark_explained() -> None:
     (second,) = marked(ax)
     assert second[1] == 1
     assert second[0] == np.asarray(ax.lines[0].get_xdata(orig=False))[1]
-    assert "▲ interval above that of the period before" in title(ax)
+    assert "▲ significantly above previous period" in title(ax)
 
 
 def test_rise_is_marked_for_rates_as_for_their_frame() -> None:
@@ -378,7 +378,7 @@ def test_background_is_white_whatever_the_style() -> None:
 def test_characters_that_no_font_has_are_boxes() -> None:
     frame = days(2, configuration_id="a\U00013000\ufdd0")
     ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
-    assert labels(ax.get_yticklabels())[0].endswith(MISSING)
+    assert labels(ax.get_yticklabels())[0].endswith(MISSING_GLYPH)
 
 
 @pytest.mark.parametrize("kind", ["pdf", "ps", "svg", "png"])

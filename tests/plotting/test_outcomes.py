@@ -154,7 +154,7 @@ def test_files_without_a_time_are_counted_in_the_title() -> None:
     frame = files("succeeded", "succeeded", "no_job")
     frame.loc[2, "batch_created_at"] = pd.NaT
     ax = drawn(plot_outcomes(frame, freq="D"))
-    assert "1 file without a time not drawn" in title(ax)
+    assert "1 file without a time not shown" in title(ax)
     assert sum(map(sum, steps(ax))) == 2
     none = drawn(plot_outcomes(frame[2:], freq="D"))
     assert list(none.patches) == []
@@ -180,7 +180,7 @@ def test_decided_are_full_and_undecided_pale_and_hatched() -> None:
         full = to_hex(patch.get_facecolor()) == colour.lower()
         assert full == (word not in ("no_job", "job_running"))
         assert full or hatch
-    assert "6 decided of 8 files · 2 undecided (pale)" in title(ax)
+    assert "6 of 8 files decided · 2 undecided (pale)" in title(ax)
 
 
 def test_failures_are_never_told_by_colour_alone() -> None:
@@ -198,7 +198,7 @@ def test_any_frame_is_drawn_and_no_row_is_lost(frame: pd.DataFrame, freq: str | 
     named = sum(int(name.rsplit("(", 1)[1].rstrip(")").replace(",", "")) for name in legend(ax))
     of_failed = int((frame["batch_status"] == "FAILED").sum()) if "batch_status" in frame else 0
     assert named == len(frame) - of_failed
-    assert ("of FAILED batches left out" in title(ax)) == bool(of_failed)
+    assert ("of FAILED batches excluded" in title(ax)) == bool(of_failed)
 
 
 def test_batches_and_jobs_are_stacked_by_their_status() -> None:
@@ -223,8 +223,8 @@ def test_numbers_are_those_of_the_rates() -> None:
     frame = files(*WORDS, batch_status=["COMPLETED"] * 7 + ["FAILED"])
     rates = lb.failure_rates(frame)
     ax = plot_outcomes(frame)
-    assert f"{rates.decided[0]} decided of {rates.total[0]} files" in title(ax)
-    assert "1 file of FAILED batches left out" in title(ax)
+    assert f"{rates.decided[0]} of {rates.total[0]} files decided" in title(ax)
+    assert "1 file of FAILED batches excluded" in title(ax)
 
 
 @pytest.mark.parametrize("freq", [None, "D"])
@@ -253,7 +253,7 @@ def test_every_engine_gives_the_same_chart(engine: Any, freq: str | None) -> Non
 )
 def test_frame_without_rows_says_so(by: str | None, freq: str | None) -> None:
     ax = drawn(plot_outcomes(batches(), by=by, freq=freq))
-    assert texts(ax) == ["nothing to show: no rows"]
+    assert texts(ax) == ["no rows"]
     assert legend(ax) == []
 
 
@@ -274,7 +274,7 @@ def test_narrow_chart_has_room_for_its_words() -> None:
 
 
 def test_errors_come_before_a_figure() -> None:
-    with pytest.raises(ValueError, match="by='outcome': each bar is made of 'outcome' already"):
+    with pytest.raises(ValueError, match="by='outcome': the bars already show 'outcome'"):
         plot_outcomes(files(*WORDS), by="outcome")
     with pytest.raises(ValueError, match="no column 'config'"):
         plot_outcomes(files(*WORDS), by="config")
