@@ -108,7 +108,7 @@ def test_the_log_has_a_line_at_the_start_and_one_at_the_end(run_sync: Sync, kept
     assert LINE.match(first)
     assert LINE.match(last)
     assert f"Syncing '{kept}' with http://127.0.0.1" in first
-    assert "1 batches new" in last
+    assert "1 new batches" in last
     assert "results: 2 rows (+2)" in last
     assert "\r" not in done.stderr
 
@@ -142,8 +142,8 @@ def test_in_a_terminal_the_report_is_shown_and_no_log(serve: Serve, kept: Path) 
     ("script", "words"),
     [
         (_serving(WHOLE, total_size=5), "but received 1"),
-        (_serving(WHOLE, batch("bat-2")), "not known to the API any more: bat-2"),
-        (_serving(WHOLE, jobs=[]), "1 jobs are not known to the API"),
+        (_serving(WHOLE, batch("bat-2")), "no longer knows them: bat-2"),
+        (_serving(WHOLE, jobs=[]), "1 jobs not found"),
         (_serving(WHOLE, jobs=Answer({"detail": "no jobs today"}, 400)), "no jobs today"),
         (_serving(batch("bat-1", results=[NEW_KIND])), "split_v1"),
     ],
