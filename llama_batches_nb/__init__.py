@@ -26,7 +26,7 @@ from importlib.metadata import version as _version
 from llama_batches_nb.analysis.attempts import attempts
 from llama_batches_nb.analysis.compare import compare_configurations
 from llama_batches_nb.analysis.outcomes import outcomes
-from llama_batches_nb.analysis.patterns import error_patterns
+from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
 from llama_batches_nb.analysis.rates import failure_rates
 from llama_batches_nb.analysis.summary import ledger, summarize
 from llama_batches_nb.dataset.export import export_parquet, read_parquet
@@ -105,6 +105,7 @@ __all__ = [
     "ledger",
     "open_dataset",
     "outcomes",
+    "pattern_ids",
     "plot_durations",
     "plot_failure_rates",
     "plot_outcomes",

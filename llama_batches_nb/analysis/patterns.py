@@ -130,11 +130,11 @@ def pattern_ids(frame: Any) -> pd.Series[Any]:
 
     Examples
     --------
+    >>> import llama_batches_nb as lb
     >>> import pandas as pd
-    >>> from llama_batches_nb.analysis.patterns import pattern_ids
     >>> jobs = pd.DataFrame({"job_id": ["pjb-1", "pjb-2"], "status": ["COMPLETED", "FAILED"],
     ...                      "error_message": [None, "Out of memory"]})
-    >>> jobs[pattern_ids(jobs) == "pat-9aed18e093"].job_id.tolist()
+    >>> jobs[lb.pattern_ids(jobs) == "pat-9aed18e093"].job_id.tolist()
     ['pjb-2']
     """
     engines.column_names(frame)
