@@ -1,1 +1,1 @@
-"""Commands of the command line; one module per command."""
+"""The commands of `python -m llama_batches_nb`."""

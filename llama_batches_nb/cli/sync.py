@@ -1,7 +1,7 @@
-"""The command `sync`, for cron and CI.
+"""The command `sync`, for a schedule: cron, CI.
 
-If stderr is not a terminal, the command writes log lines with UTC times instead of a progress bar:
-one at the start, one per minute and one at the end. `EXIT_CODES` lists the exit codes.
+Where stderr is no terminal it says what it does in lines of a log, with times in UTC, instead of a
+bar: one at the start, one a minute, one at the end. `EXIT_CODES` tell how it went.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from llama_batches_nb.dataset.manifest import Chunk, Manifest
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
 from llama_batches_nb.errors import BatchesError, DatasetLockedError
 from llama_batches_nb.http.client import connect
-from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.messages import redirect_warnings
 from llama_batches_nb.tables.arguments import format_time, parse_choices, parse_id
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
@@ -28,94 +27,84 @@ from llama_batches_nb.tables.statuses import BATCH_STATUSES
 T = TypeVar("T")
 
 DONE, FAILED, PARTIAL, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 3, 4, 130, 143
-INVALID_ARGUMENTS = 2  # argparse's own exit code
 EXIT_CODES = {
-    DONE: "success: the dataset is complete for this request",
-    FAILED: "failure: nothing was added to the dataset",
-    INVALID_ARGUMENTS: "invalid arguments",
-    PARTIAL: "partial: some data was added, but an error or a warning occurred, the list of\n"
-    "       batches was incomplete, or the API did not know some batches or jobs",
-    LOCKED: "another process is writing to the dataset",
-    INTERRUPTED: "interrupted (SIGINT); committed data is kept",
-    TERMINATED: "terminated (SIGTERM); committed data is kept",
+    DONE: "all that was asked for is in the dataset",
+    FAILED: "it failed, and nothing that it fetched was kept",
+    2: "the arguments make no sense; nothing was asked",
+    PARTIAL: "some was kept and not all: an error came later, the list was cut short, batches\n"
+    "       or jobs are not known to the API any more, or there was another warning",
+    LOCKED: "another process writes to the dataset",
+    INTERRUPTED: "interrupted; what was committed before is kept",
+    TERMINATED: "the same by SIGTERM, as when a job's time is up",
 }
-LOG_INTERVAL = 60.0  # seconds between two progress lines
+LOG_INTERVAL = 60.0  # seconds between two lines of a long run
 
 log = logging.getLogger("llama_batches_nb")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's description and arguments to a parser."""
+    """Describe the command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Update a Parquet dataset from the API, as lb.sync_dataset does.\n"
-        "The API key is read from LLAMA_CLOUD_API_KEY."
+        "Bring a folder of Parquet up to date with the API, as lb.sync_dataset does.\n"
+        "The key is that of LLAMA_CLOUD_API_KEY."
     )
     codes = (f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser.epilog = "\n".join(["exit codes:", *codes])
-    to_time, to_id = _argparse_type(format_time, "time"), _argparse_type(parse_id, "id")
+    a_time, an_id = _argparse_type(format_time, "time"), _argparse_type(parse_id, "id")
     add = parser.add_argument
-    add(
-        "path",
-        type=_argparse_type(Storage),
-        help="folder of the dataset, or a URL that fsspec supports",
-    )
-    add("--jobs", action="store_true", help="also fetch the jobs that results refer to")
+    add("path", type=_argparse_type(Storage), help="a folder, or a URL that fsspec knows")
+    add("--jobs", action="store_true", help="fetch the jobs of the results too")
     add(
         "--status",
         type=_argparse_type(_status),
         nargs="+",
         action="extend",
-        metavar="STATUS",
-        help=f"only batches with one of these statuses: {', '.join(BATCH_STATUSES)}",
+        metavar="S",
+        help=f"only batches that are {', '.join(BATCH_STATUSES)}",
     )
-    add(
-        "--since",
-        type=to_time,
-        metavar="TIME",
-        help="only batches created at or after this time (ISO 8601, UTC by default)",
-    )
-    add("--until", type=to_time, metavar="TIME", help="only batches created at or before this time")
-    add("--directory", type=to_id, metavar="ID", help="only batches of this source directory")
-    add("--project-id", type=to_id, metavar="ID", help="overrides LLAMA_CLOUD_PROJECT_ID")
-    add("--quiet", action="store_true", help="print only warnings and errors")
+    add("--since", type=a_time, metavar="TIME", help="only batches created from then on (ISO 8601)")
+    add("--until", type=a_time, metavar="TIME", help="only batches created until then")
+    add("--directory", type=an_id, metavar="ID", help="only batches over this source directory")
+    add("--project-id", type=an_id, metavar="ID", help="instead of LLAMA_CLOUD_PROJECT_ID")
+    add("--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sync, log the result, and return the exit code."""
+    """Sync, say what was done, and return the exit code."""
     has_bar = sys.stderr.isatty() and not arguments.quiet
-    storage, chunks_before = arguments.path, None
-    warnings: list[str] = []
+    storage, before = arguments.path, None
+    warned: list[str] = []
 
-    def log_warning(message: str) -> None:
+    def warn(message: str) -> None:
         log.warning("%s", message)
-        warnings.append(message)
+        warned.append(message)
 
     with (
         _logging(logging.WARNING if has_bar or arguments.quiet else logging.INFO),
-        redirect_warnings(log_warning),
-        _sigterm_as_interrupt() as signals,
+        redirect_warnings(warn),
+        _sigterm_as_interrupt() as terminated,
     ):
         try:
-            chunks_before = _stored_chunks(storage)
+            before = _chunks(storage)
             report = _sync(arguments, True if has_bar else LogProgress)
         except KeyboardInterrupt:
-            log.warning("Stopped. Committed data is kept; sync again to fetch the rest.")
-            return TERMINATED if signals else INTERRUPTED
+            log.warning("Stopped. What was committed before is kept; sync again for the rest.")
+            return TERMINATED if terminated else INTERRUPTED
         except (BatchesError, ImportError, OSError, ValueError) as error:
-            log.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - no traceback
+            log.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - it says enough
             if isinstance(error, DatasetLockedError):
                 return LOCKED
-            return FAILED if chunks_before in (None, _stored_chunks(storage)) else PARTIAL
+            return FAILED if before in (None, _chunks(storage)) else PARTIAL
         if has_bar:
             print(report)
-        is_complete = report.complete and not (report.gone or report.unknown_jobs or warnings)
-        summary = "; ".join(line.strip(" .") for line in repr(report).splitlines())
-        log.log(logging.INFO if is_complete else logging.WARNING, "%s", summary)
-        return DONE if is_complete else PARTIAL
+        is_whole = report.complete and not (report.gone or report.unknown_jobs or warned)
+        said = "; ".join(line.strip(" .") for line in repr(report).splitlines())
+        log.log(logging.INFO if is_whole else logging.WARNING, "%s", said)
+        return DONE if is_whole else PARTIAL
 
 
-def _sync(arguments: argparse.Namespace, progress: Progress) -> SyncReport:
+def _sync(arguments: argparse.Namespace, progress: Any) -> SyncReport:
     with connect() as client:
         log.info("Syncing %r with %s.", arguments.path.name, client.base_url)
         return sync_dataset(
@@ -132,49 +121,48 @@ def _sync(arguments: argparse.Namespace, progress: Progress) -> SyncReport:
 
 
 class LogProgress:
-    """A replacement for a tqdm bar that logs the progress every `LOG_INTERVAL` seconds."""
+    """Takes the place of a bar, and says now and then in the log how far it has come."""
 
     def __init__(self, *, desc: str, unit: str, total: int | None = None) -> None:
         self.n, self.total = 0, total
-        self._label, self._postfix = f"{desc}: {unit}", ""
-        self._next_log = time.monotonic() + LOG_INTERVAL
+        self._what, self._note = f"{desc}: {unit}", ""
+        self._due = time.monotonic() + LOG_INTERVAL
 
     def update(self, n: int) -> None:
-        """Advance by `n`."""
+        """Go on by so many."""
         self.n += n
         self.refresh()
 
-    def set_postfix_str(self, text: str) -> None:
-        """Set the text after the count."""
-        self._postfix = text
+    def set_postfix_str(self, note: str) -> None:
+        """Have something more to say."""
+        self._note = note
         self.refresh()
 
     def refresh(self) -> None:
-        """Log a line if the last one is `LOG_INTERVAL` seconds old."""
-        if time.monotonic() < self._next_log:
+        """Say how things stand, if it is time to."""
+        if time.monotonic() < self._due:
             return
-        self._next_log = time.monotonic() + LOG_INTERVAL
+        self._due = time.monotonic() + LOG_INTERVAL
         of = "" if self.total is None else f" of {self.total:,}"
-        postfix = f", {self._postfix}" if self._postfix else ""
-        log.info("%s %s%s%s", self._label, f"{self.n:,}", of, postfix)
+        log.info("%s %s%s%s", self._what, f"{self.n:,}", of, self._note and f", {self._note}")
 
     def close(self) -> None:
-        """Do nothing; `run` logs the last line."""
+        """Say no more."""
 
 
-def _stored_chunks(storage: Storage) -> list[Chunk]:
-    """Return the chunks of the dataset; they differ after a commit."""
+def _chunks(storage: Storage) -> list[Chunk]:
+    """Return what the dataset has, to see later whether something was kept."""
     manifest = Manifest.read(storage)
     return manifest.chunks if manifest else []
 
 
 @contextmanager
 def _logging(level: int) -> Iterator[None]:
-    """Write the package's log to stderr."""
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
+    """Write our log to stderr."""
+    form = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
+    handler.setFormatter(form)
     before = log.level, log.propagate
     log.addHandler(handler)
     log.propagate = False
@@ -189,32 +177,32 @@ def _logging(level: int) -> Iterator[None]:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[list[int]]:
-    """Raise `KeyboardInterrupt` on SIGTERM; yield the list of the signals received."""
-    signals: list[int] = []
+    """Have SIGTERM stop a sync as Ctrl-C does; give a list that then is not empty."""
+    caught: list[int] = []
 
     def interrupt(number: int, frame: object) -> NoReturn:
-        signals.append(number)
+        caught.append(number)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield signals
+        yield caught
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def _status(text: str) -> str:
-    (status,) = parse_choices("status", text, BATCH_STATUSES) or ()
-    return status
+    (word,) = parse_choices("status", text, BATCH_STATUSES) or ()
+    return word
 
 
-def _argparse_type(parse: Callable[..., T], *name: str) -> Callable[[str], T]:
-    """Return an argparse type whose error message is that of `parse`."""
+def _argparse_type(check: Callable[..., T], *name: str) -> Callable[[str], T]:
+    """Return how an argument is read, so that the command's error has our words."""
 
-    def convert(text: str) -> T:
+    def read(text: str) -> T:
         try:
-            return parse(*name, text)
+            return check(*name, text)
         except (ImportError, ValueError) as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
-    return convert
+    return read

@@ -1,1 +1,1 @@
-"""Export frames to Parquet, and keep a project as a dataset that is updated incrementally."""
+"""Keep frames and whole projects as Parquet."""

@@ -1,4 +1,4 @@
-"""The client that functions use by default, created by `connect` or from the environment."""
+"""The client that every function uses: made by `connect`, or from the environment when needed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from llama_batches_nb.http.transport import Decode, Params, Transport
 
 
 class Client:
-    """A connection to one LlamaCloud project, created by `connect`.
+    """A connection to one LlamaCloud project. Made by `connect`.
 
-    Its `repr` shows the source of each setting, never the key. It is safe to use from several
-    threads and in forked processes. As a context manager it closes its connections at the end.
+    Its `repr` tells where each setting came from, never the key. It may be used from several
+    threads, in forked processes, and as a context manager that closes its connections.
     """
 
     def __init__(self, settings: _settings.Settings) -> None:
@@ -31,12 +31,12 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """URL of the API."""
+        """Where requests go."""
         return self.settings.base_url
 
     @property
     def max_workers(self) -> int:
-        """Maximum number of concurrent requests."""
+        """The most requests that are under way at once."""
         return self.settings.max_workers
 
     def get(
@@ -70,18 +70,17 @@ class Client:
         return self._transport.rate_limiter.pause_left()
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close the connections that are kept open."""
         self.closed = True
         self._transport.close()
 
     def _with_project_params(self, params: Params) -> dict[str, Any]:
-        """Add the client's project unless `params` name another, and drop what is None."""
-        result: dict[str, Any] = {
+        scope = {
             "project_id": self.settings.project_id,
             "organization_id": self.settings.organization_id,
         }
-        result.update({name: value for name, value in params.items() if value is not None})
-        return {name: value for name, value in result.items() if value is not None}
+        given = {name: value for name, value in params.items() if value is not None}
+        return {**{n: v for n, v in scope.items() if v is not None}, **given}
 
     def __enter__(self) -> Self:
         return self
@@ -90,10 +89,10 @@ class Client:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("A Client cannot be pickled or copied: call lb.connect() where it is used.")
+        raise TypeError("A Client is not pickled, nor copied: call lb.connect() where it is used.")
 
     def __repr__(self) -> str:
-        values = {
+        shown = {
             "base_url": repr(self.settings.base_url),
             "api_key": "***",
             "project_id": repr(self.settings.project_id),
@@ -101,7 +100,7 @@ class Client:
             **{n: f"{getattr(self.settings, n):g}" for n in _settings.NUMERIC_DEFAULTS},
         }
         sources = self.settings.sources
-        lines = [f"  {name}={value},  # {sources[name]}" for name, value in values.items()]
+        lines = [f"  {name}={value},  # {sources[name]}" for name, value in shown.items()]
         return "\n".join(["Client(", *lines, ")"])
 
 
@@ -109,10 +108,10 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 def _reset_transports_after_fork() -> None:
-    """Replace the transports of all clients in a forked process.
+    """Give each client, in a forked process, connections of its own.
 
-    On the parent's connections the child would read the parent's responses, and it would wait for
-    rate limiter slots that only the parent's threads can release.
+    By those of its parent it would get its parent's answers, and it would wait for places that
+    only its parent's threads can give back.
     """
     for client in list(_clients):
         client.__dict__.pop("_transport", None)
@@ -135,48 +134,45 @@ def connect(
     timeout: float = 60.0,
     max_retries: int = 5,
 ) -> Client:
-    """Create the client that all functions use by default.
+    """Make the client that every function uses from now on.
 
-    Without this call, the first function that needs a client connects from the environment. No
-    request is sent.
+    Without a call, the first function that needs a client connects from the environment. No
+    request is made yet.
 
     Parameters
     ----------
     api_key
-        Defaults to the environment variable ``LLAMA_CLOUD_API_KEY``, else
-        ``LLAMA_PARSE_API_KEY``.
+        The key, else the variable ``LLAMA_CLOUD_API_KEY``, else ``LLAMA_PARSE_API_KEY``.
     base_url
-        URL of the API. Defaults to ``LLAMA_CLOUD_BASE_URL``, else
-        ``https://api.cloud.llamaindex.ai``. The EU region is
-        ``https://api.cloud.eu.llamaindex.ai``.
+        Where the API is, else ``LLAMA_CLOUD_BASE_URL``, else ``https://api.cloud.llamaindex.ai``
+        (the EU region is ``https://api.cloud.eu.llamaindex.ai``).
     project_id, organization_id
-        Project to work in. Defaults to ``LLAMA_CLOUD_PROJECT_ID`` and
-        ``LLAMA_CLOUD_ORGANIZATION_ID``, else to the project of the key.
+        The project to work in, else ``LLAMA_CLOUD_PROJECT_ID`` and
+        ``LLAMA_CLOUD_ORGANIZATION_ID``, else the key's own.
     max_workers
-        Maximum number of concurrent requests.
+        The most requests under way at once.
     timeout
-        Seconds to wait for the next byte of a response. A whole response may take ten times as
-        long.
+        Seconds to wait for the next byte of an answer; the whole may take ten times as long.
     max_retries
-        Maximum number of retries of an idempotent request after a failure.
+        How often a request that may be repeated is sent again after a failure.
 
     Returns
     -------
     Client
-        Pass it as ``client=`` when you use more than one project.
+        For the ``client=`` argument of the functions, should you need more than one.
 
     Raises
     ------
     AuthenticationError
-        If there is no key. A key that the server rejects raises at the first request.
-    ValueError, TypeError
-        If a setting is invalid, such as an unencrypted ``http`` URL of another machine.
+        If there is no key. A key that the server refuses shows at the first request.
+    ValueError
+        If a setting makes no sense, such as plain ``http`` to another machine.
 
     Notes
     -----
-    Proxies (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) and certificates
-    (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``) are read from the environment;
-    ``.netrc`` is ignored. The key is sent to `base_url` only, and a proxy does not see it.
+    The proxies that the environment names are used (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``),
+    and so are certificates (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``); what a
+    ``.netrc`` says is not. The key goes to `base_url` alone, and a proxy does not see it.
 
     Examples
     --------
@@ -192,7 +188,7 @@ def connect(
       max_retries=5,  # default
     )
     """
-    api_key = _settings.as_secret(api_key)  # tracebacks with locals must not show it
+    api_key = _settings.as_secret(api_key)  # or a traceback with locals would show it
     client = Client(
         _settings.resolve(
             api_key=api_key,
@@ -209,19 +205,19 @@ def connect(
 
 
 def set_default_client(client: Client | None) -> Client | None:
-    """Make `client` the default and return the previous default."""
+    """Make `client` the default and return the one before it."""
     global _default
     with _lock:
-        previous, _default = _default, client
-    return previous
+        before, _default = _default, client
+    return before
 
 
 def get_client(client: Client | None = None) -> Client:
-    """Return `client`, else the default client, else one created from the environment."""
+    """Return `client`, else the default one, else one made from the environment."""
     if client is not None:
         if not isinstance(client, Client):
-            raise TypeError(  # without the value, which may be the key
-                f"client must be a Client from lb.connect(), not {type(client).__name__}."
+            raise TypeError(  # what was given instead may well be the key
+                f"client must come from lb.connect(), not be of the type {type(client).__name__}."
             )
         return client
     return _default or connect()

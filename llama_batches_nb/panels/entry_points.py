@@ -1,20 +1,20 @@
-"""Panels for Jupyter and Voila. ipywidgets is imported when the first one is made."""
+"""The public functions that create panels. They import ipywidgets only when called."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.tables import arguments
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, JOB_TYPES
-from llama_batches_nb.types import TimeLike
+from llama_batches_nb.types import BatchStatus, DirectoryIds, Ids, JobType, PathLike, TimeLike
 
 if TYPE_CHECKING:
     from llama_batches_nb.panels.browse.filter_panel import FilterPanel
-    from llama_batches_nb.panels.browse.query import Query
     from llama_batches_nb.panels.create.create_panel import CreatePanel
     from llama_batches_nb.panels.dashboard.dashboard import Dashboard
 
@@ -22,51 +22,52 @@ if TYPE_CHECKING:
 def filter_panel(
     client: Client | None = None,
     *,
-    status: str | Iterable[str] | None = None,
-    source_directory_id: Any = None,
-    configuration_id: Any = None,
-    job_type: str | None = None,
+    status: BatchStatus | Iterable[BatchStatus] | None = None,
+    source_directory_id: DirectoryIds | None = None,
+    configuration_id: Ids | None = None,
+    job_type: JobType | None = None,
     created_at_on_or_after: TimeLike | None = None,
     created_at_on_or_before: TimeLike | None = None,
     limit: int | None = None,
 ) -> FilterPanel:
-    """Make a panel that fetches batches by filter, and shows the files of the one chosen.
+    """Create a panel that fetches batches by filter and shows the files of a selected batch.
 
-    The kernel stays free while it works. Its frames are there for the next cell, and "Copy as code"
-    shows the lines that give the same ones.
+    It runs in the background, so the kernel stays free. Its DataFrames are available to the next
+    cell, and "Copy as code" prints the code that returns the same frames.
 
     Parameters
     ----------
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
     status, source_directory_id, created_at_on_or_after, created_at_on_or_before, limit
-        What the panel's filters say at first, as for `fetch_batches`; of the times, the day counts.
+        Initial values of the filters, as for `fetch_batches`. Times are cut to the day.
     configuration_id, job_type
-        The same for these two, which the API can't filter by: the panel does.
+        Initial values of two filters that the API lacks; the panel applies them itself.
 
     Returns
     -------
     FilterPanel
-        An ipywidgets box with
+        An ipywidgets box with these attributes:
 
         ============ ===========================================================================
-        ``batches``  the batches that were fetched, as of `fetch_batches`
-        ``results``  their results, as of `fetch_results`; None where they were not asked for
-        ``jobs``     the jobs of these, as of `fetch_jobs`; None where not asked for
-        ``selected`` the batch that is chosen, one row of ``batches``, or none
+        ``batches``  the fetched batches, as returned by `fetch_batches`
+        ``results``  their results, as returned by `fetch_results`; None if not included
+        ``jobs``     the jobs of the results, as returned by `fetch_jobs`; None if not included
+        ``selected`` the selected batch: one row of ``batches``, or an empty frame
         ``files``    its files: the columns of `outcomes`, and ``display_name``
-        ``code``     the lines that give the same frames
+        ``code``     code that returns the same frames
         ============ ===========================================================================
 
-        and with ``fetch()``, ``stop()``, ``choose(batch_id)``, ``wait()`` and ``close()`` for what
-        a person does by hand.
+        Its methods ``fetch()``, ``stop()``, ``choose(batch_id)``, ``wait()`` and ``close()`` do
+        what the controls do.
 
     Raises
     ------
     AuthenticationError
-        If there is no key. A key is never typed into a panel, which a notebook may save.
+        If there is no API key. Panels have no field for the key, since notebooks save their
+        output.
     ValueError, TypeError
-        If a filter makes no sense.
+        If a filter is invalid.
 
     Examples
     --------
@@ -80,48 +81,53 @@ def filter_panel(
     >>> panel.close()
     """
     from llama_batches_nb.panels.browse.filter_panel import FilterPanel
+    from llama_batches_nb.panels.browse.query import Query
 
-    query = _query(
-        status,
-        source_directory_id,
-        configuration_id,
-        job_type,
-        created_at_on_or_after,
-        created_at_on_or_before,
-        limit,
+    query = Query(
+        status=arguments.parse_choices("status", status, BATCH_STATUSES) or (),
+        source_directory_id=_parse_optional_id("source_directory_id", source_directory_id),
+        configuration_id=_parse_optional_id("configuration_id", configuration_id),
+        job_type=job_type and arguments.parse_choice("job_type", job_type, JOB_TYPES),
+        since=_parse_day("created_at_on_or_after", created_at_on_or_after),
+        until=_parse_day("created_at_on_or_before", created_at_on_or_before),
+        limit=arguments.parse_int("limit", limit),
     )
     return FilterPanel(client, query)
 
 
-def dashboard(client: Client | None = None, *, source: Any = None) -> Dashboard:
-    """Make a dashboard: what became of many batches, why files failed, and since when.
+def dashboard(
+    client: Client | None = None, *, source: PathLike | FilterPanel | None = None
+) -> Dashboard:
+    """Create a dashboard of failure rates, error patterns, durations and open batches.
 
-    It counts batches, files, failures and credits; draws the failure rate over time with its
-    interval, and by configuration and directory; lists the worst error patterns, how long batches
-    took, and which are open. A click on a configuration, directory or pattern shows only its files.
+    It shows the numbers of batches, files, failures and credits; the failure rate over time, by
+    configuration and by directory, with confidence intervals; the most frequent error patterns;
+    how long batches took; and which are open. A click on a configuration, directory or pattern
+    filters by it.
 
     Parameters
     ----------
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
     source
-        What to show: None for what the filters fetch from the API; the folder of a `sync_dataset`,
-        for which no key is needed; or a `filter_panel`, whose frames are shown at once.
+        Where the batches come from: None fetches them from the API by the dashboard's filters; a
+        path reads a dataset written by `sync_dataset` and needs no API key; a `filter_panel` shows
+        the frames that it has fetched.
 
     Returns
     -------
     Dashboard
-        A `filter_panel` with more to see. Beside what that has, ``outcomes`` holds the files that
-        are shown, in the columns of `lb.outcomes`, and ``filter_by(name, value)`` does what a click
-        on a row does; ``name`` is ``"configuration_id"``, ``"source_directory_id"`` or
-        ``"pattern_id"``. ``clear()`` shows all again.
+        A `filter_panel` with these additions: ``outcomes`` holds the files shown, in the columns
+        of `lb.outcomes`; ``filter_by(name, value)`` does what a click on a row does, where
+        ``name`` is ``"configuration_id"``, ``"source_directory_id"`` or ``"pattern_id"``; and
+        ``clear()`` removes these filters.
 
     Raises
     ------
     AuthenticationError
-        If there is no key, and no folder.
+        If there is no API key and `source` is not a dataset.
     FileNotFoundError, DatasetError
-        If the folder holds no dataset.
+        If `source` is a path without a dataset.
 
     Examples
     --------
@@ -138,61 +144,63 @@ def dashboard(client: Client | None = None, *, source: Any = None) -> Dashboard:
     """
     from llama_batches_nb.panels.browse.filter_panel import FilterPanel
     from llama_batches_nb.panels.browse.query import Query
-    from llama_batches_nb.panels.browse.sources import Folder
+    from llama_batches_nb.panels.browse.sources import DatasetSource
     from llama_batches_nb.panels.dashboard.dashboard import Dashboard
 
     if isinstance(source, FilterPanel):
-        return Dashboard.over(source, client)
+        return Dashboard.from_panel(source, client)
     if source is None:
         return Dashboard(client, Query())
-    return Dashboard(client, Query(), Folder(source)).fetch()
+    return Dashboard(client, Query(), DatasetSource(source)).fetch()
 
 
 def create_panel(
     client: Client | None = None,
     *,
-    source_directory_id: Any = None,
-    configuration_id: Any = None,
-    job_type: str = "parse_v2",
+    source_directory_id: DirectoryIds | None = None,
+    configuration_id: Ids | None = None,
+    job_type: JobType = "parse_v2",
 ) -> CreatePanel:
-    """Make a panel that starts a batch by one deliberate click, and watches it to its end.
+    """Create a panel that creates a batch on one click and follows it until it has finished.
 
-    It runs over a directory, or over files that are uploaded first; tells before what it will make
-    and what keeps it from that; shows how the batch stands, cancels it, and when it has ended shows
-    what became of its files and runs those that failed again. A double click makes one batch. The
-    kernel stays free.
+    The batch runs over a directory, or over files that the panel uploads first. Before the click,
+    the panel shows what it would create, or what prevents that. Afterwards it shows the batch's
+    status, can cancel it, and shows the outcome of each file; failed files can be retried. A
+    double click creates one batch. The panel runs in the background, so the kernel stays free.
 
     Parameters
     ----------
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
     source_directory_id, configuration_id, job_type
-        What the panel's controls say at first, as for `create_batch`; a frame with one directory,
-        such as `upload_files` returns, will do.
+        Initial values of the controls, as for `create_batch`. A frame with one directory, such as
+        `upload_files` returns, is accepted.
 
     Returns
     -------
     CreatePanel
-        An ipywidgets box with
+        An ipywidgets box with these attributes:
 
         ============ ===========================================================================
-        ``batches``  the batches that this panel made, as they last stood, as of `fetch_batches`
-        ``results``  the results of those that have ended, as of `fetch_results`; None before
-        ``jobs``     the jobs of these, as of `fetch_jobs`; None before
-        ``files``    what became of each file, as of `outcomes`; None before
-        ``code``     the lines that give the same frames, and make no batch; before one is made,
-                     the lines that make it
+        ``batches``  the batches created here, as last polled, in the columns of `fetch_batches`
+        ``results``  results of the finished ones, in the columns of `fetch_results`, or None
+        ``jobs``     the jobs of the results, in the columns of `fetch_jobs`, or None
+        ``files``    the outcome of each file, in the columns of `outcomes`, or None
+        ``code``     code that returns the same frames and creates nothing; until a batch is
+                     created, code that creates it
         ============ ===========================================================================
 
-        and with ``create()``, ``new()``, ``cancel()``, ``stop()``, ``wait()`` and ``close()`` for
-        what a person does by hand. ``stop()`` and ``close()`` end the watching, not the batch.
+        Its methods ``create()``, ``new()``, ``cancel()``, ``stop()``, ``wait()`` and ``close()``
+        do what the controls do. ``stop()`` and ``close()`` stop following the batch; the batch
+        continues.
 
     Raises
     ------
     AuthenticationError
-        If there is no key. A key is never typed into a panel, which a notebook may save.
+        If there is no API key. Panels have no field for the key, since notebooks save their
+        output.
     ValueError, TypeError
-        If an argument makes no sense.
+        If an argument is invalid.
 
     Examples
     --------
@@ -202,7 +210,7 @@ def create_panel(
     ...     source_directory_id=directory, configuration_id="cfg-PARSE_AGENTIC"
     ... )
     >>> panel.wait()  # until it has counted the files
-    >>> panel.create().wait()  # until the batch has ended
+    >>> panel.create().wait()  # until the batch has finished
     >>> panel.batches.status.tolist()
     ['COMPLETED']
     >>> len(panel.files) == len(lb.fetch_files(directory))
@@ -213,39 +221,17 @@ def create_panel(
 
     return CreatePanel(
         client,
-        directory=_one_id("source_directory_id", source_directory_id) or "",
-        configuration=_one_id("configuration_id", configuration_id) or "",
+        directory=_parse_optional_id("source_directory_id", source_directory_id) or "",
+        configuration=_parse_optional_id("configuration_id", configuration_id) or "",
         job_type=arguments.parse_choice("job_type", job_type, JOB_TYPES),
     )
 
 
-def _query(
-    status: str | Iterable[str] | None,
-    directory: Any,
-    configuration: Any,
-    job_type: str | None,
-    since: TimeLike | None,
-    until: TimeLike | None,
-    limit: int | None,
-) -> Query:
-    """Return checked filters."""
-    from llama_batches_nb.panels.browse.query import Query
-
-    days = (
-        arguments.format_time("created_at_on_or_after", since),
-        arguments.format_time("created_at_on_or_before", until),
-    )
-    since_day, until_day = (day and pd.Timestamp(day).date() for day in days)
-    return Query(
-        status=arguments.parse_choices("status", status, BATCH_STATUSES) or (),
-        source_directory_id=_one_id("source_directory_id", directory),
-        configuration_id=_one_id("configuration_id", configuration),
-        job_type=job_type and arguments.parse_choice("job_type", job_type, JOB_TYPES),
-        since=since_day or None,
-        until=until_day or None,
-        limit=arguments.parse_int("limit", limit),
-    )
-
-
-def _one_id(column: str, value: Any) -> str | None:
+def _parse_optional_id(column: str, value: Ids | None) -> str | None:
     return None if value is None else arguments.parse_single_id(column, value)
+
+
+def _parse_day(name: str, value: TimeLike | None) -> date | None:
+    """Return the day, in UTC, of a time."""
+    time = arguments.format_time(name, value)
+    return pd.Timestamp(time).date() if time else None

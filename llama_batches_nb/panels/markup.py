@@ -1,4 +1,4 @@
-"""Words, numbers and marks as HTML. Whatever came from outside is escaped here."""
+"""Format values as HTML. Text from outside is escaped here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llama_batches_nb.plotting.layout import BLUE, GREEN, ORANGE, PURPLE, SKY, V
 
 GREY = "#8C8C8C"  # legible on white and on black
 
-MARKS = {
+STATUS_MARKS = {
     "COMPLETED": ("●", GREEN),
     "RUNNING": ("◐", SKY),
     "PENDING": ("○", GREY),
@@ -30,51 +30,52 @@ MARKS = {
     "job_unknown": ("○", GREY),
     "no_job": ("○", GREY),
 }
+UNKNOWN_MARK = ("◇", GREY)  # of a status that is not listed above
 MISSING = "–"
-HEAD, TAIL = 8, 2  # characters of an id that are shown
+ID_HEAD, ID_TAIL = 8, 2  # characters of a shortened id
 
-_AGES = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))  # seconds
+_DURATION_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))  # seconds
 
 
 def text(value: Any) -> str:
-    """Return any value as text of HTML."""
+    """Return any value as escaped text."""
     return MISSING if _is_missing(value) else escape(str(value))
 
 
-def status(word: Any) -> str:
-    """Return a status or an outcome with its mark; one that is new to us has a plain one."""
-    if _is_missing(word):
+def status(value: Any) -> str:
+    """Return a status or outcome with its mark."""
+    if _is_missing(value):
         return MISSING
-    mark, colour = MARKS.get(str(word), ("◇", GREY))
-    return f'<span style="color:{colour}" aria-hidden="true">{mark}</span> {escape(str(word))}'
+    mark, colour = STATUS_MARKS.get(str(value), UNKNOWN_MARK)
+    return f'<span style="color:{colour}" aria-hidden="true">{mark}</span> {escape(str(value))}'
 
 
 def short(value: Any) -> str:
-    """Return an id cut in the middle: ``bat-1a2b…9f``."""
-    given = str(value)
-    return given if len(given) <= HEAD + TAIL + 2 else f"{given[:HEAD]}…{given[-TAIL:]}"
+    """Return an id shortened in the middle: ``bat-1a2b…9f``."""
+    id_ = str(value)
+    return id_ if len(id_) <= ID_HEAD + ID_TAIL + 2 else f"{id_[:ID_HEAD]}…{id_[-ID_TAIL:]}"
 
 
 def short_id(value: Any) -> str:
-    """Return an id cut in the middle, whole on hover."""
+    """Return a shortened id whose tooltip is the whole id."""
     if _is_missing(value):
         return MISSING
     return f'<code title="{escape(str(value))}">{escape(short(value))}</code>'
 
 
-def whole_id(value: Any) -> str:
+def selectable_id(value: Any) -> str:
     """Return an id that one click selects, for copying."""
     return f'<code class="lb-id">{text(value)}</code>'
 
 
 def name(value: Any, names: dict[str, str]) -> str:
-    """Return the name of an id, else the id."""
+    """Return the name of an id, or the shortened id."""
     known = names.get(str(value))
     return short_id(value) if known is None else escape(known)
 
 
-def order(value: Any, names: dict[str, str]) -> str:
-    """Return by what an id is sorted: its name."""
+def name_sort_key(value: Any, names: dict[str, str]) -> str:
+    """Return what an id is sorted by: its name, or the id, without case."""
     return names.get(str(value), str(value)).casefold()
 
 
@@ -84,36 +85,36 @@ def time(value: Any) -> str:
 
 
 def ago(value: pd.Timestamp, now: datetime) -> str:
-    """Return how long ago something was: ``3 h ago``."""
+    """Return the time since `value` in one unit: ``3 h ago``."""
     number, unit, *_ = duration((now - value).total_seconds()).split()
     return f"{number} {unit} ago"
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in its two largest units: ``2 min 10 s``."""
-    left = max(0, round(seconds))
+    """Return a duration in its two largest units: ``2 min 10 s``."""
+    remaining = max(0, round(seconds))
     parts: list[str] = []
-    for unit, size in _AGES:
-        if left >= size or (unit == "s" and not parts):
-            parts.append(f"{left // size} {unit}")
-            left %= size
+    for unit, size in _DURATION_UNITS:
+        if remaining >= size or (unit == "s" and not parts):
+            parts.append(f"{remaining // size} {unit}")
+            remaining %= size
     return " ".join(parts[:2])
 
 
-def count(n: int, thing: str) -> str:
-    """Return a number of things: ``1 file``, ``1,200 batches``."""
-    return f"{n:,} {thing if n == 1 else plural(thing)}"
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun: ``1 file``, ``1,200 batches``."""
+    return f"{n:,} {noun if n == 1 else plural(noun)}"
 
 
-def plural(thing: str) -> str:
-    """Return the plural of one of our nouns."""
-    if thing.endswith("y"):
-        return f"{thing[:-1]}ies"
-    return f"{thing}es" if thing.endswith("ch") else f"{thing}s"
+def plural(noun: str) -> str:
+    """Return the plural of a regular noun."""
+    if noun.endswith("y"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
 
 
 def number(value: Any) -> str:
-    """Return a number with its thousands separated."""
+    """Return a whole number with thousands separators."""
     return MISSING if _is_missing(value) else f"{value:,.0f}"
 
 
@@ -122,31 +123,34 @@ def percent(share: Any) -> str:
     return MISSING if _is_missing(share) else f"{100 * share:.1f} %"
 
 
-def alert(words: str) -> str:
-    """Return words that a screen reader says at once; of no words, nothing."""
-    return f'<div class="lb-alert" role="alert">{text(words)}</div>' if words else ""
+def alert(message: str) -> str:
+    """Return a message that screen readers read out at once; an empty one is no alert."""
+    return f'<div class="lb-alert" role="alert">{text(message)}</div>' if message else ""
 
 
-def counts(words: pd.Series[Any]) -> str:
-    """Return how often each word comes, in the order of a category: ``● 290 COMPLETED · …``."""
-    found = words.value_counts(sort=False)
+def counts(statuses: pd.Series[Any]) -> str:
+    """Return the number of rows per status, in category order: ``● 290 COMPLETED · …``."""
     return " · ".join(
-        status(word).replace("</span> ", f"</span> {n:,} ", 1) for word, n in found.items() if n
+        status(value).replace("</span> ", f"</span> {n:,} ", 1)
+        for value, n in statuses.value_counts(sort=False).items()
+        if n
     )
 
 
 def table(
     heads: Sequence[tuple[str, str]], rows: Iterable[Iterable[str]], *, row_style: str = ""
 ) -> str:
-    """Return a table; the heads are `(text, class)`, and the cells are HTML already."""
-    head = "".join(f'<th scope="col" class="{kind}">{escape(label)}</th>' for label, kind in heads)
+    """Return a table. Heads are `(text, CSS class)` pairs; cells are HTML."""
+    head = "".join(
+        f'<th scope="col" class="{class_}">{escape(text)}</th>' for text, class_ in heads
+    )
     body = "".join(f'<tr style="{row_style}">{_cells(cells, heads)}</tr>' for cells in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cells(cells: Iterable[str], heads: Sequence[tuple[str, str]]) -> str:
     return "".join(
-        f'<td class="{kind}">{cell}</td>' for cell, (_, kind) in zip(cells, heads, strict=True)
+        f'<td class="{class_}">{cell}</td>' for cell, (_, class_) in zip(cells, heads, strict=True)
     )
 
 
@@ -155,4 +159,4 @@ def _is_missing(value: Any) -> bool:
 
 
 PANEL_CSS = files(__package__).joinpath("panel.css").read_text("utf-8")
-SAVED_CSS = files(__package__).joinpath("twin.css").read_text("utf-8")
+SAVED_CSS = files(__package__).joinpath("saved.css").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Peak memory of this process."""
+"""How much memory this process had at its peak."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ STATUS = Path("/proc/self/status")
 
 
 def peak() -> float:
-    """Return the peak resident memory in MiB.
+    """Return it in MiB.
 
-    On Linux, `getrusage` includes the parent's peak; the counter in `/proc` is reset by exec.
+    Linux counts it anew when a program is started; `getrusage` there has the parent's in it.
     """
     if STATUS.exists():
         (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))

@@ -1,4 +1,4 @@
-"""Write small notebooks for tests."""
+"""Notebooks of a few cells, written for a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write(path: Path, cells: tuple[str, ...]) -> None:
 
 
 def touch(path: Path) -> None:
-    """Modify a notebook, so that Jupyter no longer trusts it."""
+    """Change a notebook, so that Jupyter no longer trusts it."""
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"metadata": content["metadata"] | {"changed": True}}))
 

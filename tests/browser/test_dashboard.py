@@ -29,7 +29,7 @@ def _drawn(page: Page) -> Locator:
     board = looking.panel_in(page)
     expect(board).to_contain_text(re.compile(r"Fetched: \d+ batches"))
     expect(_tile(board, "credits")).to_have_text(re.compile(r"\d"))
-    expect(board).not_to_contain_text("Counting and drawing")
+    expect(board).not_to_contain_text("Updating charts")
     return board
 
 

@@ -43,9 +43,7 @@ def test_from_a_filter_to_code(lab: Lab, page: Page, tmp_path: Path) -> None:
     looking.listen(panel)
     panel.get_by_role("button", name="Fetch", exact=True).press("Enter")
     expect(panel).to_contain_text(re.compile(r"Fetched: 3\d\d batches"))  # other tests make some
-    assert any(
-        re.search(r"^bar: .*\d+ of 3\d\d batches", words) for words in looking.announcements(panel)
-    )
+    assert any(re.search(r"^bar: .*\d+ of 3\d\d batches", words) for words in looking.said(panel))
     looking.check_names(panel)
 
     # filter
@@ -171,7 +169,7 @@ def test_an_error_is_shown_and_recovered_from_in_a_narrow_window(voila: Voila, p
         panel.get_by_label("Limit", exact=True).fill("abc")
         panel.get_by_label("Limit", exact=True).press("Tab")
         panel.get_by_role("button", name="Fetch", exact=True).click()
-        expect(alert).to_contain_text("Limit 'abc' is no number of batches")
+        expect(alert).to_contain_text("Limit 'abc' is not a positive integer")
         looking.check_width(panel)
         shoot(panel, "filter-panel-narrow")
 
@@ -197,7 +195,7 @@ def test_names_and_messages_run_no_script(
     for one in (panel, board):
         expect(one).to_contain_text("Fetched: 4 batches")
     expect(panel.locator(".lb-cells").first).to_contain_text(hostile.NAME)
-    expect(board.get_by_text("Worst error patterns")).to_be_visible()
+    expect(board.get_by_text("Most frequent error patterns")).to_be_visible()
     row = panel.locator(".lb-cells").first.locator("tbody tr", has_text=hostile.NAME)
     bid = row.locator("code").first.get_attribute("title")
     assert bid
@@ -207,7 +205,7 @@ def test_names_and_messages_run_no_script(
     panel.locator(".lb-picks").nth(1).get_by_role("button").first.click()
     expect(panel.locator(".lb-one")).to_contain_text(hostile.NAME)
     board.get_by_label("Split by").select_option("directory")
-    expect(board).not_to_contain_text("Counting and drawing")
+    expect(board).not_to_contain_text("Updating charts")
     expect(page.locator("img[src=x]")).to_have_count(0)
     assert page.title() == title
     assert dialogs == []

@@ -16,7 +16,7 @@ from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.dashboard.dashboard import Dashboard
 from llama_batches_nb.panels.dashboard.overview import CONFIGURATION, DIRECTORY, PATTERN
 from tests.conftest import Serve
-from tests.panels import asking
+from tests.panels import queries
 from tests.panels.conftest import Keep, alert_of, texts
 from tests.servers import Answer, Asked, batch, mapping, page
 
@@ -45,7 +45,7 @@ def _outcomes(board: Dashboard) -> pd.DataFrame:
 
 def _check(board: Dashboard) -> None:
     """Run the board's code, which must give the files that it shows."""
-    files = asking.check_code(board)["files"]
+    files = queries.check_code(board)["files"]
     assert_frame_equal(files, _outcomes(board))
 
 
@@ -73,21 +73,21 @@ def test_it_shows_what_the_functions_give(board: Dashboard) -> None:
 
 def test_a_click_filters_a_second_one_takes_it_away(board: Dashboard) -> None:
     whole = _outcomes(board)
-    row = board.groups[CONFIGURATION].table._picks[1]
+    row = board.groups[CONFIGURATION].table._row_buttons[1]
     configuration = row.description
     row.click()
     board.wait()
     narrowed = whole[whole[CONFIGURATION] == configuration]
     assert_frame_equal(_outcomes(board), narrowed)
-    assert f"Only configuration <b>{_name(board, configuration)}</b>" in board._scope.value
-    assert board._scope_row.layout.display != "none"
+    assert f"Only configuration <b>{_name(board, configuration)}</b>" in board._filters_text.value
+    assert board._filters_row.layout.display != "none"
     assert "lb-chosen" in row._dom_classes
     assert set(board.table.frame["batch_id"]) >= set(narrowed["batch_id"])
     _check(board)
     row.click()
     board.wait()
     assert_frame_equal(_outcomes(board), whole)
-    assert board._scope_row.layout.display == "none"
+    assert board._filters_row.layout.display == "none"
     assert "lb-chosen" not in row._dom_classes
 
 
@@ -97,10 +97,10 @@ def _name(board: Dashboard, configuration: str) -> str:
 
 def test_a_pattern_is_told_in_words(board: Dashboard) -> None:
     row = board.patterns.frame.iloc[0]
-    assert board.patterns._picks[0].tooltip == row["pattern"]
+    assert board.patterns._row_buttons[0].tooltip == row["pattern"]
     board.filter_by(PATTERN, row[PATTERN])
     board.wait()
-    assert f"error pattern <b>{markup.text(row['pattern'])}</b>" in board._scope.value
+    assert f"error pattern <b>{markup.text(row['pattern'])}</b>" in board._filters_text.value
 
 
 def test_several_narrow_together_and_show_all_takes_them_away(board: Dashboard) -> None:
@@ -131,7 +131,7 @@ def test_a_new_fetch_shows_all_again(board: Dashboard) -> None:
     board.wait()
     board.fetch().wait()
     assert len(_outcomes(board)) == len(board.results if board.results is not None else ())
-    assert board._scope_row.layout.display == "none"
+    assert board._filters_row.layout.display == "none"
     _check(board)
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_chosen_is_refused(
     with pytest.raises(ValueError, match=r"name='job_type' must be one of 'configuration_id', "):
         board.filter_by("job_type", "parse_v2")
     fresh = keep(lb.dashboard())
-    with pytest.raises(ValueError, match="include them, and fetch"):
+    with pytest.raises(ValueError, match="Include files, then fetch"):
         fresh.filter_by(CONFIGURATION, "cfg-PARSE_AGENTIC")
     assert fresh.outcomes is None
 
@@ -164,7 +164,7 @@ def test_the_rates_can_be_split(board: Dashboard) -> None:
 
 
 def test_every_table_sorts_by_each_of_its_heads(board: Dashboard) -> None:
-    tables = (board.patterns, board.open, *(one.table for one in board.groups.values()))
+    tables = (board.patterns, board.open_batches, *(one.table for one in board.groups.values()))
     for table in tables:
         for column in table._columns:
             for ascending in (True, False):
@@ -230,7 +230,7 @@ def test_without_files_it_shows_the_batches(on_history: lb.Client, keep: Keep[Da
     assert len(board.table.frame) == 60
     assert board.outcomes is None
     assert board._body.layout.display == "none"
-    asking.check_code(board)
+    queries.check_code(board)
 
 
 # Histories of other kinds
@@ -282,7 +282,7 @@ def test_whatever_there_is_it_draws(kind: str, serve: Serve, keep: Keep[Dashboar
     board = keep(lb.dashboard())
     board.fetch().wait()
     assert not alert_of(board)
-    assert "Counting" not in board._note.value
+    assert "Updating" not in board._note.value
     n_files = sum(len(one.get("results") or ()) for one in KINDS[kind])
     assert len(_outcomes(board)) == n_files
     assert board._body.layout.display is None
@@ -322,7 +322,7 @@ def test_a_saved_notebook_has_tiles_charts_and_tables(board: Dashboard) -> None:
     assert board._tiles.value in twin
     assert board._rates.value in twin
     assert markup.text(board.patterns.frame["pattern"][0]) in twin
-    assert repr(board) == "<Dashboard: 60 batches; .batches holds them as a frame>"
+    assert repr(board) == "<Dashboard: 60 batches; .batches is their DataFrame>"
 
 
 def test_a_click_while_a_fetch_is_under_way_is_left(
@@ -333,12 +333,12 @@ def test_a_click_while_a_fetch_is_under_way_is_left(
     assert board.outcomes is not None
     whole = len(board.outcomes)
     chosen = board.outcomes.configuration_id[0]
-    board._set_busy(True)
-    board.groups[CONFIGURATION].table.choose(chosen)
+    board._set_fetching(True)
+    board.groups[CONFIGURATION].table.select(chosen)
     board.wait()
     assert len(board.outcomes) == whole
-    board._set_busy(False)
-    board.groups[CONFIGURATION].table.choose(chosen)
+    board._set_fetching(False)
+    board.groups[CONFIGURATION].table.select(chosen)
     board.wait()
     assert set(board.outcomes.configuration_id) == {chosen}
     assert len(board.outcomes) < whole

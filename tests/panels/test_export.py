@@ -23,27 +23,27 @@ def panel(on_history: lb.Client, keep: Keep[FilterPanel]) -> FilterPanel:
 
 
 def test_code_is_shown_when_it_is_wanted_and_kept_up_to_date(panel: FilterPanel) -> None:
-    taking = panel._take
-    assert taking._shown.layout.display == "none"
+    taking = panel._export
+    assert taking._code_box.layout.display == "none"
     taking.code_button.value = True
-    assert taking._shown.layout.display is None
+    assert taking._code_box.layout.display is None
     assert taking.text.value == panel.code
     panel.filters.limit.value = "2"
     panel.fetch().wait()
     assert "limit=2" in taking.text.value
-    [copied] = re.findall('data-code="([^"]*)"', taking._copy.value)
+    [copied] = re.findall('data-code="([^"]*)"', taking._copy_button.value)
     assert unescape(copied) == panel.code
     taking.code_button.value = False
-    assert taking._shown.layout.display == "none"
+    assert taking._code_box.layout.display == "none"
 
 
 def test_frames_are_exported_and_read_again(panel: FilterPanel, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
-    panel._take.folder.value = f" {folder} "
-    panel._take.export_button.click()
+    panel._export.folder.value = f" {folder} "
+    panel._export.export_button.click()
     panel.wait()
-    assert f"Written to {folder}: batches.parquet (3), " in panel._take._said.value
-    assert 'role="status"' in panel._take._said.value
+    assert f"Written to {folder}: batches.parquet (3), " in panel._export._status.value
+    assert 'role="status"' in panel._export._status.value
     for name in ("batches", "results", "jobs"):
         assert_frame_equal(lb.read_parquet(folder / f"{name}.parquet"), getattr(panel, name))
 
@@ -53,13 +53,13 @@ def test_an_export_that_fails_is_told_and_can_be_tried_again(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a file").write_text("in the way")
-    panel._take.folder.value = os.fspath(tmp_path / "a file")
-    panel._take.export_button.click()
+    panel._export.folder.value = os.fspath(tmp_path / "a file")
+    panel._export.export_button.click()
     panel.wait()
     assert "a file" in alert_of(panel)
-    assert not panel._take._said.value
-    panel._take.folder.value = ""
-    panel._take.export_button.click()
+    assert not panel._export._status.value
+    panel._export.folder.value = ""
+    panel._export.export_button.click()
     panel.wait()
     assert not alert_of(panel)
     assert (tmp_path / "batches.parquet").exists()
@@ -69,26 +69,26 @@ def test_a_folder_may_be_in_ones_home(
     panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
-    panel._take.folder.value = "~/taken"
-    panel._take.export_button.click()
+    panel._export.folder.value = "~/taken"
+    panel._export.export_button.click()
     panel.wait()
     assert (tmp_path / "taken" / "batches.parquet").exists()
 
 
 def test_a_folder_named_like_html_is_text(panel: FilterPanel, tmp_path: Path) -> None:
-    panel._take.folder.value = os.fspath(tmp_path / "<img src=x>")
-    panel._take.export_button.click()
+    panel._export.folder.value = os.fspath(tmp_path / "<img src=x>")
+    panel._export.export_button.click()
     panel.wait()
-    assert "&lt;img src=x&gt;" in panel._take._said.value
+    assert "&lt;img src=x&gt;" in panel._export._status.value
 
 
 def test_the_folder_may_be_a_url(
     panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    panel._take.folder.value = "memory://taken/away/"
-    panel._take.export_button.click()
+    panel._export.folder.value = "memory://taken/away/"
+    panel._export.export_button.click()
     panel.wait()
-    assert "Written to memory://taken/away: batches.parquet (3), " in panel._take._said.value
+    assert "Written to memory://taken/away: batches.parquet (3), " in panel._export._status.value
     assert_frame_equal(lb.read_parquet("memory://taken/away/batches.parquet"), panel.batches)
     assert not list(tmp_path.iterdir())

@@ -59,5 +59,5 @@ def test_where_nothing_is_decided_there_is_nothing_to_draw() -> None:
 def test_a_trend_says_how_many(counts: list[int]) -> None:
     html = figures.trend(counts)
     assert html.count("<rect") == len(counts)
-    said = f"{sum(counts)} failures over time, at most {max(counts)} at once"
+    said = f"{sum(counts)} failures over time, at most {max(counts)} per bar"
     assert f'role="img" aria-label="{said}"' in html

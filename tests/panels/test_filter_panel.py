@@ -15,18 +15,23 @@ from pandas.testing import assert_frame_equal
 
 import llama_batches_nb as lb
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.browse.filter_panel import INCOMPLETE, NO_BATCH, NOT_ASKED, FilterPanel
+from llama_batches_nb.panels.browse.filter_panel import (
+    INCOMPLETE_NOTE,
+    NO_MATCH,
+    NOT_FETCHED,
+    FilterPanel,
+)
 from llama_batches_nb.panels.browse.query import Query
-from llama_batches_nb.panels.browse.sources import Folder
+from llama_batches_nb.panels.browse.sources import DatasetSource
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from tests.conftest import Serve
-from tests.panels import asking
+from tests.panels import queries
 from tests.panels.conftest import Keep, alert_of, texts, threads_left
 from tests.servers import Answer, Asked, Script, Server, batch, mapping, page
 
 MADE = {"id": "pjb-2", "status": "COMPLETED"}
 NAME = """<img src=x onerror="document.title='pwned'">"""
-query_of = pytest.mark.parametrize("query", asking.QUERIES.values(), ids=list(asking.QUERIES))
+query_of = pytest.mark.parametrize("query", queries.QUERIES.values(), ids=list(queries.QUERIES))
 
 
 @pytest.fixture(scope="session")
@@ -57,17 +62,17 @@ def test_the_frames_are_those_that_were_asked_for(
     on_history: lb.Client,
     keep: Keep[FilterPanel],
 ) -> None:
-    query = asking.with_ids(query, directories)
-    panel = keep(lb.filter_panel(**asking.as_arguments(query)))
+    query = queries.with_ids(query, directories)
+    panel = keep(lb.filter_panel(**queries.as_arguments(query)))
     panel.fetch().wait()
-    meant = asking.chosen(query, everything)
+    meant = queries.chosen(query, everything)
     assert_frame_equal(panel.batches, meant)
     results = lb.fetch_results(meant)
     assert panel.results is not None
     assert_frame_equal(panel.results, results)
     assert panel.jobs is not None
     assert_frame_equal(panel.jobs, lb.fetch_jobs(results))
-    asking.check_code(panel)
+    queries.check_code(panel)
 
 
 @query_of
@@ -78,21 +83,21 @@ def test_the_frames_of_a_folder_too(
     directories: pd.DataFrame,
     keep: Keep[FilterPanel],
 ) -> None:
-    query = asking.with_ids(query, directories)
-    panel = keep(FilterPanel(None, query, Folder(folder)))
+    query = queries.with_ids(query, directories)
+    panel = keep(FilterPanel(None, query, DatasetSource(folder)))
     panel.fetch().wait()
-    meant = asking.chosen(query, everything)
+    meant = queries.chosen(query, everything)
     assert set(panel.batches.batch_id) == set(meant.batch_id)
     assert panel.batches.created_at.is_monotonic_decreasing
     assert panel.results is not None
     assert set(panel.results.batch_id) <= set(meant.batch_id)
-    asking.check_code(panel)
+    queries.check_code(panel)
 
 
 def test_the_queries_are_worth_asking(everything: pd.DataFrame, directories: pd.DataFrame) -> None:
     found = {
-        name: len(asking.chosen(asking.with_ids(query, directories), everything))
-        for name, query in asking.QUERIES.items()
+        name: len(queries.chosen(queries.with_ids(query, directories), everything))
+        for name, query in queries.QUERIES.items()
     }
     assert found.pop("nothing") == 0
     assert all(found.values()), found
@@ -103,13 +108,13 @@ def test_the_queries_are_worth_asking(everything: pd.DataFrame, directories: pd.
 def test_no_more_is_fetched_than_is_wanted(
     depth: str, on_history: lb.Client, folder: Path, keep: Keep[FilterPanel]
 ) -> None:
-    for source in (None, Folder(folder)):
+    for source in (None, DatasetSource(folder)):
         panel = keep(FilterPanel(None, Query(status=("COMPLETED",), limit=2), source))
         panel.include.value = depth
         panel.fetch().wait()
         assert (panel.results is not None) == (depth != "batches")
         assert (panel.jobs is not None) == (depth == "jobs")
-        asking.check_code(panel)
+        queries.check_code(panel)
 
 
 def test_the_code_names_the_client_that_was_given(
@@ -119,7 +124,7 @@ def test_the_code_names_the_client_that_was_given(
         panel = keep(lb.filter_panel(client, limit=2))
         panel.fetch().wait()
         assert panel.code.count("client=client") == 3
-        asking.check_code(panel, client=client)
+        queries.check_code(panel, client=client)
 
 
 def test_a_last_day_counts_to_its_end(serve: Serve, keep: Keep[FilterPanel]) -> None:
@@ -149,8 +154,8 @@ def _state(panel: FilterPanel) -> dict[str, Any]:
 def test_an_updated_panel_equals_one_built_so(
     name: str, directories: pd.DataFrame, on_history: lb.Client, keep: Keep[FilterPanel]
 ) -> None:
-    query = asking.with_ids(asking.QUERIES[name], directories)
-    built = keep(lb.filter_panel(**asking.as_arguments(query)))
+    query = queries.with_ids(queries.QUERIES[name], directories)
+    built = keep(lb.filter_panel(**queries.as_arguments(query)))
     built.include.value = "results"
     built.fetch().wait()
     updated = keep(lb.filter_panel(status="RUNNING", job_type="parse_v2", limit=1))
@@ -180,12 +185,12 @@ def test_code_is_of_what_was_fetched_not_of_what_is_being_chosen(
 ) -> None:
     panel = keep(lb.filter_panel(limit=2))
     panel.fetch().wait()
-    panel._take.code_button.value = True
+    panel._export.code_button.value = True
     before = panel.code
     panel.filters.limit.value = "3"
-    assert panel.code == panel._take.text.value == before
+    assert panel.code == panel._export.text.value == before
     panel.fetch().wait()
-    assert panel.code == panel._take.text.value == before.replace("limit=2", "limit=3")
+    assert panel.code == panel._export.text.value == before.replace("limit=2", "limit=3")
 
 
 # Wrong input
@@ -194,13 +199,13 @@ def test_code_is_of_what_was_fetched_not_of_what_is_being_chosen(
 @pytest.mark.parametrize(
     ("control", "value", "words"),
     [
-        ("limit", "abc", "Limit &#x27;abc&#x27; is no number of batches"),
+        ("limit", "abc", "Limit &#x27;abc&#x27; is not a positive integer"),
         ("limit", "0", "Limit &#x27;0&#x27;"),
         ("limit", "-1", "Limit &#x27;-1&#x27;"),
         ("limit", "1.5", "Limit &#x27;1.5&#x27;"),
-        ("since", date(2026, 8, 2), "From 2026-08-02 is later than To 2026-08-01"),
+        ("since", date(2026, 8, 2), "From 2026-08-02 is after To 2026-08-01"),
         ("directory", "Invoice 2026", "Did you mean &#x27;Invoices 2026&#x27;?"),
-        ("directory", NAME, "No directory is called &#x27;&lt;img src=x"),
+        ("directory", NAME, "No directory is named &#x27;&lt;img src=x"),
         ("configuration", "Agentisch", "Did you mean &#x27;Agentic&#x27;?"),
     ],
 )
@@ -235,7 +240,7 @@ def test_what_makes_no_sense_is_told_before_it_is_asked(
 def test_arguments_that_make_no_sense_are_refused(serve: Serve, wrong: dict[str, Any]) -> None:
     server = serve(_named([]))
     given = next(iter(wrong))
-    with pytest.raises(ValueError, match=rf"{given}|From .* is later"):
+    with pytest.raises(ValueError, match=rf"{given}|From .* is after"):
         lb.filter_panel(**wrong)
     assert not server.asked
 
@@ -334,7 +339,7 @@ def test_a_second_fetch_replaces_the_first(
     assert any("bat-seco" in html for html in shown)
     assert not any("bat-firs" in html for html in shown)
     assert "FAILED" not in panel.code
-    assert "Fetched: 1 batch" in panel._meter.value
+    assert "Fetched: 1 batch" in panel._status.value
 
 
 def test_a_fetch_that_ends_as_the_next_begins_does_not_end_that(
@@ -349,14 +354,14 @@ def test_a_fetch_that_ends_as_the_next_begins_does_not_end_that(
 
     serve(script)
     panel = keep(lb.filter_panel(status="FAILED"))
-    first, set_busy = panel.fetch().runner._tasks["fetch"], panel._set_busy
+    first, set_busy = panel.fetch().runner._tasks["fetch"], panel._set_fetching
 
     def busy_as_the_first_ends(busy: bool) -> None:
         set_busy(busy)
         go["FAILED"].set()
         first.join(0.5)
 
-    monkeypatch.setattr(panel, "_set_busy", busy_as_the_first_ends)
+    monkeypatch.setattr(panel, "_set_fetching", busy_as_the_first_ends)
     panel.filters.status.value = ()
     panel.fetch()
     monkeypatch.undo()
@@ -378,13 +383,13 @@ def test_a_stop_that_comes_too_late_leaves_the_last_word(
 
     serve(_named(two_batches))
     panel = keep(lb.filter_panel())
-    monkeypatch.setattr(panel, "_changed", linger)
+    monkeypatch.setattr(panel, "_on_fetched", linger)
     panel.fetch()
     assert ended.wait(10)
     threading.Timer(0.1, go_on.set).start()
     panel.stop()
     panel.wait()
-    assert "Fetched: 2 batches" in panel._meter.value
+    assert "Fetched: 2 batches" in panel._status.value
 
 
 def test_what_is_stopped_keeps_what_is_there_and_says_so(
@@ -402,14 +407,14 @@ def test_what_is_stopped_keeps_what_is_there_and_says_so(
     assert panel.results is not None
     assert panel.results.batch_id.unique().tolist() == ["bat-1"]
     assert panel.jobs is None
-    assert "Stopped: 2 batches" in panel._meter.value
+    assert "Stopped: 2 batches" in panel._status.value
     assert panel.stop_button.disabled
     assert not alert_of(panel)
-    assert INCOMPLETE in panel.code
+    assert INCOMPLETE_NOTE in panel.code
     gate.open.set()
     panel.fetch().wait()
-    assert INCOMPLETE not in panel.code
-    assert "Fetched: 2 batches" in panel._meter.value
+    assert INCOMPLETE_NOTE not in panel.code
+    assert "Fetched: 2 batches" in panel._status.value
     assert panel.jobs is not None
 
 
@@ -447,7 +452,7 @@ def test_an_error_is_shown_in_the_words_of_the_server_until_the_next_fetch(
     assert "Told you: &lt;img src=x" in said
     assert "<img" not in said
     assert ("lb.connect()" in said) == (status == 401)
-    assert "Not complete: 0 batches" in panel._meter.value
+    assert "Incomplete: 0 batches" in panel._status.value
     assert panel.stop_button.disabled
     answers.pop(0)
     panel.fetch().wait()
@@ -487,12 +492,12 @@ def test_a_folder_that_is_gone_is_told(
 ) -> None:
     moved = tmp_path / "moved"
     moved.symlink_to(folder)
-    panel = keep(FilterPanel(None, Query(), Folder(moved)))
+    panel = keep(FilterPanel(None, Query(), DatasetSource(moved)))
     moved.unlink()
     panel.fetch().wait()
     assert "moved" in alert_of(panel)
     assert panel.stop_button.disabled
-    assert "Not complete" in panel._meter.value
+    assert "Incomplete" in panel._status.value
     moved.symlink_to(folder)
     panel.fetch().wait()
     assert not alert_of(panel)
@@ -525,21 +530,21 @@ def test_before_it_fetched_a_panel_says_what_to_do(
     on_history: lb.Client, keep: Keep[FilterPanel]
 ) -> None:
     panel = keep(lb.filter_panel())
-    assert any(NOT_ASKED in html for html in texts(panel))
+    assert any(NOT_FETCHED in html for html in texts(panel))
     assert_frame_equal(panel.batches, lb.fetch_batches(limit=1)[:0])
     assert panel.results is None
     assert panel.jobs is None
     assert panel.files is None
     assert panel.selected.columns.tolist() == [column.name for column in BATCHES.columns]
-    assert repr(panel) == "<Batches: 0 batches; .batches holds them as a frame>"
+    assert repr(panel) == "<Batches: 0 batches; .batches is their DataFrame>"
 
 
 def test_where_nothing_matches_it_says_what_to_widen(serve: Serve, keep: Keep[FilterPanel]) -> None:
     serve(_named([]))
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
-    assert any(NO_BATCH in html for html in texts(panel))
-    assert NO_BATCH in panel._html()
+    assert any(NO_MATCH in html for html in texts(panel))
+    assert NO_MATCH in panel._html()
     assert panel.results is not None
     assert panel.results.columns.tolist() == [column.name for column in RESULTS.columns]
 
@@ -645,7 +650,7 @@ def test_its_files_are_the_same_whatever_was_fetched_before(
 def test_a_batch_of_a_folder_shows_what_the_folder_has(
     folder: Path, keep: Keep[FilterPanel]
 ) -> None:
-    panel = keep(FilterPanel(None, Query(status=("COMPLETED",), limit=2), Folder(folder)))
+    panel = keep(FilterPanel(None, Query(status=("COMPLETED",), limit=2), DatasetSource(folder)))
     panel.fetch().wait()
     panel.choose(panel.batches.batch_id[0])
     panel.wait()
@@ -659,10 +664,10 @@ def test_a_folder_without_jobs_shows_what_was_mapped(
     on_history: lb.Client, tmp_path: Path, keep: Keep[FilterPanel]
 ) -> None:
     lb.sync_dataset(tmp_path / "folder", status="COMPLETED")
-    panel = keep(FilterPanel(None, Query(), Folder(tmp_path / "folder")))
+    panel = keep(FilterPanel(None, Query(), DatasetSource(tmp_path / "folder")))
     panel.fetch().wait()
     assert panel.jobs is None
-    asking.check_code(panel)
+    queries.check_code(panel)
     panel.choose(panel.batches.batch_id[0])
     panel.wait()
     assert not any('role="alert"' in html for html in texts(panel))
@@ -688,7 +693,7 @@ def test_a_batch_that_is_not_there_cannot_be_chosen(
 ) -> None:
     panel = keep(lb.filter_panel(limit=1))
     panel.fetch().wait()
-    with pytest.raises(ValueError, match="No batch of the table is 'bat-nowhere'"):
+    with pytest.raises(ValueError, match="The table has no batch 'bat-nowhere'"):
         panel.choose("bat-nowhere")
 
 
@@ -735,7 +740,7 @@ def test_files_that_cannot_be_had_are_told_and_can_be_asked_for_again(
     panel.choose("bat-1")
     panel.wait()
     assert "Broken" in alert_of(panel)
-    assert not any("Fetching" in html for html in texts(panel))
+    assert not any("Loading" in html for html in texts(panel))
     broken.clear()
     panel.choose("bat-1")
     panel.wait()
@@ -748,12 +753,12 @@ def test_files_that_are_stopped_say_so(loading: tuple[FilterPanel, Any]) -> None
     panel, _ = loading
     panel.stop()
     panel.wait()
-    assert not any("Fetching" in html for html in texts(panel))
+    assert not any("Loading" in html for html in texts(panel))
 
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [("RUNNING", "Its files are known once it has ended"), ("CANCELLED", "No files")],
+    [("RUNNING", "The files will be known when the batch has finished"), ("CANCELLED", "No files")],
 )
 def test_a_batch_without_files_says_why(
     status: str, words: str, serve: Serve, keep: Keep[FilterPanel]
@@ -797,8 +802,8 @@ def test_names_and_messages_are_text_wherever_they_are_shown(
     panel.fetch().wait()
     panel.choose("bat-2")
     panel.wait()
-    panel._files.table.choose("dfl-2")
-    panel._take.code_button.value = True
+    panel._files.table.select("dfl-2")
+    panel._export.code_button.value = True
     shown = [*texts(panel), panel._repr_mimebundle_()["text/html"]]
     assert not [html for html in shown if "<img" in html.lower()]
     assert sum("&lt;img src=x" in html for html in shown) >= 4
@@ -819,7 +824,7 @@ def test_a_saved_notebook_has_the_results_to_be_read(
         "text/html",
         "text/plain",
     }
-    assert bundle["text/plain"] == "<Batches: 5 batches; .batches holds them as a frame>"
+    assert bundle["text/plain"] == "<Batches: 5 batches; .batches is their DataFrame>"
     assert bundle["text/html"].count("<tr") == 6
     assert "5 batches: " in bundle["text/html"]
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from ipywidgets.widgets.widget import _instances
 
-from llama_batches_nb.panels.dashboard.group_rates import MIN_FILES_FOR_SCALE, GroupRates, axis_max
+from llama_batches_nb.panels.dashboard.group_rates import MIN_FILES_FOR_AXIS, GroupRates, axis_max
 
 
 def _rates(*groups: tuple[int, float, float]) -> pd.DataFrame:
@@ -20,10 +20,10 @@ def _rates(*groups: tuple[int, float, float]) -> pd.DataFrame:
     [
         ([], 1.0),
         ([(0, float("nan"), float("nan"))], 1.0),
-        ([(MIN_FILES_FOR_SCALE, 0.0, 0.0)], 1.0),
-        ([(MIN_FILES_FOR_SCALE, 0.1, 0.2), (MIN_FILES_FOR_SCALE - 1, 0.1, 0.9)], 0.2),
-        ([(MIN_FILES_FOR_SCALE, 0.1, 0.2), (MIN_FILES_FOR_SCALE - 1, 0.5, 0.9)], 0.2),
-        ([(MIN_FILES_FOR_SCALE - 1, 0.5, 0.9)], 0.9),
+        ([(MIN_FILES_FOR_AXIS, 0.0, 0.0)], 1.0),
+        ([(MIN_FILES_FOR_AXIS, 0.1, 0.2), (MIN_FILES_FOR_AXIS - 1, 0.1, 0.9)], 0.2),
+        ([(MIN_FILES_FOR_AXIS, 0.1, 0.2), (MIN_FILES_FOR_AXIS - 1, 0.5, 0.9)], 0.2),
+        ([(MIN_FILES_FOR_AXIS - 1, 0.5, 0.9)], 0.9),
     ],
 )
 def test_the_scale_ends_where_all_larger_groups_lie_on_it(
@@ -37,11 +37,11 @@ def groups() -> Iterator[GroupRates]:
     """Rates by directory, one of which is small and failed."""
     before = set(_instances)
     groups = GroupRates(
-        "source_directory_id", "directory", lambda: {"dir-1": "<Invoices>"}, choose=print
+        "source_directory_id", "directory", lambda: {"dir-1": "<Invoices>"}, on_select=print
     )
-    rates = _rates((1, 1.0, 1.0), (MIN_FILES_FOR_SCALE, 0.1, 0.2))
+    rates = _rates((1, 1.0, 1.0), (MIN_FILES_FOR_AXIS, 0.1, 0.2))
     rates = rates.assign(
-        source_directory_id=["dir-1", "dir-2"], total=MIN_FILES_FOR_SCALE, failed=[1, 2], ci_low=0.0
+        source_directory_id=["dir-1", "dir-2"], total=MIN_FILES_FOR_AXIS, failed=[1, 2], ci_low=0.0
     )
     groups.show(rates, None)
     yield groups
@@ -51,11 +51,11 @@ def groups() -> Iterator[GroupRates]:
 
 def test_what_lies_beyond_the_scale_is_an_arrow_and_explained(groups: GroupRates) -> None:
     assert groups.table._cells.value.count("lb-beyond") == 1
-    assert "from 0 to 20 %: dot and 95 % interval, ▸ beyond" in groups._title.value
+    assert "axis from 0 to 20 %, ▸ beyond" in groups._title.value
 
 
 def test_a_name_is_whole_under_the_pointer(groups: GroupRates) -> None:
-    hints = [pick.tooltip for pick in groups.table._picks[:2]]
+    hints = [pick.tooltip for pick in groups.table._row_buttons[:2]]
     assert hints == ["<Invoices>", "dir-2"]
 
 

@@ -43,7 +43,7 @@ class Read(HTMLParser):
         self.said += data
 
 
-@pytest.mark.parametrize("make", [markup.text, markup.whole_id, markup.status])
+@pytest.mark.parametrize("make", [markup.text, markup.selectable_id, markup.status])
 @given(given_text=anything)
 @some
 def test_the_text_of_the_html_is_what_was_given(
@@ -61,7 +61,7 @@ def test_an_id_is_cut_in_the_middle_and_whole_on_hover(one: str) -> None:
     assert read.tags == ["code"]
     assert read.attributes["title"] == one
     assert read.said == markup.short(one)
-    assert len(read.said) <= max(markup.HEAD + markup.TAIL + 2, 0)
+    assert len(read.said) <= max(markup.ID_HEAD + markup.ID_TAIL + 2, 0)
     assert one.startswith(read.said.split("…")[0])
 
 
@@ -83,9 +83,9 @@ def test_what_is_missing_is_a_dash(missing: Any) -> None:
 
 
 def test_every_status_and_outcome_has_a_mark_besides_its_colour() -> None:
-    assert set(markup.MARKS) == {*BATCH_STATUSES, *OUTCOMES}
+    assert set(markup.STATUS_MARKS) == {*BATCH_STATUSES, *OUTCOMES}
     for group in (BATCH_STATUSES, ("succeeded", "job_failed", "job_cancelled", "job_running")):
-        assert len({markup.MARKS[word][0] for word in group}) == len(group)
+        assert len({markup.STATUS_MARKS[word][0] for word in group}) == len(group)
 
 
 def test_a_status_of_tomorrow_is_shown() -> None:
@@ -145,7 +145,9 @@ def test_counts_of_words_come_in_the_order_of_the_category() -> None:
 
 def test_ids_sort_by_their_names() -> None:
     names = {"dir-0": "beta", "dir-1": "Alpha"}
-    found = sorted(["dir-0", "dir-1", "a-stranger"], key=lambda one: markup.order(one, names))
+    found = sorted(
+        ["dir-0", "dir-1", "a-stranger"], key=lambda one: markup.name_sort_key(one, names)
+    )
     assert found == ["a-stranger", "dir-1", "dir-0"]
 
 

@@ -32,7 +32,7 @@ def test_every_choice_is_one_id(given_names: list[str | None]) -> None:
 def test_a_name_that_several_share_is_told_apart_by_the_id() -> None:
     names = _names("Invoices", "Invoices", "Claims")
     assert names.choices == ["Claims", "Invoices (dir-0)", "Invoices (dir-1)"]
-    with pytest.raises(ValueError, match=r"No directory is called 'Invoices'\. Did you mean 'Inv"):
+    with pytest.raises(ValueError, match=r"No directory is named 'Invoices'\. Did you mean 'Inv"):
         names.id_of("Invoices")
 
 
@@ -63,7 +63,7 @@ def test_an_id_that_is_not_in_the_list_may_be_typed() -> None:
 
 
 def test_a_name_that_is_not_there_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"No directory is called 'xyz'\. Choose .* \(dir-…\)\."):
+    with pytest.raises(ValueError, match=r"No directory is named 'xyz'\. Choose .* \(dir-…\)\."):
         _names("Claims").id_of("xyz")
 
 

@@ -15,12 +15,13 @@ import llama_batches_nb as lb
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
 from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.panels.dashboard.overview import (
-    BUCKETS,
     CONFIGURATION,
     DIRECTORY,
     PATTERN,
+    TREND_BARS,
     Overview,
-    tile_html,
+    Tile,
+    tiles_html,
 )
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, JOBS
@@ -64,21 +65,21 @@ def _tiles(overview: Overview) -> dict[str, int]:
 @given(found())
 @some
 def test_the_tiles_add_up(given_frames: FetchedFrames) -> None:
-    tiles = _tiles(Overview.of(given_frames))
+    tiles = _tiles(Overview.from_frames(given_frames))
     files, good, failed, undecided = (tiles[name] for name in COUNTS)
     assert files == good + failed + undecided
     assert tiles["batches"] == len(given_frames.batches)
-    rate = lb.failure_rates(given_frames.outcomes()).iloc[0]
+    rate = lb.failure_rates(given_frames.outcomes).iloc[0]
     assert (files, failed) == (rate.total, rate.failed)
-    left_out = (given_frames.outcomes()["batch_status"] == "FAILED").sum()
-    assert files + left_out == len(given_frames.outcomes())
+    left_out = (given_frames.outcomes["batch_status"] == "FAILED").sum()
+    assert files + left_out == len(given_frames.outcomes)
 
 
 @given(found(), st.sampled_from([DIRECTORY, CONFIGURATION]))
 @some
 def test_rates_by_group_are_those_of_the_files(given_frames: FetchedFrames, name: str) -> None:
-    found = Overview.of(given_frames).by(name)
-    expected = lb.failure_rates(given_frames.outcomes(), by=name).dropna(subset=name)
+    found = Overview.from_frames(given_frames).rates_by(name)
+    expected = lb.failure_rates(given_frames.outcomes, by=name).dropna(subset=name)
     assert_frame_equal(found.sort_values(name, ignore_index=True), expected.reset_index(drop=True))
     decided = found["failure_rate"].dropna()
     assert decided.is_monotonic_decreasing
@@ -89,7 +90,7 @@ def test_rates_by_group_are_those_of_the_files(given_frames: FetchedFrames, name
 def test_what_is_chosen_narrows_all_but_its_own_table(
     given_frames: FetchedFrames, data: st.DataObject
 ) -> None:
-    whole = Overview.of(given_frames)
+    whole = Overview.from_frames(given_frames)
     choices = [
         (name, value)
         for name in (DIRECTORY, CONFIGURATION, PATTERN)
@@ -98,16 +99,16 @@ def test_what_is_chosen_narrows_all_but_its_own_table(
     if not choices:
         return
     chosen = dict(data.draw(st.lists(st.sampled_from(choices), min_size=1, max_size=3)))
-    narrowed = replace(whole, chosen=chosen)
+    narrowed = replace(whole, filters=chosen)
     expected = whole.files
     for name, value in chosen.items():
         expected = expected[expected[name].isin([value])]
     assert_frame_equal(narrowed.shown, expected)
     for name in (DIRECTORY, CONFIGURATION):
         others = {one: value for one, value in chosen.items() if one != name}
-        alone = replace(whole, chosen=others)
+        alone = replace(whole, filters=others)
         assert_frame_equal(
-            narrowed.by(name),
+            narrowed.rates_by(name),
             lb.failure_rates(alone.shown, by=name)
             .dropna(subset=name)
             .sort_values("failure_rate", ascending=False, ignore_index=True),
@@ -120,20 +121,20 @@ def test_what_is_chosen_narrows_all_but_its_own_table(
 @given(found())
 @some
 def test_the_trend_of_a_pattern_adds_up_to_its_files(given_frames: FetchedFrames) -> None:
-    overview = Overview.of(given_frames)
+    overview = Overview.from_frames(given_frames)
     patterns = overview.patterns()
     assert_frame_equal(patterns.drop(columns="trend"), error_patterns(overview.files))
     assert [sum(trend) for trend in patterns["trend"]] == patterns["count"].tolist()
-    assert {len(trend) for trend in patterns["trend"]} <= {1, BUCKETS}
+    assert {len(trend) for trend in patterns["trend"]} <= {1, TREND_BARS}
 
 
 @given(found())
 @some
 def test_a_pattern_keeps_the_files_that_have_it(given_frames: FetchedFrames) -> None:
-    overview = Overview.of(given_frames)
+    overview = Overview.from_frames(given_frames)
     patterns = overview.patterns()
     for one, count in zip(patterns[PATTERN], patterns["count"], strict=True):
-        shown = replace(overview, chosen={PATTERN: one}).shown
+        shown = replace(overview, filters={PATTERN: one}).shown
         assert len(shown) == count
         assert set(shown["outcome"]) <= set(FAILURE_OUTCOMES)
         assert set(pattern_ids(shown)) == {one}
@@ -142,7 +143,7 @@ def test_a_pattern_keeps_the_files_that_have_it(given_frames: FetchedFrames) -> 
 @given(found())
 @some
 def test_open_batches_come_the_oldest_first(given_frames: FetchedFrames) -> None:
-    going = Overview.of(given_frames).open_batches()
+    going = Overview.from_frames(given_frames).open_batches()
     assert going["created_at"].is_monotonic_increasing
     assert not set(going["status"]) & set(TERMINAL_STATUSES)
     n_ended = given_frames.batches["status"].isin(list(TERMINAL_STATUSES)).sum()
@@ -151,22 +152,24 @@ def test_open_batches_come_the_oldest_first(given_frames: FetchedFrames) -> None
 
 def _of(*listed: dict[str, Any], jobs: list[Any] | None = None) -> Overview:
     made = None if jobs is None else records.to_pandas(JOBS, jobs)
-    return Overview.of(FetchedFrames(records.to_pandas(BATCHES, listed), results_of(*listed), made))
+    return Overview.from_frames(
+        FetchedFrames(records.to_pandas(BATCHES, listed), results_of(*listed), made)
+    )
 
 
 def test_nothing_at_all() -> None:
     overview = _of()
     assert set(_tiles(overview).values()) == {0}
     assert overview.patterns().empty
-    assert overview.by(DIRECTORY).empty
+    assert overview.rates_by(DIRECTORY).empty
     assert overview.open_batches().empty
-    assert "nothing is decided" in tile_html(overview.tiles())
+    assert "no decided files" in tiles_html(overview.tiles())
 
 
 def test_only_failed_batches_have_no_rate() -> None:
     overview = _of(batch("bat-1", "FAILED", results=[mapping("f", None, "no")]), jobs=[])
     assert _tiles(overview) == {"batches": 1, "credits": 0} | dict.fromkeys(COUNTS, 0)
-    assert "1 more in FAILED batches" in tile_html(overview.tiles())
+    assert "1 more in FAILED batches" in tiles_html(overview.tiles())
 
 
 def test_batches_that_still_run_have_no_files() -> None:
@@ -182,7 +185,7 @@ def test_a_job_of_two_files_is_billed_once() -> None:
     ]
     files = [mapping("f1", "pjb-1"), mapping("f2", "pjb-1"), mapping("f3", "pjb-2")]
     [*_, spent] = _of(batch("bat-1", results=files), jobs=jobs).tiles()
-    assert spent == ("credits", "42", "30 on files that failed")
+    assert spent == ("credits", "42", "30 on failed files")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_batches_without_a_time_can_be_counted() -> None:
 
 
 def test_tiles_are_text() -> None:
-    html = tile_html([("<img src=x>", "<b>1</b>", "<i>")])
+    html = tiles_html([Tile("<img src=x>", "<b>1</b>", "<i>")])
     assert "<img" not in html
     assert "<i>" not in html
     assert "&lt;img src=x&gt;" in html

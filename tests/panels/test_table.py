@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from ipywidgets.widgets.widget import _instances
 
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.widgets.table import MAX_SAVED, PAGE, Column, Table
+from llama_batches_nb.panels.widgets.table import MAX_SAVED_ROWS, PAGE_SIZE, DataTable, TableColumn
 from tests.strategies import some
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 COLUMNS = (
-    Column("key", "Key", "1fr", lambda row: markup.short_id(row["key"])),
-    Column("n", "Number", "1fr", lambda row: markup.number(row["n"]), numeric=True),
-    Column("word", "Word", "1fr", lambda row: markup.text(row["word"]), order=str.casefold),
+    TableColumn("key", "Key", "1fr", lambda row: markup.short_id(row["key"])),
+    TableColumn("n", "Number", "1fr", lambda row: markup.number(row["n"]), numeric=True),
+    TableColumn("word", "Word", "1fr", lambda row: markup.text(row["word"]), sort_key=str.casefold),
 )
 FRAME = pd.DataFrame(
     {
@@ -30,7 +30,7 @@ FRAME = pd.DataFrame(
     }
 )
 
-Make = Callable[..., Table]
+Make = Callable[..., DataTable]
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def make() -> Iterator[Make]:
     chosen: list[Any] = []
     before = set(_instances)
 
-    def make(frame: pd.DataFrame = FRAME, **options: Any) -> Table:
-        given: dict[str, Any] = {"key": "key", "row": "row", "choose": chosen.append} | options
-        table = Table(COLUMNS, **given)
+    def make(frame: pd.DataFrame = FRAME, **options: Any) -> DataTable:
+        given: dict[str, Any] = {"key": "key", "noun": "row", "on_select": chosen.append} | options
+        table = DataTable(COLUMNS, **given)
         table.chosen = chosen
         table.show(frame, empty="Nothing here.")
         return table
@@ -50,7 +50,7 @@ def make() -> Iterator[Make]:
         _instances[name].close()
 
 
-def _shown(table: Table) -> list[str]:
+def _shown(table: DataTable) -> list[str]:
     return re.findall(r'<tr style="[^"]*"><td class=""><code title="([^"]*)"', table._cells.value)
 
 
@@ -83,7 +83,7 @@ def test_sorting_keeps_every_row_and_the_order_of_equals(
     frame = pd.DataFrame(
         {"key": range(len(numbers)), "n": pd.array(numbers, dtype="Int64"), "word": "w"}
     )
-    table = Table(COLUMNS, key="key", row="row")
+    table = DataTable(COLUMNS, key="key", noun="row")
     table.show(frame)
     table.sort("n", ascending=ascending)
     sign = 1 if ascending else -1
@@ -97,87 +97,91 @@ def test_sorting_keeps_every_row_and_the_order_of_equals(
 def test_a_button_over_a_row_chooses_it(make: Make) -> None:
     table = make()
     table.sort("n")
-    table._picks[1].click()
+    table._row_buttons[1].click()
     assert [row["key"] for row in table.chosen] == ["a"]
-    assert [pick.description for pick in table._picks if "lb-chosen" in pick._dom_classes] == ["a"]
+    assert [
+        pick.description for pick in table._row_buttons if "lb-chosen" in pick._dom_classes
+    ] == ["a"]
     table.sort("key", ascending=False)
-    assert [pick.description for pick in table._picks if "lb-chosen" in pick._dom_classes] == ["a"]
+    assert [
+        pick.description for pick in table._row_buttons if "lb-chosen" in pick._dom_classes
+    ] == ["a"]
 
 
 def test_each_button_is_named_for_its_row_and_those_without_one_are_away(make: Make) -> None:
     table = make()
-    there = [pick for pick in table._picks if pick.layout.display != "none"]
+    there = [pick for pick in table._row_buttons if pick.layout.display != "none"]
     assert [pick.description for pick in there] == list("abcd")
-    assert len(table._picks) == PAGE
+    assert len(table._row_buttons) == PAGE_SIZE
 
 
 def test_rows_without_an_id_can_be_shown_and_chosen(make: Make) -> None:
     for missing in (None, float("nan"), pd.NA):
         table = make(FRAME.assign(key=pd.Series(["a", missing, "c", "d"], dtype="string")))
-        table.choose("a")
-        table._picks[1].click()
+        table.select("a")
+        table._row_buttons[1].click()
         assert pd.isna(table.chosen[-1]["key"])
-        assert table._picks[1].description == "row without an id"
-        assert not any("lb-chosen" in pick._dom_classes for pick in table._picks)
+        assert table._row_buttons[1].description == "row without an id"
+        assert not any("lb-chosen" in pick._dom_classes for pick in table._row_buttons)
 
 
 def test_a_row_that_is_not_there_cannot_be_chosen(make: Make) -> None:
-    with pytest.raises(ValueError, match="No row of the table is 'z'"):
-        make().choose("z")
+    with pytest.raises(ValueError, match="The table has no row 'z'"):
+        make().select("z")
 
 
 def test_of_many_rows_a_page_is_drawn(make: Make) -> None:
     table = make(_numbered(10_000))
-    assert _shown(table) == [f"k{n:05}" for n in range(PAGE)]
-    assert "1–12 of 10,000 rows" in table._place.value
+    assert _shown(table) == [f"k{n:05}" for n in range(PAGE_SIZE)]
+    assert "1–12 of 10,000 rows" in table._range.value
     assert table._previous.disabled
     table._next.click()
-    assert _shown(table)[0] == f"k{PAGE:05}"
-    assert [pick.description for pick in table._picks] == _shown(table)
-    table.turn(10_000)
+    assert _shown(table)[0] == f"k{PAGE_SIZE:05}"
+    assert [pick.description for pick in table._row_buttons] == _shown(table)
+    table.turn_pages(10_000)
     assert _shown(table)[-1] == "k09999"
     assert table._next.disabled
     table._previous.click()
     assert not table._next.disabled
-    table.turn(-10_000)
+    table.turn_pages(-10_000)
     assert _shown(table)[0] == "k00000"
 
 
 @given(st.integers(1, 60), st.lists(st.integers(-9, 9), max_size=8))
 @some
 def test_wherever_one_turns_there_are_rows(n: int, turns: list[int]) -> None:
-    table = Table(COLUMNS, key="key", row="row")
+    table = DataTable(COLUMNS, key="key", noun="row")
     table.show(_numbered(n))
     for pages in turns:
-        table.turn(pages)
-        assert 1 <= len(_shown(table)) <= PAGE
-    assert (table._foot.layout.display == "none") == (n <= PAGE)
+        table.turn_pages(pages)
+        assert 1 <= len(_shown(table)) <= PAGE_SIZE
+    assert (table._footer.layout.display == "none") == (n <= PAGE_SIZE)
 
 
 def test_new_numbers_leave_the_table_where_it_is(make: Make) -> None:
     table = make(_numbered(40))
     table.sort("n", ascending=False)
-    table.turn(2)
-    table.choose("k00010")
+    table.turn_pages(2)
+    table.select("k00010")
     before = _shown(table)
-    table.show(_numbered(40).assign(word="new"), keep=True)
+    table.show(_numbered(40).assign(word="new"), keep_place=True)
     assert _shown(table) == before
     assert "new" in table._cells.value
-    assert any("lb-chosen" in pick._dom_classes for pick in table._picks)
-    table.show(_numbered(20), keep=True)
+    assert any("lb-chosen" in pick._dom_classes for pick in table._row_buttons)
+    table.show(_numbered(20), keep_place=True)
     assert _shown(table)[-1] == "k00000"  # the last page that there is
     table.show(_numbered(40))
     assert _shown(table)[0] == "k00039"
-    assert not any("lb-chosen" in pick._dom_classes for pick in table._picks)
+    assert not any("lb-chosen" in pick._dom_classes for pick in table._row_buttons)
 
 
 def test_an_empty_table_says_what_to_do(make: Make) -> None:
     table = make(FRAME[:0])
     assert table._cells.value == '<div class="lb-empty">Nothing here.</div>'
     assert table.html() == "<p>Nothing here.</p>"
-    assert table._foot.layout.display == "none"
+    assert table._footer.layout.display == "none"
     table.sort("n")
-    table.clear("Fetching …")
+    table.show_text("Fetching …")
     assert "Fetching …" in table._cells.value
 
 
@@ -185,14 +189,14 @@ def test_whatever_is_in_a_row_is_text(make: Make) -> None:
     table = make(FRAME.assign(key=HOSTILE, word=HOSTILE))
     assert "<img" not in table._cells.value + table.html()
     assert "&lt;img" in table._cells.value
-    assert table._picks[0].description == HOSTILE  # its text, for the browser to escape
+    assert table._row_buttons[0].description == HOSTILE  # its text, for the browser to escape
 
 
 def test_of_many_rows_the_first_are_saved(make: Make) -> None:
-    html = make(_numbered(MAX_SAVED + 20)).html()
-    assert html.count("<tr") == MAX_SAVED + 1
+    html = make(_numbered(MAX_SAVED_ROWS + 20)).html()
+    assert html.count("<tr") == MAX_SAVED_ROWS + 1
     assert "… and 20 more rows" in html
-    assert "more row" not in make(_numbered(MAX_SAVED)).html()
+    assert "more row" not in make(_numbered(MAX_SAVED_ROWS)).html()
 
 
 def test_cells_stand_under_their_heads(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""Close all figures after each test."""
+"""No figure stays open after a test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from matplotlib import pyplot as plt
 
 
 @pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
+def _no_figure_stays_open() -> Iterator[None]:
     yield
     plt.close("all")

@@ -1,6 +1,6 @@
-"""Models of the API's responses, written from its reference and independent of the sandbox.
+"""What the API answers, as its reference and the notes beside it have it, not as the sandbox does.
 
-Additional fields are errors too, because users would rely on them.
+A field that they do not name is as wrong as one that is missing: users would build on it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ ParseJobId = Annotated[str, StringConstraints(pattern=f"^pjb-{UUID}$")]
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 
-def _require_utc(time: AwareDatetime) -> AwareDatetime:
+def _in_utc(time: AwareDatetime) -> AwareDatetime:
     if time.utcoffset() != timedelta(0):
-        raise ValueError("times must be in UTC")
+        raise ValueError("the API's times are in UTC")
     return time
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_require_utc)]
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 JobType = Literal["parse_v2", "extract_v2"]
 BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 JobStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -48,14 +48,14 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class TimestampedModel(Model):
+class Dated(Model):
     created_at: Time | None = None
     updated_at: Time | None = None
 
     @model_validator(mode="after")
-    def check_order(self) -> Self:
+    def in_order(self) -> Self:
         if self.created_at and self.updated_at and self.updated_at < self.created_at:
-            raise ValueError("updated_at is before created_at")
+            raise ValueError("updated before it was created")
         return self
 
 
@@ -88,13 +88,13 @@ class Result(Model):
     error_message: str | None = None
 
     @model_validator(mode="after")
-    def check_no_job_with_mapping_error(self) -> Self:
+    def has_no_job_if_it_could_not_be_mapped(self) -> Self:
         if self.error_message and self.job_reference:
-            raise ValueError("both a mapping error and a job")
+            raise ValueError("a mapping error beside a job")
         return self
 
 
-class Batch(TimestampedModel):
+class Batch(Dated):
     id: BatchId
     project_id: ProjectId
     source_directory_id: DirectoryId
@@ -103,9 +103,9 @@ class Batch(TimestampedModel):
     results: list[Result] | None = None
 
     @model_validator(mode="after")
-    def check_no_results_unless_ended(self) -> Self:
+    def has_no_results_if_they_would_not_be_reliable(self) -> Self:
         if self.results is not None and self.status not in ("COMPLETED", "CANCELLED"):
-            raise ValueError(f"results of a {self.status} batch")
+            raise ValueError(f"results of a batch that is {self.status}")
         return self
 
 
@@ -116,7 +116,7 @@ class BatchWithoutResults(Batch):
 # --- jobs ---------------------------------------------------------------------------------------
 
 
-class Job(TimestampedModel):
+class Job(Dated):
     project_id: ProjectId
     status: JobStatus
     error_message: str | None = None
@@ -134,7 +134,7 @@ class ParseJob(Job):
     user_metadata: dict[str, str] | None = None
 
 
-class ParseJobResponse(Model):
+class OneParseJob(Model):
     job: ParseJob
 
 
@@ -153,7 +153,7 @@ class ExtractJob(Job):
 # --- directories, files, configurations ---------------------------------------------------------
 
 
-class Directory(TimestampedModel):
+class Directory(Dated):
     id: DirectoryId
     name: Name
     project_id: ProjectId
@@ -163,7 +163,7 @@ class Directory(TimestampedModel):
     deleted_at: Time | None = None
 
 
-class File(TimestampedModel):
+class File(Dated):
     id: DirectoryFileId
     directory_id: DirectoryId
     display_name: Name
@@ -174,7 +174,7 @@ class File(TimestampedModel):
     metadata: dict[str, Any] | None = None
 
 
-class Configuration(TimestampedModel):
+class Configuration(Dated):
     id: ConfigurationId
     name: Name
     product_type: JobType
@@ -182,17 +182,17 @@ class Configuration(TimestampedModel):
     parameters: dict[str, Any]
 
 
-# --- errors -------------------------------------------------------------------------------------
+# --- refusals -----------------------------------------------------------------------------------
 
 
-class ValidationErrorItem(Model):
+class Problem(Model):
     loc: list[str | int]
     msg: Name
     type: Name
 
 
-class ErrorResponse(Model):
-    detail: Name | list[ValidationErrorItem]
+class Refusal(Model):
+    detail: Name | list[Problem]
 
 
 # --- endpoints ----------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ ENDPOINTS: dict[tuple[str, str], type[Model]] = {
     ("POST", "/api/v2/batches"): BatchWithoutResults,
     ("POST", "/api/v2/batches/{id}/cancel"): BatchWithoutResults,
     ("GET", "/api/v2/parse"): Page[ParseJob],
-    ("GET", "/api/v2/parse/{id}"): ParseJobResponse,
+    ("GET", "/api/v2/parse/{id}"): OneParseJob,
     ("GET", "/api/v2/extract"): Page[ExtractJob],
     ("GET", "/api/v2/extract/{id}"): ExtractJob,
     ("GET", DIRECTORIES): Page[Directory],
@@ -222,7 +222,7 @@ ENDPOINTS: dict[tuple[str, str], type[Model]] = {
 
 
 def endpoint(method: str, path: str) -> tuple[str, str]:
-    """Return the method and the path template of a request."""
+    """Return the endpoint of a request."""
     for known, template in ENDPOINTS:
         if known == method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             return known, template

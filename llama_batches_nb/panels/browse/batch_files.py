@@ -1,4 +1,4 @@
-"""The files of one batch, with what became of each."""
+"""The files of one batch, with the outcome of each."""
 
 from __future__ import annotations
 
@@ -21,152 +21,160 @@ from llama_batches_nb.panels.base import error_text
 from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.panels.widgets.progress import StatusLine
-from llama_batches_nb.panels.widgets.table import Column, Table
+from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import FILES, RESULTS
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
-COLUMNS = (
-    Column("display_name", "File", "minmax(120px,2fr)", lambda f: markup.text(f.display_name)),
-    Column("outcome", "Outcome", "130px", lambda f: markup.status(f.outcome)),
-    Column("message", "Message", "minmax(160px,4fr)", lambda f: markup.text(f.message)),
-    Column("job_id", "Job", "110px", lambda f: markup.short_id(f.job_id)),
-    Column("credits", "Credits", "70px", lambda f: markup.number(f.get("credits")), numeric=True),
+FILE_COLUMNS = (
+    TableColumn("display_name", "File", "minmax(120px,2fr)", lambda f: markup.text(f.display_name)),
+    TableColumn("outcome", "Outcome", "130px", lambda f: markup.status(f.outcome)),
+    TableColumn("message", "Message", "minmax(160px,4fr)", lambda f: markup.text(f.message)),
+    TableColumn("job_id", "Job", "110px", lambda f: markup.short_id(f.job_id)),
+    TableColumn(
+        "credits", "Credits", "70px", lambda f: markup.number(f.get("credits")), numeric=True
+    ),
 )
 
 
 class BatchFiles(widgets.VBox):
-    """A table of a batch's files; `frame` has a row per file, with its name beside its outcome."""
+    """A table of a batch's files; `frame` has their outcomes and names, one row per file."""
 
     def __init__(self, runner: TaskRunner, get_client: Callable[[], Client]) -> None:
         self._runner, self._get_client = runner, get_client
         self.frame: pd.DataFrame | None = None
-        self._names: dict[str, pd.DataFrame] = {}
+        self._files_by_directory: dict[str, pd.DataFrame] = {}
         self._title = widgets.HTML()
-        self._meter = StatusLine()
+        self._status = StatusLine()
         self.only_failures = widgets.ToggleButton(
-            description="Only failures", tooltip="Show only files that failed"
+            description="Only failures", tooltip="Show only failed files"
         )
         self.only_failures.observe(lambda _: self._draw(), "value")
-        bar = widgets.HBox([self.only_failures, self._meter], layout={"flex_flow": "row wrap"})
-        self.table = Table(COLUMNS, key="source_directory_file_id", row="file", choose=self._tell)
-        self._alert, self._one = widgets.HTML(), widgets.HTML()
-        bar.add_class("lb-row")
-        super().__init__([self._title, bar, self._alert, self.table, self._one])
+        row = widgets.HBox([self.only_failures, self._status], layout={"flex_flow": "row wrap"})
+        self.table = DataTable(
+            FILE_COLUMNS, key="source_directory_file_id", noun="file", on_select=self._show_details
+        )
+        self._alert, self._details = widgets.HTML(), widgets.HTML()
+        row.add_class("lb-row")
+        super().__init__([self._title, row, self._alert, self.table, self._details])
         self.layout.display = "none"
 
-    def show(self, batch: pd.Series[Any], found: FetchedFrames, *, fetch: bool) -> None:
-        """Show a batch's files: those of the frames, and where they have none, fetch them."""
+    def show(self, batch: pd.Series[Any], frames: FetchedFrames, *, fetch: bool) -> None:
+        """Show a batch's files from `frames`; with `fetch`, fetch those that are missing there."""
         self.frame = None
         self._title.value = (
-            f"<h4>Files of {markup.whole_id(batch.batch_id)} {markup.status(batch.status)} "
+            f"<h4>Files of {markup.selectable_id(batch.batch_id)} {markup.status(batch.status)} "
             f"<span class='lb-muted'>created {markup.time(batch.created_at)} UTC</span></h4>"
         )
-        self.table.clear("Fetching …")
-        self._alert.value = self._one.value = ""
+        self.table.show_text("Loading …")
+        self._alert.value = self._details.value = ""
         self.layout.display = None
-        self._meter.start("Fetching its files …")
-        self._runner.start("files", lambda: self._load(batch, found, fetch))
+        self._status.start("Loading files …")
+        self._runner.start("files", lambda: self._load(batch, frames, fetch))
 
     def hide(self) -> None:
-        """Take the files away."""
+        """Hide the files and cancel loading them."""
         self._runner.cancel_and_discard("files")
         self.frame = None
         self.layout.display = "none"
 
     def html(self) -> str:
         """Return the files as plain HTML."""
-        shown = self.layout.display != "none"
-        return f"{self._title.value}{self.table.html()}" if shown else ""
+        is_shown = self.layout.display != "none"
+        return f"{self._title.value}{self.table.html()}" if is_shown else ""
 
-    def _load(self, batch: pd.Series[Any], found: FetchedFrames, fetch: bool) -> None:
+    def _load(self, batch: pd.Series[Any], frames: FetchedFrames, fetch: bool) -> None:
         try:
-            files = self._named(batch, found, fetch)
+            files = self._load_files(batch, frames, fetch)
         except Cancelled:
             self._runner.update_ui(self._show_incomplete)
         except Exception as error:
-            words = error_text(error)
-            self._runner.update_ui(lambda: self._show_incomplete(words))
+            text = error_text(error)
+            self._runner.update_ui(lambda: self._show_incomplete(text))
         else:
-            self._runner.update_ui(lambda: self._show(batch, files))
+            self._runner.update_ui(lambda: self._show_files(batch, files))
 
-    def _show_incomplete(self, why: str = "") -> None:
-        self._alert.value = markup.alert(why)
-        self._meter.finish("Not complete")
-        self.table.clear("Choose the batch again to fetch its files.")
+    def _show_incomplete(self, reason: str = "") -> None:
+        self._alert.value = markup.alert(reason)
+        self._status.finish("Incomplete")
+        self.table.show_text("Select the batch again to load its files.")
 
-    def _named(self, batch: pd.Series[Any], found: FetchedFrames, fetch: bool) -> pd.DataFrame:
-        """Return the files of a batch, with their names."""
-        mine, jobs = records.concat_to_pandas(RESULTS, []), found.jobs
-        if found.results is not None:
-            mine = found.results[found.results["batch_id"] == batch.batch_id]
-        if fetch and (jobs is None or not len(mine)):
-            asked: dict[str, Any] = {"client": self._get_client(), "progress": self._meter.bar}
-            mine = fetch_results(batch.batch_id, **asked)
-            jobs = fetch_jobs(mine, **asked)
-        files = outcomes(mine, jobs)
-        names = self._names_of(batch.source_directory_id)[
-            ["source_directory_file_id", "display_name"]
-        ]
-        named: pd.DataFrame = files.merge(names, how="left", on="source_directory_file_id")
-        message = named["error_message"]
-        if "job_error_message" in named:
-            message = message.fillna(named["job_error_message"])
-        name = named["display_name"].fillna(named["source_directory_file_id"])
-        return named.assign(message=message, display_name=name)
+    def _load_files(
+        self, batch: pd.Series[Any], frames: FetchedFrames, fetch: bool
+    ) -> pd.DataFrame:
+        """Return the outcomes of the batch's files, with a message and a name for each."""
+        results, jobs = records.concat_to_pandas(RESULTS, []), frames.jobs
+        if frames.results is not None:
+            results = frames.results[frames.results["batch_id"] == batch.batch_id]
+        if fetch and (jobs is None or not len(results)):
+            options: dict[str, Any] = {"client": self._get_client(), "progress": self._status.bar}
+            results = fetch_results(batch.batch_id, **options)
+            jobs = fetch_jobs(results, **options)
+        names = self._fetch_names(batch.source_directory_id)
+        names = names[["source_directory_file_id", "display_name"]]
+        files: pd.DataFrame = outcomes(results, jobs).merge(
+            names, how="left", on="source_directory_file_id"
+        )
+        message = files["error_message"]
+        if "job_error_message" in files:
+            message = message.fillna(files["job_error_message"])
+        name = files["display_name"].fillna(files["source_directory_file_id"])
+        return files.assign(message=message, display_name=name)
 
-    def _names_of(self, directory_id: str) -> pd.DataFrame:
-        """Return the files of a directory; where they can't be had, ids have to do."""
-        if directory_id not in self._names:
+    def _fetch_names(self, directory_id: str) -> pd.DataFrame:
+        """Return the files of a directory, or no rows if they cannot be fetched."""
+        if directory_id not in self._files_by_directory:
             try:
-                self._names[directory_id] = fetch_files(
+                self._files_by_directory[directory_id] = fetch_files(
                     arguments.parse_id("source_directory_id", directory_id),
                     client=self._get_client(),
-                    progress=self._meter.bar,
+                    progress=self._status.bar,
                 )
-            except (BatchesError, TypeError):  # it is gone, or none is told
+            except (BatchesError, TypeError):  # deleted, or the batch has no directory id
                 return records.to_pandas(FILES, [])
-        return self._names[directory_id]
+        return self._files_by_directory[directory_id]
 
-    def _show(self, batch: pd.Series[Any], files: pd.DataFrame) -> None:
+    def _show_files(self, batch: pd.Series[Any], files: pd.DataFrame) -> None:
         self.frame = files
         if len(files):
-            self._meter.finish(rate_line(files))
+            self._status.finish(format_failures(files))
+        elif batch.status in TERMINAL_STATUSES:
+            self._status.finish("No files")
         else:
-            ended = batch.status in TERMINAL_STATUSES
-            self._meter.finish("No files" if ended else "Its files are known once it has ended")
+            self._status.finish("The files will be known when the batch has finished")
         self._draw()
 
     def _draw(self) -> None:
         if self.frame is None:
             return
-        only = self.only_failures.value
-        shown = self.frame[self.frame["outcome"].isin(FAILURE_OUTCOMES)] if only else self.frame
-        empty = "None of its files failed." if only and len(self.frame) else "No files to show."
-        self.table.show(shown, empty=empty)
-        self._one.value = ""
+        files, empty = self.frame, "No files."
+        if self.only_failures.value:
+            files = files[files["outcome"].isin(FAILURE_OUTCOMES)]
+            empty = "No failed files." if len(self.frame) else empty
+        self.table.show(files, empty=empty)
+        self._details.value = ""
 
-    def _tell(self, file: pd.Series[Any]) -> None:
-        """Show one file whole: its message is longer than a row."""
-        parts = {
+    def _show_details(self, file: pd.Series[Any]) -> None:
+        """Show all of one file, whose message is often longer than a row."""
+        details = {
             "File": markup.text(file.display_name),
-            "File id": markup.whole_id(file.source_directory_file_id),
-            "Job": markup.whole_id(file.job_id),
+            "File id": markup.selectable_id(file.source_directory_file_id),
+            "Job": markup.selectable_id(file.job_id),
             "Outcome": markup.status(file.outcome),
             "Message": markup.text(file.message),
         }
-        rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in parts.items())
-        self._one.value = f'<dl class="lb-one">{rows}</dl>'
+        rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in details.items())
+        self._details.value = f'<dl class="lb-one">{rows}</dl>'
 
 
-def rate_line(files: pd.DataFrame, failed: str = "failed") -> str:
-    """Return how many files there are, and what share of them failed; the numbers add up."""
+def format_failures(files: pd.DataFrame, failed: str = "failed") -> str:
+    """Return the number of files and the share that failed; the numbers add up."""
     rate = failure_rates(files).iloc[0]
-    undecided, left_out = int(rate.total - rate.decided), len(files) - int(rate.total)
+    undecided, unreliable = int(rate.total - rate.decided), len(files) - int(rate.total)
     n_files = markup.count(len(files), "file")
     parts = [f"{n_files}: {failed} {format_rate(rate)}" if rate.total else n_files]
     if undecided:
         parts.append(f"{undecided:,} undecided")
-    if left_out:
-        parts.append(f"{left_out:,} in FAILED batches, of which nothing is sure")
+    if unreliable:
+        parts.append(f"{unreliable:,} in FAILED batches (results unreliable)")
     return " · ".join(parts)

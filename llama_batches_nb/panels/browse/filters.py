@@ -1,4 +1,4 @@
-"""The controls of every filter, and what they say as a query."""
+"""The filter controls, and the query that they describe."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Filters(widgets.Box):
             description="Status",
             options=BATCH_STATUSES,
             rows=len(BATCH_STATUSES),
-            tooltip="None chosen: all. Ctrl or ⌘ and a click chooses one more, or takes one away.",
+            tooltip="Select none for all. Ctrl- or ⌘-click to add or remove one.",
         )
-        self.directory = named("Directory")
-        self.configuration = named("Configuration")
+        self.directory = _name_control("Directory")
+        self.configuration = _name_control("Configuration")
         self.job_type = widgets.Dropdown(
             description="Job type", options=[("all", ""), *((t, t) for t in JOB_TYPES)]
         )
@@ -43,23 +43,20 @@ class Filters(widgets.Box):
             layout={"flex_flow": "row wrap"},
         )
         self.add_class("lb-form")
-        self.set(query)
+        self.set_query(query)
 
-    def set(self, query: Query) -> None:
-        """Show a query."""
+    def set_query(self, query: Query) -> None:
+        """Set the controls to a query."""
+        directory, configuration = query.source_directory_id or "", query.configuration_id or ""
         self.status.value = query.status
-        self.directory.value = self.directories.by_id.get(
-            query.source_directory_id or "", query.source_directory_id or ""
-        )
-        self.configuration.value = self.configurations.by_id.get(
-            query.configuration_id or "", query.configuration_id or ""
-        )
+        self.directory.value = self.directories.by_id.get(directory, directory)
+        self.configuration.value = self.configurations.by_id.get(configuration, configuration)
         self.job_type.value = query.job_type or ""
         self.since.value, self.until.value = query.since, query.until
         self.limit.value = "" if query.limit is None else str(query.limit)
 
     def query(self) -> Query:
-        """Return what the controls say, or raise `ValueError` with what to mend."""
+        """Return the query; raise `ValueError` if a control's value is invalid."""
         return Query(
             status=tuple(self.status.value),
             source_directory_id=self.directories.id_of(self.directory.value),
@@ -67,11 +64,11 @@ class Filters(widgets.Box):
             job_type=self.job_type.value or None,
             since=self.since.value,
             until=self.until.value,
-            limit=_limit(self.limit.value),
+            limit=_parse_limit(self.limit.value),
         )
 
     def set_options(self, directories: pd.DataFrame, configurations: pd.DataFrame) -> None:
-        """Offer names to choose from."""
+        """Offer the names of directories and configurations, and show names instead of ids."""
         self.directories = NameIndex("directory", "dir-", directories)
         self.configurations = NameIndex("configuration", "cfg-", configurations)
         for control, names in (
@@ -83,27 +80,26 @@ class Filters(widgets.Box):
 
 
 def fetch_names(client: Client) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fetch the directories and the configurations that there are."""
+    """Fetch all directories and configurations."""
     return (
         fetch_directories(client=client, progress=False),
         fetch_configurations(client=client, progress=False),
     )
 
 
-def named(label: str) -> widgets.Combobox:
-    """Return a control for a name from a list that is yet to come, or an id that is typed."""
+def _name_control(label: str) -> widgets.Combobox:
     return widgets.Combobox(
         description=label, placeholder="all (name or id)", continuous_update=False
     )
 
 
-def _limit(given: str) -> int | None:
-    if not given.strip():
+def _parse_limit(text: str) -> int | None:
+    if not text.strip():
         return None
     try:
-        limit = int(given.replace(",", "").strip())
+        limit = int(text.replace(",", "").strip())
     except ValueError:
         limit = 0
     if limit < 1:
-        raise ValueError(f"Limit {given!r} is no number of batches: leave it empty for all.")
+        raise ValueError(f"Limit {text!r} is not a positive integer; leave it empty for all.")
     return limit

@@ -1,4 +1,4 @@
-"""What is asked for, as the values of filters, and the frames that this gave."""
+"""The filters of a panel as values, and the frames fetched for them."""
 
 from __future__ import annotations
 
@@ -13,58 +13,52 @@ from llama_batches_nb.analysis.summary import summarize
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 
-COUNTS = ["n_files", "n_decided", "n_failed", "failure_rate"]
+FAILURE_COLUMNS = ("n_decided", "n_failed", "failure_rate")
 
 
 @dataclass(frozen=True)
 class FetchedFrames:
-    """What a query gave, as far as it was fetched."""
+    """The frames fetched so far for a query."""
 
     batches: pd.DataFrame = field(default_factory=lambda: records.to_pandas(BATCHES, []))
     results: pd.DataFrame | None = None
     jobs: pd.DataFrame | None = None
-    partial: bool = False  # whether batches without results are there because they were not asked
+    partial: bool = False  # the fetch ended early, so rows may be missing
 
     def with_frame(self, name: str, frame: pd.DataFrame, *, partial: bool = False) -> FetchedFrames:
-        """Return these frames with one more."""
+        """Return a copy with one more frame."""
         return FetchedFrames(**{**self.tables(), name: frame}, partial=partial)
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Return the frames that there are, by name."""
-        given = {"batches": self.batches, "results": self.results, "jobs": self.jobs}
-        return {name: frame for name, frame in given.items() if frame is not None}
-
-    def outcomes(self) -> pd.DataFrame:
-        """Return what became of each file, as far as that is known."""
-        return self._outcomes
+        """Return the fetched frames by name."""
+        frames = {"batches": self.batches, "results": self.results, "jobs": self.jobs}
+        return {name: frame for name, frame in frames.items() if frame is not None}
 
     @cached_property
-    def _outcomes(self) -> pd.DataFrame:
+    def outcomes(self) -> pd.DataFrame:
+        """The outcome of each file, as far as known."""
         results = records.concat_to_pandas(RESULTS, []) if self.results is None else self.results
         files: pd.DataFrame = outcomes(results, self.jobs)
         return files
 
     def summary(self) -> pd.DataFrame:
-        """Return the batches with the counts of their files, missing where they were not asked.
+        """Return `summarize` of the batches, with missing counts where nothing was fetched.
 
-        Which files failed is told by their jobs; by the mapping alone, rates look too good.
+        Failures are missing without jobs: by mapping errors alone, failure rates are too low.
         """
-        summary = summarize(self.batches, self.outcomes())
-        asked = pd.Series(True, summary.index)
+        summary = summarize(self.batches, self.outcomes)
+        has_results = pd.Series(True, summary.index)
         if self.results is None or self.partial:
-            found = () if self.results is None else self.results["batch_id"]
-            asked = summary["batch_id"].isin(found)
-        judged = asked if self.jobs is not None else asked & False
-        told = {name: summary[name].where(judged) for name in COUNTS[1:]}
-        return summary.assign(**{COUNTS[0]: summary[COUNTS[0]].where(asked), **told})
+            fetched = () if self.results is None else self.results["batch_id"]
+            has_results = summary["batch_id"].isin(fetched)
+        has_jobs = has_results if self.jobs is not None else has_results & False
+        failures = {name: summary[name].where(has_jobs) for name in FAILURE_COLUMNS}
+        return summary.assign(n_files=summary["n_files"].where(has_results), **failures)
 
 
 @dataclass(frozen=True)
 class Query:
-    """Batches by filter.
-
-    The days are those of UTC, the last one to its end.
-    """
+    """Filters for batches. The days are in UTC, and both are included."""
 
     status: tuple[str, ...] = ()
     source_directory_id: str | None = None
@@ -77,5 +71,5 @@ class Query:
     def __post_init__(self) -> None:
         if self.since and self.until and self.since > self.until:
             raise ValueError(
-                f"From {self.since} is later than To {self.until}: no batch can lie between them."
+                f"From {self.since} is after To {self.until}, so no batch can match. Swap them."
             )

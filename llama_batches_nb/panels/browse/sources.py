@@ -1,4 +1,4 @@
-"""Where a panel's frames come from, the API or a synced folder, and the code for the same."""
+"""Where a panel's frames come from, the API or a dataset, and the code that returns the same."""
 
 from __future__ import annotations
 
@@ -14,125 +14,125 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch.batches import fetch_batches
 from llama_batches_nb.fetch.jobs import fetch_jobs
 from llama_batches_nb.fetch.results import fetch_results
-from llama_batches_nb.http.client import Client
+from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.panels.browse.query import FetchedFrames, Query
 from llama_batches_nb.panels.widgets.code import call
 from llama_batches_nb.types import PathLike
 
-DEPTHS = ("batches", "results", "jobs")  # what may be fetched, one after the other
-LAST = "T23:59:59.999999Z"  # of a day that is meant to its end
+TABLE_NAMES = ("batches", "results", "jobs")  # in the order in which they are fetched
+END_OF_DAY = "T23:59:59.999999Z"
 
 
 class Source(Protocol):
-    """What a panel fetches from."""
+    """What a panel loads its frames from."""
 
     name: str
-    live: bool  # whether more can be asked of it
+    is_live: bool  # whether more can be fetched later
 
     def fetch(self, query: Query, depth: str, progress: Progress) -> Iterator[FetchedFrames]:
-        """Yield what is there after each step, and before an error what there was."""
+        """Yield the frames after each table up to `depth`, and before an error those so far."""
 
-    def code(self, query: Query, found: FetchedFrames) -> list[str]:
-        """Return the lines that give the same frames, by the same names."""
+    def code(self, query: Query, frames: FetchedFrames) -> list[str]:
+        """Return code that returns the same frames under the same names."""
 
 
-class Api:
-    """The API. It can't filter by configuration and job type: that is done with its answer."""
+class ApiSource:
+    """The API. It cannot filter by configuration and job type, so this class does."""
 
     name = "the API"
-    live = True
+    is_live = True
 
-    def __init__(self, client: Client, *, named: bool) -> None:
-        self._client = client
-        self._given = ["client=client"] if named else []
+    def __init__(self, client: Client | None) -> None:
+        self._client = get_client(client)
+        self._client_argument = [] if client is None else ["client=client"]
 
     def fetch(self, query: Query, depth: str, progress: Progress) -> Iterator[FetchedFrames]:
-        """Yield what is there after each step, and before an error what there was."""
-        found = FetchedFrames()
-        for step in DEPTHS[: DEPTHS.index(depth) + 1]:
+        """Yield the frames after each table up to `depth`, and before an error those so far."""
+        frames = FetchedFrames()
+        for table in TABLE_NAMES[: TABLE_NAMES.index(depth) + 1]:
             try:
-                frame = self._step(step, query, found, progress)
+                frame = self._fetch_table(table, query, frames, progress)
             except (BatchesError, Cancelled) as error:
-                if error.partial is not None and step != "jobs":  # of some jobs come wrong rates
-                    rest = error.partial if step == "results" else _chosen(query, error.partial)
-                    yield found.with_frame(step, rest, partial=True)
+                # Some jobs without the others would give wrong failure rates.
+                if error.partial is not None and table != "jobs":
+                    partial = error.partial
+                    rows = _filter_batches(query, partial) if table == "batches" else partial
+                    yield frames.with_frame(table, rows, partial=True)
                 raise
-            found = found.with_frame(step, frame)
-            yield found
+            frames = frames.with_frame(table, frame)
+            yield frames
 
-    def code(self, query: Query, found: FetchedFrames) -> list[str]:
-        """Return the lines that give the same frames, by the same names."""
-        arguments = [f"{name}={value!r}" for name, value in _filters(query).items()]
-        lines = [call("batches", "fetch_batches", [*arguments, *self._given])]
-        if _client_side_filters(query):
-            tests = [
-                f"(batches[{name!r}] == {value!r})"
-                for name, value in _client_side_filters(query).items()
-            ]
+    def code(self, query: Query, frames: FetchedFrames) -> list[str]:
+        """Return code that returns the same frames under the same names."""
+        arguments = [f"{name}={value!r}" for name, value in _api_filters(query).items()]
+        lines = [call("batches", "fetch_batches", [*arguments, *self._client_argument])]
+        if client_side := _client_side_filters(query):
+            tests = [f"(batches[{name!r}] == {value!r})" for name, value in client_side.items()]
             head = f".head({query.limit})" if query.limit else ""
             lines.append(f"batches = batches[{' & '.join(tests)}]{head}.reset_index(drop=True)")
-        if found.results is not None:
-            lines.append(call("results", "fetch_results", ["batches", *self._given]))
-        if found.jobs is not None:
-            lines.append(call("jobs", "fetch_jobs", ["results", *self._given]))
+        if frames.results is not None:
+            lines.append(call("results", "fetch_results", ["batches", *self._client_argument]))
+        if frames.jobs is not None:
+            lines.append(call("jobs", "fetch_jobs", ["results", *self._client_argument]))
         return lines
 
-    def _step(
-        self, step: str, query: Query, found: FetchedFrames, progress: Progress
+    def _fetch_table(
+        self, table: str, query: Query, frames: FetchedFrames, progress: Progress
     ) -> pd.DataFrame:
-        where: dict[str, Any] = {"client": self._client, "progress": progress}
-        if step == "batches":
-            return _chosen(query, fetch_batches(**_filters(query), **where))
-        if step == "results":
-            return fetch_results(found.batches, **where)
-        return fetch_jobs(cast("pd.DataFrame", found.results), **where)
+        options: dict[str, Any] = {"client": self._client, "progress": progress}
+        if table == "batches":
+            return _filter_batches(query, fetch_batches(**_api_filters(query), **options))
+        if table == "results":
+            return fetch_results(frames.batches, **options)
+        return fetch_jobs(cast("pd.DataFrame", frames.results), **options)
 
 
-class Folder:
-    """A folder that `sync_dataset` keeps. Its newest batches come first, as from the API."""
+class DatasetSource:
+    """A dataset written by `sync_dataset`. Its newest batches come first, as from the API."""
 
-    live = False
+    is_live = False
 
     def __init__(self, path: PathLike) -> None:
         self.name = f"dataset {str(path)!r}"
         self._path = path
-        open_dataset(path, "batches")  # raises if it is none
+        open_dataset(path, "batches")  # raises if there is no dataset
 
     def fetch(self, query: Query, depth: str, progress: Progress) -> Iterator[FetchedFrames]:
-        """Yield what is there after each step."""
-        batches = read_dataset(self._path, "batches", filter=_conditions(query) or None)
+        """Yield the frames after each table up to `depth`."""
+        batches = read_dataset(self._path, "batches", filter=_dataset_filters(query) or None)
         batches = batches.sort_values("created_at", ascending=False, ignore_index=True)
-        found = FetchedFrames(batches.head(query.limit or len(batches)))
-        yield found
+        frames = FetchedFrames(batches.head(query.limit or len(batches)))
+        yield frames
         if depth != "batches":
             results = read_dataset(self._path)
-            mine = results["batch_id"].isin(found.batches["batch_id"])
-            found = found.with_frame("results", results[mine].reset_index(drop=True))
-            yield found
+            is_of_batches = results["batch_id"].isin(frames.batches["batch_id"])
+            frames = frames.with_frame("results", results[is_of_batches].reset_index(drop=True))
+            yield frames
         if depth == "jobs" and self._has_jobs():
-            yield found.with_frame("jobs", read_dataset(self._path, "jobs"))
+            yield frames.with_frame("jobs", read_dataset(self._path, "jobs"))
 
-    def code(self, query: Query, found: FetchedFrames) -> list[str]:
-        """Return the lines that give the same frames, by the same names."""
+    def code(self, query: Query, frames: FetchedFrames) -> list[str]:
+        """Return code that returns the same frames under the same names."""
         path = repr(str(self._path))
-        conditions = [
-            f"({name!r}, {sign!r}, {_in_code(value)})" for name, sign, value in _conditions(query)
+        filters = [
+            f"({name!r}, {operator!r}, {_value_code(value)})"
+            for name, operator, value in _dataset_filters(query)
         ]
-        filters = [f"filter=[{', '.join(conditions)}]"] if conditions else []
+        filter_argument = [f"filter=[{', '.join(filters)}]"] if filters else []
         head = f".head({query.limit})" if query.limit else ""
         lines = [
-            call("batches", "read_dataset", [path, repr("batches"), *filters]),
+            call("batches", "read_dataset", [path, repr("batches"), *filter_argument]),
             'batches = batches.sort_values("created_at", ascending=False, ignore_index=True)'
             + head,
         ]
-        if found.results is not None:
+        if frames.results is not None:
             lines.append(f"results = lb.read_dataset({path})")
             lines.append(
                 "results = results[results.batch_id.isin(batches.batch_id)].reset_index(drop=True)"
             )
-        if found.jobs is not None:
+        if frames.jobs is not None:
             lines.append(f"jobs = lb.read_dataset({path}, 'jobs')")
         return lines
 
@@ -141,26 +141,29 @@ class Folder:
         return manifest is not None and manifest.jobs
 
 
-def _filters(query: Query) -> dict[str, Any]:
-    """Return the arguments of `fetch_batches`; the limit is for what is left of its answer."""
-    given = {
+def _api_filters(query: Query) -> dict[str, Any]:
+    """Return the arguments for `fetch_batches`.
+
+    With client-side filters the limit is left out: it applies to the rows that they keep.
+    """
+    arguments = {
         "status": list(query.status) if len(query.status) > 1 else "".join(query.status),
         "source_directory_id": query.source_directory_id,
         "created_at_on_or_after": query.since and query.since.isoformat(),
-        "created_at_on_or_before": query.until and query.until.isoformat() + LAST,
+        "created_at_on_or_before": query.until and query.until.isoformat() + END_OF_DAY,
         "limit": None if _client_side_filters(query) else query.limit,
     }
-    return {name: value for name, value in given.items() if value}
+    return {name: value for name, value in arguments.items() if value}
 
 
 def _client_side_filters(query: Query) -> dict[str, str]:
-    """Return the filters that the API does not know."""
-    given = {"configuration_id": query.configuration_id, "job_type": query.job_type}
-    return {name: value for name, value in given.items() if value}
+    """Return the filters that the API lacks."""
+    filters = {"configuration_id": query.configuration_id, "job_type": query.job_type}
+    return {name: value for name, value in filters.items() if value}
 
 
-def _chosen(query: Query, batches: pd.DataFrame) -> pd.DataFrame:
-    """Return those of the API's answer that are meant."""
+def _filter_batches(query: Query, batches: pd.DataFrame) -> pd.DataFrame:
+    """Apply the filters that the API lacks, then the limit."""
     if not _client_side_filters(query):
         return batches
     for name, value in _client_side_filters(query).items():
@@ -168,19 +171,19 @@ def _chosen(query: Query, batches: pd.DataFrame) -> pd.DataFrame:
     return batches.head(query.limit or len(batches)).reset_index(drop=True)
 
 
-def _conditions(query: Query) -> list[tuple[str, str, Any]]:
-    """Return the filters as `read_dataset` takes them."""
+def _dataset_filters(query: Query) -> list[tuple[str, str, Any]]:
+    """Return the filters in the form that `read_dataset` takes."""
     equal = {"source_directory_id": query.source_directory_id, **_client_side_filters(query)}
-    conditions: list[tuple[str, str, Any]] = [("status", "in", list(query.status))]
-    conditions += [(name, "==", value) for name, value in equal.items()]
+    filters: list[tuple[str, str, Any]] = [("status", "in", list(query.status))]
+    filters += [(name, "==", value) for name, value in equal.items()]
     if query.since:
-        conditions.append(("created_at", ">=", pd.Timestamp(query.since, tz="UTC")))
+        filters.append(("created_at", ">=", pd.Timestamp(query.since, tz="UTC")))
     if query.until:
-        conditions.append(("created_at", "<=", pd.Timestamp(query.until.isoformat() + LAST)))
-    return [condition for condition in conditions if condition[2]]
+        filters.append(("created_at", "<=", pd.Timestamp(query.until.isoformat() + END_OF_DAY)))
+    return [(name, operator, value) for name, operator, value in filters if value]
 
 
-def _in_code(value: Any) -> str:
-    return (
-        f"pd.Timestamp({value.isoformat()!r})" if isinstance(value, pd.Timestamp) else repr(value)
-    )
+def _value_code(value: Any) -> str:
+    if isinstance(value, pd.Timestamp):
+        return f"pd.Timestamp({value.isoformat()!r})"
+    return repr(value)

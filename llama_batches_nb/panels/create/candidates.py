@@ -12,19 +12,19 @@ from llama_batches_nb.fetch.batches import fetch_batches
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
-from llama_batches_nb.panels.widgets.table import Column, Table
+from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
 
 MAX_CANDIDATES = 12  # the newest batches of the directory
 COLUMNS = (
-    Column("batch_id", "Batch", "112px", lambda b: markup.short_id(b.batch_id)),
-    Column("status", "Status", "124px", lambda b: markup.status(b.status)),
-    Column(
+    TableColumn("batch_id", "Batch", "112px", lambda b: markup.short_id(b.batch_id)),
+    TableColumn("status", "Status", "124px", lambda b: markup.status(b.status)),
+    TableColumn(
         "configuration_id",
         "Configuration",
         "minmax(110px,1fr)",
         lambda b: markup.text(b.configuration_id),
     ),
-    Column("created_at", "Created (UTC)", "126px", lambda b: markup.time(b.created_at)),
+    TableColumn("created_at", "Created (UTC)", "126px", lambda b: markup.time(b.created_at)),
 )
 INSTRUCTION = "The response was lost. If one of these batches is yours, select it to follow it."
 NO_CANDIDATES = "No such batch yet. Look again in a minute before you create a new one."
@@ -54,7 +54,9 @@ class CandidateBatches(widgets.VBox):
         self._directory_id = ""
         self.refresh_button = widgets.Button(description="Look again")
         self.refresh_button.on_click(self.refresh)
-        self.table = Table(COLUMNS, key="batch_id", row="batch", choose=self._on_row, min_width=520)
+        self.table = DataTable(
+            COLUMNS, key="batch_id", noun="batch", on_select=self._on_row, min_width=520
+        )
         buttons = widgets.HBox([self.refresh_button]).add_class("lb-row")
         super().__init__([widgets.HTML(INSTRUCTION), self.table, buttons])
         self.hide()

@@ -1,4 +1,4 @@
-"""Failure rates by group: a dot on its interval for each, on one scale."""
+"""Failure rates by group: a dot on its interval for each, all on one axis."""
 
 from __future__ import annotations
 
@@ -10,62 +10,87 @@ import pandas as pd
 
 from llama_batches_nb.analysis.rates import format_rate
 from llama_batches_nb.panels import figures, markup
-from llama_batches_nb.panels.widgets.table import Column, Table
+from llama_batches_nb.panels.browse.filter_panel import name_column
+from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
 
-MIN_FILES_FOR_SCALE = 20  # files whose wide interval does not set the scale
-PAGE = 8  # rows
+MIN_FILES_FOR_AXIS = 20  # decided files; a smaller group's wide interval does not set the axis
+GROUPS_PER_PAGE = 8
 
 
 class GroupRates(widgets.VBox):
-    """The rates by one column. `names` gives what its ids are called."""
+    """The failure rates by one column of ids.
+
+    Parameters
+    ----------
+    column
+        The column to group by.
+    noun
+        What the ids are of: ``directory``.
+    names
+        Returns the names of the ids.
+    on_select
+        Called with the id of a selected group.
+    """
 
     def __init__(
         self,
         column: str,
-        word: str,
+        noun: str,
         names: Callable[[], dict[str, str]],
-        choose: Callable[[str], object],
+        on_select: Callable[[str], object],
     ) -> None:
-        self._word, self._top = word, 1.0
+        self._noun, self._axis_max = noun, 1.0
         self._title = widgets.HTML()
         columns = [
-            Column(column, word.capitalize(), "minmax(90px,3fr)",
-                   lambda r: markup.name(r[column], names()),
-                   order=lambda one: markup.order(one, names())),
-            Column("failure_rate", "Failed", "minmax(70px,2fr)",
-                   lambda r: figures.interval(r, self._top), drawn=True),
-            Column("decided", "Failed of decided", "236px", lambda r: markup.text(format_rate(r))),
-        ]  # fmt: skip
-        self.table = Table(
-            columns, key=column, row=word, page=PAGE, min_width=430,
-            choose=lambda row: choose(row[column]),
-            hint=lambda row: names().get(row[column], str(row[column])),
-        )  # fmt: skip
+            name_column(column, noun.capitalize(), "minmax(90px,3fr)", names),
+            TableColumn(
+                "failure_rate",
+                "Failed",
+                "minmax(70px,2fr)",
+                lambda rate: figures.interval(rate, self._axis_max),
+                graphic=True,
+            ),
+            TableColumn(
+                "decided",
+                "Failed of decided",
+                "236px",
+                lambda rate: markup.text(format_rate(rate)),
+            ),
+        ]
+        self.table = DataTable(
+            columns,
+            key=column,
+            noun=noun,
+            page_size=GROUPS_PER_PAGE,
+            min_width=430,
+            on_select=lambda row: on_select(row[column]),
+            tooltip=lambda row: names().get(row[column], str(row[column])),
+        )
         super().__init__([self._title, self.table])
         self.add_class("lb-half")
 
-    def show(self, rates: pd.DataFrame, chosen: str | None) -> None:
-        """Show the rates, with the group that is chosen marked."""
-        self._top = axis_max(rates)
-        beyond = ", ▸ beyond" if (rates["failure_rate"] > self._top).any() else ""
+    def show(self, rates: pd.DataFrame, selected: str | None) -> None:
+        """Show the rates and highlight the selected group."""
+        self._axis_max = axis_max(rates)
+        beyond = ", ▸ beyond" if (rates["failure_rate"] > self._axis_max).any() else ""
         self._title.value = (
-            f"<h4>By {self._word} <span class='lb-muted'>failed, from 0 to {100 * self._top:.0f} %:"
-            f" dot and 95 % interval{beyond}; click to filter</span></h4>"
+            f"<h4>By {self._noun} <span class='lb-muted'>failure rate with 95 % interval, axis "
+            f"from 0 to {100 * self._axis_max:.0f} %{beyond}; click to filter</span></h4>"
         )
-        self.table.show(rates, empty="No files.", keep=True)
-        self.table.mark(chosen)
+        self.table.show(rates, empty="No files.", keep_place=True)
+        self.table.highlight(selected)
 
     def html(self) -> str:
         """Return the rates as plain HTML."""
         table = self.table.html()
-        return f"<h4>By {self._word}</h4>{table}" if table else ""
+        return f"<h4>By {self._noun}</h4>{table}" if table else ""
 
 
 def axis_max(rates: pd.DataFrame) -> float:
-    """Return the end of the scale, on which all of the larger groups lie, or else all.
+    """Return the end of the axis: the highest interval end of the larger groups, or else of all.
 
-    Otherwise one file that failed, all that a directory has, would press all other rates to 0.
+    Otherwise a group of one failed file would squeeze all other rates near 0.
     """
-    many: Any = rates["ci_high"].where(rates["decided"] >= MIN_FILES_FOR_SCALE)
-    top = (rates["ci_high"] if many.isna().all() else many).max()
-    return float(top) if top > 0 else 1.0
+    large: pd.Series[Any] = rates["ci_high"].where(rates["decided"] >= MIN_FILES_FOR_AXIS)
+    highest = (rates["ci_high"] if large.isna().all() else large).max()
+    return float(highest) if highest > 0 else 1.0

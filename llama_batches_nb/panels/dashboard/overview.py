@@ -1,10 +1,10 @@
-"""What a dashboard tells of files: counts, rates by group, the worst error patterns. Pure."""
+"""What a dashboard shows, computed from frames: counts, rates by group, error patterns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -16,117 +16,125 @@ from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
 DIRECTORY, CONFIGURATION, PATTERN = "source_directory_id", "configuration_id", "pattern_id"
-BUCKETS = 16  # of a pattern's trend
+TREND_BARS = 16
 MAX_PATTERNS = 100
+
+
+class Tile(NamedTuple):
+    """A number with its label and a note."""
+
+    label: str
+    number: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Files, and which of them are meant: those of a directory, a configuration, a pattern.
+    """Frames, and the filters by directory, configuration and pattern that apply to them.
 
-    What is counted by one of these is counted over the files that the others choose, so that the
-    table in which a row was chosen still shows what else could be.
+    The groups of one filter are computed from the files that the other filters keep, so that the
+    table in which a row is selected still shows the other rows.
     """
 
-    found: FetchedFrames
+    frames: FetchedFrames
     files: pd.DataFrame
-    chosen: dict[str, str] = field(default_factory=dict)
+    filters: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: FetchedFrames) -> Overview:
-        """Prepare the frames."""
-        files = found.outcomes()
-        return cls(found, files.assign(**{PATTERN: pattern_ids(files)}))
+    def from_frames(cls, frames: FetchedFrames) -> Overview:
+        """Return an overview without filters."""
+        files = frames.outcomes
+        return cls(frames, files.assign(**{PATTERN: pattern_ids(files)}))
 
     @cached_property
     def shown(self) -> pd.DataFrame:
-        """The files that are meant."""
-        return self._files()
+        """The files that all filters keep."""
+        return self._filtered_files()
 
     @cached_property
     def batches(self) -> pd.DataFrame:
-        """The batches that are meant; of a pattern, those with files that have it."""
-        batches = self.found.batches
+        """The batches that the filters keep; by pattern, those with a file of that pattern."""
+        batches = self.frames.batches
         for name in (DIRECTORY, CONFIGURATION):
-            if name in self.chosen:
-                batches = batches[batches[name] == self.chosen[name]]
-        if PATTERN in self.chosen:
+            if name in self.filters:
+                batches = batches[batches[name] == self.filters[name]]
+        if PATTERN in self.filters:
             batches = batches[batches["batch_id"].isin(self.shown["batch_id"])]
         return batches
 
-    def by(self, name: str) -> pd.DataFrame:
+    def rates_by(self, name: str) -> pd.DataFrame:
         """Return failure rates per directory or configuration, the highest first."""
-        grouped = failure_rates(self._files(but=name), by=name).dropna(subset=name)
+        grouped = failure_rates(self._filtered_files(except_by=name), by=name).dropna(subset=name)
         return grouped.sort_values("failure_rate", ascending=False, ignore_index=True)
 
     def patterns(self) -> pd.DataFrame:
-        """Return the error patterns, the commonest first, with the times at which each came."""
-        files = self._files(but=PATTERN)
-        found = error_patterns(files).head(MAX_PATTERNS)
-        when = files.dropna(subset=PATTERN).groupby(PATTERN, observed=True)["batch_created_at"]
+        """Return the error patterns, the most frequent first, each with its trend."""
+        files = self._filtered_files(except_by=PATTERN)
+        patterns = error_patterns(files).head(MAX_PATTERNS)
+        grouped = files.dropna(subset=PATTERN).groupby(PATTERN, observed=True)["batch_created_at"]
         span = files["batch_created_at"].min(), files["batch_created_at"].max()
-        trends = {one: _trend(times, *span) for one, times in when if one in set(found[PATTERN])}
-        return found.assign(trend=found[PATTERN].map(trends))
+        listed = set(patterns[PATTERN])
+        trends = {id_: _trend(times, *span) for id_, times in grouped if id_ in listed}
+        return patterns.assign(trend=patterns[PATTERN].map(trends))
 
     def open_batches(self) -> pd.DataFrame:
-        """Return the batches that have not ended, the oldest first."""
-        going = self.batches[~self.batches["status"].isin(list(TERMINAL_STATUSES))]
-        return going.sort_values("created_at", ignore_index=True)
+        """Return the batches that have not finished, the oldest first."""
+        is_open = ~self.batches["status"].isin(list(TERMINAL_STATUSES))
+        return self.batches[is_open].sort_values("created_at", ignore_index=True)
 
     def freq(self) -> str:
-        """Return the period by which the time that the files span reads well."""
-        when = self.shown["batch_created_at"]
-        days = (when.max() - when.min()).days if len(when) else 0
+        """Return a period that gives the chart a readable number of points."""
+        times = self.shown["batch_created_at"]
+        days = (times.max() - times.min()).days if len(times) else 0
         return "D" if days <= 21 else "W" if days <= 400 else "MS"
 
-    def tiles(self) -> list[tuple[str, str, str]]:
-        """Return counts as `(what, number, what else is to be said)`; they add up."""
+    def tiles(self) -> list[Tile]:
+        """Return the counts; succeeded, failed and undecided add up to the files."""
         rate = failure_rates(self.shown).iloc[0]
         total, decided, failed = (int(rate[name]) for name in rates.COUNT_COLUMNS)
-        left_out = len(self.shown) - total
-        beside = f"{left_out:,} more in FAILED batches" if left_out else ""
-        interval = format_rate(rate) if decided else "nothing is decided"
-        good = "succeeded" if self.found.jobs is not None else "mapped to a job"
+        unreliable = len(self.shown) - total
+        note = f"{unreliable:,} more in FAILED batches" if unreliable else ""
+        good = "succeeded" if self.frames.jobs is not None else "mapped to a job"
         return [
-            ("batches", f"{len(self.batches):,}", ""),
-            ("files", f"{total:,}", beside),
-            (good, f"{decided - failed:,}", ""),
-            ("failed", f"{failed:,}", interval),
-            ("undecided", f"{total - decided:,}", "cancelled, running or unknown"),
+            Tile("batches", f"{len(self.batches):,}"),
+            Tile("files", f"{total:,}", note),
+            Tile(good, f"{decided - failed:,}"),
+            Tile("failed", f"{failed:,}", format_rate(rate) if decided else "no decided files"),
+            Tile("undecided", f"{total - decided:,}", "cancelled, running or unknown"),
             *self._credits(),
         ]
 
-    def _credits(self) -> list[tuple[str, str, str]]:
-        if self.found.jobs is None:
+    def _credits(self) -> list[Tile]:
+        if self.frames.jobs is None:
             return []
         jobs = self.shown.drop_duplicates("job_id")
         on_failures = jobs[jobs["outcome"].isin(FAILURE_OUTCOMES)]["credits"].sum()
-        spent = jobs["credits"].sum()
-        return [("credits", f"{spent:,.0f}", f"{on_failures:,.0f} on files that failed")]
+        total = jobs["credits"].sum()
+        return [Tile("credits", f"{total:,.0f}", f"{on_failures:,.0f} on failed files")]
 
-    def _files(self, *, but: str = "") -> pd.DataFrame:
+    def _filtered_files(self, *, except_by: str = "") -> pd.DataFrame:
         files = self.files
-        for name, value in self.chosen.items():
-            if name != but:
+        for name, value in self.filters.items():
+            if name != except_by:
                 files = files[files[name] == value]
         return files
 
 
 def _trend(times: pd.Series[Any], first: pd.Timestamp, last: pd.Timestamp) -> list[int]:
-    """Return how many fall into each of some equal parts of the time."""
-    width = (last - first) / BUCKETS
+    """Return the number of times in each of `TREND_BARS` equal parts from `first` to `last`."""
+    width = (last - first) / TREND_BARS
     if pd.isna(width) or not width:
         return [len(times)]
-    parts = ((times - first) // width).clip(upper=BUCKETS - 1)
-    return parts.value_counts().reindex(range(BUCKETS), fill_value=0).tolist()
+    parts = ((times - first) // width).clip(upper=TREND_BARS - 1)
+    return parts.value_counts().reindex(range(TREND_BARS), fill_value=0).tolist()
 
 
-def tile_html(tiles: list[tuple[str, str, str]]) -> str:
-    """Return counts as HTML."""
+def tiles_html(tiles: list[Tile]) -> str:
+    """Return tiles as HTML."""
     cells = "".join(
-        f'<div class="lb-tile"><span class="lb-muted">{markup.text(what)}</span> '
-        f"<b>{markup.text(number)}</b> "
-        f'<span class="lb-muted">{markup.text(beside) if beside else "&nbsp;"}</span></div> '
-        for what, number, beside in tiles
+        f'<div class="lb-tile"><span class="lb-muted">{markup.text(tile.label)}</span> '
+        f"<b>{markup.text(tile.number)}</b> "
+        f'<span class="lb-muted">{markup.text(tile.note) if tile.note else "&nbsp;"}</span></div> '
+        for tile in tiles
     )
     return f'<div class="lb-tiles">{cells}</div>'

@@ -1,4 +1,4 @@
-"""Lines of code, as a person would write them."""
+"""Format the code that "Copy as code" prints."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Sequence
 MAX_LINE_LENGTH = 88  # characters
 
 
-def call(name: str, function: str, arguments: Sequence[str]) -> str:
-    """Return a call of ours whose answer gets a name, over several lines if it is long."""
-    line = f"{name} = lb.{function}({', '.join(arguments)})"
+def call(variable: str, function: str, arguments: Sequence[str]) -> str:
+    """Return ``variable = lb.function(arguments)``, over several lines if it is long."""
+    line = f"{variable} = lb.{function}({', '.join(arguments)})"
     if len(line) <= MAX_LINE_LENGTH:
         return line
-    return f"{name} = lb.{function}(\n" + "".join(f"    {one},\n" for one in arguments) + ")"
+    lines = "".join(f"    {argument},\n" for argument in arguments)
+    return f"{variable} = lb.{function}(\n{lines})"
 
 
 def file_code(*, jobs: bool, client: bool = False) -> str:
-    """Return the lines that go on from batches to what became of each file."""
-    given = ["client=client"] * client
-    lines = [call("results", "fetch_results", ["batches", *given])]
+    """Return the code that fetches the outcome of each file of `batches`."""
+    client_argument = ["client=client"] * client
+    lines = [call("results", "fetch_results", ["batches", *client_argument])]
     if jobs:
-        lines.append(call("jobs", "fetch_jobs", ["results", *given]))
+        lines.append(call("jobs", "fetch_jobs", ["results", *client_argument]))
     return "\n".join([*lines, call("files", "outcomes", ["results", *["jobs"] * jobs])])

@@ -1,11 +1,10 @@
-"""What leads out of a panel: the code for its frames, and the frames as Parquet."""
+"""Export controls: copy as code, export to Parquet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
@@ -15,14 +14,24 @@ from llama_batches_nb.dataset.storage import local_path
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 
-COPY = (
+COPY_HANDLER_JS = (
     "navigator.clipboard.writeText(this.dataset.code)"
     ".then(()=>{this.textContent='Copied'},()=>{this.textContent='Select the text to copy it'})"
 )
 
 
 class ExportControls(widgets.VBox):
-    """The code for what a panel shows, and a folder to write its frames to."""
+    """Controls that show the code for a panel's frames, and write the frames to a folder.
+
+    Parameters
+    ----------
+    runner, on_error
+        Those of the panel.
+    code
+        Returns the code for what the panel shows.
+    tables
+        Returns the frames to export, by file name. Without it, only the code is offered.
+    """
 
     def __init__(
         self,
@@ -39,52 +48,53 @@ class ExportControls(widgets.VBox):
             description="Code", layout={"width": "auto"}, continuous_update=False
         )
         self.text.add_class("lb-code")
-        self._copy = widgets.HTML()
-        self._shown = widgets.VBox([self.text, self._copy])
-        parts: list[widgets.Widget] = [self.code_button]
-        if tables is not None:
-            now = datetime.now(UTC)
-            self.folder = widgets.Text(
-                description="Export to", value=f"batches-{now:%Y-%m-%d-%H%M}"
-            )
-            self.folder.add_class("lb-short")
-            self.export_button = widgets.Button(description="Export Parquet")
-            self.export_button.on_click(self.export)
-            self._said = widgets.HTML()
-            parts += [self.folder, self.export_button, self._said]
-        row = widgets.HBox(parts, layout={"flex_flow": "row wrap"})
-        super().__init__([row.add_class("lb-row"), self._shown])
+        self._copy_button = widgets.HTML()
+        self._code_box = widgets.VBox([self.text, self._copy_button])
+        self.folder = widgets.Text(
+            description="Export to", value=f"batches-{datetime.now(UTC):%Y-%m-%d-%H%M}"
+        )
+        self.folder.add_class("lb-short")
+        self.export_button = widgets.Button(description="Export Parquet")
+        self.export_button.on_click(self.export)
+        self._status = widgets.HTML()
+        for widget in (self.folder, self.export_button, self._status):
+            widget.layout.display = "none" if tables is None else None
+        row = widgets.HBox(
+            [self.code_button, self.folder, self.export_button, self._status],
+            layout={"flex_flow": "row wrap"},
+        )
+        super().__init__([row.add_class("lb-row"), self._code_box])
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the code of what the panel now shows, if it is wanted."""
+        """Update the code if it is shown."""
         if self.code_button.value:
             code = self._code()
             self.text.value, self.text.rows = code, code.count("\n") + 1
-            self._copy.value = (
+            self._copy_button.value = (
                 f'<button class="jupyter-button lb-copy" data-code="{escape(code)}" '
-                f'onclick="{COPY}">Copy</button>'
+                f'onclick="{COPY_HANDLER_JS}">Copy</button>'
             )
-        self._shown.layout.display = None if self.code_button.value else "none"
+        self._code_box.layout.display = None if self.code_button.value else "none"
 
-    def export(self, *_: Any) -> None:
-        """Write the frames into the folder, one file each."""
+    def export(self, *_: object) -> None:
+        """Write each frame to a file in the folder."""
         self._on_error(None)
-        self._said.value = ""
-        given = self.folder.value.strip() or "."
-        self._runner.start("export", lambda: self._export(given))
+        self._status.value = ""
+        folder = self.folder.value.strip() or "."
+        self._runner.start("export", lambda: self._export(folder))
 
     def _export(self, given: str) -> None:
-        folder = local_path(given)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        place = given.rstrip("/") if folder is None else str(folder.resolve())
+        local = local_path(given)
+        if local is not None:
+            local.mkdir(parents=True, exist_ok=True)
+        folder = given.rstrip("/") if local is None else str(local.resolve())
         tables = self._tables()
         for name, frame in tables.items():
-            export_parquet(frame, f"{place}/{name}.parquet")
-        rows = ", ".join(f"{name}.parquet ({len(frame):,})" for name, frame in tables.items())
-        said = f"Written to {place}: {rows}"
-        self._runner.update_ui(lambda: self._tell(said))
+            export_parquet(frame, f"{folder}/{name}.parquet")
+        files = ", ".join(f"{name}.parquet ({len(frame):,})" for name, frame in tables.items())
+        text = f"Written to {folder}: {files}"
+        self._runner.update_ui(lambda: self._show_status(text))
 
-    def _tell(self, said: str) -> None:
-        self._said.value = f'<span role="status">{markup.text(said)}</span>'
+    def _show_status(self, text: str) -> None:
+        self._status.value = f'<span role="status">{markup.text(text)}</span>'

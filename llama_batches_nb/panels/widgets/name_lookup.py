@@ -1,4 +1,4 @@
-"""The names behind ids: what a person may choose from, or type."""
+"""Look up directories and configurations by name."""
 
 from __future__ import annotations
 
@@ -9,43 +9,59 @@ import pandas as pd
 
 
 class NameIndex:
-    """Ids by name, and names by id. Names that could mean several ids are told apart by the id."""
+    """Ids by name and names by id. A name that is not unique, or is also an id, gets its id added.
 
-    def __init__(self, what: str, prefix: str, frame: pd.DataFrame | None = None) -> None:
-        self._what, self._prefix = what, prefix
+    Parameters
+    ----------
+    noun
+        What the ids are of, for messages: ``directory``.
+    prefix
+        What ids start with.
+    frame
+        Ids in the first column and names in the column ``name``; None until they are loaded.
+    """
+
+    def __init__(self, noun: str, prefix: str, frame: pd.DataFrame | None = None) -> None:
+        self._noun, self._prefix = noun, prefix
         self.loaded = frame is not None
         self.by_id: dict[str, str] = {}
         if frame is not None:
             ids, names = frame.iloc[:, 0], frame["name"].str.strip()
-            told_apart = [f"{name} ({one})" for one, name in zip(ids, names, strict=True)]
-            meanings = Counter([*ids, *names.dropna(), *told_apart])
-            for one, name, longer in zip(ids, names, told_apart, strict=True):
+            unique_names = [f"{name} ({id_})" for id_, name in zip(ids, names, strict=True)]
+            uses = Counter([*ids, *names.dropna(), *unique_names])
+            for id_, name, unique_name in zip(ids, names, unique_names, strict=True):
                 if pd.isna(name) or not name:
-                    self.by_id[one] = one
+                    self.by_id[id_] = id_
                 else:
-                    self.by_id[one] = name if meanings[name] == 1 else longer
+                    self.by_id[id_] = name if uses[name] == 1 else unique_name
 
     @property
     def choices(self) -> list[str]:
-        """What to choose from, in order."""
+        """The names to choose from, sorted."""
         return sorted(set(self.by_id.values()), key=str.casefold)
 
-    def id_of(self, given: str) -> str | None:
-        """Return the id that a person means by a name or an id; None if nothing was given."""
-        given = given.strip()
-        if not given:
+    def id_of(self, text: str) -> str | None:
+        """Return the id for a name or an id; None for an empty text.
+
+        Raises
+        ------
+        ValueError
+            If the names are loaded and none matches.
+        """
+        text = text.strip()
+        if not text:
             return None
-        by_name = {name: one for one, name in self.by_id.items()}
-        if given in by_name:
-            return by_name[given]
-        if not self.loaded or given in self.by_id or given.startswith(self._prefix):
-            return given
-        folded = {name.casefold(): one for name, one in by_name.items()}
-        if given.casefold() in folded:
-            return folded[given.casefold()]
-        near = difflib.get_close_matches(given, self.choices, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        by_name = {name: id_ for id_, name in self.by_id.items()}
+        if text in by_name:
+            return by_name[text]
+        if not self.loaded or text in self.by_id or text.startswith(self._prefix):
+            return text
+        by_folded_name = {name.casefold(): id_ for name, id_ in by_name.items()}
+        if text.casefold() in by_folded_name:
+            return by_folded_name[text.casefold()]
+        close = difflib.get_close_matches(text, self.choices, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"No {self._what} is called {given!r}.{hint} Choose one from the list, or type its id "
+            f"No {self._noun} is named {text!r}.{hint} Choose one from the list or enter its id "
             f"({self._prefix}…)."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from datetime import date
 from typing import Any
 
@@ -79,8 +80,24 @@ def run(code: str, **names: Any) -> dict[str, Any]:
     return names
 
 
+def assert_only_public_names(code: str) -> None:
+    """Check that code imports only `lb` and pandas, and uses only `lb.__all__`."""
+    imports, attributes = set(), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            imports |= {(alias.name, alias.asname) for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "lb":
+            attributes.add(node.attr)
+        else:
+            assert not isinstance(node, ast.ImportFrom), ast.unparse(node)
+    assert imports <= {("llama_batches_nb", "lb"), ("pandas", "pd")}
+    assert ("llama_batches_nb", "lb") in imports
+    assert attributes <= set(lb.__all__)
+
+
 def check_code(panel: FilterPanel, **names: Any) -> dict[str, Any]:
-    """Run the panel's code, which must give the panel's frames, and no others."""
+    """Run the panel's code, which must use public names and return the panel's frames only."""
+    assert_only_public_names(panel.code)
     given = run(panel.code, **names)
     for name in ("batches", "results", "jobs"):
         frame = getattr(panel, name)
