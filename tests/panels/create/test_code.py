@@ -12,10 +12,12 @@ from llama_batches_nb.sandbox_server.process import Server as Sandbox
 from tests.panels.conftest import Keep
 from tests.panels.create.conftest import AGENTIC, ONE_HOUR, click, html_of, wait_until
 from tests.panels.create.project import upload_value
+from tests.panels.queries import assert_only_public_names
 
 
 def check_code(panel: CreatePanel, **names: Any) -> None:
     """Check that the panel's code gives the panel's frames, and creates no batch."""
+    assert_only_public_names(panel.code)
     n_batches = len(lb.fetch_batches())
     exec(panel.code, names)
     for name in ("batches", "results", "jobs", "files"):
@@ -60,6 +62,7 @@ def test_code_before_the_batch_creates_it(on_sandbox: lb.Client, keep: Keep[Crea
     panel.wait()
     n_batches = len(lb.fetch_batches())
     names: dict[str, Any] = {}
+    assert_only_public_names(panel.code)
     exec(panel.code, names)
     assert len(lb.fetch_batches()) == n_batches + 1
     assert names["batches"].status.tolist() == ["COMPLETED"]
