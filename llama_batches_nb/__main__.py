@@ -1,4 +1,4 @@
-"""The command: `python -m llama_batches_nb demo`, `sandbox` and `sync`."""
+"""The command line: `python -m llama_batches_nb`, also installed as `llama-batches-nb`."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.sandbox_server import cli as sandbox
 
 COMMANDS = {
-    "demo": (demo, "run the main job end to end"),
-    "sandbox": (sandbox, "serve a LlamaCloud of your own on this machine"),
-    "sync": (sync, "keep a folder of Parquet up to date, from cron or CI"),
+    "demo": (demo, "run a batch end to end and load a project's history"),
+    "sandbox": (sandbox, "serve a local emulator of the LlamaCloud API"),
+    "sync": (sync, "update a Parquet dataset, for cron and CI"),
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the commands and return its exit code.
-
-    It is 0, or 1 with the reason on stderr; `sync` has more, see `scheduled.EXIT_CODES`.
-    """
-    parser = argparse.ArgumentParser("llama_batches_nb", description=__doc__)
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        "llama_batches_nb",
+        description="Run LlamaCloud batches, and load their results into files for analysis.",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    The code is 0 on success and 1 on an error, which is printed to stderr; the help of `sync`
+    lists its further codes.
+    """
+    parsed = build_parser().parse_args(arguments)
     try:
-        code: int = chosen.run(chosen)
+        code: int = parsed.run(parsed)
     except (BatchesError, ImportError, OSError, ValueError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

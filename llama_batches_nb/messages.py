@@ -10,22 +10,22 @@ from contextlib import contextmanager
 
 MAX_LISTED_NAMES = 5  # in a message
 
-
 CONTROL_CHAR_ESCAPES = {
     n: ascii(chr(n))[1:-1] for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"
 }
-"""The characters that a terminal obeys, and how they are written to be seen."""
+"""Control characters, except line feed and tab, and their visible escapes."""
 
 
 def escape_control_chars(text: str) -> str:
-    """Return text that a terminal only shows: what a server says must not move its cursor."""
+    """Escape control characters, so that text from a server cannot control a terminal."""
     return text.translate(CONTROL_CHAR_ESCAPES)
 
 
 def format_list(names: Iterable[str]) -> str:
-    """Return the first few names, quoted, for a message."""
-    shown = [repr(name) for name in names]
-    return ", ".join(shown[:MAX_LISTED_NAMES]) + (", …" if len(shown) > MAX_LISTED_NAMES else "")
+    """Return the first names, quoted, for a message."""
+    quoted = [repr(name) for name in names]
+    more = ", …" if len(quoted) > MAX_LISTED_NAMES else ""
+    return ", ".join(quoted[:MAX_LISTED_NAMES]) + more
 
 
 _this_thread = threading.local()
@@ -42,7 +42,7 @@ def redirect_warnings(tell: Callable[[str], object]) -> Iterator[None]:
 
 
 def warn(message: str) -> None:
-    """Warn, and point at the line outside this package that led here."""
+    """Issue a warning whose location is the calling line outside this package."""
     message = escape_control_chars(message)
     if (tell := getattr(_this_thread, "tell", None)) is not None:
         tell(message)

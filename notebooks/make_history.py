@@ -77,7 +77,7 @@ def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
     """Write the dataset, on all cores; it is one once its manifest is there, at the end."""
     storage, state = Storage(path), SandboxState(options)
     if Manifest.read(storage) is not None:
-        raise FileExistsError(f"{path!r} holds a dataset already: name a new folder.")
+        raise FileExistsError(f"{path!r} already holds a dataset; choose a new folder.")
     now = state.clock.now()
     spans = list(_spans(batch for batch in state.batches if batch.status(now) in TERMINAL_STATUSES))
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:

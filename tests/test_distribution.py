@@ -1,4 +1,4 @@
-"""What is shipped: the package and what builds, tests and documents it; nothing else."""
+"""The wheel contains the package, the sdist the project, and neither anything else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build a wheel and an sdist, without asking for anything from outside."""
+    """Build a wheel and an sdist without network access."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -24,7 +24,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tracked(*below: str) -> set[str]:
-    """Return the files that belong to the project."""
+    """Return the files of the project that git does not ignore."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *below]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -60,9 +60,9 @@ def test_wheel_metadata(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (one for one in archive.namelist() if one.endswith("/METADATA"))
-        told = Parser().parsestr(archive.read(name).decode())
-    assert told["Requires-Python"] == ">=3.11"
-    assert told["License-Expression"] == "MIT"
-    needed = told.get_all("Requires-Dist") or []
-    assert not [one for one in needed if "@" in one], "a dependency from a place of its own"
-    assert str(ROOT) not in str(told)
+        metadata = Parser().parsestr(archive.read(name).decode())
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "MIT"
+    needed = metadata.get_all("Requires-Dist") or []
+    assert not [one for one in needed if "@" in one], "a dependency from a URL"
+    assert str(ROOT) not in str(metadata)

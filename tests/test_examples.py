@@ -1,4 +1,4 @@
-"""The examples of the docstrings and the code of the README run, on a sandbox, as they stand."""
+"""The examples in docstrings and the code in the README run unchanged on a sandbox."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_docstring_example_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said: list[str] = []
-    doctest.DocTestRunner(optionflags=OPTIONS).run(example, out=said.append)
-    assert not said, "".join(said)
+    failures: list[str] = []
+    doctest.DocTestRunner(optionflags=OPTIONS).run(example, out=failures.append)
+    assert not failures, "".join(failures)
 
 
 def test_readme_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The script beside the notebooks makes what a sync of the sandbox would, and nothing else."""
+"""`make_history.py` writes the dataset that a sync of the sandbox would write."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.dataset.read import TableName
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
@@ -18,7 +19,7 @@ from llama_batches_nb.sandbox_server.process import Server
 OPTIONS = Options(
     batches=90, files=(1, 150), days=60, speed=0, now=datetime(2026, 11, 1, tzinfo=UTC)
 )
-KEYS = {
+KEYS: dict[TableName, list[str]] = {
     "batches": ["batch_id"],
     "results": ["batch_id", "source_directory_file_id"],
     "jobs": ["job_id"],
@@ -31,11 +32,11 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("make_history")
 
 
-def rows(path: Path, table: str) -> pd.DataFrame:
+def rows(path: Path, table: TableName) -> pd.DataFrame:
     return lb.read_dataset(path, table).sort_values(KEYS[table], ignore_index=True)
 
 
-def test_it_is_what_a_sync_brings(script: Any, tmp_path: Path) -> None:
+def test_history_equals_synced_dataset(script: Any, tmp_path: Path) -> None:
     made, synced = tmp_path / "made", tmp_path / "synced"
     with (
         Server.start(OPTIONS, thread=True) as server,
@@ -51,7 +52,7 @@ def test_it_is_what_a_sync_brings(script: Any, tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(rows(made, table), rows(synced, table))
 
 
-def test_it_has_about_as_many_rows_as_asked_for(script: Any) -> None:
+def test_options_give_about_requested_number_of_rows(script: Any) -> None:
     options = script.options_for(100_000, seed=3)
     files = sum(
         b.file_count for b in script.SandboxState(options).batches if b.final_status != "FAILED"
@@ -60,13 +61,13 @@ def test_it_has_about_as_many_rows_as_asked_for(script: Any) -> None:
     assert options == script.options_for(100_000, seed=3)
 
 
-def test_it_replaces_nothing(script: Any, tmp_path: Path) -> None:
+def test_existing_dataset_or_folder_is_not_replaced(script: Any, tmp_path: Path) -> None:
     lone = Options(batches=1, speed=0, now=OPTIONS.now)
     script.write(str(tmp_path / "new"), lone)
     before = rows(tmp_path / "new", "batches")
-    with pytest.raises(FileExistsError, match="holds a dataset already"):
+    with pytest.raises(FileExistsError, match="already holds a dataset"):
         script.write(str(tmp_path / "new"), lone)
     pd.testing.assert_frame_equal(rows(tmp_path / "new", "batches"), before)
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DatasetError, match="something else"):
+    with pytest.raises(DatasetError, match="holds other files"):
         script.write(str(tmp_path), lone)

@@ -1,4 +1,4 @@
-"""Ids, names and page tokens on the wire: whatever they say, each is one step or one parameter."""
+"""Ids, names and page tokens in requests: each stays one path segment or one parameter."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Wire:
-    """A request as it came over the wire."""
+class RawRequest:
+    """A request as received, before decoding."""
 
     method: str
     target: str
@@ -56,20 +56,20 @@ class Wire:
 
     @property
     def path(self) -> str:
-        """The path as it was quoted."""
+        """The quoted path."""
         return self.target.partition("?")[0]
 
     @property
-    def steps(self) -> list[str]:
-        """The steps of the path as they were meant."""
-        return [unquote(step, errors="strict") for step in self.path.split("/")[1:]]
+    def segments(self) -> list[str]:
+        """The decoded segments of the path."""
+        return [unquote(segment, errors="strict") for segment in self.path.split("/")[1:]]
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
         return parse_qs(self.target.partition("?")[2], keep_blank_values=True, strict_parsing=True)
 
 
-Reply = Callable[[Wire], Any]  # an answer's JSON, or None for 404
+Reply = Callable[[RawRequest], Any]  # the JSON of the response, or None for 404
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -89,7 +89,7 @@ class _Handler(socketserver.StreamRequestHandler):
             head += self.rfile.readline()
         headers = BytesParser().parsebytes(head, headersonly=True)
         body = self.rfile.read(int(headers["Content-Length"] or 0))
-        asked = Wire(method, target, headers, body)
+        asked = RawRequest(method, target, headers, body)
         self.server.asked.append(asked)
         answer = self.server.reply(asked)
         status = "404 Not Found" if answer is None else "200 OK"
@@ -99,13 +99,13 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class RawServer(socketserver.ThreadingTCPServer):
-    """Keeps every request as it came, and answers as it is told."""
+    """Record every request unchanged, and respond with `reply`."""
 
     allow_reuse_address = daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[Wire] = []
+        self.asked: list[RawRequest] = []
         self.reply: Reply = lambda asked: None
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -120,8 +120,10 @@ def raw() -> Iterator[RawServer]:
         thread.join()
 
 
-def asked_by(raw: RawServer, call: Callable[[], Any]) -> tuple[list[Wire], Exception | None]:
-    """Return what a call asks of the server, and the error in which it ends, if any."""
+def requests_of(
+    raw: RawServer, call: Callable[[], Any]
+) -> tuple[list[RawRequest], Exception | None]:
+    """Return the requests of a call, and the error that it raises, if any."""
     raw.asked.clear()
     error: Exception | None = None
     with lb.connect("llx-secret", base_url=raw.url, max_workers=2, max_retries=0):
@@ -134,25 +136,25 @@ def asked_by(raw: RawServer, call: Callable[[], Any]) -> tuple[list[Wire], Excep
     return list(raw.asked), error
 
 
-def project(asked: Wire) -> Any:
-    """Answer as a project in which everything that is asked for is there."""
-    steps = asked.steps
-    if asked.method == "POST" and steps[-1] in ("files", "upload"):
-        return {"id": "dfl-2", "directory_id": steps[4], "display_name": "a.pdf"}
-    if asked.method == "POST" and steps[-1] == "directories":
+def project(asked: RawRequest) -> Any:
+    """Respond as a project that has every requested object."""
+    segments = asked.segments
+    if asked.method == "POST" and segments[-1] in ("files", "upload"):
+        return {"id": "dfl-2", "directory_id": segments[4], "display_name": "a.pdf"}
+    if asked.method == "POST" and segments[-1] == "directories":
         return {"id": "dir-2", "name": "x"}
-    if asked.method == "POST" and steps[-1] == "batches":
+    if asked.method == "POST" and segments[-1] == "batches":
         return batch("bat-1")
-    if steps[-1] == "files":
+    if segments[-1] == "files":
         named = {"display_name": "a.pdf", "file_id": "file-1"}
-        return page([{"id": "dfl-1", "directory_id": steps[4], **named}])
-    if len(steps) > 3 and steps[2] == "batches":
-        return batch(steps[3], results=[])
+        return page([{"id": "dfl-1", "directory_id": segments[4], **named}])
+    if len(segments) > 3 and segments[2] == "batches":
+        return batch(segments[3], results=[])
     return page([])
 
 
 def failed(directory: str) -> pd.DataFrame:
-    """Return the outcome of a file of this directory, which failed."""
+    """Return the outcome of a failed file of this directory."""
     outcome = {
         "batch_id": "bat-0",
         "batch_created_at": pd.Timestamp("2026-08-01", tz="UTC"),
@@ -180,7 +182,7 @@ PATHS: dict[str, tuple[Callable[[str], Any], str]] = {
     ),
     "retry_failed": (lambda one: lb.retry_failed(failed(one)), DIRECTORIES + "/{}/files"),
 }
-"""The functions that put an id into a path, and the path of the last request that does."""
+"""The functions that put an id into a path, and the path of the last such request."""
 
 FIXED = {
     BATCHES,
@@ -190,13 +192,13 @@ FIXED = {
 }
 
 
-def check_paths(asked: list[Wire], path: str, given_id: str) -> None:
-    """Fail unless each request is of a fixed path, or has the id as one step at its place."""
+def check_paths(asked: list[RawRequest], path: str, given_id: str) -> None:
+    """Fail unless each request has a fixed path, or the id as one segment in its position."""
     wanted = path.format("\0").split("/")[1:]
     for one in asked:
-        assert not {".", "..", ""} & set(one.steps), one.target
-        there = [given_id if step == "\0" else step for step in wanted]
-        assert one.path in FIXED or one.steps == there[: len(one.steps)], one.target
+        assert not {".", "..", ""} & set(one.segments), one.target
+        there = [given_id if segment == "\0" else segment for segment in wanted]
+        assert one.path in FIXED or one.segments == there[: len(one.segments)], one.target
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -204,7 +206,7 @@ def test_id_is_one_path_segment_or_is_refused(raw: RawServer, name: str) -> None
     call, path = PATHS[name]
     raw.reply = project
     for given_id in WORST if name == "retry_failed" else HOSTILE:
-        asked, error = asked_by(raw, partial(call, given_id))
+        asked, error = requests_of(raw, partial(call, given_id))
         if error is not None:
             assert isinstance(error, ValueError)
             assert {one.path for one in asked} <= (
@@ -212,14 +214,14 @@ def test_id_is_one_path_segment_or_is_refused(raw: RawServer, name: str) -> None
             )
         else:
             check_paths(asked, path, given_id)
-            assert any(given_id in one.steps for one in asked)
+            assert any(given_id in one.segments for one in asked)
 
 
 @given(st.text(max_size=20))
 @some
 def test_any_text_is_one_path_segment_or_is_refused(raw: RawServer, text: str) -> None:
     raw.reply = project
-    asked, error = asked_by(raw, lambda: lb.cancel_batch(text))
+    asked, error = requests_of(raw, lambda: lb.cancel_batch(text))
     if isinstance(error, ValueError):
         assert asked == []
     else:
@@ -227,13 +229,13 @@ def test_any_text_is_one_path_segment_or_is_refused(raw: RawServer, text: str) -
         assert one.target == f"{BATCHES}/{quote(text, safe='')}/cancel"
 
 
-# --- ids that a server gave ---------------------------------------------------------------------
+# --- ids returned by the server -----------------------------------------------------------------
 
 
 def listing(listed: dict[str, str]) -> Reply:
-    """Answer as a project that lists things by these ids."""
+    """Respond as a project whose lists contain these ids."""
 
-    def reply(asked: Wire) -> Any:
+    def reply(asked: RawRequest) -> Any:
         if asked.path == BATCHES and asked.method == "GET":
             return page([batch(listed["batch"])] if "batch" in listed else [])
         if asked.path == DIRECTORIES and asked.method == "POST":
@@ -269,7 +271,7 @@ SERVED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         DIRECTORIES + "/{}/files",
     ),
 }
-"""The functions that ask for what a server named, what that is, and the path for it."""
+"""The functions that request an id that the server returned, its kind, and the path."""
 
 
 @pytest.mark.parametrize("name", SERVED)
@@ -279,7 +281,7 @@ def test_id_from_server_is_one_path_segment_or_raises(
     what, call, path = SERVED[name]
     for n, given_id in enumerate(WORST):
         raw.reply = listing({what: given_id})
-        asked, error = asked_by(raw, partial(call, tmp_path / str(n)))
+        asked, error = requests_of(raw, partial(call, tmp_path / str(n)))
         assert error is None or isinstance(error, BatchesError), given_id
         check_paths(asked, path, given_id)
 
@@ -310,7 +312,7 @@ def test_query_parameter_stays_one_parameter_or_is_refused(raw: RawServer, name:
     parameter, call = PARAMETERS[name]
     raw.reply = project
     for text in HOSTILE:
-        asked, error = asked_by(raw, partial(call, text))
+        asked, error = requests_of(raw, partial(call, text))
         if error is not None:
             assert isinstance(error, ValueError)
             assert asked == []
@@ -324,7 +326,7 @@ def test_page_token_stays_one_parameter_or_raises(raw: RawServer) -> None:
     for token in filter(None, HOSTILE):
         pages = iter([page([], token), page([])])
         raw.reply = lambda asked, pages=pages: next(pages)  # type: ignore[misc]
-        asked, error = asked_by(raw, lb.fetch_batches)
+        asked, error = requests_of(raw, lb.fetch_batches)
         if error is not None:
             assert isinstance(error, lb.ResponseError)
             assert len(asked) == 1
@@ -332,7 +334,7 @@ def test_page_token_stays_one_parameter_or_raises(raw: RawServer) -> None:
             assert asked[1].query == {"page_size": ["1000"], "page_token": [token]}
 
 
-# --- names of files -----------------------------------------------------------------------------
+# --- file names ---------------------------------------------------------------------------------
 
 NAMES = [
     "a b.pdf", 'a".pdf', 'a"; filename="b.pdf', "a\r\nX-Evil: 1\r\n\r\nx", "a\n--x--", "%0d%0a",
@@ -345,7 +347,7 @@ def test_uploaded_file_name_adds_no_header(raw: RawServer, tmp_path: Path) -> No
     for name in NAMES:
         file = tmp_path / name
         file.write_bytes(b"content")
-        asked, _ = asked_by(raw, partial(lb.upload_files, file))
+        asked, _ = requests_of(raw, partial(lb.upload_files, file))
         head = f"Content-Type: {asked[-1].headers['Content-Type']}\r\n\r\n".encode()
         parts: Any = message_from_bytes(head + asked[-1].body, policy=HTTP).get_payload()
         assert [part.keys() for part in parts] == [["Content-Disposition"]] * 2

@@ -1,4 +1,4 @@
-"""The key: it shows in nothing that is written, and goes to `base_url` alone."""
+"""The API key appears in no output, and is sent only to `base_url`."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ FORMS = [
     CORE.encode().hex().encode(),
     *(base64.b64encode(CORE.encode()[start : start + 12]) for start in range(3)),
 ]
-"""How the key may look. In a longer text as base64, one of three parts of it starts a group."""
+"""Forms of the key. In base64 text, one of three offsets of the key starts a group."""
 
 SIGNED = f"Bearer {KEY}"
 GOOD = page([batch("bat-1")])
 
 
 def leaks(written: bytes | str) -> bool:
-    """Whether the key is in what was written."""
+    """Return whether a text contains the key in any form."""
     content = written.encode() if isinstance(written, str) else written
     return any(form in content for form in FORMS)
 
@@ -73,14 +73,14 @@ def test_leak_detection_works() -> None:
 
 
 class Plant(Protocol):
-    """Start a scripted server, and connect to it by what is in the environment."""
+    """Start a scripted server and connect to it from the environment."""
 
     def __call__(self, script: Script, **settings: Any) -> Server: ...
 
 
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
-    """Plant the key in the environment, from where the client takes it."""
+    """Set the key in the environment, from which the client reads it."""
     monkeypatch.setattr(transport, "FIRST_BACKOFF", 0.01)
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
     with ExitStack() as stack:
@@ -115,9 +115,9 @@ def _reason(asked: Asked) -> Any:
 
 
 def _all_escaped(asked: Asked) -> Any:
-    said = "".join(f"\\u{ord(c):04x}" for c in asked.headers["authorization"])
+    text = "".join(f"\\u{ord(c):04x}" for c in asked.headers["authorization"])
     return Answer(
-        raw=f'{{"detail": [{{"loc": ["{said}"], "msg": "{said}"}}]}}'.encode(), status=422
+        raw=f'{{"detail": [{{"loc": ["{text}"], "msg": "{text}"}}]}}'.encode(), status=422
     )
 
 
@@ -167,7 +167,7 @@ ERRORS: dict[str, tuple[Script, Callable[[], object], type[BaseException]]] = {
 
 
 def _family(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and all those it came from, also those that no traceback shows."""
+    """Yield an error with its causes and contexts, including suppressed ones."""
     if error is not None:
         yield error
         yield from _family(error.__cause__)
@@ -175,19 +175,19 @@ def _family(error: BaseException | None) -> Iterator[BaseException]:
             yield from _family(error.__context__)
 
 
-def _told(error: BaseException) -> str:
-    """Return all that an error tells, to those who ask for more than its message too."""
-    told = [pickle.dumps(error).decode("latin-1")]
-    told += [repr(vars(way(error))) for way in (copy.copy, copy.deepcopy)]
+def _all_texts(error: BaseException) -> str:
+    """Return all texts of an error: message, notes, attributes, pickle, traceback with locals."""
+    texts = [pickle.dumps(error).decode("latin-1")]
+    texts += [repr(vars(way(error))) for way in (copy.copy, copy.deepcopy)]
     for one in _family(error):
-        told += [str(one), repr(one), repr(vars(one)), repr(getattr(one, "__notes__", ()))]
+        texts += [str(one), repr(one), repr(vars(one)), repr(getattr(one, "__notes__", ()))]
         frames = traceback.TracebackException.from_exception(one, capture_locals=True)
-        told += frames.format()
-    return "\n".join(told)
+        texts += frames.format()
+    return "\n".join(texts)
 
 
 def _check(error: BaseException) -> None:
-    assert not leaks(_told(error))
+    assert not leaks(_all_texts(error))
     assert not [one for one in _family(error) if _reachable_key(vars(one), one.args)]
 
 
@@ -209,9 +209,9 @@ def test_key_with_json_escapes_is_in_no_error(
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", f"{KEY}{odd}{CORE}")
 
     def script(asked: Asked) -> Any:
-        said = f"I got {asked.headers['authorization']}!"
-        good = page([batch("bat-1", said, project_id=said)])
-        body = good if asked.query else {"detail": [{"loc": [said], "msg": said}]}
+        text = f"I got {asked.headers['authorization']}!"
+        good = page([batch("bat-1", text, project_id=text)])
+        body = good if asked.query else {"detail": [{"loc": [text], "msg": text}]}
         written = json.dumps(body).replace("/", "\\/")
         return Answer(raw=written.encode(), status=200 if asked.query else 422)
 
@@ -245,7 +245,7 @@ def test_key_is_in_no_lock_error(plant: Plant, tmp_path: Path) -> None:
 
 
 class Enough(Exception):  # noqa: N818
-    """What a signal handler of the user's raises, say for a timeout."""
+    """Raised by a signal handler of the user, for example for a timeout."""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Enough, lb.ServerError, MemoryError])
@@ -306,13 +306,13 @@ CODE = (
     FrameType,
     TracebackType,
 )
-"""What is not followed: a function of `Key` is where the key is kept, and frames lead anywhere."""
+"""Types that are not followed: a closure of `BearerAuth` holds the key; frames lead anywhere."""
 
 
 def _reachable_key(*starts: object) -> list[object]:
-    """Return the texts with the key to which objects lead, however they hold them."""
+    """Return the texts with the key that are reachable from objects."""
     todo, seen, found = list(starts), set[int](), list[object]()
-    kept = []  # or an id could be used again
+    kept = []  # so that no id is reused
     while todo:
         one = todo.pop()
         if id(one) in seen or isinstance(one, CODE):
@@ -354,11 +354,11 @@ def test_key_is_in_no_copy_or_pickle_of_client(plant: Plant) -> None:
 
 def test_key_is_in_no_frame(plant: Plant) -> None:
     def script(asked: Asked) -> Any:
-        said = f"what about {asked.headers['authorization']}?"
-        one = batch("bat-1", config={"job": {"type": said}}, project_id=said)
+        text = f"what about {asked.headers['authorization']}?"
+        one = batch("bat-1", config={"job": {"type": text}}, project_id=text)
         if asked.path.endswith("bat-1"):
-            return one | {"results": [mapping("dfl-1", None, said)]}
-        return page([one | {"note": said}])
+            return one | {"results": [mapping("dfl-1", None, text)]}
+        return page([one | {"note": text}])
 
     plant(script)
     batches, results = lb.fetch_batches(), lb.fetch_results("bat-1")
@@ -375,7 +375,7 @@ def test_short_key_does_not_alter_responses(plant: Plant) -> None:
         assert lb.fetch_batches().iloc[0, :2].tolist() == ["bat-1", "RUNNING"]
 
 
-# --- what is written ----------------------------------------------------------------------------
+# --- written output -----------------------------------------------------------------------------
 
 
 def test_key_is_in_no_log_at_any_level(
@@ -411,10 +411,10 @@ def test_key_is_in_no_parquet_or_dataset_file(plant: Plant, tmp_path: Path) -> N
     while_it_ran: dict[str, bytes] = {}
 
     def script(asked: Asked) -> Any:
-        said = [mapping(f"dfl-{n}", None, f"{n}: {asked.headers}") for n in range(20)]
+        text = [mapping(f"dfl-{n}", None, f"{n}: {asked.headers}") for n in range(20)]
         if asked.path.endswith("bat-1"):
             while_it_ran.update(_content_of(tmp_path))
-            return batch("bat-1", results=said)
+            return batch("bat-1", results=text)
         return page([batch("bat-1", results=None)])
 
     plant(script)
@@ -426,9 +426,9 @@ def test_key_is_in_no_parquet_or_dataset_file(plant: Plant, tmp_path: Path) -> N
     tables = list(tmp_path.rglob("*.parquet"))
     assert len(tables) == 3
     for table in tables:
-        told = pq.read_table(table)
-        assert not leaks(repr(told.to_pylist()))
-        assert not leaks(repr([told.schema.metadata, pq.read_metadata(table).to_dict()]))
+        texts = pq.read_table(table)
+        assert not leaks(repr(texts.to_pylist()))
+        assert not leaks(repr([texts.schema.metadata, pq.read_metadata(table).to_dict()]))
 
 
 def _content_of(folder: Path) -> dict[str, bytes]:
@@ -441,7 +441,7 @@ ON_LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/
 
 
 def _processes(what: str) -> list[bytes]:
-    """Return what is told of each process: its `cmdline`, or its `environ`."""
+    """Return the `cmdline` or `environ` of each process."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -496,9 +496,9 @@ def test_sandbox_does_not_reveal_other_keys(
             lb.fetch_batches()
         with pytest.raises(lb.AuthenticationError):
             lb.upload_files(__file__)
-        said = "".join(process.communicate(timeout=30))
-    assert "llx-sandbox" in first + said
-    assert not leaks(first + said)
+        text = "".join(process.communicate(timeout=30))
+    assert "llx-sandbox" in first + text
+    assert not leaks(first + text)
 
 
 # --- a notebook ---------------------------------------------------------------------------------
@@ -546,7 +546,7 @@ CELLS = {
         lb.fetch_batches(client=client)
     """,
 }
-"""The cells of a notebook in which much is shown, and more goes wrong."""
+"""The cells of a notebook that shows many objects and raises many errors."""
 
 
 @pytest.mark.notebook
@@ -594,12 +594,12 @@ def test_key_is_in_no_saved_notebook_or_panel(
     assert not leaks(content)
 
 
-# --- where it goes ------------------------------------------------------------------------------
+# --- destinations -------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
 def _no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what the machine says about proxies and certificates."""
+    """Remove settings of proxies and certificates from the environment."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or "CA_BUNDLE" in name or name.startswith("SSL_CERT"):
             monkeypatch.delenv(name)
@@ -620,7 +620,7 @@ def test_no_redirect_is_followed(plant: Plant, status: int, to: str) -> None:
             "our own path": "/api/v2/batches?again=1",
         }[to]
     )
-    with pytest.raises(lb.ResponseError, match="correct base_url"):
+    with pytest.raises(lb.ResponseError, match="check base_url"):
         lb.fetch_batches()
     with pytest.raises((lb.ResponseError, lb.UnconfirmedCreateError)):
         lb.upload_files(__file__)
@@ -647,7 +647,7 @@ def test_netrc_is_ignored(plant: Plant, monkeypatch: pytest.MonkeyPatch, tmp_pat
         if place is not None:
             monkeypatch.setenv("NETRC", str(place))
         server = plant(lambda asked: GOOD)
-        requests.get(server.url, timeout=10)  # it heeds the file
+        requests.get(server.url, timeout=10)  # requests uses the file
         lb.fetch_batches()
         heeding, ours = (asked.headers["authorization"] for asked in server.asked)
         assert heeding.startswith("Basic ")
@@ -692,7 +692,7 @@ def test_id_or_token_cannot_change_the_host(plant: Plant, form: str) -> None:
         lambda: lb.create_batch(place, place, check_directory=False, check_configuration=False),
     ]
     for call in calls:
-        with suppress(ValueError, lb.BatchesError):  # it may be refused, or not be there
+        with suppress(ValueError, lb.BatchesError):  # it may be refused or not found
             call()
     assert server.asked[1].one("page_token") == place
     assert not another.asked
@@ -761,10 +761,10 @@ def test_ambiguous_url_is_refused(url: str) -> None:
 
 
 class Relay(socketserver.ThreadingTCPServer):
-    """Passes on bytes to a server, and keeps what it sees.
+    """Forward bytes to a server and record them.
 
-    With a certificate it is the TLS in front of that server; without, a proxy which is told where
-    to go and goes to that server, if `answer` is that it does.
+    With a certificate it terminates TLS in front of that server. Without one it is a proxy that
+    accepts or refuses `CONNECT` with `answer`, and connects to that server whatever the target.
     """
 
     daemon_threads = True
@@ -792,7 +792,7 @@ class Relay(socketserver.ThreadingTCPServer):
         return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that does not trust us
+        pass  # a client that does not trust the certificate
 
     def __exit__(self, *exc_info: object) -> None:
         self.shutdown()
@@ -829,7 +829,7 @@ class _Relaying(socketserver.StreamRequestHandler):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a certificate for 127.0.0.1 and api.test, with its key, that nobody has signed."""
+    """Create a self-signed certificate for 127.0.0.1 and api.test, with its key."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     path = tmp_path_factory.mktemp("tls") / "certificate.pem"
@@ -882,7 +882,7 @@ def test_certificate_trusted_by_environment_is_accepted(
     lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
     assert len(lb.fetch_batches()) == 1
     assert server.asked[0].headers["authorization"] == SIGNED
-    lb.connect(base_url=f"https://localhost:{relay.port}")  # which it is not for
+    lb.connect(base_url=f"https://localhost:{relay.port}")  # not a name of the certificate
     with pytest.raises(lb.ConnectionFailedError, match="certificate"):
         lb.fetch_batches()
     assert len(server.asked) == 1

@@ -1,4 +1,4 @@
-"""What strangers wrote, in files and as names: it is read, or refused, and does nothing else."""
+"""Files and names from untrusted sources are read or refused, without side effects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEEP = b"[" * 1_000_000
 
 
 def on_disk(root: Path) -> dict[str, bytes | str | None]:
-    """Return all that is below a folder: the bytes of files, where links lead, and folders."""
+    """Return everything below a folder: contents of files, targets of links, and folders."""
     found: dict[str, bytes | str | None] = {}
     for place, folders, files in os.walk(root):
         for path in (Path(place, name) for name in (*folders, *files)):
@@ -48,7 +48,7 @@ def on_disk(root: Path) -> dict[str, bytes | str | None]:
 
 
 class Planted:
-    """An object that, unpickled, makes a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -64,7 +64,7 @@ def parquet(
     values: pa.Array | None = None,
     of_field: dict[bytes, bytes] | None = None,
 ) -> Path:
-    """Write a file of one column, with this metadata."""
+    """Write a file with one column and this metadata."""
     values = pa.array(["a", "b"]) if values is None else values
     field = pa.field("status", values.type, metadata=of_field)
     schema = pa.schema([field], metadata=metadata)
@@ -73,7 +73,7 @@ def parquet(
 
 
 def of_pandas(**changes: Any) -> dict[bytes, bytes]:
-    """Return metadata as pandas writes it, but for some changes."""
+    """Return metadata as pandas writes it, with some changes."""
     column = {"name": "status", "field_name": "status", "pandas_type": "unicode",
               "numpy_type": "object", "metadata": None}  # fmt: skip
     column |= changes.pop("column", {})
@@ -86,9 +86,9 @@ def ours(what: Any) -> dict[bytes, bytes]:
 
 
 def read_or_refused(place: Path) -> pd.DataFrame | None:
-    """Return the rows of a file, or None if it is refused as such a file is to be."""
+    """Return the rows of a file, or None if it is refused with a `DatasetError`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", (FutureWarning, RuntimeWarning))  # an old pyarrow's
+        warnings.simplefilter("ignore", (FutureWarning, RuntimeWarning))  # of old pyarrow versions
         with suppress(lb.DatasetError):
             return lb.read_parquet(place)
     return None
@@ -99,7 +99,7 @@ BAD_METADATA = {
     "a list for pandas": {b"pandas": b"[]"},
     "nothing for pandas": {b"pandas": b"{}"},
     "nesting for pandas": {b"pandas": DEEP},
-    "an index that is not there": of_pandas(index_columns=["nope"]),
+    "missing index column": of_pandas(index_columns=["nope"]),
     "an index beyond numbers": of_pandas(
         index_columns=[{"kind": "range", "name": None, "start": 0, "stop": 10**30, "step": 1}]
     ),
@@ -190,7 +190,7 @@ def test_pickled_extension_type_is_not_unpickled(name: str, tmp_path: Path) -> N
     read_or_refused(place)
     assert not made.exists()
     pickle.loads(content)
-    assert made.exists()  # it would have been
+    assert made.exists()  # without the protection
 
 
 VALUES = {
@@ -224,7 +224,7 @@ def test_folder_with_invalid_schema_is_read_or_refused(partitions: bytes, tmp_pa
 
 
 def two_batches(asked: Asked) -> Any:
-    """Answer as a project with a batch that has ended, and one that has not."""
+    """Respond as a project with one finished and one running batch."""
     name = asked.path.rpartition("/")[2]
     statuses = {"bat-1": "COMPLETED", "bat-2": "RUNNING"}
     if name in statuses:
@@ -305,7 +305,7 @@ def other_dataset(kept: Path, what: str) -> Path:
 
 
 def link(what: str) -> Change:
-    """Put a link to what is in another dataset in the place of what is in this one."""
+    """Replace the files of a dataset with links to those of another one."""
 
     def change(kept: Path, manifest: dict[str, Any]) -> Any:
         place = kept / what.format(**results_of(manifest))
@@ -319,7 +319,7 @@ def link(what: str) -> Change:
 
 
 def link_and_forget(what: str) -> Change:
-    """Do so, with a manifest that names nothing any more: all there is are leftovers."""
+    """Do the same with an empty manifest, so that every file is a leftover."""
 
     def change(kept: Path, manifest: dict[str, Any]) -> Any:
         link(what)(kept, manifest)
@@ -338,7 +338,7 @@ def folder(what: str) -> Change:
 
 
 def pipe(what: str) -> Change:
-    """Put a pipe, of which no reader sees the end, in the place of a file."""
+    """Replace a file with a named pipe, which blocks readers."""
 
     def change(kept: Path, manifest: dict[str, Any]) -> Any:
         place = kept / what.format(**results_of(manifest))
@@ -374,12 +374,12 @@ BORNE: dict[str, Change] = {
     "open batches that are no ids": ids("..", "", "../../x", "\u202e"),
     "times before all batches": ancient,
 }
-"""What is read or refused: as it was, or in a way that says what is wrong."""
+"""Ways to damage a dataset: it is read correctly, or refused with a clear error."""
 
 
 @pytest.fixture
 def kept(serve: Serve, tmp_path: Path) -> Path:
-    """A dataset, beside another one that has the same files."""
+    """A dataset, next to another one with the same files."""
     serve(two_batches, max_retries=0)
     place = tmp_path / "kept"
     lb.sync_dataset(place, jobs=True)
@@ -399,7 +399,7 @@ def changed(kept: Path, change: Change) -> None:
 
 
 def errors_of(*ways: Callable[[], Any]) -> list[Exception]:
-    """Return what is raised on these ways."""
+    """Return the errors that these functions raise."""
     found: list[Exception] = []
     for way in ways:
         try:

@@ -1,1 +1,1 @@
-"""The commands of `python -m llama_batches_nb`."""
+"""Commands of the command line; one module per command."""

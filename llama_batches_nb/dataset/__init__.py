@@ -1,1 +1,1 @@
-"""Keep frames and whole projects as Parquet."""
+"""Export frames to Parquet, and keep a project as a dataset that is updated incrementally."""

@@ -1,12 +1,46 @@
-"""Replace files and folders atomically."""
+"""Replace local files and folders atomically."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_replace(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; what is written there replaces `path` on success."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.exists():
+            _swap_folder(temporary, path)
+        else:
+            temporary.replace(path)
+    except BaseException:
+        remove_path(temporary)
+        raise
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write a file so that readers see either the old or the new content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_replace(path) as temporary, open_fsynced(temporary) as file:
+        file.write(content)
+    _fsync_folder(path.parent)
+
+
+@contextmanager
+def open_fsynced(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing, and flush it to disk before it is closed."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def remove_path(path: Path) -> None:
@@ -17,24 +51,20 @@ def remove_path(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def atomic_write(place: Path, content: bytes) -> None:
-    """Write a file so that readers see either the old or the new content."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
+def _swap_folder(new: Path, path: Path) -> None:
+    """Replace a folder, or a link to one; a rename cannot replace a folder that has files."""
+    old = new.with_suffix(".old")
+    path.rename(old)
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(place)
+        new.rename(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        old.rename(path)
         raise
-    fsync_dir(place.parent)
+    old.unlink() if old.is_symlink() else shutil.rmtree(old)
 
 
-def fsync_dir(folder: Path) -> None:
-    """Bring a rename to the disk, where folders can be opened: not on Windows."""
+def _fsync_folder(folder: Path) -> None:
+    """Flush a rename to disk, where folders can be opened (not on Windows)."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

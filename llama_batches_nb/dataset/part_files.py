@@ -1,10 +1,10 @@
-"""The Parquet files of a dataset: written whole, read and merged as streams."""
+"""Write, read and merge the Parquet files of a dataset."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -13,21 +13,24 @@ from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.tables.schema import Table
 
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
 COMPRESSION = "zstd"
-ROW_GROUP = 131_072  # rows
+ROW_GROUP_SIZE = 131_072  # rows
 
 
 def write(storage: Storage, table: Table, rows: pa.Table) -> PartFile:
-    """Write rows as a new file."""
+    """Write rows to a new file."""
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression=COMPRESSION, row_group_size=ROW_GROUP)
+    pq.write_table(rows, sink, compression=COMPRESSION, row_group_size=ROW_GROUP_SIZE)
     return _store(storage, table, sink, len(rows))
 
 
-def dataset(storage: Storage, table: Table, parts: Sequence[PartFile]) -> Any:
-    """Return files as one dataset; a column that older ones lack is missing in their rows."""
+def to_dataset(storage: Storage, table: Table, parts: Sequence[PartFile]) -> ds.FileSystemDataset:
+    """Return files as one dataset; a column that an older file lacks is missing in its rows."""
     import pyarrow.dataset as ds
 
     return ds.FileSystemDataset.from_paths(
@@ -43,39 +46,39 @@ def read(
     table: Table,
     parts: Sequence[PartFile],
     columns: list[str] | None = None,
-    filter: Any = None,  # noqa: A002
+    filter: ds.Expression | None = None,  # noqa: A002
 ) -> pa.Table:
-    """Return the rows of files, or raise `DatasetError` that names the one that can't be read."""
+    """Read the rows of files; raise `DatasetError` if a file is unreadable."""
     try:
-        return dataset(storage, table, parts).to_table(columns=columns, filter=filter)
+        return to_dataset(storage, table, parts).to_table(columns=columns, filter=filter)
     except (pa.ArrowException, OSError):
         raise_if_unreadable(storage, table, parts)
         raise
 
 
 def raise_if_unreadable(storage: Storage, table: Table, parts: Sequence[PartFile]) -> None:
-    """Raise `DatasetError` if a file can't be read, and name it."""
+    """Raise a `DatasetError` that names the first unreadable file, if there is one."""
     for part in parts:
         try:
-            dataset(storage, table, [part]).to_table()
+            to_dataset(storage, table, [part]).to_table()
         except (pa.ArrowException, OSError) as error:
             raise DatasetError(
-                f"{part.name!r} in {storage.name!r} is missing or damaged ({error}): restore it "
-                "from a copy, or delete the folder and sync again."
+                f"{part.name!r} in {storage.name!r} is missing or damaged ({error}). Restore it "
+                "from a backup, or delete the folder and sync again."
             ) from error
 
 
 def merge(storage: Storage, table: Table, parts: Sequence[PartFile]) -> PartFile:
-    """Write the rows of several files as a new one, without having them all in memory."""
+    """Write the rows of several files to a new one, without loading all of them at once."""
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    source = dataset(storage, table, parts).scanner(
+    scanner = to_dataset(storage, table, parts).scanner(
         use_threads=False, batch_readahead=1, fragment_readahead=1
     )
     with pq.ParquetWriter(sink, table.arrow_schema, compression=COMPRESSION) as writer:
-        for batch in source.to_batches():
-            writer.write_batch(batch, row_group_size=ROW_GROUP)
+        for batch in scanner.to_batches():
+            writer.write_batch(batch, row_group_size=ROW_GROUP_SIZE)
     return _store(storage, table, sink, sum(part.rows for part in parts))
 
 

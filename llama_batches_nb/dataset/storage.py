@@ -1,7 +1,6 @@
-"""Where a dataset lies: files in one folder, of this machine or of any store that fsspec knows.
+"""Read, write and list the files of a folder: a local one, or a URL that fsspec supports.
 
-A file is put whole or not at all: here it is written beside, brought to the disk and renamed; an
-object store takes it in one PUT. Nothing else is asked of a place, so both are served alike.
+A file is written whole or not at all: by a rename on a local disk, by one PUT on an object store.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import fsspec
 
@@ -18,25 +17,28 @@ from llama_batches_nb.dataset.atomic import atomic_write
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.types import PathLike
 
+if TYPE_CHECKING:
+    import pyarrow.fs as pa_fs
+
 
 class Storage:
-    """A folder, by a path or a URL; names in it are relative, with `/` between them."""
+    """The files of a folder. File names are relative to it, with ``/`` as the separator."""
 
     def __init__(self, path: PathLike) -> None:
-        given = os.fspath(path)
-        if not isinstance(given, str):
-            raise TypeError(f"The path must be text or a path, not {path!r}.")
-        if not given.strip():
-            raise ValueError("The path is empty: name a folder, or a URL that fsspec knows.")
-        self.local = local_path(given)
+        text = os.fspath(path)
+        if not isinstance(text, str):
+            raise TypeError(f"The path must be a string or a path object, not {path!r}.")
+        if not text.strip():
+            raise ValueError("The path is empty. Pass a folder, or a URL that fsspec supports.")
+        self.local = local_path(text)
         if self.local is not None:
-            self.local = self.local.absolute()  # whatever becomes of the working directory
-        self.name = given if self.local is None else str(self.local)
+            self.local = self.local.absolute()  # the working directory may change later
+        self.name = text if self.local is None else str(self.local)
         self.filesystem, self.root = fsspec.url_to_fs(self.name)
 
     @property
-    def arrow_filesystem(self) -> Any:
-        """The place for pyarrow's readers."""
+    def arrow_filesystem(self) -> pa_fs.FileSystem:
+        """The file system for pyarrow's readers."""
         import pyarrow.fs as pa_fs
 
         if self.local is not None:
@@ -44,23 +46,23 @@ class Storage:
         return pa_fs.PyFileSystem(pa_fs.FSSpecHandler(self.filesystem))
 
     def path(self, name: str) -> str:
-        """Return a file's path in the filesystem."""
+        """Return the path of a file in the file system."""
         return f"{self.root.rstrip('/')}/{name}"
 
     def is_file(self) -> bool:
-        """Whether there is a file where the folder should be."""
+        """Return whether the path is that of a file, not of a folder."""
         self.filesystem.invalidate_cache()
         return bool(self.filesystem.isfile(self.root))
 
     def names(self) -> list[str]:
-        """Return all files below the folder, as they are now; none if it does not exist."""
+        """List all files in the folder and its sub-folders; empty if it does not exist."""
         self.filesystem.invalidate_cache()
         start = len(self.path(""))
-        found = sorted(path[start:] for path in self.filesystem.find(self.root) if path[start:])
-        return [name for name in found if self._is_regular_file(name)]
+        names = sorted(path[start:] for path in self.filesystem.find(self.root) if path[start:])
+        return [name for name in names if self._is_regular_file(name)]
 
     def get(self, name: str) -> bytes | None:
-        """Return what a file holds, None if there is none."""
+        """Return the content of a file, or None if it does not exist."""
         if not self._is_regular_file(name):
             return None
         try:
@@ -70,12 +72,12 @@ class Storage:
         return content
 
     def put(self, name: str, content: bytes) -> None:
-        """Make or replace a file, in one step."""
+        """Create or replace a file atomically."""
         if self.local is not None:
             if not self._is_inside(name):
                 raise DatasetError(
-                    f"{name!r} would not lie in {self.name!r}, for a link leads out of it: remove "
-                    "the link, or name another folder."
+                    f"{name!r} is outside {self.name!r} because of a symbolic link. Remove the "
+                    "link, or choose another folder."
                 )
             atomic_write(self.local / name, content)
             return
@@ -84,24 +86,24 @@ class Storage:
         self.filesystem.pipe_file(path, content)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files, but none to which a link leads; those that are gone are no matter."""
+        """Delete files, except missing ones and those outside the folder because of a link."""
         for name in filter(self._is_inside, names):
             with suppress(FileNotFoundError):
                 self.filesystem.rm_file(self.path(name))
 
     def _is_regular_file(self, name: str) -> bool:
-        """Whether something can be read to its end, which a pipe can't."""
+        """Return whether reading ends, which is not so for a named pipe."""
         return self.local is None or (self.local / name).is_file()
 
     def _is_inside(self, name: str) -> bool:
-        """Whether a file lies in the folder itself, and not where a link in it leads."""
+        """Return whether a file is in the folder once symbolic links are resolved."""
         if self.local is None:
             return True
         return (self.local / name).parent.resolve().is_relative_to(self.local.resolve())
 
 
 def local_path(path: PathLike) -> Path | None:
-    """Return the path if it is one of this machine, None if it is a URL."""
+    """Return a local path as a `Path`, or None for a URL."""
     text = os.fspath(path)
     for scheme in ("file://", "local://"):
         text = text.removeprefix(scheme)

@@ -1,4 +1,4 @@
-"""Keep a folder of Parquet up to date with the API, asking only for what is new or still runs."""
+"""Update a Parquet dataset from the API, fetching only what is new or has not ended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from llama_batches_nb.dataset.lock import acquire_lock
-from llama_batches_nb.dataset.manifest import Manifest, ProjectRef
-from llama_batches_nb.dataset.refresh import SyncRun
+from llama_batches_nb.dataset.manifest import DATASET_TABLES, Manifest, ProjectRef
+from llama_batches_nb.dataset.refresh import BatchRefresh, FailedRequests, JobRefresh
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.writer import DatasetWriter
+from llama_batches_nb.dataset.writer import ChunkWriter
 from llama_batches_nb.fetch.filters import (
     BatchFilters,
     BatchQuery,
@@ -20,12 +20,13 @@ from llama_batches_nb.fetch.filters import (
 )
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
+from llama_batches_nb.tables.schema import JOBS
 from llama_batches_nb.types import PathLike
 
 
 @dataclass(frozen=True, repr=False)
 class SyncReport:
-    """What a sync did; shown, it says so in a few lines.
+    """The result of a sync; its repr is a short summary.
 
     Attributes
     ----------
@@ -36,20 +37,20 @@ class SyncReport:
     ended : int
         Batches that were open at the last sync and have ended since.
     open : int
-        Batches that go on and will be asked for again.
+        Batches that have not ended; the next sync fetches them again.
     gone : int
-        Batches that were listed, or open, and that the API does not know any more.
+        Batches that were open or listed, but that the API does not know.
     unknown_jobs : int
-        Jobs that results refer to and that the API does not know.
+        Jobs that results refer to, but that the API does not know.
     added, total : dict of str to int
-        Rows by table: how many more than before, and how many there are.
+        Rows added to each table, and rows of each table.
     requests : int
-        Answers that it took; a request that was sent again counts once.
+        Responses received; a retried request counts once.
     seconds : float
-        How long it took.
+        Duration of the sync.
     complete : bool
-        Whether the list of batches was as long as the server said. If not, the next sync walks
-        it again.
+        Whether the list of batches was as long as the server said. If not, the next sync lists
+        the same batches again.
     """
 
     path: str
@@ -66,10 +67,10 @@ class SyncReport:
 
     def __repr__(self) -> str:
         counts = [
-            f"{self.new:,} batches new",
-            f"{self.ended:,} ended since",
+            f"{self.new:,} new batches",
+            f"{self.ended:,} ended",
             f"{self.open:,} still open",
-            *([f"{self.gone:,} gone"] if self.gone else []),
+            *([f"{self.gone:,} not found"] if self.gone else []),
         ]
         lines = [
             f"Synced {self.path!r} in {self.seconds:.1f} s with {self.requests:,} requests.",
@@ -77,9 +78,9 @@ class SyncReport:
             *(f"  {n}: {self.total[n]:,} rows ({self.added[n]:+,})" for n in self.total),
         ]
         if self.unknown_jobs:
-            lines.append(f"  {self.unknown_jobs:,} jobs are not known to the API")
+            lines.append(f"  {self.unknown_jobs:,} jobs not found")
         if not self.complete:
-            lines.append("  The list of batches was cut short: sync again.")
+            lines.append("  The list of batches was incomplete; sync again.")
         return "\n".join(lines)
 
 
@@ -92,126 +93,133 @@ def sync_dataset(
     client: Client | None = None,
     **filters: Unpack[BatchFilters],
 ) -> SyncReport:
-    """Bring a folder of plain Parquet up to date: batches, their results, and jobs if asked for.
+    """Update a Parquet dataset of batches, their results and, on request, their jobs.
 
-    A batch that has ended is fetched once, ever. A sync asks for what is new, and again for what
-    had not ended. Filters add up: what an earlier sync kept stays, whatever this one asks for.
+    A batch that has ended is fetched only once. Each sync fetches the new batches, and fetches
+    those again that had not ended. Filters only add: batches of earlier syncs are kept, whatever
+    the filters of this one.
 
     Parameters
     ----------
     path
-        A folder of this machine, which is made if need be, or a URL that fsspec knows.
+        A local folder, which is created if necessary, or a URL that fsspec supports.
     jobs
-        Whether to fetch the jobs that results refer to, also those of earlier syncs. Jobs that had
-        not ended are asked for again; those that the API does not know are asked for once.
+        Fetch the jobs that results refer to, including results of earlier syncs. Jobs that had
+        not ended are fetched again; jobs that the API does not know are requested only once.
     status, source_directory_id, created_at_on_or_after, created_at_on_or_before, page_size
-        Filters as of `fetch_batches`. A batch is kept if it has one of the statuses when it is
-        asked for; one that may still come to have it is asked for again.
+        Filters, as in `fetch_batches`. A batch is kept if it has one of the statuses when it is
+        fetched; a batch that has not ended is fetched again, as its status may still match.
     project_id, organization_id
-        Instead of those of the client. One dataset holds batches of one project.
+        Overrides the client's project and organization. A dataset holds batches of one project.
     progress
-        Whether to show a bar; None for in a notebook or a terminal.
+        Show a progress bar. By default only in notebooks and terminals.
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
 
     Returns
     -------
     SyncReport
-        What was done.
+        Counts of batches, rows and requests.
 
     Raises
     ------
     DatasetLockedError
-        If another sync writes to the folder.
+        If another sync is writing to the folder.
     DatasetError
-        If the folder holds something else, batches of another project, or what a newer version
-        wrote; or if it is damaged.
+        If the folder is not a dataset, is damaged, holds batches of another project, or was
+        written by a newer version.
     BatchesError
-        If something can't be had. What came before it is kept; a few batches or jobs that can't be
-        had do not keep out the others, and the next sync asks for them again.
+        If a request fails. Everything fetched is kept: when only a few batches or jobs cannot be
+        fetched, the sync completes without them before it raises, and the next sync fetches them.
     ValueError, TypeError
-        If an argument makes no sense; nothing was asked then.
+        If an argument is invalid; no request is sent.
 
     Warns
     -----
     UserWarning
-        If batches are gone, or the list is shorter than the server says.
+        If the API no longer knows some batches, or the list is shorter than the server says.
 
     Notes
     -----
     The folder holds ``_manifest.json`` and ``{batches,results,jobs}/part-….parquet``, with one
-    schema per table. There are no sub-folders by date or status: batches of a time arrive together,
-    and each file's statistics say what it can't hold. Small files are merged.
+    schema per table. Files are not partitioned by date or status: a file holds batches that were
+    synced together, and its statistics let readers skip it. Small files are merged.
 
-    The manifest names the files that count, and replacing it is the one step in which a sync
-    commits: a rename on a local disk, after the files were brought to it; one PUT on an object
-    store, which shows an object whole or not at all. So `open_dataset` and `read_dataset` see each
-    row once at any time, also while a sync runs or after it was killed. A reader that takes the
-    files as they lie (``results/*.parquet``) does so whenever no sync runs and the last one was not
-    killed; the next removes what that left.
+    The manifest lists the files of the dataset, and a sync commits by replacing it in one step: by
+    a rename on a local disk, after the files were flushed to disk; by one PUT on an object store.
+    `open_dataset` and `read_dataset` therefore return each row once at any time, even while a sync
+    runs or after it was killed. Tools that read the files directly (``results/*.parquet``) do so
+    too while no sync runs and the last one was not killed; the next sync deletes what a killed one
+    left.
 
-    On a local disk the lock ends with its process. On an object store it is a file that its
-    holder renews; a few minutes after the last time, another sync takes it over.
+    On a local disk the lock is released when its process ends. On an object store the lock is a
+    file that its owner renews; another sync may take over a lock that was not renewed for five
+    minutes.
 
-    New batches are found by time of creation, from an hour before the newest of those listed
-    before. A batch that appears with a time of creation further back is not found.
+    New batches are found by creation time, starting one hour before the newest batch listed so
+    far. A batch that appears with an earlier creation time is not found.
 
-    A job that batches of different syncs refer to may have a row for each; `outcomes` and the like
-    take it once.
+    A job that batches of different syncs refer to may have a row for each; `outcomes` and the
+    other functions count it once.
 
     Examples
     --------
     >>> import llama_batches_nb as lb
-    >>> report = lb.sync_dataset("kept", jobs=True)
-    >>> again = lb.sync_dataset("kept", jobs=True)
+    >>> report = lb.sync_dataset("history", jobs=True)
+    >>> again = lb.sync_dataset("history", jobs=True)
     >>> again.new
     0
-    >>> lb.read_dataset("kept").pipe(lb.outcomes, lb.read_dataset("kept", "jobs")).shape[1]
+    >>> files = lb.read_dataset("history").pipe(lb.outcomes, lb.read_dataset("history", "jobs"))
+    >>> files.shape[1]
     12
     """
     if not isinstance(jobs, bool):
         raise TypeError(f"jobs must be True or False, not {jobs!r}.")
     check_filter_names("sync_dataset", filters)
-    selection = BatchQuery.from_filters(**filters)
+    query = BatchQuery.from_filters(**filters)
     storage = Storage(path)
     client = get_client(client)
     scope = project_params(filters.get("project_id"), filters.get("organization_id"))
     origin = ProjectRef(client.base_url, *(scope[n] or getattr(client.settings, n) for n in scope))
     started = time.monotonic()
-    Manifest.read(storage)  # a place that is not ours gets no lock either
-    with acquire_lock(storage) as check:
-        found = Manifest.read(storage)
-        is_new, manifest = found is None, found or Manifest(origin=origin)
+    Manifest.read(storage)  # raises before a lock file is written to a folder of something else
+    with acquire_lock(storage) as verify_lock:
+        existing = Manifest.read(storage)
+        manifest = existing or Manifest(origin=origin)
         manifest.check_origin(storage, origin)
         manifest.jobs = manifest.jobs or jobs
         before = _row_counts(manifest)
-        kept = DatasetWriter(storage, manifest, check)
-        if is_new:
-            kept.commit()
-        kept.vacuum()
-        done = SyncRun(client, scope, kept, progress)
-        done.batches(selection)
+        writer = ChunkWriter(storage, manifest, verify_lock)
+        if existing is None:
+            writer.commit()
+        writer.vacuum()
+        failed = FailedRequests()
+        batch_refresh = BatchRefresh(client, query, scope, writer, failed)
+        batch_refresh.run(progress)
+        job_refresh = JobRefresh(
+            client, scope, writer, failed, earlier_requests=batch_refresh.requests
+        )
         if jobs:
-            done.jobs()
-        kept.compact()
-        kept.vacuum()
-        done.raise_failed()
+            job_refresh.run(progress)
+        writer.compact()
+        writer.vacuum()
+        failed.raise_first()
     total = _row_counts(manifest)
     return SyncReport(
         path=storage.name,
-        new=done.new,
-        ended=done.ended,
+        new=batch_refresh.new,
+        ended=batch_refresh.ended,
         open=len(manifest.open),
-        gone=len(done.gone),
-        unknown_jobs=done.unknown_jobs,
+        gone=len(batch_refresh.gone),
+        unknown_jobs=job_refresh.unknown,
         added={name: n - before.get(name, 0) for name, n in total.items()},
         total=total,
-        requests=done.requests,
+        requests=job_refresh.requests,
         seconds=time.monotonic() - started,
-        complete=not done.short,
+        complete=not batch_refresh.truncated,
     )
 
 
 def _row_counts(manifest: Manifest) -> dict[str, int]:
-    names = ["batches", "results", *(["jobs"] if manifest.jobs else [])]
-    return {name: manifest.rows(name) for name in names}
+    tables = [table.name for table in DATASET_TABLES if table is not JOBS or manifest.jobs]
+    return {name: manifest.rows(name) for name in tables}

@@ -1,4 +1,4 @@
-"""The client that every function uses: made by `connect`, or from the environment when needed."""
+"""The client that functions use by default, created by `connect` or from the environment."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from llama_batches_nb.http.transport import Decode, Params, Transport
 
 
 class Client:
-    """A connection to one LlamaCloud project. Made by `connect`.
+    """A connection to one LlamaCloud project, created by `connect`.
 
-    Its `repr` tells where each setting came from, never the key. It may be used from several
-    threads, in forked processes, and as a context manager that closes its connections.
+    Its `repr` shows the source of each setting, never the key. It is safe to use from several
+    threads and in forked processes. As a context manager it closes its connections at the end.
     """
 
     def __init__(self, settings: _settings.Settings) -> None:
@@ -31,12 +31,12 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """Where requests go."""
+        """URL of the API."""
         return self.settings.base_url
 
     @property
     def max_workers(self) -> int:
-        """The most requests that are under way at once."""
+        """Maximum number of concurrent requests."""
         return self.settings.max_workers
 
     def get(
@@ -70,17 +70,18 @@ class Client:
         return self._transport.rate_limiter.pause_left()
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close idle connections."""
         self.closed = True
         self._transport.close()
 
     def _with_project_params(self, params: Params) -> dict[str, Any]:
-        scope = {
+        """Add the client's project unless `params` name another, and drop what is None."""
+        result: dict[str, Any] = {
             "project_id": self.settings.project_id,
             "organization_id": self.settings.organization_id,
         }
-        given = {name: value for name, value in params.items() if value is not None}
-        return {**{n: v for n, v in scope.items() if v is not None}, **given}
+        result.update({name: value for name, value in params.items() if value is not None})
+        return {name: value for name, value in result.items() if value is not None}
 
     def __enter__(self) -> Self:
         return self
@@ -89,10 +90,10 @@ class Client:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("A Client is not pickled, nor copied: call lb.connect() where it is used.")
+        raise TypeError("A Client cannot be pickled or copied: call lb.connect() where it is used.")
 
     def __repr__(self) -> str:
-        shown = {
+        values = {
             "base_url": repr(self.settings.base_url),
             "api_key": "***",
             "project_id": repr(self.settings.project_id),
@@ -100,7 +101,7 @@ class Client:
             **{n: f"{getattr(self.settings, n):g}" for n in _settings.NUMERIC_DEFAULTS},
         }
         sources = self.settings.sources
-        lines = [f"  {name}={value},  # {sources[name]}" for name, value in shown.items()]
+        lines = [f"  {name}={value},  # {sources[name]}" for name, value in values.items()]
         return "\n".join(["Client(", *lines, ")"])
 
 
@@ -108,10 +109,10 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 def _reset_transports_after_fork() -> None:
-    """Give each client, in a forked process, connections of its own.
+    """Replace the transports of all clients in a forked process.
 
-    By those of its parent it would get its parent's answers, and it would wait for places that
-    only its parent's threads can give back.
+    On the parent's connections the child would read the parent's responses, and it would wait for
+    rate limiter slots that only the parent's threads can release.
     """
     for client in list(_clients):
         client.__dict__.pop("_transport", None)
@@ -134,45 +135,48 @@ def connect(
     timeout: float = 60.0,
     max_retries: int = 5,
 ) -> Client:
-    """Make the client that every function uses from now on.
+    """Create the client that all functions use by default.
 
-    Without a call, the first function that needs a client connects from the environment. No
-    request is made yet.
+    Without this call, the first function that needs a client connects from the environment. No
+    request is sent.
 
     Parameters
     ----------
     api_key
-        The key, else the variable ``LLAMA_CLOUD_API_KEY``, else ``LLAMA_PARSE_API_KEY``.
+        Defaults to the environment variable ``LLAMA_CLOUD_API_KEY``, else
+        ``LLAMA_PARSE_API_KEY``.
     base_url
-        Where the API is, else ``LLAMA_CLOUD_BASE_URL``, else ``https://api.cloud.llamaindex.ai``
-        (the EU region is ``https://api.cloud.eu.llamaindex.ai``).
+        URL of the API. Defaults to ``LLAMA_CLOUD_BASE_URL``, else
+        ``https://api.cloud.llamaindex.ai``. The EU region is
+        ``https://api.cloud.eu.llamaindex.ai``.
     project_id, organization_id
-        The project to work in, else ``LLAMA_CLOUD_PROJECT_ID`` and
-        ``LLAMA_CLOUD_ORGANIZATION_ID``, else the key's own.
+        Project to work in. Defaults to ``LLAMA_CLOUD_PROJECT_ID`` and
+        ``LLAMA_CLOUD_ORGANIZATION_ID``, else to the project of the key.
     max_workers
-        The most requests under way at once.
+        Maximum number of concurrent requests.
     timeout
-        Seconds to wait for the next byte of an answer; the whole may take ten times as long.
+        Seconds to wait for the next byte of a response. A whole response may take ten times as
+        long.
     max_retries
-        How often a request that may be repeated is sent again after a failure.
+        Maximum number of retries of an idempotent request after a failure.
 
     Returns
     -------
     Client
-        For the ``client=`` argument of the functions, should you need more than one.
+        Pass it as ``client=`` when you use more than one project.
 
     Raises
     ------
     AuthenticationError
-        If there is no key. A key that the server refuses shows at the first request.
-    ValueError
-        If a setting makes no sense, such as plain ``http`` to another machine.
+        If there is no key. A key that the server rejects raises at the first request.
+    ValueError, TypeError
+        If a setting is invalid, such as an unencrypted ``http`` URL of another machine.
 
     Notes
     -----
-    The proxies that the environment names are used (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``),
-    and so are certificates (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``); what a
-    ``.netrc`` says is not. The key goes to `base_url` alone, and a proxy does not see it.
+    Proxies (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) and certificates
+    (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``) are read from the environment;
+    ``.netrc`` is ignored. The key is sent to `base_url` only, and a proxy does not see it.
 
     Examples
     --------
@@ -188,7 +192,7 @@ def connect(
       max_retries=5,  # default
     )
     """
-    api_key = _settings.as_secret(api_key)  # or a traceback with locals would show it
+    api_key = _settings.as_secret(api_key)  # tracebacks with locals must not show it
     client = Client(
         _settings.resolve(
             api_key=api_key,
@@ -205,19 +209,19 @@ def connect(
 
 
 def set_default_client(client: Client | None) -> Client | None:
-    """Make `client` the default and return the one before it."""
+    """Make `client` the default and return the previous default."""
     global _default
     with _lock:
-        before, _default = _default, client
-    return before
+        previous, _default = _default, client
+    return previous
 
 
 def get_client(client: Client | None = None) -> Client:
-    """Return `client`, else the default one, else one made from the environment."""
+    """Return `client`, else the default client, else one created from the environment."""
     if client is not None:
         if not isinstance(client, Client):
-            raise TypeError(  # what was given instead may well be the key
-                f"client must come from lb.connect(), not be of the type {type(client).__name__}."
+            raise TypeError(  # without the value, which may be the key
+                f"client must be a Client from lb.connect(), not {type(client).__name__}."
             )
         return client
     return _default or connect()

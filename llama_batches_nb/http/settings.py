@@ -1,4 +1,4 @@
-"""Where to connect and as whom: argument, else environment, else default. The key stays hidden."""
+"""Settings from arguments, the environment and defaults. Their `repr` never shows the key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, AnyStr, NoReturn
+from typing import AnyStr, NoReturn
 from urllib.parse import urlsplit
 
 import requests
@@ -19,18 +19,16 @@ KEY_VARIABLES = ("LLAMA_CLOUD_API_KEY", "LLAMA_PARSE_API_KEY")
 DEFAULT_BASE_URL = "https://api.cloud.llamaindex.ai"
 EU_BASE_URL = "https://api.cloud.eu.llamaindex.ai"
 
-MIN_REDACTED_LENGTH = (
-    8  # characters; a shorter key, of a server of one's own, is in other words too
-)
+MIN_REDACTED_LENGTH = 8  # characters; a shorter key, of a private server, may be part of words
 
 NO_KEY = (
     "No API key. Set the environment variable LLAMA_CLOUD_API_KEY (or LLAMA_PARSE_API_KEY), or "
-    "call connect(api_key=…). To try things out, lb.sandbox() needs no key."
+    "call connect(api_key=…). To try the package without a key, call lb.sandbox()."
 )
 
 
 class SecretStr(str):
-    """Text that no traceback shows with what else its frames hold, nor a print of headers."""
+    """Text whose `repr` is masked, so that tracebacks and printed headers do not show it."""
 
     __slots__ = ()
 
@@ -39,12 +37,12 @@ class SecretStr(str):
 
 
 def as_secret(key: str | None) -> str | None:
-    """Return a key so that it shows itself to nobody who prints what holds it."""
+    """Return text with a masked `repr`; another value as it is."""
     return SecretStr(key) if isinstance(key, str) else key
 
 
 class BearerAuth(AuthBase):
-    """Signs the requests that go to one origin, and shows the key to nothing else."""
+    """Add the API key to requests for one origin, and show it nowhere else."""
 
     __slots__ = ("_origin", "_reveal")
 
@@ -53,22 +51,22 @@ class BearerAuth(AuthBase):
         self._reveal: Callable[[], str] = lambda: key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign a request, if it goes to the origin that the key is for."""
+        """Add the key to the headers if the request goes to the key's origin."""
         if origin(request.url or "") == self._origin:
             request.headers["Authorization"] = SecretStr(f"Bearer {self._reveal()}")
         return request
 
-    def redact(self, said: AnyStr) -> AnyStr:
-        """Return text or bytes without the key, should a server have echoed it, in JSON or not."""
+    def redact(self, text: AnyStr) -> AnyStr:
+        """Mask the key in text or bytes from a server, whether plain or escaped as in JSON."""
         if len(self._reveal()) < MIN_REDACTED_LENGTH:
-            return said
+            return text
         in_json = SecretStr(json.dumps(self._reveal())[1:-1])
         for form in {self._reveal(), in_json, SecretStr(in_json.replace("/", "\\/"))}:
-            if isinstance(said, bytes):
-                said = said.replace(form.encode(), b"***")
+            if isinstance(text, bytes):
+                text = text.replace(form.encode(), b"***")
             else:
-                said = said.replace(form, "***")
-        return said
+                text = text.replace(form, "***")
+        return text
 
     def __repr__(self) -> str:
         return "<key hidden>"
@@ -80,23 +78,23 @@ class BearerAuth(AuthBase):
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("An API key is not pickled: call lb.connect() in the other process.")
+        raise TypeError("An API key cannot be pickled: call lb.connect() in the other process.")
 
 
-MAX_NUMBER = 1_000_000
+MAX_NUMBER = 1_000_000  # of any numeric setting
 NUMERIC_DEFAULTS = {"max_workers": 16, "timeout": 60.0, "max_retries": 5}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a client works with; `sources` says where each value came from."""
+    """Validated settings of a client; `sources` names where each value came from."""
 
     key: BearerAuth
     base_url: str
     project_id: str | None
     organization_id: str | None
     max_workers: int
-    timeout: float  # seconds between two bytes of an answer
+    timeout: float  # seconds without a byte of the response
     max_retries: int
     sources: Mapping[str, str]
 
@@ -111,44 +109,44 @@ def resolve(
     timeout: float,
     max_retries: int,
 ) -> Settings:
-    """Settle every setting, or say which can't be and what to do."""
-    _check_number("max_workers", max_workers, at_least=1, integer=True)
-    _check_number("max_retries", max_retries, at_least=0, integer=True)
-    _check_number("timeout", timeout, at_least=0.001)
-    given = {"max_workers": max_workers, "timeout": timeout, "max_retries": max_retries}
+    """Return validated settings: each the argument, else from the environment, else the default."""
+    _check_number("max_workers", max_workers, minimum=1, integer=True)
+    _check_number("max_retries", max_retries, minimum=0, integer=True)
+    _check_number("timeout", timeout, minimum=0.001)
+    numbers = {"max_workers": max_workers, "timeout": timeout, "max_retries": max_retries}
     sources = {
-        n: "default" if given[n] == NUMERIC_DEFAULTS[n] else "argument" for n in NUMERIC_DEFAULTS
+        name: "default" if numbers[name] == default else "argument"
+        for name, default in NUMERIC_DEFAULTS.items()
     }
 
-    def settle(name: str, argument: str | None, *variables: str) -> str | None:
+    def lookup(name: str, argument: str | None, *variables: str) -> str | None:
         if argument is not None and not isinstance(argument, str):
             raise TypeError(f"{name} must be text, not {type(argument).__name__}.")
-        given = [("argument", argument), *((v, os.environ.get(v)) for v in variables)]
-        for source, value in given:
+        candidates = [("argument", argument), *((v, os.environ.get(v)) for v in variables)]
+        for source, value in candidates:
             if value and value.strip():
                 sources[name] = source
                 return value.strip()
         sources[name] = "default"
         return None
 
-    key = as_secret(settle("api_key", api_key, *KEY_VARIABLES))
-    url = _checked_url(
-        settle("base_url", base_url, "LLAMA_CLOUD_BASE_URL") or DEFAULT_BASE_URL,
+    key = as_secret(lookup("api_key", api_key, *KEY_VARIABLES))
+    url = _validate_url(
+        lookup("base_url", base_url, "LLAMA_CLOUD_BASE_URL") or DEFAULT_BASE_URL,
         sources["base_url"],
     )
     if key is None:
         raise AuthenticationError(NO_KEY)
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise AuthenticationError(
-            f"The API key ({_describe_source(sources['api_key'])}) holds characters that no key "
-            f"has, such as "
-            "a space or a line break: copy it again."
+            f"The API key ({_describe_source(sources['api_key'])}) contains a character that no "
+            "key has, such as a space or a line break. Copy it again."
         )
     return Settings(
         key=BearerAuth(key, origin(url)),
         base_url=url,
-        project_id=settle("project_id", project_id, "LLAMA_CLOUD_PROJECT_ID"),
-        organization_id=settle("organization_id", organization_id, "LLAMA_CLOUD_ORGANIZATION_ID"),
+        project_id=lookup("project_id", project_id, "LLAMA_CLOUD_PROJECT_ID"),
+        organization_id=lookup("organization_id", organization_id, "LLAMA_CLOUD_ORGANIZATION_ID"),
         max_workers=int(max_workers),
         timeout=float(timeout),
         max_retries=int(max_retries),
@@ -157,14 +155,14 @@ def resolve(
 
 
 def origin(url: str) -> str:
-    """Return scheme, host and port of a URL, which together decide who gets the key."""
+    """Return scheme, host and port of a URL; the key is sent to one origin only."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL's host can only be this machine."""
+    """Whether a URL's host is certainly this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -173,29 +171,28 @@ def is_loopback(url: str) -> bool:
 
 
 def ca_bundle_from_env() -> str | None:
-    """Return the file of certificates that OpenSSL's variable names, which `requests` ignores."""
+    """Return the path in ``SSL_CERT_FILE``, which OpenSSL reads but `requests` does not."""
     return os.environ.get("SSL_CERT_FILE") or None
 
 
-def _checked_url(url: str, source: str) -> str:
-    given = f"base_url={url!r} ({_describe_source(source)})"
+def _validate_url(url: str, source: str) -> str:
+    described = f"base_url={url!r} ({_describe_source(source)})"
     if "@" in url:
-        raise ValueError("base_url must not hold a user name or password.")
-    if "://" not in url:  # it may well be the key
+        raise ValueError("base_url must not contain a user name or password.")
+    if "://" not in url:  # the message omits the value, which may be the key
         raise ValueError(
-            f"base_url ({_describe_source(source)}) is not a URL such as {DEFAULT_BASE_URL!r}: it "
-            f"has no "
-            "'https://'."
+            f"base_url ({_describe_source(source)}) is not a URL such as {DEFAULT_BASE_URL!r}: "
+            "'https://' is missing."
         )
     if not _is_simple_url(url):
-        raise ValueError(f"{given} is not a URL such as {DEFAULT_BASE_URL!r}.")
+        raise ValueError(f"{described} is not a URL such as {DEFAULT_BASE_URL!r}.")
     if urlsplit(url).scheme == "http" and not is_loopback(url):
-        raise ValueError(f"{given} would send the key unencrypted: use https.")
+        raise ValueError(f"{described} would send the API key unencrypted: use https.")
     return url.rstrip("/")
 
 
 def _is_simple_url(url: str) -> bool:
-    """Whether a URL has a host and a path at most, and is read the same way when it is sent."""
+    """Whether a URL is a host with at most a path, and `requests` parses it as we do."""
     try:
         parts, sent = urlsplit(url), requests.Request("GET", url).prepare().url or ""
         return (
@@ -205,7 +202,7 @@ def _is_simple_url(url: str) -> bool:
             and not set("?#") & set(url)
             and origin(url) == origin(sent)
         )
-    except ValueError:  # such as a port that is no number
+    except ValueError:  # such as a port that is not a number
         return False
 
 
@@ -213,11 +210,11 @@ def _describe_source(source: str) -> str:
     return f"from {source}" if source.isupper() else source
 
 
-def _check_number(name: str, value: Any, *, at_least: float, integer: bool = False) -> None:
-    kind = int if integer else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise TypeError(f"{name} must be a number, not {value!r}.")
-    if not at_least <= value:
-        raise ValueError(f"{name}={value!r} must be at least {at_least:g}.")
+def _check_number(name: str, value: object, *, minimum: float, integer: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+        kind = "an integer" if integer else "a number"
+        raise TypeError(f"{name} must be {kind}, not {value!r}.")
+    if not minimum <= value:
+        raise ValueError(f"{name}={value!r} must be at least {minimum:g}.")
     if value > MAX_NUMBER:
         raise ValueError(f"{name}={value!r:.40} must be at most {MAX_NUMBER:,}.")

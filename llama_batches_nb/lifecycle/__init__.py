@@ -1,1 +1,1 @@
-"""Create, wait for, cancel, retry batches; upload their files."""
+"""Create, cancel, retry and wait for batches, and upload files for them."""

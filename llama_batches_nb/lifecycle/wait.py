@@ -1,4 +1,4 @@
-"""Wait until batches end: one list request for many of them, and patience with a bad connection."""
+"""Wait until batches have finished, by polling."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pandas as pd
 
 from llama_batches_nb.errors import (
-    BatchesError,
     ConnectionFailedError,
     NotFoundError,
     PaginationError,
@@ -28,22 +26,21 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
 from llama_batches_nb.http.transport import MAX_RETRY_AFTER
+from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
-from llama_batches_nb.types import Record
+from llama_batches_nb.types import BatchIds, Record
 
 MIN_INTERVAL, MAX_INTERVAL = 0.5, 30.0  # seconds between polls
-SHARE_OF_WAIT = 0.1  # an interval is this share of the wait so far: what a poll may come too late
-MIN_POLL, MAX_POLL = 0.2, 30.0  # seconds that one request of a poll may take
-MIN_LIST_TIMEOUT = (
-    2.0  # seconds that a poll may take for the pages of a list, even past the timeout
-)
-MAX_DIRECT_POLLS = 3  # up to so many batches are asked for one by one, more by the list
-MAX_DIRECT_POLLS_PER_TICK = 10  # of the batches that the list does not show, so many a poll
-MARGIN = timedelta(seconds=1)  # around times of creation, which a server may round
-MAX_POLL_OUTAGE = 300.0  # seconds for which polls may fail one after another
-NOT_FOUND_GRACE = 30.0  # seconds for which a batch may be unknown to the server
+INTERVAL_PER_ELAPSED = 0.1  # seconds between polls, per second waited so far
+MIN_REQUEST_TIMEOUT, MAX_REQUEST_TIMEOUT = 0.2, 30.0  # seconds
+MIN_LIST_TIMEOUT = 2.0  # seconds for all pages of a list, even after the deadline
+MAX_DIRECT_POLLS = 3  # batches; more are polled with list requests
+MAX_DIRECT_POLLS_PER_TICK = 10  # batches that the list does not contain
+CREATED_AT_MARGIN = timedelta(seconds=1)  # a server may round times
+MAX_POLL_OUTAGE = 300.0  # seconds for which consecutive polls may fail
+NOT_FOUND_GRACE = 30.0  # seconds for which a new batch may be unknown to the server
 
 _TRANSIENT_ERRORS = (
     ConnectionFailedError,
@@ -55,7 +52,7 @@ _TRANSIENT_ERRORS = (
 
 
 def wait_for_batches(
-    batches: Any,
+    batches: BatchIds,
     *,
     timeout: float | timedelta | None = None,
     poll_interval: float | timedelta | None = None,
@@ -66,39 +63,41 @@ def wait_for_batches(
 ) -> pd.DataFrame:
     """Wait until all batches are ``COMPLETED``, ``FAILED`` or ``CANCELLED``.
 
-    A poll that fails is borne for five minutes, and a batch that the server does not know yet for
-    half a minute. An interrupt stops the waiting, not the batches.
+    Failed polls are tolerated for up to five minutes, and an unknown batch for half a minute. An
+    interrupt or a timeout ends the wait, not the batches: stop them with `cancel_batch`.
 
     Parameters
     ----------
     batches
-        A batch id, several, or a frame with the column ``batch_id``.
+        A batch id, an iterable of ids, or a frame with the column ``batch_id``.
     timeout
-        The most seconds to wait; None for as long as it takes.
+        Maximum time to wait, in seconds. By default there is no limit.
     poll_interval
-        Seconds between two polls. If left out, a tenth of the time waited so far, between half a
-        second and half a minute.
+        Time between two polls, in seconds. Defaults to a tenth of the time waited so far, between
+        0.5 and 30 seconds.
     project_id, organization_id
-        Instead of those of the client.
+        Overrides the client's project and organization.
     progress
-        Whether to show a bar (the batches that have ended, and a count per status); None for in a
-        notebook or a terminal.
+        Show a progress bar with the finished batches and a count per status. By default only in
+        notebooks and terminals.
     client
-        Instead of the one that `connect` made.
+        Client to use. Defaults to the one created by `connect`.
 
     Returns
     -------
     pandas.DataFrame
-        The batches as they ended, in the order given and in the columns of `fetch_batches`.
-        ``COMPLETED`` says that every file was mapped to a job, not that the jobs succeeded.
+        One row per finished batch, in the given order, with the columns of `fetch_batches`.
+        ``COMPLETED`` means that each file was mapped to a job, not that the jobs succeeded.
 
     Raises
     ------
+    ValueError, TypeError
+        If an argument is invalid; no request is sent.
     WaitTimeoutError
-        If some have not ended after `timeout` seconds. Its `.partial`, as that of any other error
-        and of a `KeyboardInterrupt`, holds the batches as they last stood.
+        If some batches have not finished before the timeout. Its ``.partial``, like that of any
+        other error and of a `KeyboardInterrupt`, holds the batches as last polled.
     NotFoundError
-        If there is no such batch.
+        If a batch does not exist.
 
     Examples
     --------
@@ -111,17 +110,21 @@ def wait_for_batches(
     ids = arguments.parse_ids("batch_id", batches)
     timeout = arguments.parse_seconds("timeout", timeout)
     poll_interval = arguments.parse_seconds("poll_interval", poll_interval, positive=True)
-    watch = BatchPoller(get_client(client), ids, project_params(project_id, organization_id))
+    poller = BatchPoller(get_client(client), ids, project_params(project_id, organization_id))
     with (
-        progress_bar(progress, "waiting", unit="batch", total=len(ids)) as shown,
-        attach_partial(watch.frame),
+        progress_bar(progress, "waiting", unit="batch", total=len(ids)) as bar,
+        attach_partial(poller.frame),
     ):
-        watch.wait(timeout, poll_interval, shown)
-    return watch.frame()
+        poller.wait(timeout, poll_interval, bar)
+    return poller.frame()
 
 
 class BatchPoller:
-    """Batches that are waited for, as they last stood."""
+    """Poll batches, and keep each as last polled.
+
+    A few batches are fetched one by one; many are found in the list of batches. Those that the
+    list does not contain are fetched one by one, too, in turn.
+    """
 
     def __init__(
         self,
@@ -134,124 +137,120 @@ class BatchPoller:
     ) -> None:
         self._client, self._scope, self._clock, self._sleep = client, scope, clock, sleep
         self._records: dict[str, BatchRecord | None] = dict.fromkeys(ids)
-        self._unlisted: set[str] = set()
-        self._turn = 0  # where to go on with those, if they are many
-        self._until = float("inf")  # when the walk along a list is to end
-        self._failed: BatchesError | None = None  # why the last poll did
+        self._direct_ids: dict[str, None] = {}  # fetched one by one, the next ones first
 
     def frame(self) -> pd.DataFrame:
-        """Return the batches as they last stood, those never seen left out."""
+        """Return the batches as last polled, without those that were never found."""
         return records.to_pandas(BATCHES, [r for r in self._records.values() if r is not None])
 
     def open_ids(self) -> list[str]:
-        """Return the batches that are not known to have ended."""
+        """Return the batches that are not known to have finished."""
         return [
-            i
-            for i, r in self._records.items()
-            if r is None or r.get("status") not in TERMINAL_STATUSES
+            batch_id
+            for batch_id, record in self._records.items()
+            if record is None or record.get("status") not in TERMINAL_STATUSES
         ]
 
-    def wait(self, timeout: float | None, poll_interval: float | None, shown: ProgressBar) -> None:
-        """Poll until no batch is open, or raise what keeps us from it."""
-        started = last_answer = self._clock()
+    def wait(self, timeout: float | None, poll_interval: float | None, bar: ProgressBar) -> None:
+        """Poll until all batches have finished, or raise."""
+        started = last_success = self._clock()
         deadline = float("inf") if timeout is None else started + timeout
+        last_error: Exception | None = None
         while self.open_ids():
-            asked = self._clock()
-            self._until = max(deadline, asked + MIN_LIST_TIMEOUT)
+            is_new = self._clock() < started + NOT_FOUND_GRACE
             try:
-                self.poll(
-                    within=max(MIN_POLL, min(MAX_POLL, deadline - asked)),
-                    bear_unknown=asked < started + NOT_FOUND_GRACE,
-                )
-                last_answer, self._failed = self._clock(), None
+                self.poll(deadline=deadline, ignore_not_found=is_new)
+                last_success, last_error = self._clock(), None
             except _TRANSIENT_ERRORS as error:
-                self._failed = error
-                too_long = (error.retry_after or 0) > MAX_RETRY_AFTER
-                if too_long or self._clock() >= last_answer + MAX_POLL_OUTAGE:
+                last_error = error
+                must_wait_too_long = (error.retry_after or 0) > MAX_RETRY_AFTER
+                if must_wait_too_long or self._clock() >= last_success + MAX_POLL_OUTAGE:
                     raise
-            self._show(shown)
+            self._update_bar(bar)
             now = self._clock()
             if not self.open_ids():
                 return
             if now >= deadline:
-                raise self._timed_out(timeout)
-            growing = max(MIN_INTERVAL, min((now - started) * SHARE_OF_WAIT, MAX_INTERVAL))
-            pause = max(poll_interval or growing, self._client.rate_limit_delay())
-            self._pause(min(pause, deadline - now), shown)
+                raise self._timeout_error(timeout, last_error)
+            elapsed = now - started
+            interval = max(MIN_INTERVAL, min(elapsed * INTERVAL_PER_ELAPSED, MAX_INTERVAL))
+            pause = max(poll_interval or interval, self._client.rate_limit_delay())
+            self._pause(min(pause, deadline - now), bar)
 
-    def poll(self, *, within: float, bear_unknown: bool) -> None:
-        """Ask once how the open batches stand, in requests of at most `within` seconds."""
-        wanted = self.open_ids()
-        listed = set(wanted) - self._unlisted
-        if len(listed) > MAX_DIRECT_POLLS:
-            self._poll_list(listed, within)
+    def poll(self, *, deadline: float, ignore_not_found: bool) -> None:
+        """Fetch the open batches once, in requests that end at the deadline or soon after."""
+        now = self._clock()
+        timeout = max(MIN_REQUEST_TIMEOUT, min(MAX_REQUEST_TIMEOUT, deadline - now))
+        open_ids = dict.fromkeys(self.open_ids())
+        listed_ids = [batch_id for batch_id in open_ids if batch_id not in self._direct_ids]
+        if len(listed_ids) > MAX_DIRECT_POLLS:
+            self._poll_list(set(listed_ids), timeout, max(deadline, now + MIN_LIST_TIMEOUT))
         else:
-            self._unlisted |= listed
-        alone = [batch_id for batch_id in wanted if batch_id in self._unlisted]
-        for batch_id in (alone * 2)[
-            self._turn : self._turn + min(len(alone), MAX_DIRECT_POLLS_PER_TICK)
-        ]:
+            self._direct_ids |= dict.fromkeys(listed_ids)
+        open_direct_ids = [batch_id for batch_id in self._direct_ids if batch_id in open_ids]
+        for batch_id in open_direct_ids[:MAX_DIRECT_POLLS_PER_TICK]:
+            self._direct_ids[batch_id] = self._direct_ids.pop(batch_id)  # move to the end
             try:
-                record = endpoints.get_batch(self._client, batch_id, timeout=within, **self._scope)
+                record = endpoints.get_batch(self._client, batch_id, timeout=timeout, **self._scope)
             except NotFoundError:
-                if not bear_unknown:
+                if not ignore_not_found:
                     raise
             else:
                 records.check_response_id(batch_id, listing.record_id(BATCHES, record))
                 self._update({batch_id: record})
-        self._turn = (
-            (self._turn + MAX_DIRECT_POLLS_PER_TICK) % len(alone)
-            if len(alone) > MAX_DIRECT_POLLS_PER_TICK
-            else 0
-        )
 
-    def _update(self, found: dict[str, BatchRecord]) -> None:
-        """Keep how batches stand, or raise if they are not what the API promises."""
-        records.to_arrow(BATCHES, list(found.values()))
-        self._records.update(found)
+    def _update(self, batches: dict[str, BatchRecord]) -> None:
+        """Keep batches as polled, or raise `ResponseError` if one is malformed."""
+        records.to_arrow(BATCHES, list(batches.values()))
+        self._records.update(batches)
 
-    def _poll_list(self, wanted: set[str], within: float) -> None:
-        """Find batches in the list, no further than needed; those not in it are asked for alone."""
-        known = [listing.created_at(self._records[batch_id]) for batch_id in wanted]
-        times = [time for time in known if time is not None]
+    def _poll_list(self, ids: set[str], timeout: float, deadline: float) -> None:
+        """Read the list of batches until all are found; the others are fetched one by one."""
+        created_at = [listing.created_at(self._records[batch_id]) for batch_id in ids]
+        times = [time for time in created_at if time is not None]
         window: Record = {}
-        if len(times) == len(wanted):
+        if len(times) == len(ids):
+            start, end = min(times) - CREATED_AT_MARGIN, max(times) + CREATED_AT_MARGIN
             window = {
-                "created_at_on_or_after": arguments.format_time("created_at", min(times) - MARGIN),
-                "created_at_on_or_before": arguments.format_time("created_at", max(times) + MARGIN),
+                "created_at_on_or_after": arguments.format_time("created_at", start),
+                "created_at_on_or_before": arguments.format_time("created_at", end),
             }
-        pages = endpoints.list_batches(self._client, timeout=within, **window, **self._scope)
+        pages = endpoints.list_batches(self._client, timeout=timeout, **window, **self._scope)
         for page in pages:
             by_id = {listing.record_id(BATCHES, record): record for record in page.items}
-            found = {batch_id: by_id[batch_id] for batch_id in wanted & by_id.keys()}
+            found = {batch_id: by_id[batch_id] for batch_id in ids & by_id.keys()}
             self._update(found)
-            wanted -= found.keys()
-            if not wanted or self._clock() >= self._until:
+            ids -= found.keys()
+            if not ids or self._clock() >= deadline:
                 return
-        self._unlisted |= wanted
+        self._direct_ids |= dict.fromkeys(sorted(ids))
 
-    def _show(self, shown: ProgressBar) -> None:
+    def _update_bar(self, bar: ProgressBar) -> None:
+        """Show the number of finished batches, and a count per status."""
         counts = Counter(
-            str(r.get("status", "unknown")) if r else "unknown" for r in self._records.values()
+            str(record.get("status", "unknown")) if record else "unknown"
+            for record in self._records.values()
         )
-        ordered = sorted(
-            counts, key=lambda s: BATCH_STATUSES.index(s) if s in BATCH_STATUSES else 9
-        )
-        shown.set_postfix(" · ".join(f"{counts[status]:,} {status}" for status in ordered))
-        shown.set_count(len(self._records) - len(self.open_ids()))
+        order = {status: n for n, status in enumerate(BATCH_STATUSES)}
+        statuses = sorted(counts, key=lambda status: order.get(status, len(order)))
+        bar.set_postfix(" · ".join(f"{counts[status]:,} {status}" for status in statuses))
+        bar.set_count(len(self._records) - len(self.open_ids()))
 
-    def _pause(self, seconds: float, shown: ProgressBar) -> None:
-        until = self._clock() + seconds
-        while (left := until - self._clock()) > 0:
-            self._sleep(min(left, 1.0))
-            shown.show_rate_limit_wait(self._client.rate_limit_delay())
-            shown.refresh()
+    def _pause(self, seconds: float, bar: ProgressBar) -> None:
+        """Sleep, and refresh the bar every second."""
+        end = self._clock() + seconds
+        while (remaining := end - self._clock()) > 0:
+            self._sleep(min(remaining, 1.0))
+            bar.show_rate_limit_wait(self._client.rate_limit_delay())
+            bar.refresh()
 
-    def _timed_out(self, timeout: float | None) -> BatchesError:
+    def _timeout_error(
+        self, timeout: float | None, last_error: Exception | None
+    ) -> WaitTimeoutError:
         open_ids = self.open_ids()
-        named = ", ".join(open_ids[:5]) + (" …" if len(open_ids) > 5 else "")
         return WaitTimeoutError(
-            f"{len(open_ids):,} of {len(self._records):,} batches had not ended after {timeout:g} s"
-            f" ({named}). They go on: wait again, or cancel them. .partial holds all as they stand."
-            + (f" The last poll failed: {self._failed}" if self._failed else "")
+            f"{len(open_ids):,} of {len(self._records):,} batches had not finished after "
+            f"{timeout:g} s: {format_list(open_ids)}. They keep running and may be billed: wait "
+            "again, or stop them with cancel_batch. .partial holds all batches as last polled."
+            + (f" The last poll failed: {last_error}" if last_error else "")
         )

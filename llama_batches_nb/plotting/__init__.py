@@ -1,1 +1,1 @@
-"""Charts of rates, outcomes and durations."""
+"""Charts of failure rates, outcomes and durations."""

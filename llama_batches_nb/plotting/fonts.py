@@ -1,31 +1,32 @@
-"""Names in any script: which installed fonts have their characters."""
+"""Find installed fonts for the characters of a text."""
 
 from __future__ import annotations
 
 from functools import cache, lru_cache
 
-MISSING = "▯"
-_REGULAR = (400, "normal", "regular")
+MISSING_GLYPH = "▯"
+_REGULAR_WEIGHTS = (400, "normal", "regular")
 
 
 def replace_missing_glyphs(text: str) -> str:
-    """Return text with a box for each character that no font here can show."""
-    lacking = _missing_glyphs(text)
-    if not lacking:
+    """Replace each character that no installed font has by a box."""
+    missing = _missing_glyphs(text)
+    if not missing:
         return text
-    found = frozenset().union(*(_characters(path) for _, path in _fallbacks(lacking)))
-    return "".join(MISSING if ord(c) in lacking - found else c for c in text)
+    available = frozenset().union(*(_characters(path) for _, path in _fallback_fonts(missing)))
+    return "".join(MISSING_GLYPH if ord(c) in missing - available else c for c in text)
 
 
-def families(text: str) -> list[str]:
-    """Return the font families that together have the characters of a text."""
+def font_families(text: str) -> list[str]:
+    """Return font families that together have the characters of a text."""
     import matplotlib as mpl
 
-    return [*mpl.rcParams["font.family"], *(name for name, _ in _fallbacks(_missing_glyphs(text)))]
+    fallbacks = _fallback_fonts(_missing_glyphs(text))
+    return [*mpl.rcParams["font.family"], *(name for name, _ in fallbacks)]
 
 
 def _missing_glyphs(text: str) -> frozenset[int]:
-    """Return the characters that the reader's own font lacks."""
+    """Return the characters that the default font does not have."""
     if text.isascii():
         return frozenset()
     from matplotlib.font_manager import FontProperties, findfont
@@ -34,18 +35,18 @@ def _missing_glyphs(text: str) -> frozenset[int]:
 
 
 @lru_cache(maxsize=64)
-def _fallbacks(lacking: frozenset[int]) -> tuple[tuple[str, str], ...]:
-    """Return the name and path of installed fonts that have these characters, or some of them."""
+def _fallback_fonts(missing: frozenset[int]) -> tuple[tuple[str, str], ...]:
+    """Return the names and paths of installed fonts that have some of these characters."""
     from matplotlib.font_manager import fontManager
 
     chosen = []
-    regular = [f for f in fontManager.ttflist if f.style == "normal" and f.weight in _REGULAR]
-    for font in sorted(regular, key=lambda font: font.name):
-        if not lacking:
+    fonts = [f for f in fontManager.ttflist if f.style == "normal" and f.weight in _REGULAR_WEIGHTS]
+    for font in sorted(fonts, key=lambda font: font.name):
+        if not missing:
             break
-        if "Last Resort" not in font.name and lacking & _characters(font.fname):
+        if "Last Resort" not in font.name and missing & _characters(font.fname):
             chosen.append((font.name, font.fname))
-            lacking -= _characters(font.fname)
+            missing -= _characters(font.fname)
     return tuple(chosen)
 
 

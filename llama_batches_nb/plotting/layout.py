@@ -1,6 +1,7 @@
-"""What all charts share: colours, room, names, titles. Dark ink on white, in light and dark pages.
+"""Layout that all charts share: colours, available space, labels and titles.
 
-Nothing here but `new_axes` needs pyplot, so that a chart may be drawn on any thread.
+Charts have dark text on white on light and dark pages. Only `new_axes` needs pyplot, so charts can
+be drawn on any thread.
 """
 
 from __future__ import annotations
@@ -8,33 +9,35 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from llama_batches_nb.plotting.fonts import families, replace_missing_glyphs
+from llama_batches_nb.plotting.fonts import font_families, replace_missing_glyphs
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-# Okabe and Ito's colours, told apart by colour-blind eyes too; yellow is too pale on white.
+    from llama_batches_nb.types import Series
+
+# The colour-blind safe palette of Okabe and Ito, without yellow, which is too pale on white.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip
 INK, GREY, GRID = "#333333", "#767676", "#E3E3E3"
-MEDIUM, SMALL, TINY = 10.0, 8.5, 7.0  # points
-EM = 0.6  # the width of a character, in sizes of the font
+MEDIUM, SMALL, TINY = 10.0, 8.5, 7.0  # font sizes, points
+CHARACTER_WIDTH = 0.6  # average, in font sizes
 MAX_LABEL_LENGTH = 36  # characters
 MAX_ROWS = 30
-NARROW = 400.0  # points
-MAX_SIZES = 16  # numbers along the top
-BYTE_ORDER_MARK = "\ufeff"  # shows nothing, and with it matplotlib writes no PDF
+NARROW_WIDTH = 400.0  # points
+MAX_SAMPLE_SIZES = 16  # numbers above the axes
+BYTE_ORDER_MARK = "\ufeff"  # invisible, but makes writing a PDF fail
 
 
 def new_axes(n_rows: int = 1) -> Axes:
-    """Return the axes of a new figure, which pyplot and so the notebook shows."""
+    """Return the axes of a new pyplot figure, which the notebook displays."""
     import matplotlib.pyplot as plt
 
     height = min(max(3.6, 1.5 + 0.38 * min(n_rows, MAX_ROWS)), 13.0)
@@ -42,11 +45,11 @@ def new_axes(n_rows: int = 1) -> Axes:
     return ax
 
 
-def style_axes(ax: Axes, scale: str) -> None:
-    """Give axes the common look; `scale` is the axis with the numbers, "x" or "y"."""
+def style_axes(ax: Axes, value_axis: Literal["x", "y"]) -> None:
+    """Apply the common style. Grid lines belong to the axis of the values."""
     ax.figure.set_facecolor("white")
     ax.set_facecolor("white")
-    ax.grid(axis=scale, color=GRID, lw=0.8, ls="-")  # type: ignore[arg-type]
+    ax.grid(axis=value_axis, color=GRID, lw=0.8, ls="-")
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(INK)
@@ -54,67 +57,75 @@ def style_axes(ax: Axes, scale: str) -> None:
 
 
 def available_width(ax: Axes) -> float:
-    """Return about how many points wide the place of the axes is, with what stands beside it."""
-    share = min(float(ax.get_position(original=True).width) / 0.775, 1.0)  # 0.775 if alone
+    """Return the approximate width, in points, of the axes with the labels at their sides."""
+    share = min(float(ax.get_position(original=True).width) / 0.775, 1.0)  # 0.775: single axes
     return 72 * share * float(ax.figure.bbox.width) / float(ax.figure.dpi)
 
 
-def height(ax: Axes, above: float = 0.0) -> float:
-    """Return about how many points high the axes are, without the title and `above` points."""
+def available_height(ax: Axes, above: float = 0.0) -> float:
+    """Return the approximate height, in points, of the axes without title and `above` points."""
     share = min(float(ax.get_position(original=True).height) / 0.77, 1.0)
     return 72 * share * float(ax.figure.bbox.height) / float(ax.figure.dpi) - 80 - above
 
 
-def most_rows(ax: Axes, above: float = 0.0) -> int:
-    """Return how many rows find room, one over the other."""
-    return max(
-        1, min(MAX_ROWS, int(height(ax, above) / (12 if available_width(ax) > NARROW else 24)))
-    )
+def max_rows(ax: Axes, above: float = 0.0) -> int:
+    """Return how many rows fit, one above the other."""
+    row_height = 12 if available_width(ax) > NARROW_WIDTH else 24
+    return max(1, min(MAX_ROWS, int(available_height(ax, above) / row_height)))
 
 
-def width_of(text: str, size: float = SMALL) -> float:
-    """Return about how many points wide a text is."""
-    return EM * size * max(map(len, text.split("\n")))
+def text_width(text: str, size: float = SMALL) -> float:
+    """Return the approximate width of a text in points."""
+    return CHARACTER_WIDTH * size * max(map(len, text.split("\n")))
+
+
+def max_label_length(ax: Axes, share: float = 0.34) -> int:
+    """Return how many characters of a label fit into a share of the available width."""
+    return min(MAX_LABEL_LENGTH, int(share * available_width(ax) / (CHARACTER_WIDTH * SMALL)))
 
 
 def escape_mathtext(text: str) -> str:
-    """Return text that shows as it is: on one line, without formulas or holes."""
-    seen = " ".join(text.split()).replace(BYTE_ORDER_MARK, "")
-    return replace_missing_glyphs(seen).replace("$", r"\$")
+    """Return text on one line, with mathtext escaped and missing glyphs replaced."""
+    one_line = " ".join(text.split()).replace(BYTE_ORDER_MARK, "")
+    return replace_missing_glyphs(one_line).replace("$", r"\$")
 
 
-def group_label(row: pd.Series[Any], keys: Sequence[str], longest: int = MAX_LABEL_LENGTH) -> str:
-    """Return what a group is called: its keys' values, cut in the middle if they are long."""
-    words = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in keys]
-    text = " ".join(" · ".join(words).split()) or "all"
-    if len(text) > longest:
-        end = longest * 2 // 5
-        text = f"{text[: longest - end - 1]}…{text[-end:]}"
+def group_label(row: Series, keys: Sequence[str], max_length: int = MAX_LABEL_LENGTH) -> str:
+    """Return the label of a group: the values of its keys, shortened in the middle."""
+    values = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in keys]
+    text = " ".join(" · ".join(values).split()) or "all"
+    if len(text) > max_length:
+        end = max_length * 2 // 5
+        text = f"{text[: max_length - end - 1]}…{text[-end:]}"
     return escape_mathtext(text)
 
 
 def set_title(ax: Axes, *lines: str, left: float = 0.0, above: float = 0.0) -> None:
-    """Write a title of some lines, `left` points of labels beside it and `above` points below."""
-    most = max(24, int((available_width(ax) - left) / (EM * MEDIUM)))
-    text = "\n".join(part for line in lines if line for part in _wrapped(line, most))
+    """Set a title of several lines, wrapped to the figure.
+
+    `left` is the width of the labels at the left of the axes, `above` the height of what is
+    between the axes and the title, both in points.
+    """
+    max_length = max(24, int((available_width(ax) - left) / (CHARACTER_WIDTH * MEDIUM)))
+    text = "\n".join(part for line in lines if line for part in _wrap_line(line, max_length))
     ax.set_title(
-        text, loc="left", color=INK, fontsize=MEDIUM, pad=6 + above, fontfamily=families(text)
+        text, loc="left", color=INK, fontsize=MEDIUM, pad=6 + above, fontfamily=font_families(text)
     )
 
 
-def _wrapped(line: str, most: int) -> list[str]:
-    """Break a line that is too long, between its parts if they fit."""
+def _wrap_line(line: str, max_length: int) -> list[str]:
+    """Wrap a line, between its parts separated by `·` where they fit."""
     parts = [
-        part.replace(" ", "\N{NO-BREAK SPACE}") if len(part) <= most else part
+        part.replace(" ", "\N{NO-BREAK SPACE}") if len(part) <= max_length else part
         for part in line.split(" · ")
     ]
-    broken = textwrap.wrap(" · ".join(parts), most)
-    return [part.replace("\N{NO-BREAK SPACE}", " ").removesuffix(" ·") for part in broken]
+    wrapped = textwrap.wrap(" · ".join(parts), max_length)
+    return [part.replace("\N{NO-BREAK SPACE}", " ").removesuffix(" ·") for part in wrapped]
 
 
-def set_axis_label(axis: Axis, text: str, room: float = math.inf) -> None:
-    """Write what an axis counts, smaller if there is little room."""
-    size = max(TINY, min(MEDIUM, 1.1 * room / (EM * len(text))))
+def set_axis_label(axis: Axis, text: str, length: float = math.inf) -> None:
+    """Set the label of an axis, in a smaller font if the axis is short. `length` is in points."""
+    size = max(TINY, min(MEDIUM, 1.1 * length / (CHARACTER_WIDTH * len(text))))
     axis.set_label_text(text, color=INK, fontsize=size)
 
 
@@ -125,18 +136,21 @@ def legend_above(
     note: str = "",
     left: float = 50.0,
 ) -> float:
-    """Put a legend over the axes, in as many columns as find room beside `left` points of labels.
+    """Add a legend above the axes, in as many columns as fit.
+
+    `left` is the width of the labels at the left of the axes in points.
 
     Returns
     -------
     float
-        The points of height that this takes.
+        Height of the legend in points.
     """
-    widest = 0.93 * max(map(width_of, labels)) + 30
-    columns = min(len(labels), max(1, int((0.98 * available_width(ax) - left) / widest)))
+    column_width = 0.93 * max(map(text_width, labels)) + 30
+    columns = min(len(labels), max(1, int((0.98 * available_width(ax) - left) / column_width)))
     legend = ax.legend(
         handles,
-        [f" {label}" if label.startswith("_") else label for label in labels],  # else left out
+        # matplotlib omits labels that start with an underscore
+        [f" {label}" if label.startswith("_") else label for label in labels],
         title=note or None,
         ncols=columns,
         loc="lower left",
@@ -148,7 +162,7 @@ def legend_above(
         frameon=False,
         labelcolor=INK,
         alignment="left",
-        prop={"size": SMALL, "family": families("".join(labels))},
+        prop={"size": SMALL, "family": font_families("".join(labels))},
         title_fontproperties={"size": SMALL},
     )
     legend.get_title().set_color(GREY)
@@ -156,62 +170,59 @@ def legend_above(
     return rows * 1.65 * SMALL + 2
 
 
-def label_rows(ax: Axes, labels: Sequence[str], texts: Sequence[str], left_out: str = "") -> float:
-    """Name the rows of a chart at their left, and write a text at the right of each.
+def label_rows(ax: Axes, labels: Sequence[str], texts: Sequence[str], note: str = "") -> float:
+    """Label the rows of a chart at the left, and write a text at the right of each row.
 
-    Where the figure is too narrow for both, the text stands over its row.
+    In a narrow figure the text is above its row instead.
 
     Returns
     -------
     float
-        About how many points this leaves for the chart.
+        Approximate width, in points, that remains for the chart.
     """
     ax.set_yticks(range(len(labels)), labels)
-    ax.tick_params(axis="y", labelfontfamily=families("".join(labels)))
-    ax.set_ylim(-1.3 if left_out else -0.6, max(len(labels) - 0.4, 0.6))
-    named, told = (max(map(width_of, words), default=0) for words in (labels, texts))
-    beside = named + told < 0.58 * available_width(ax)
+    ax.tick_params(axis="y", labelfontfamily=font_families("".join(labels)))
+    ax.set_ylim(-1.3 if note else -0.6, max(len(labels) - 0.4, 0.6))
+    label_width = max(map(text_width, labels), default=0)
+    width = max(map(text_width, texts), default=0)
+    fits_beside = label_width + width < 0.58 * available_width(ax)
     for y, text in enumerate(texts):
         ax.annotate(
             text,
-            (1, y) if beside else (1, y + 0.27),
+            (1, y) if fits_beside else (1, y + 0.27),
             xycoords=("axes fraction", "data"),
-            xytext=(6, 0) if beside else (0, 0),
+            xytext=(6, 0) if fits_beside else (0, 0),
             textcoords="offset points",
-            ha="left" if beside else "right",
-            va="center" if beside else "bottom",
-            fontsize=SMALL if beside else TINY,
+            ha="left" if fits_beside else "right",
+            va="center" if fits_beside else "bottom",
+            fontsize=SMALL if fits_beside else TINY,
             color=INK,
         )
-    if left_out:
+    if note:
         ax.annotate(
-            left_out,
+            note,
             (0.01, -1.2),
             xycoords=("axes fraction", "data"),
             fontsize=SMALL,
             color=GREY,
         )
-    return 0.9 * available_width(ax) - named - (told if beside else 0)
+    return 0.9 * available_width(ax) - label_width - (width if fits_beside else 0)
 
 
-def longest_name(ax: Axes, share: float = 0.34) -> int:
-    """Return how many characters a name may have that takes a share of the room."""
-    return min(MAX_LABEL_LENGTH, int(share * available_width(ax) / (EM * SMALL)))
-
-
-def annotate_sample_sizes(ax: Axes, when: Sequence[pd.Timestamp], sizes: Sequence[int]) -> float:
-    """Write how many rows stand behind each point over the axes, no denser than is legible.
+def annotate_sample_sizes(ax: Axes, times: Sequence[pd.Timestamp], sizes: Sequence[int]) -> float:
+    """Write the sample size of each point above the axes, omitting some where they are dense.
 
     Returns
     -------
     float
-        The points of height that this takes.
+        Height of the numbers in points.
     """
-    widest = (max(len(f"{size:,}") for size in sizes) + 2) * EM * TINY
-    apart = (max(when) - min(when)) * max(widest / (0.75 * available_width(ax)), 1 / MAX_SIZES)
+    width = (max(len(f"{size:,}") for size in sizes) + 2) * CHARACTER_WIDTH * TINY
+    span = max(times) - min(times)
+    spacing = span * max(width / (0.75 * available_width(ax)), 1 / MAX_SAMPLE_SIZES)
     last = None
-    for at, size in zip(when, sizes, strict=True):
-        if last is not None and at - last < (1.5 * apart if last == when[0] else apart):
+    for at, size in zip(times, sizes, strict=True):
+        if last is not None and at - last < (1.5 * spacing if last == times[0] else spacing):
             continue
         ax.annotate(
             f"{size:,}" if last is not None else f"n = {size:,}",
@@ -229,13 +240,15 @@ def annotate_sample_sizes(ax: Axes, when: Sequence[pd.Timestamp], sizes: Sequenc
     return 1.6 * TINY
 
 
-def date_axis(ax: Axes, name: str, first: pd.Timestamp, last: pd.Timestamp) -> None:
-    """Make the horizontal axis one of dates, with as many as find room."""
+def set_date_axis(ax: Axes, name: str, first: pd.Timestamp, last: pd.Timestamp) -> None:
+    """Make the horizontal axis a date axis, with as many ticks as fit."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    most = max(3, min(10, int(0.75 * available_width(ax) / 48)))
-    fewest = min(3, (most - 1) // 2)  # else no interval of the calendar may be left between the two
-    locator = AutoDateLocator(minticks=fewest, maxticks=most)  # type: ignore[no-untyped-call]
+    max_ticks = max(3, min(10, int(0.75 * available_width(ax) / 48)))
+    min_ticks = min(3, (max_ticks - 1) // 2)  # else no interval may fit between the two limits
+    locator = AutoDateLocator(  # type: ignore[no-untyped-call]
+        minticks=min_ticks, maxticks=max_ticks
+    )
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.xaxis.get_offset_text().set(color=INK, fontsize=SMALL)
@@ -243,35 +256,35 @@ def date_axis(ax: Axes, name: str, first: pd.Timestamp, last: pd.Timestamp) -> N
     set_axis_label(ax.xaxis, f"{escape_mathtext(name.replace('_', ' '))} (UTC)")
 
 
-def clip_loosely(ax: Axes, *artists: Artist) -> None:
-    """Let what lies on the edge be whole, and still clip what lies beyond it."""
+def clip_with_margin(ax: Axes, *artists: Artist) -> None:
+    """Clip artists slightly outside the axes, so that markers at the edge are complete."""
     from matplotlib.transforms import Bbox, TransformedBbox
 
-    around = TransformedBbox(Bbox([[-0.02, -0.04], [1.02, 1.04]]), ax.transAxes)
+    box = TransformedBbox(Bbox([[-0.02, -0.04], [1.02, 1.04]]), ax.transAxes)
     for artist in artists:
         artist.set_clip_path(None)
-        artist.set_clip_box(around)
+        artist.set_clip_box(box)
 
 
-def annotate_empty(ax: Axes, words: str) -> None:
-    """Say in the middle why nothing is drawn."""
+def annotate_empty(ax: Axes, text: str) -> None:
+    """Write in the middle of the axes why the chart is empty."""
     ax.annotate(
-        words, (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY, fontsize=MEDIUM
+        text, (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY, fontsize=MEDIUM
     )
 
 
-def counted(n: int, thing: str) -> str:
-    """Return a number of things in words."""
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+def format_count(n: int, noun: str) -> str:
+    """Return a count with its noun, such as `1 group` or `2 groups`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def by_clause(groups: Sequence[str]) -> str:
-    """Return the words of a title that name what is grouped by."""
+    """Return the part of a title that names the columns of the groups."""
     return f" by {escape_mathtext(' and '.join(map(str, groups)))}" if groups else ""
 
 
 def lighten(colour: str) -> tuple[float, float, float]:
-    """Return a colour mixed with much white."""
+    """Return a pale tint of a colour."""
     from matplotlib.colors import to_rgb
 
     red, green, blue = (0.22 * part + 0.78 for part in to_rgb(colour))

@@ -1,4 +1,4 @@
-"""Counts of outcomes as stacked bars, what is decided apart from what is not."""
+"""Plot how many rows have each outcome, as stacked bars."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.rates import RESULTS_KIND, FrameKind, detect_kind, failure_rates
 from llama_batches_nb.plotting import layout
-from llama_batches_nb.plotting.fonts import families
+from llama_batches_nb.plotting.fonts import font_families
 from llama_batches_nb.plotting.layout import (  # fmt: skip
     BLUE,
     GREEN,
@@ -24,7 +25,7 @@ from llama_batches_nb.plotting.layout import (  # fmt: skip
     SKY,
     VERMILION,
 )
-from llama_batches_nb.plotting.periods import ends_of, period_length
+from llama_batches_nb.plotting.periods import period_ends, period_length
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
+    from llama_batches_nb.types import IntoFrame, Series
+
+Floats = npt.NDArray[np.float64]
+
+# Colour and hatch of each outcome; the hatch distinguishes it without colour.
 STYLES = {
     "mapping_error": (ORANGE, "xxxx"),
     "job_failed": (VERMILION, "////"),
@@ -48,48 +54,47 @@ STYLES = {
     "RUNNING": (SKY, "...."),
     "CANCELLED": (PURPLE, "\\\\\\\\"),
 }
-"""The colour and the hatch of each word, so that it is never told by colour alone."""
-ANY_LOOK = (GREY, "++++")  # of a word that the API adds tomorrow
+UNKNOWN_STYLE = (GREY, "++++")  # of a value that is not listed in STYLES
 MAX_STRIPS = 6
-STRIP, NAME = 40, 14  # points of height: a strip at least, and the name in it
-MAX_BARS = 80  # with gaps between them
-GAPPED = 0.86  # of its period, what a bar fills then
-NO_WORD = "(none)"
-EMPTY = "nothing to show: no rows"
+MIN_STRIP_HEIGHT = 40  # points
+STRIP_LABEL_HEIGHT = 14  # points, within the strip
+MAX_SPACED_BARS = 80  # more bars have no gaps between them
+BAR_WIDTH = 0.86  # share of the period, for bars with gaps
+MISSING_LABEL = "(none)"
 
 
 def plot_outcomes(
-    frame: Any,
+    frame: IntoFrame,
     *,
     by: str | Sequence[str] | None = None,
     freq: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how many rows came to which outcome, stacked: over time with `freq`, else per group.
+    """Plot the number of rows with each outcome as stacked bars, per group or over time.
 
     Parameters
     ----------
     frame
-        The frame of `outcomes`, or of `fetch_results` (what is known without jobs), or of
-        `fetch_batches` or `fetch_jobs` (their statuses): pandas, or what else Narwhals takes.
+        Frame of `outcomes`, of `fetch_results` (mapping outcomes only), of `fetch_batches` or of
+        `fetch_jobs` (their statuses): pandas, or any other frame that Narwhals supports.
     by
-        A column or several to group by; with `freq`, each group has a strip of its own.
+        Column or columns to group by. With `freq`, each group has its own strip.
     freq
-        A pandas offset such as ``"W"``: draw over time, a bar per period of creation.
+        Pandas offset such as ``"W"``: plot over time, one bar per period of creation.
     ax
-        Where to draw; a new figure if left out.
+        Axes to draw on. By default a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Failures lie at the foot of a bar, successes on them, and what is not decided at the end,
-        pale and hatched. Rows without an outcome are ``(none)``. As in `failure_rates`, files of
-        ``FAILED`` batches are left out; the title tells how many.
+        Each bar starts with failures, followed by successes and by undecided rows, which are pale
+        and hatched. Rows without an outcome are ``(none)``. As in `failure_rates`, files of
+        ``FAILED`` batches are excluded; the title counts them.
 
     Raises
     ------
     ValueError
-        If `failure_rates` would raise it, or `by` names the column of outcomes.
+        If `failure_rates` raises it, or if `by` contains the column of the outcomes.
 
     Examples
     --------
@@ -104,11 +109,13 @@ def plot_outcomes(
     column = "outcome" if kind is RESULTS_KIND else kind.column
     groups = arguments.parse_column_names("by", by)
     if column in groups:
-        raise ValueError(f"by={by!r}: each bar is made of {column!r} already, so leave it out.")
-    told = outcomes(frame) if kind is RESULTS_KIND else frame
-    counts = failure_rates(told, by=[*groups, column], freq=freq)
-    counts = _prepared(counts, groups, column)
-    title = _title(counts, groups, kind, _of_failed_batches(frame))
+        raise ValueError(
+            f"by={by!r}: the bars already show {column!r}; group by other columns instead."
+        )
+    with_outcomes = outcomes(frame) if kind is RESULTS_KIND else frame
+    rates = failure_rates(with_outcomes, by=[*groups, column], freq=freq)
+    counts = _with_outcome_and_group(rates, groups, column)
+    title = _title(counts, groups, kind, _count_files_of_failed_batches(frame))
     if ax is None:
         n_groups = counts["_group"].nunique()
         ax = layout.new_axes(3 * min(n_groups, MAX_STRIPS) if freq else n_groups)
@@ -123,38 +130,41 @@ def plot_outcomes(
     return ax
 
 
-def _prepared(counts: pd.DataFrame, groups: list[str], column: str) -> pd.DataFrame:
-    """Return the counts (`total`) with their word as text and a number for their group."""
-    words = counts[column].astype(object)
-    words = words.where(words.notna(), NO_WORD).astype(str)
-    by = counts.groupby(groups, dropna=False, observed=True, sort=False) if groups else None
-    return counts.assign(_word=words, _group=0 if by is None else by.ngroup())
+def _with_outcome_and_group(rates: pd.DataFrame, groups: list[str], column: str) -> pd.DataFrame:
+    """Return the counts with the outcome as text, and the number of its group."""
+    values = rates[column].astype(object)
+    values = values.where(values.notna(), MISSING_LABEL).astype(str)
+    number: Series | int = 0
+    if groups:
+        number = rates.groupby(groups, dropna=False, observed=True, sort=False).ngroup()
+    return rates.assign(_outcome=values, _group=number)
 
 
 def _draw_groups(
     ax: Axes, counts: pd.DataFrame, groups: list[str], kind: FrameKind, title: list[str]
 ) -> None:
     sizes = counts.groupby("_group")["total"].sum().sort_values(kind="stable")
-    names = _names(counts, groups, layout.longest_name(ax))
-    widest = max((layout.width_of(names[n]) for n in sizes.index[-MAX_ROWS:]), default=0)
-    above = _write_legend(ax, counts, kind, widest)
-    most = layout.most_rows(ax, above)
-    kept, rest = sizes[-most:], sizes[:-most]
-    table = _table(counts, ["_group"], kind).reindex(kept.index)
-    place, left = np.arange(len(table)), np.zeros(len(table))
-    for word in table.columns:
-        ax.barh(place, table[word], left=left, height=0.5, **_style(word, kind))
-        left = left + table[word].to_numpy()
+    group_labels = _group_labels(counts, groups, layout.max_label_length(ax))
+    label_width = max(
+        (layout.text_width(group_labels[n]) for n in sizes.index[-MAX_ROWS:]), default=0
+    )
+    above = _add_legend(ax, counts, kind, label_width)
+    max_rows = layout.max_rows(ax, above)
+    shown, hidden = sizes[-max_rows:], sizes[:-max_rows]
+    table = _count_table(counts, ["_group"], kind).reindex(shown.index)
+    y, left = np.arange(len(table)), np.zeros(len(table))
+    for outcome in table.columns:
+        ax.barh(y, table[outcome], left=left, height=0.5, **_style(outcome, kind))
+        left = left + table[outcome].to_numpy()
+    labels = [group_labels[group] for group in table.index]
     undecided = _undecided(table, kind)
-    labels = [names[group] for group in table.index]
-    texts = [_size(*both) for both in zip(kept, undecided, strict=True)]
-    note = f"{layout.counted(len(rest), 'smaller group')} ({rest.sum():,} {kind.noun}) not shown"
-    room = layout.label_rows(ax, labels, texts, note if len(rest) else "")
-    _count_axis(ax.xaxis, room / 60)
+    texts = [_format_size(*pair) for pair in zip(shown, undecided, strict=True)]
+    width = layout.label_rows(ax, labels, texts, _hidden_note(hidden, kind))
+    _set_count_axis(ax.xaxis, width / 60)
     ax.set_xlim(0, 1.02 * max(left, default=0) or 1)
-    layout.set_title(ax, *title, left=widest, above=above)
+    layout.set_title(ax, *title, left=label_width, above=above)
     if counts.empty:
-        layout.annotate_empty(ax, EMPTY)
+        layout.annotate_empty(ax, "no rows")
 
 
 def _draw_over_time(
@@ -162,173 +172,186 @@ def _draw_over_time(
     counts: pd.DataFrame,
     groups: list[str],
     kind: FrameKind,
-    step: pd.Timedelta,
+    length: pd.Timedelta,
     title: list[str],
 ) -> None:
-    """Draw a strip of bars per group, the largest at the top, all in one scale."""
+    """Draw a strip of bars per group, the largest group at the top, all in the same scale."""
     dated = counts.dropna(subset=kind.time)
     dated = dated.assign(**{kind.time: dated[kind.time].dt.tz_localize(None)})
     sizes = dated.groupby("_group")["total"].sum().sort_values(ascending=False, kind="stable")
-    table = _table(dated, ["_group", kind.time], kind)
-    top = max(table.sum(axis=1), default=0) or 1
-    above = _write_legend(ax, counts, kind)
-    most = max(1, min(MAX_STRIPS, int(layout.height(ax, above) / STRIP)))
-    strips = sizes.index[:most].tolist()
-    pitch = max(layout.height(ax, above) / max(len(strips), 1), STRIP)
-    apart = top * pitch / (pitch - NAME) if groups else 1.05 * top
-    feet = {group: -apart * n for n, group in enumerate(strips)}
-    for group, foot in feet.items():
-        _draw_strip(ax, table.loc[group], foot, kind, step)
-    ax.set_ylim(min(feet.values(), default=0), apart)
+    table = _count_table(dated, ["_group", kind.time], kind)
+    highest = max(table.sum(axis=1), default=0) or 1
+    above = _add_legend(ax, counts, kind)
+    height = layout.available_height(ax, above)
+    max_strips = max(1, min(MAX_STRIPS, int(height / MIN_STRIP_HEIGHT)))
+    shown = sizes.index[:max_strips].tolist()
+    strip_height = max(height / max(len(shown), 1), MIN_STRIP_HEIGHT)
+    spacing = 1.05 * highest
+    if groups:
+        spacing = highest * strip_height / (strip_height - STRIP_LABEL_HEIGHT)
+    baselines = {group: -spacing * n for n, group in enumerate(shown)}
+    for group, baseline in baselines.items():
+        _draw_strip(ax, table.loc[group], baseline, kind, length)
+    ax.set_ylim(min(baselines.values(), default=0), spacing)
     if len(dated):
         first, last = dated[kind.time].min(), dated[kind.time].max()
-        beside = 2 * step if first == last else 0.3 * step
-        layout.date_axis(ax, kind.time, first - beside, last + step + beside)
+        margin = 2 * length if first == last else 0.3 * length
+        layout.set_date_axis(ax, kind.time, first - margin, last + length + margin)
     else:
         ax.set_xticks([])
-        layout.annotate_empty(ax, f"no {kind.noun} with a time" if len(counts) else EMPTY)
+        layout.annotate_empty(ax, f"no {kind.noun} with a time" if len(counts) else "no rows")
     if groups:
-        names = _names(dated, groups, layout.longest_name(ax, 0.5))
+        labels = _group_labels(dated, groups, layout.max_label_length(ax, 0.5))
         undecided = _undecided(table, kind).groupby("_group").sum()
-        _name_strips(
-            ax, {f: f"{names[g]}: {_size(sizes[g], undecided[g])}" for g, f in feet.items()}, top
-        )
+        strip_labels = {
+            baseline: f"{labels[group]}: {_format_size(sizes[group], undecided[group])}"
+            for group, baseline in baselines.items()
+        }
+        _label_strips(ax, strip_labels, highest)
     else:
-        _count_axis(ax.yaxis, 6)
-    rest = sizes[most:]
-    note = f"{layout.counted(len(rest), 'smaller group')} ({rest.sum():,} {kind.noun}) not shown"
-    layout.set_title(ax, *title, note if len(rest) else "", left=50, above=above)
+        _set_count_axis(ax.yaxis, 6)
+    layout.set_title(ax, *title, _hidden_note(sizes[max_strips:], kind), left=50, above=above)
+
+
+def _hidden_note(hidden: Series, kind: FrameKind) -> str:
+    """Return the note about groups that are not drawn, from their sizes."""
+    if hidden.empty:
+        return ""
+    groups = layout.format_count(len(hidden), "smaller group")
+    return f"{groups} ({hidden.sum():,} {kind.noun}) not shown"
 
 
 def _draw_strip(
-    ax: Axes, table: pd.DataFrame, foot: float, kind: FrameKind, step: pd.Timedelta
+    ax: Axes, table: pd.DataFrame, baseline: float, kind: FrameKind, length: pd.Timedelta
 ) -> None:
-    """Draw the bars of one group: a step patch per word, flat between the bars."""
+    """Draw the bars of one group: one step patch per outcome, flat between the bars."""
     starts = table.index.to_series()
-    lengths = ends_of(starts, step) - starts
-    ends = starts + lengths * (GAPPED if len(table) <= MAX_BARS else 1.0)
+    lengths = period_ends(starts, length) - starts
+    ends = starts + lengths * (BAR_WIDTH if len(table) <= MAX_SPACED_BARS else 1.0)
     edges = np.column_stack([starts, ends]).ravel()
-    under = np.full(len(table), float(foot))
-    for word in table.columns:
-        over = under + table[word].to_numpy()
+    lower = np.full(len(table), float(baseline))
+    for outcome in table.columns:
+        upper = lower + table[outcome].to_numpy()
         ax.stairs(
-            _interleave_baseline(over, foot),
+            _interleave_baseline(upper, baseline),
             edges,
-            baseline=_interleave_baseline(under, foot),
+            baseline=_interleave_baseline(lower, baseline),
             fill=True,
-            **_style(word, kind),
+            **_style(outcome, kind),
         )
-        under = over
+        lower = upper
 
 
-def _interleave_baseline(heights: Any, foot: float) -> Any:
-    """Put the foot between each two heights."""
-    return np.column_stack([heights, np.full(len(heights), foot)]).ravel()[:-1]
+def _interleave_baseline(heights: Floats, baseline: float) -> Floats:
+    """Return the heights with the baseline between neighbours."""
+    pairs: Floats = np.column_stack([heights, np.full(len(heights), baseline)])
+    return pairs.ravel()[:-1]
 
 
-def _name_strips(ax: Axes, names: dict[float, str], top: float) -> None:
+def _label_strips(ax: Axes, labels: dict[float, str], highest: float) -> None:
+    """Label each strip, given by its baseline, and add its ticks and its base line."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 
-    ticks = [tick for tick in MaxNLocator(2, integer=True).tick_values(0, top) if 0 <= tick <= top]
-    ax.yaxis.set_major_locator(FixedLocator([foot + tick for foot in names for tick in ticks]))
-    ax.yaxis.set_major_formatter(FixedFormatter([f"{tick:,.0f}" for _ in names for tick in ticks]))
-    for foot, name in names.items():
-        ax.axhline(foot, color=INK, lw=0.8)
+    tick_values = MaxNLocator(2, integer=True).tick_values(0, highest)
+    ticks = [tick for tick in tick_values if 0 <= tick <= highest]
+    ax.yaxis.set_major_locator(FixedLocator([base + tick for base in labels for tick in ticks]))
+    ax.yaxis.set_major_formatter(FixedFormatter([f"{tick:,.0f}" for _ in labels for tick in ticks]))
+    for baseline, label in labels.items():
+        ax.axhline(baseline, color=INK, lw=0.8)
         ax.annotate(
-            name,
-            (0, foot + top),
+            label,
+            (0, baseline + highest),
             xycoords=("axes fraction", "data"),
             xytext=(3, 2),
             textcoords="offset points",
             va="bottom",
             fontsize=layout.SMALL,
-            fontfamily=families(name),
+            fontfamily=font_families(label),
             color=INK,
         )
 
 
-def _table(counts: pd.DataFrame, keys: list[str], kind: FrameKind) -> pd.DataFrame:
-    """Return a row per combination of keys, a column per word that occurs, in their order."""
-    found = counts.pivot_table(
-        index=keys, columns="_word", values="total", aggfunc="sum", fill_value=0
+def _count_table(counts: pd.DataFrame, keys: list[str], kind: FrameKind) -> pd.DataFrame:
+    """Return the totals with one row per combination of keys and one column per outcome."""
+    table = counts.pivot_table(
+        index=keys, columns="_outcome", values="total", aggfunc="sum", fill_value=0
     )
-    return found[_words(counts, kind)] if len(counts) else found
+    return table[_ordered_outcomes(counts, kind)] if len(counts) else table
 
 
-def _words(counts: pd.DataFrame, kind: FrameKind) -> list[str]:
-    """Return the words that occur: failures, successes, undecided, and those unknown here."""
-    found = set(counts["_word"])
-    known = [*_decided(kind), *OUTCOMES, *BATCH_STATUSES, *sorted(found)]
-    return [word for word in dict.fromkeys(known) if word in found]
+def _ordered_outcomes(counts: pd.DataFrame, kind: FrameKind) -> list[str]:
+    """Return the outcomes that occur: failures, successes, undecided, then unknown values."""
+    occurring = set(counts["_outcome"])
+    ordered = [*_decided_values(kind), *OUTCOMES, *BATCH_STATUSES, *sorted(occurring)]
+    return [value for value in dict.fromkeys(ordered) if value in occurring]
 
 
-def _decided(kind: FrameKind) -> list[str]:
+def _decided_values(kind: FrameKind) -> list[str]:
     return [*kind.failures, *kind.successes]
 
 
-def _undecided(table: pd.DataFrame, kind: FrameKind) -> pd.Series[Any]:
-    """Return how many of each row are not decided."""
-    return table.drop(columns=_decided(kind), errors="ignore").sum(axis=1)
+def _undecided(table: pd.DataFrame, kind: FrameKind) -> Series:
+    """Return how many rows are undecided, for each row of a count table."""
+    return table.drop(columns=_decided_values(kind), errors="ignore").sum(axis=1)
 
 
-def _size(total: int, undecided: int) -> str:
+def _format_size(total: int, undecided: int) -> str:
     return f"{total:,}" + (f" ({undecided:,} undecided)" if undecided else "")
 
 
-def _names(counts: pd.DataFrame, groups: list[str], longest: int) -> dict[int, str]:
-    firsts = counts.drop_duplicates("_group").set_index("_group")
+def _group_labels(counts: pd.DataFrame, groups: list[str], max_length: int) -> dict[int, str]:
+    first_rows = counts.drop_duplicates("_group").set_index("_group")
     return {
-        int(group): layout.group_label(row, groups, longest)  # type: ignore[call-overload]
-        for group, row in firsts.iterrows()
+        int(group): layout.group_label(row, groups, max_length)  # type: ignore[call-overload]
+        for group, row in first_rows.iterrows()
     }
 
 
-def _style(word: str, kind: FrameKind) -> dict[str, Any]:
-    """Return how a word is filled: decided ones fully, others pale."""
-    colour, hatch = STYLES.get(word, ANY_LOOK)
-    if word in _decided(kind):
+def _style(outcome: str, kind: FrameKind) -> dict[str, Any]:
+    """Return the fill of an outcome: solid if it is decided, else pale."""
+    colour, hatch = STYLES.get(outcome, UNKNOWN_STYLE)
+    if outcome in _decided_values(kind):
         return {"facecolor": colour, "edgecolor": "white", "hatch": hatch, "lw": 0}
     return {"facecolor": layout.lighten(colour), "edgecolor": colour, "hatch": hatch, "lw": 0}
 
 
-def _write_legend(ax: Axes, counts: pd.DataFrame, kind: FrameKind, left: float = 50.0) -> float:
-    """Name the words that occur, with their number of rows."""
+def _add_legend(ax: Axes, counts: pd.DataFrame, kind: FrameKind, left: float = 50.0) -> float:
+    """Add a legend of the outcomes that occur, with their number of rows."""
     from matplotlib.patches import Patch
 
     if counts.empty:
         return 0.0
-    sizes = counts.groupby("_word")["total"].sum()
-    words = _words(counts, kind)
-    labels = [f"{layout.escape_mathtext(word)} ({sizes[word]:,})" for word in words]
-    return layout.legend_above(
-        ax, [Patch(**_style(word, kind)) for word in words], labels, left=left
-    )
+    sizes = counts.groupby("_outcome")["total"].sum()
+    values = _ordered_outcomes(counts, kind)
+    labels = [f"{layout.escape_mathtext(value)} ({sizes[value]:,})" for value in values]
+    handles = [Patch(**_style(value, kind)) for value in values]
+    return layout.legend_above(ax, handles, labels, left=left)
 
 
-def _count_axis(axis: Axis, most: float) -> None:
+def _set_count_axis(axis: Axis, max_ticks: float) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    axis.set_major_locator(MaxNLocator(max(2, min(6, int(most))), integer=True))
+    axis.set_major_locator(MaxNLocator(max(2, min(6, int(max_ticks))), integer=True))
     axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def _of_failed_batches(frame: Any) -> int:
-    """Return how many files `failure_rates` leaves out, as their batch is FAILED."""
+def _count_files_of_failed_batches(frame: IntoFrame) -> int:
+    """Return how many files `failure_rates` excludes because their batch is FAILED."""
     rows = engines.wrap_frame(frame)
     if "batch_status" not in rows.collect_schema().names():
         return 0
-    found = rows.filter(nw.col("batch_status").cast(nw.String) == "FAILED").select(nw.len())
-    return int((found.collect() if isinstance(found, nw.LazyFrame) else found).item())
+    count = rows.filter(nw.col("batch_status").cast(nw.String) == "FAILED").select(nw.len())
+    return int((count.collect() if isinstance(count, nw.LazyFrame) else count).item())
 
 
-def _title(counts: pd.DataFrame, groups: list[str], kind: FrameKind, of_failed: int) -> list[str]:
+def _title(counts: pd.DataFrame, groups: list[str], kind: FrameKind, excluded: int) -> list[str]:
     total, decided = int(counts["total"].sum()), int(counts["decided"].sum())
     undated = int(counts.loc[counts[kind.time].isna(), "total"].sum()) if kind.time in counts else 0
-    one = kind.noun.removesuffix("es" if kind.noun == "batches" else "s")
+    singular = kind.noun.removesuffix("es" if kind.noun == "batches" else "s")
     return [
         f"Outcomes of {kind.noun} ({kind.layer}){layout.by_clause(groups)}",
-        f"{decided:,} decided of {total:,} {kind.noun}"
+        f"{decided:,} of {total:,} {kind.noun} decided"
         + (f" · {total - decided:,} undecided (pale)" if total > decided else ""),
-        f"{layout.counted(of_failed, 'file')} of FAILED batches left out" if of_failed else "",
-        f"{layout.counted(undated, one)} without a time not drawn" if undated else "",
+        f"{layout.format_count(excluded, 'file')} of FAILED batches excluded" if excluded else "",
+        f"{layout.format_count(undated, singular)} without a time not shown" if undated else "",
     ]

@@ -1,35 +1,38 @@
-"""Periods on the axis of time: how long one is, where one is missing, where its bar ends."""
+"""Periods on a time axis: their length, gaps between them, and where each ends."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-LATE = 1.6  # steps between neighbours, months of 31 days included; more is a gap
+if TYPE_CHECKING:
+    from llama_batches_nb.types import Series
+
+GAP_FACTOR = 1.6  # period lengths between neighbours that make a gap; months differ by less
 
 
 def period_length(freq: str) -> pd.Timedelta:
-    """Return how long a period is, the shorter ones of the calendar's."""
+    """Return the length of a period. For calendar periods it is the length of a short one."""
     offset = pd.tseries.frequencies.to_offset(freq)
     start = pd.Timestamp(0) + offset
     return start + offset - start
 
 
-def shortest_step(times: pd.Series[Any]) -> pd.Timedelta:
-    """Return the shortest time from one period to the next, of those that are there."""
-    step: pd.Timedelta = times.drop_duplicates().sort_values().diff().min()
-    return pd.Timedelta(days=1) if pd.isna(step) else step
+def shortest_period(times: Series) -> pd.Timedelta:
+    """Return the shortest time between neighbouring periods."""
+    length: pd.Timedelta = times.drop_duplicates().sort_values().diff().min()
+    return pd.Timedelta(days=1) if pd.isna(length) else length
 
 
-def with_gaps(line: pd.DataFrame, time: str, step: pd.Timedelta) -> pd.DataFrame:
-    """Put a row of missing numbers where a period is missing, so that no line crosses it."""
-    missing = line[time].diff() > LATE * step
-    gaps = pd.DataFrame({time: line.loc[missing, time] - step})
+def insert_gaps(line: pd.DataFrame, time: str, length: pd.Timedelta) -> pd.DataFrame:
+    """Insert a row of missing values where a period is missing, so that the line breaks there."""
+    is_gap = line[time].diff() > GAP_FACTOR * length
+    gaps = pd.DataFrame({time: line.loc[is_gap, time] - length})
     return pd.concat([line, gaps]).sort_values(time) if len(gaps) else line
 
 
-def ends_of(starts: pd.Series[Any], step: pd.Timedelta) -> pd.Series[Any]:
-    """Return where each period ends: at the start of the next, or a step on if that is missing."""
+def period_ends(starts: Series, length: pd.Timedelta) -> Series:
+    """Return the end of each period: the start of the next one, unless there is a gap."""
     to_next = starts.shift(-1) - starts
-    return starts + to_next.where(to_next <= LATE * step, step)
+    return starts + to_next.where(to_next <= GAP_FACTOR * length, length)

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.dataset.read import TableName
 from llama_batches_nb.sandbox_server.process import Server
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.engines import wrap_frame
@@ -32,7 +33,7 @@ Read = Callable[[Path], Frame]
 """How an engine reads a folder of Parquet files."""
 
 ZONE = "America/New_York"  # of the sessions of those engines that have one: it must not matter
-TABLES = ("batches", "results", "jobs")
+TABLES: tuple[TableName, ...] = ("batches", "results", "jobs")
 
 # Dask's reader of Parquet uses what pandas is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")

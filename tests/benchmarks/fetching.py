@@ -1,11 +1,10 @@
-"""How fast both frames are fetched, beside the same requests alone and beside the official SDK.
+"""Speed of fetching batches and results, beside the bare requests and the official SDK.
 
-Run `python -m tests.benchmarks.fetching` from the root of the repository. Case A has the latency of
-a network, case B none; `growth` shows what one row costs as the batches become more, and `listing`
-what it brings that the pages of a long list are asked for side by side. Everyone is
-served the same cached bytes by a sandbox in its own process, over connections of their own. What is
-timed goes from the first request to the last frame, without the making of the client. Memory is
-what a fresh process has at its peak beyond what it had when all was imported.
+Run `python -m tests.benchmarks.fetching` from the root of the repository. Case A has network
+latency, case B none. `growth` shows the time per row as the number of batches grows, `listing` the
+effect of fetching the pages of a long list in parallel. A sandbox in a separate process serves the
+same cached bytes to all contestants. Times run from the first request to the last frame, without
+creating the client. Memory is the peak of a fresh process beyond its memory after the imports.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ IMPORTS = 5
 
 @dataclass(frozen=True)
 class Task:
-    """A warm server and what there is to be fetched from it, learned while warming it."""
+    """A server with warm caches, and its data."""
 
     url: str
     api_key: str
@@ -62,7 +61,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Case:
-    """A history, who competes over it, and how many times faster than them we mean to be."""
+    """Sample data, the contestants, and the target ratio to each of them."""
 
     options: Options
     contestants: dict[str, Callable[[Task], Run]]  # the first is the floor
@@ -82,13 +81,13 @@ def ours(task: Task) -> Run:
 
 
 def raw(task: Task) -> Run:
-    """Make the same requests and throw the bodies away."""
+    """Send the same requests and discard the bodies."""
     seconds, sizes = _requests(task, len)
     return seconds, task.rows if sum(sizes) == task.size else -1
 
 
 def loaded(task: Task) -> Run:
-    """Make the same requests, parse each body and throw it away."""
+    """Send the same requests, parse each body and discard it."""
     seconds, counts = _requests(task, lambda body: len(json.loads(body).get("results") or ()))
     return seconds, sum(counts)
 
@@ -121,7 +120,7 @@ def sdk_loop(task: Task) -> Run:
 
 
 def _sdk_frames(listed: Sequence[BatchListResponse], got: Sequence[BatchGetResponse]) -> int:
-    """Make both frames as a user would, with fewer columns than ours; count the second's rows."""
+    """Build both frames with fewer columns than ours; return the number of results."""
     pd.json_normalize([batch.model_dump() for batch in listed])
     rows = []
     for batch in got:
@@ -132,7 +131,7 @@ def _sdk_frames(listed: Sequence[BatchListResponse], got: Sequence[BatchGetRespo
 
 
 def _requests(task: Task, use: Callable[[bytes], int]) -> tuple[float, list[int]]:
-    """Make our requests with nothing but `requests` and threads, and use each body."""
+    """Send our requests with `requests` and threads only, and pass each body to a function."""
     with _session(task.api_key) as session, ThreadPoolExecutor(WORKERS) as pool:
 
         def get(path: str, params: dict[str, Any]) -> int:
@@ -153,7 +152,7 @@ def _session(api_key: str) -> requests.Session:
 
 
 def warmed(server: Server) -> Task:
-    """Fetch all once, so that the server has every body at hand."""
+    """Fetch everything once, so that the server caches every body."""
     pages, ids, rows, size = [], [], 0, 0
     page: dict[str, Any] | None = {"page_size": PAGE_SIZE}
     with _session(server.api_key) as session:
@@ -173,7 +172,7 @@ def warmed(server: Server) -> Task:
 
 
 def compete(case: Case, rounds: int) -> None:
-    """Let the contestants take turns, and print how they did."""
+    """Run the contestants in turn and print the results."""
     times: dict[str, list[float]] = {name: [] for name in case.contestants}
     with Server.start(case.options) as server:
         task = warmed(server)
@@ -238,16 +237,16 @@ CONTESTANTS = {name: run for case in CASES.values() for name, run in case.contes
 
 
 def measure(task: Task, name: str) -> tuple[float, float]:
-    """Let one of the contestants run in a fresh process; return its seconds and its peak in MiB."""
+    """Run one contestant in a fresh process; return its seconds and its peak in MiB."""
     command = [sys.executable, "-m", __spec__.name, "--child", name]
-    told = json.dumps(asdict(task))
-    done = subprocess.run(command, input=told, check=True, stdout=subprocess.PIPE, text=True)
+    task_json = json.dumps(asdict(task))
+    done = subprocess.run(command, input=task_json, check=True, stdout=subprocess.PIPE, text=True)
     seconds, mebibytes = json.loads(done.stdout)
     return seconds, mebibytes
 
 
 def child(name: str) -> None:
-    """Run as `measure` says."""
+    """Run one contestant for `measure`."""
     task = Task(**json.load(sys.stdin))
     before = memory.peak()
     seconds, _ = CONTESTANTS[name](task)
@@ -255,7 +254,7 @@ def child(name: str) -> None:
 
 
 def growth(rounds: int) -> None:
-    """Print what a row costs us, at more and more batches."""
+    """Print the time per row for growing numbers of batches."""
     for batches in GROWTH_BATCHES:
         with Server.start(Options(batches=batches, files=GROWTH_FILES, speed=0)) as server:
             task = warmed(server)
@@ -270,7 +269,7 @@ def growth(rounds: int) -> None:
 
 
 def listing(rounds: int) -> None:
-    """Print how long a list of many batches takes, with and without a time to cut into windows."""
+    """Print how long a long list takes, with and without time windows."""
     with Server.start(LISTING) as server, lb.connect(server.api_key, base_url=server.url):
         oldest = lb.fetch_batches(progress=False).created_at.min()
         for page_size in LISTING_PAGES:
@@ -290,7 +289,7 @@ def listing(rounds: int) -> None:
 
 
 def imports() -> None:
-    """Print how long our import takes, beside that of pandas alone."""
+    """Print how long our import takes, beside the import of pandas."""
     program = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}

@@ -1,4 +1,4 @@
-"""How much memory this process had at its peak."""
+"""Peak memory of this process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ STATUS = Path("/proc/self/status")
 
 
 def peak() -> float:
-    """Return it in MiB.
+    """Return the peak resident memory in MiB.
 
-    Linux counts it anew when a program is started; `getrusage` there has the parent's in it.
+    On Linux, `getrusage` includes the parent's peak; the counter in `/proc` is reset by exec.
     """
     if STATUS.exists():
         (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))

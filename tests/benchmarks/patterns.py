@@ -1,11 +1,11 @@
-"""How well and how fast messages are put in kinds, beside drain3, a miner of log templates.
+"""Accuracy and speed of grouping error messages, beside drain3, a log template miner.
 
-Run `python -m tests.benchmarks.patterns` from the root of the repository. For drain3 beside ours,
-install it somewhere else (`pip install --target DIR drain3`) and put that on the `PYTHONPATH`.
+Run `python -m tests.benchmarks.patterns` from the root of the repository. To include drain3,
+install it elsewhere (`pip install --target DIR drain3`) and add DIR to `PYTHONPATH`.
 
-`accuracy` is the share of messages whose group holds all messages of their kind and no others.
-`shuffled` and `half` are the shares of messages that keep their pattern when the messages come in
-another order, and when only half of them come.
+`accuracy` is the share of messages whose group contains all messages of their kind and no others.
+`shuffled` and `half` are the shares of messages that keep their pattern when the messages arrive in
+another order, and when only half of them arrive.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ ENDINGS = (
 
 
 def filled(template: str, draw: Random) -> str:
-    """Fill a message's blanks, each with something of its own."""
+    """Fill the placeholders of a message, each with a different value."""
     while "{" in template:
         blank = template[template.index("{") : template.index("}") + 1]
         template = template.replace(blank, _fillings(draw)[blank[1:-1]](), 1)
@@ -98,14 +98,14 @@ def _fillings(draw: Random) -> dict[str, Callable[[], str]]:
 
 
 def messages_of(templates: Sequence[str], count: int) -> tuple[list[str], list[int]]:
-    """Return messages and the kind of each; kinds are of very unequal size."""
+    """Return messages and the kind of each; the kinds have very different sizes."""
     draw = Random(0)
     kinds = [int(len(templates) * draw.random() ** 1.6) for _ in range(count)]
     return [filled(templates[kind], draw) for kind in kinds], kinds
 
 
 def messages_of_sandbox(count: int) -> tuple[list[str], list[int]]:
-    """Return messages as the sandbox fills them."""
+    """Return messages of the sandbox."""
     draw = Random(0)
     templates = list(
         dict.fromkeys((*sandbox.PARSE_ERRORS, *sandbox.EXTRACT_ERRORS, sandbox.DRIFT_ERROR))
@@ -125,7 +125,7 @@ def ours(messages: Sequence[str]) -> list[str]:
 
 
 def drain(messages: Sequence[str]) -> list[str]:
-    """Return the template that drain3 ends up with for each message."""
+    """Return the final drain3 template of each message."""
     miner = importlib.import_module("drain3").TemplateMiner(config=_drain_config())
     clusters = [miner.add_log_message(message)["cluster_id"] for message in messages]
     templates = {cluster.cluster_id: cluster.get_template() for cluster in miner.drain.clusters}
@@ -151,13 +151,13 @@ def accuracy(kinds: Sequence[int], patterns: Sequence[str]) -> float:
 def kept(
     group: Callable[[Sequence[str]], list[str]], messages: Sequence[str], rows: Sequence[int]
 ) -> float:
-    """Return the share of some rows that keep their pattern if only they come, in that order."""
+    """Return the share of rows that keep their pattern when only these arrive, in this order."""
     before, after = group(messages), group([messages[row] for row in rows])
     return sum(before[row] == then for row, then in zip(rows, after, strict=True)) / len(rows)
 
 
 def compare(title: str, messages: list[str], kinds: list[int]) -> None:
-    """Print how each groups the messages."""
+    """Print the accuracy of each grouper."""
     groupers = [ours]
     if importlib.util.find_spec("drain3"):
         groupers += [drain, drain_of_masked]
@@ -177,7 +177,7 @@ def compare(title: str, messages: list[str], kinds: list[int]) -> None:
 
 
 def main() -> None:
-    """Print the comparison, then how long the whole of `error_patterns` takes."""
+    """Print the comparison, then the time of `error_patterns`."""
     compare("sandbox", *messages_of_sandbox(20_000))
     compare("harder", *messages_of(HARDER, 20_000))
     templates = [f"The {subject} {ending}" for subject in SUBJECTS for ending in ENDINGS]

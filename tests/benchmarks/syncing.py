@@ -1,8 +1,8 @@
-"""What a sync costs: rows a second, memory as the rows become more, and requests at a refresh.
+"""Cost of a sync: rows per second, memory as the rows grow, and requests of a refresh.
 
-Run `python -m tests.benchmarks.syncing` from the root of the repository. Each sync runs in its own
-process, whose peak of resident memory the system counts; a sandbox in another serves it. With
-`--large`, jobs are fetched for two million rows as well, which takes some minutes.
+Run `python -m tests.benchmarks.syncing` from the root of the repository. Each sync runs in a
+fresh process, whose peak resident memory is measured; a sandbox in another process serves it. With
+`--large`, jobs are fetched for two million rows too, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SMALL_BATCHES = 10_000
 
 
 def measure(url: str, key: str, path: str, jobs: bool) -> dict[str, Any]:
-    """Sync in a fresh process, and return the report with its peak of memory."""
+    """Sync in a fresh process and return the report with the peak memory."""
     command = [sys.executable, "-m", __spec__.name, "--child", url, key, path, str(int(jobs))]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -67,7 +67,7 @@ def show(what: str, run: dict[str, Any]) -> None:
 
 
 def growth(folder: Path) -> None:
-    """Show what a batch costs, at more and more of them."""
+    """Print the time per batch for growing numbers of batches."""
     for n in GROWTH:
         with Server.start(Options(batches=n, files=GROWTH_FILES, speed=0)) as server:
             run = measure(server.url, server.api_key, str(folder / f"growth-{n}"), False)
@@ -76,7 +76,7 @@ def growth(folder: Path) -> None:
 
 
 def memory(sizes: tuple[int, ...], jobs: bool, folder: Path) -> None:
-    """Compare the peaks at both sizes."""
+    """Print the peak memory at both sizes."""
     peaks = []
     for n in sizes:
         options = Options(batches=n, files=FILES, speed=0)
@@ -94,7 +94,7 @@ def memory(sizes: tuple[int, ...], jobs: bool, folder: Path) -> None:
 
 
 def refresh(folder: Path) -> None:
-    """Count the requests for a few new batches beside many old ones."""
+    """Print the number of requests for a few new batches beside many old ones."""
     path = str(folder / "refresh")
     with Server.start(Options(batches=SMALL_BATCHES, files=(1, 5), speed=0)) as server:
         show(f"{SMALL_BATCHES:,} small batches", measure(server.url, server.api_key, path, False))

@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ANSWER_TIME = 60.0  # seconds to say its version
+ANSWER_TIME = 60.0  # seconds to print its version
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",
@@ -35,19 +35,19 @@ def find() -> Path | None:
 
 
 def flags() -> list[str]:
-    """Return what it is started with; root has no sandbox to start it in."""
+    """Return the command line flags; as root, Chromium needs `--no-sandbox`."""
     return [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 
 
 def do_without() -> NoReturn:
-    """Skip the test, or in CI, where a browser must be, let it fail."""
+    """Skip the test; in CI, where a browser is required, fail it."""
     if os.environ.get("CI"):
         pytest.fail(MISSING)
     pytest.skip(MISSING)
 
 
 def _places() -> Iterator[Path]:
-    """Look on PATH, then where playwright has, or would have, its own."""
+    """Yield candidates on PATH, then playwright's own browser."""
     yield from map(Path, filter(None, map(shutil.which, NAMES)))
     ask = (
         "from playwright.sync_api import sync_playwright\n"
@@ -58,7 +58,7 @@ def _places() -> Iterator[Path]:
 
 
 def _runs(path: Path) -> bool:
-    """Whether it says its version, as Ubuntu's stub for a snap that is not there does not."""
+    """Return whether it prints its version, which Ubuntu's stub for a missing snap does not."""
     try:
         asked = subprocess.run([path, "--version"], capture_output=True, timeout=ANSWER_TIME)
     except (OSError, subprocess.TimeoutExpired):

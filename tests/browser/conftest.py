@@ -1,7 +1,7 @@
-"""A real browser, Jupyter's front ends and Voila, and a sandbox for the kernels in them.
+"""Fixtures: a browser, Jupyter's front ends and Voila, and a sandbox for their kernels.
 
-All live as long as the tests of this folder run: playwright's event loop, once started, would
-stand in the way of any `asyncio.run` of later tests.
+They are closed after the last test of this folder, because playwright's event loop prevents later
+tests from calling `asyncio.run`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.browser.voila import Voila
 from tests.browser.watching import Watch
 
 FOREIGN = re.compile("LLAMA_|JUPYTER|https?_proxy", re.IGNORECASE)  # settings from outside
-PATIENCE = 120_000.0  # milliseconds; what is waited for comes, but a loaded machine takes its time
+MAX_WAIT = 120_000.0  # milliseconds, for a loaded machine
 VIEWER = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "Asia/Tokyo"}
 
 
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium.find() or chromium.do_without()
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=MAX_WAIT)
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=path, args=chromium.flags()) as browser,
@@ -48,21 +48,21 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def sandbox() -> Iterator[Server]:
-    """The sandbox that the kernels are connected to; `sandbox.advance` lets what runs there end."""
+    """The sandbox that the kernels connect to; `sandbox.advance` finishes running batches."""
     with Server.start(Options(batches=300, files=(1, 200))) as server:
         yield server
 
 
 @pytest.fixture
 def hostile_sandbox(tmp_path: Path) -> Iterator[Server]:
-    """A sandbox of names and messages that must be escaped."""
+    """A sandbox whose names and messages must be escaped."""
     with hostile.sandbox(tmp_path) as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def environment(sandbox: Server) -> dict[str, str]:
-    """The environment of the kernels."""
+    """Environment variables of the kernels."""
     ours = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     return {
         **ours,
@@ -81,7 +81,7 @@ def _lab(
 
 @pytest.fixture
 def lab(_lab: Lab) -> Iterator[Lab]:
-    """JupyterLab; its kernels end with the test."""
+    """JupyterLab; its kernels are shut down after the test."""
     yield _lab
     _lab.shut_kernels_down()
 
@@ -104,7 +104,7 @@ def voila(
 
 @pytest.fixture
 def watch() -> Watch:
-    """What the pages of the test did that they must not do."""
+    """Requests to other hosts and errors in the pages of a test."""
     return Watch()
 
 
@@ -112,7 +112,7 @@ def watch() -> Watch:
 def context(browser: Browser, watch: Watch) -> Iterator[BrowserContext]:
     options: Any = VIEWER
     with browser.new_context(**options) as context:
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(MAX_WAIT)
         watch.over(context)
         yield context
     watch.check()
@@ -120,7 +120,7 @@ def context(browser: Browser, watch: Watch) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page; as the test leaves it, it is kept as a picture."""
+    """A page; its final state is saved as a screenshot."""
     page = context.new_page()
     yield page
     if page.url != "about:blank":

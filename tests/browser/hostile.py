@@ -12,12 +12,12 @@ from llama_batches_nb.sandbox_server.process import Server
 
 NAME = """<img src=x onerror="document.title='pwned'">"""
 CONFIGURATION = "cfg-PARSE_AGENTIC"
-A_DAY = 86_400.0  # seconds: no batch takes longer
+A_DAY = 86_400.0  # seconds; no batch takes longer
 
 
 @contextmanager
 def sandbox(folder: Path) -> Iterator[Server]:
-    """Serve a directory and files of that name, and a batch whose mapping and job errors say it."""
+    """Serve a directory, files and error messages that contain markup."""
     unmapped, broken = folder / NAME, folder / f"2{NAME}"
     unmapped.write_text("")
     broken.write_text("corrupt")
@@ -30,5 +30,5 @@ def sandbox(folder: Path) -> Iterator[Server]:
 
 
 def connecting(server: Server) -> str:
-    """Return a cell that connects to it."""
+    """Return the code of a cell that connects to the server."""
     return f"import llama_batches_nb as lb\nlb.connect({server.api_key!r}, base_url={server.url!r})"

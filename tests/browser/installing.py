@@ -1,6 +1,6 @@
-"""Put a browser where the tests find one, if there is none: `python -m tests.browser.installing`.
+"""Install a browser for the tests if there is none: `python -m tests.browser.installing`.
 
-Where that is not possible it says so, and the tests decide what it means.
+If that is not possible, it prints why; tests are then skipped, and fail in CI.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def from_debian() -> None:
-    """Take Debian's package; Ubuntu's of that name is an empty one that asks for a snap."""
+    """Install Debian's package; Ubuntu's package of that name only requests a snap."""
     sudo = _becoming_root()
     if sudo is None or _distribution() != "debian" or shutil.which("apt-get") is None:
         return
@@ -36,13 +36,13 @@ def from_debian() -> None:
 
 
 def from_playwright() -> None:
-    """Take playwright's own browser, with the libraries it needs where we may install them."""
+    """Install playwright's browser, with the libraries it needs where permitted."""
     if _becoming_root() is None or _run(*PLAYWRIGHT, "--with-deps", "chromium") != 0:
         _run(*PLAYWRIGHT, "chromium")
 
 
 def _becoming_root() -> list[str] | None:
-    """Return what goes before a command that needs root, or None if that is not possible."""
+    """Return the prefix of a command that needs root, or None if root is not available."""
     if os.geteuid() == 0:
         return []
     may = shutil.which("sudo") and _run("sudo", "-n", "true") == 0

@@ -1,4 +1,4 @@
-"""JupyterLab and Jupyter Notebook in a browser: notebooks opened, run, saved, and opened again."""
+"""JupyterLab and Jupyter Notebook in a browser: open, run, save and reopen notebooks."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SAVE = "() => jupyterapp.commands.execute('docmanager:save')"
 EXECUTE = """async code => {
     const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     const future = kernel.requestExecute({code, store_history: false, stop_on_error: false});
-    let said = '';
-    future.onIOPub = message => { said += message.content.text ?? ''; };
+    let output = '';
+    future.onIOPub = message => { output += message.content.text ?? ''; };
     const reply = (await future.done).content;
-    return {said, error: reply.status === 'ok' ? null : reply.traceback.join('\\n')};
+    return {output, error: reply.status === 'ok' ? null : reply.traceback.join('\\n')};
 }"""
 CLOSE = "() => jupyterapp.commands.execute('application:close-all')"
 OPEN = """async ([path, kernel]) => {  // and do not return the whole widget
@@ -44,13 +44,13 @@ OPEN = """async ([path, kernel]) => {  // and do not return the whole widget
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook that is open in a page."""
+    """A notebook open in a page."""
 
     page: Page
     path: Path
 
     def run_all(self) -> None:
-        """Run all cells; one that fails is an error here."""
+        """Run all cells and raise if one fails."""
         self.wait_until_idle()
         self.page.evaluate(RUN_ALL)
         self.wait_until_idle()
@@ -58,30 +58,30 @@ class Notebook:
         assert not errors, "\n".join(errors[0]["traceback"])
 
     def wait_until_idle(self) -> None:
-        """Wait until the kernel runs nothing; work in a thread does not count."""
+        """Wait until the kernel is idle; threads may still be running."""
         self.page.wait_for_function(IS_IDLE)
 
     def outputs(self) -> list[dict[str, Any]]:
-        """Return the outputs of all cells, as a notebook keeps them."""
+        """Return the outputs of all cells, as saved in a notebook."""
         cells = self.page.evaluate(CONTENT)["cells"]
         return [output for cell in cells for output in cell.get("outputs", ())]
 
     def execute(self, code: str) -> str:
-        """Run code in the kernel, beside the cells; return what it printed."""
+        """Run code in the kernel outside the cells; return what it printed."""
         done = self.page.evaluate(EXECUTE, code)
         assert done["error"] is None, done["error"]
-        said: str = done["said"]
-        return said
+        output: str = done["output"]
+        return output
 
     def save(self) -> dict[str, Any]:
-        """Save it as a person does; return what the file has."""
+        """Save the notebook with the menu command; return the content of the file."""
         self.page.evaluate(SAVE)
         content: dict[str, Any] = json.loads(self.path.read_text())
         return content
 
 
 class Lab(Process):
-    """A JupyterLab server with a home of its own."""
+    """A JupyterLab server with a separate home folder."""
 
     module: ClassVar = "jupyterlab"
     app: ClassVar = "LabApp"
@@ -120,7 +120,7 @@ class Lab(Process):
         return notebook
 
     def open_again(self, notebook: Notebook, *, kernel: bool = True, trusted: bool = True) -> None:
-        """Open a saved notebook without running it, as another day or another person sees it."""
+        """Open a saved notebook without running it."""
         notebook.page.evaluate(CLOSE)
         self.shut_kernels_down()
         if not trusted:
@@ -151,7 +151,7 @@ class Lab(Process):
 
 
 class Classic(Lab):
-    """A server of Jupyter Notebook, which shows one notebook a page."""
+    """A Jupyter Notebook server, which shows one notebook per page."""
 
     module = "notebook"
     app = "JupyterNotebookApp"
@@ -159,7 +159,7 @@ class Classic(Lab):
 
 
 def _home(folder: Path, settings: Path) -> dict[str, str]:
-    """Return the variables that keep it from what the user has set."""
+    """Return environment variables that isolate the server from the user's settings."""
     places = {
         "JUPYTER_CONFIG_DIR": folder / "config",
         "JUPYTER_DATA_DIR": folder / "data",

@@ -1,4 +1,4 @@
-"""What can be asked of any panel in a page: that it fits, and that its controls have names."""
+"""Checks for every panel in a page: it fits, and its controls have accessible names."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ TOO_WIDE = """panel => [document.scrollingElement, panel, ...panel.querySelector
     .filter(each => !each.closest('.lb-table') && each.scrollWidth > each.clientWidth + 1)
     .map(each => `${each.className}: ${each.scrollWidth} > ${each.clientWidth}`)"""
 LISTEN = """panel => {
-    window.said = [];
+    window.announcements = [];
     new MutationObserver(() => {
-        for (const each of panel.querySelectorAll('[role=status]')) window.said.push(
+        for (const each of panel.querySelectorAll('[role=status]')) window.announcements.push(
             (each.parentElement.querySelector('progress') ? 'bar: ' : '') + each.textContent);
     }).observe(panel, {childList: true, subtree: true, characterData: true});
 }"""
 
 
 def panel_in(page: Page, nth: int = 0) -> Locator:
-    """Return the panel of a page, once it is there."""
+    """Return a panel of a page, after it has appeared."""
     panel = page.locator(".lb-panel").nth(nth)
     expect(panel).to_be_visible()
     return panel
 
 
 def check_names(panel: Locator) -> None:
-    """Check that a screen reader has a name for each control."""
+    """Check that each control has an accessible name."""
     snapshot = panel.aria_snapshot()
     assert 'button "Fetch"' in snapshot
     assert not UNNAMED.findall(snapshot), snapshot
 
 
 def check_width(panel: Locator) -> None:
-    """Check that nothing but a table has to be scrolled sideways."""
+    """Check that only tables scroll horizontally."""
     assert panel.evaluate(TOO_WIDE) == []
 
 
 def listen(panel: Locator) -> None:
-    """Keep what is said in the panel from now on, for `said`."""
+    """Record status messages from now on, for `announcements`."""
     panel.evaluate(LISTEN)
 
 
-def said(panel: Locator) -> list[str]:
-    """Return what was said, marked where a bar stood beside it."""
-    found: list[str] = panel.page.evaluate("() => window.said")
+def announcements(panel: Locator) -> list[str]:
+    """Return the recorded status messages, marked where a progress bar was shown."""
+    found: list[str] = panel.page.evaluate("() => window.announcements")
     return found

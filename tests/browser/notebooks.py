@@ -1,4 +1,4 @@
-"""Notebooks of a few cells, written for a test."""
+"""Write small notebooks for tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write(path: Path, cells: tuple[str, ...]) -> None:
 
 
 def touch(path: Path) -> None:
-    """Change a notebook, so that Jupyter no longer trusts it."""
+    """Modify a notebook, so that Jupyter no longer trusts it."""
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"metadata": content["metadata"] | {"changed": True}}))
 

@@ -1,4 +1,4 @@
-"""Pictures of pages and panels, kept to be looked at."""
+"""Screenshots of pages and panels, saved for review."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(os.environ.get("SCREENSHOTS") or Path(__file__).with_name("screens
 
 
 def shoot(what: Page | Locator, name: str) -> Path:
-    """Take a picture of a page, or of one thing in it, as NAME.png."""
+    """Save a screenshot of a page or an element as NAME.png."""
     plain = re.sub(r"[^\w-]+", "-", name).strip("-")
     path = FOLDER / f"{plain}.png"
     what.screenshot(path=path, animations="disabled")

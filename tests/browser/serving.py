@@ -1,4 +1,4 @@
-"""A web server in a process of its own: waited for, its log at hand, ended for sure."""
+"""A web server in a separate process: wait until it is ready, read its log, stop it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
 
-START_TIME = 60.0  # seconds until it must answer
-STOP_TIME = 15.0  # seconds to shut down its kernels and end
-ANSWER_TIME = 60.0  # seconds for one answer
-LOOK_AGAIN = 0.05  # seconds between two looks whether it answers
+START_TIME = 60.0  # seconds in which it must answer
+STOP_TIME = 15.0  # seconds to shut down its kernels and exit
+ANSWER_TIME = 60.0  # seconds for one response
+POLL_INTERVAL = 0.05  # seconds between two readiness checks
 
 
 class Process:
-    """A server on loopback that knows its visitors by a token."""
+    """A server on loopback that requires a token."""
 
     def __init__(
         self, command: list[str], *, port: int, token: str, folder: Path, env: Mapping[str, str]
@@ -35,11 +35,11 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C is for the tests, which then end it
+                start_new_session=True,  # Ctrl-C reaches the tests only, which then stop it
             )
 
     def wait_until_it_answers(self, path: str) -> None:
-        """Wait, and end it if it does not answer or the wait is broken off."""
+        """Wait until the server answers; stop it if it does not, or if interrupted."""
         try:
             self._wait(path)
         except BaseException:
@@ -51,7 +51,7 @@ class Process:
         while not self._answers(path):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{self.url}{path} does not answer. Its log:\n{self.log()}")
-            time.sleep(LOOK_AGAIN)
+            time.sleep(POLL_INTERVAL)
 
     def _answers(self, path: str) -> bool:
         try:
@@ -60,7 +60,7 @@ class Process:
             return False
 
     def ask(self, method: str, path: str) -> tuple[int, Any]:
-        """Send a request; return the status and, if it is JSON, the answer."""
+        """Send a request; return the status and the body if it is JSON."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_TIME)
         try:
             connection.request(method, path, headers={"Authorization": f"token {self._token}"})
@@ -75,7 +75,7 @@ class Process:
         return self._log.read_text(errors="replace")[-4000:]
 
     def close(self) -> None:
-        """End it; its kernels are ended by it, or see that it is gone."""
+        """Stop the server; its kernels end with it."""
         self._process.terminate()
         try:
             self._process.wait(STOP_TIME)

@@ -43,7 +43,9 @@ def test_from_a_filter_to_code(lab: Lab, page: Page, tmp_path: Path) -> None:
     looking.listen(panel)
     panel.get_by_role("button", name="Fetch", exact=True).press("Enter")
     expect(panel).to_contain_text(re.compile(r"Fetched: 3\d\d batches"))  # other tests make some
-    assert any(re.search(r"^bar: .*\d+ of 3\d\d batches", words) for words in looking.said(panel))
+    assert any(
+        re.search(r"^bar: .*\d+ of 3\d\d batches", words) for words in looking.announcements(panel)
+    )
     looking.check_names(panel)
 
     # filter

@@ -87,5 +87,5 @@ def test_the_hostile_sandbox_says_its_name_in_every_layer(hostile_sandbox: Serve
         results = lb.fetch_results(batches)
         outcomes = lb.outcomes(results, lb.fetch_jobs(results))
         assert hostile.NAME in set(lb.fetch_directories()["name"])
-    said = outcomes["error_message"].fillna(outcomes["job_error_message"])
-    assert said.str.contains(hostile.NAME, regex=False).tolist() == [True, True]
+    messages = outcomes["error_message"].fillna(outcomes["job_error_message"])
+    assert messages.str.contains(hostile.NAME, regex=False).tolist() == [True, True]

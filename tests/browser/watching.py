@@ -1,4 +1,4 @@
-"""What a page must not do: reach beyond this machine, or stumble."""
+"""Detect requests to other hosts and errors in pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from playwright.sync_api import BrowserContext, ConsoleMessage, Route, WebError, WebSocketRoute
 
 OUTSIDE = re.compile(r"(?:https?|wss?)://(?!(?:127\.0\.0\.1|localhost|\[::1\])(?:[:/?#]|$))")
-# ipywidgets' own, in a notebook without a kernel; Jupyter Notebook's own, at its start
+# from ipywidgets without a kernel; from Jupyter Notebook at its start
 KNOWN = re.compile(
     r"null \(reading 'kernel'\)\n.*/@jupyter-widgets/jupyterlab-manager/"
     r"|undefined \(reading 'schema'\)\n.*/static/notebook/notebook_core"
@@ -17,15 +17,15 @@ KNOWN = re.compile(
 
 @dataclass
 class Watch:
-    """What was seen in the pages of a test.
+    """Requests and errors in the pages of a test.
 
-    A request to anything but loopback is stopped and kept, and an error that no script caught is
-    kept; at the end of the test either is a failure. A test that provokes them takes them out.
+    Requests to other hosts are blocked and recorded, and so are uncaught script errors; at the end
+    of the test either is a failure. A test that provokes them removes them from the lists.
     """
 
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    console: list[str] = field(default_factory=list)  # its errors: to read, not to fail by
+    console: list[str] = field(default_factory=list)  # console errors: reported, but no failure
 
     def over(self, context: BrowserContext) -> None:
         context.route(OUTSIDE, self._stop)

@@ -1,7 +1,8 @@
-"""The commands, each in a process of its own."""
+"""The command line: each command runs in a separate process."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.__main__ import COMMANDS, build_parser
 from tests.servers import Asked, Server, batch, mapping, page
 
 PNG = b"\x89PNG"
@@ -40,10 +42,10 @@ def _run(*arguments: str, cwd: Path, **environment: str) -> subprocess.Completed
     )
 
 
-def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
-    done = _run("demo", "--out", "here/there", cwd=tmp_path)
+def test_demo_runs_batch_and_writes_files(tmp_path: Path) -> None:
+    done = _run("demo", "--out", "new/folder", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    out = tmp_path / "here/there"
+    out = tmp_path / "new/folder"
     frames = {n: lb.read_parquet(out / f"{n}.parquet") for n in ("batches", "results", "jobs")}
     assert {name: len(frame) > 0 for name, frame in frames.items()} == dict.fromkeys(frames, True)
     assert (out / "failure-rates.png").read_bytes().startswith(PNG)
@@ -55,14 +57,14 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
     assert "lb.plot_failure_rates" in done.stdout
 
 
-def test_live_without_a_key_says_what_to_do(tmp_path: Path) -> None:
+def test_live_demo_without_key_raises(tmp_path: Path) -> None:
     done = _run("demo", "--live", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("AuthenticationError: No API key.")
     assert not list(tmp_path.iterdir())
 
 
-def test_live_reads_and_creates_nothing(tmp_path: Path) -> None:
+def test_live_demo_creates_nothing(tmp_path: Path) -> None:
     with lb.sandbox(batches=10, files=5, thread=True) as box:
         environment = {"LLAMA_CLOUD_API_KEY": "llx-sandbox", "LLAMA_CLOUD_BASE_URL": box.url}
         before = lb.fetch_batches(), lb.fetch_directories()
@@ -75,7 +77,7 @@ def test_live_reads_and_creates_nothing(tmp_path: Path) -> None:
     assert len(lb.read_parquet(tmp_path / "demo/batches.parquet")) == 8
 
 
-def test_live_says_names_and_does_not_obey_them(tmp_path: Path) -> None:
+def test_demo_escapes_control_characters_in_names(tmp_path: Path) -> None:
     name = "\x1b]0;mine\x07\x9b2J"
 
     def script(asked: Asked) -> Any:
@@ -98,7 +100,7 @@ def test_live_says_names_and_does_not_obey_them(tmp_path: Path) -> None:
     assert all(c.isprintable() or c == "\n" for c in done.stdout)
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_demo_reports_unwritable_folder_without_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = _run("demo", "--out", "file/below", cwd=tmp_path)
     assert done.returncode == 1
@@ -106,8 +108,8 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_the_sandbox_serves_until_it_is_told_to_stop(tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sandbox_serves_until_signal(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "llama_batches_nb", "sandbox", "--port", "0", "--batches", "5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stdout is not None
@@ -118,13 +120,21 @@ def test_the_sandbox_serves_until_it_is_told_to_stop(tmp_path: Path, how: signal
         )
         with urllib.request.urlopen(request) as answer:
             assert b'"items"' in answer.read()
-        process.send_signal(how)
+        process.send_signal(number)
         assert process.wait(10) == 0
 
 
-def test_help_names_the_commands(tmp_path: Path) -> None:
+def test_help_lists_all_commands(tmp_path: Path) -> None:
     done = _run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "demo" in done.stdout
-    assert "sandbox" in done.stdout
+    for command in COMMANDS:
+        assert command in done.stdout
     assert _run(cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_has_help(command: str) -> None:
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    parser = commands.choices[command]
+    assert parser.description
+    assert [action.dest for action in parser._actions if not action.help] == []

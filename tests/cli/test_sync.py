@@ -1,4 +1,4 @@
-"""The command `sync`, each time in a process of its own, whose stderr is mostly a pipe."""
+"""The command `sync`: its exit codes, and its output to a pipe and to a terminal."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ def _environment(url: str, key: str = KEY) -> dict[str, str]:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """Where the dataset is to be."""
-    return tmp_path / "kept"
+def dataset(tmp_path: Path) -> Path:
+    """Return the path of a dataset that does not exist yet."""
+    return tmp_path / "dataset"
 
 
 @pytest.fixture
-def run_sync(serve: Serve, kept: Path) -> Sync:
-    """Run the command against a script; to the dataset it is always the same server."""
+def run_sync(serve: Serve, dataset: Path) -> Sync:
+    """Run the command against a script, always at the same URL."""
     scripts: list[Script] = []
     server = serve(lambda asked: scripts[-1](asked))
 
     def run(script: Script, *arguments: str) -> subprocess.CompletedProcess[str]:
         scripts.append(script)
         return subprocess.run(
-            [*COMMAND, str(kept), *arguments],
+            [*COMMAND, str(dataset), *arguments],
             env=_environment(server.url),
             capture_output=True,
             text=True,
@@ -67,7 +67,7 @@ def run_sync(serve: Serve, kept: Path) -> Sync:
 
 
 def _serving(*batches: dict[str, Any], jobs: Any = (), **first: Any) -> Script:
-    """Serve batches, of which those without results are not found, and jobs."""
+    """Serve jobs and batches; a batch without results is listed, but not found."""
 
     def script(asked: Asked) -> Any:
         name = asked.path.rsplit("/", 1)[1]
@@ -81,14 +81,16 @@ def _serving(*batches: dict[str, Any], jobs: Any = (), **first: Any) -> Script:
     return script
 
 
-NEW_KIND = {**mapping("dfl-1"), "job_reference": {"id": "spl-1", "type": "split_v1"}}
-WHOLE = batch("bat-1", results=[mapping("dfl-1", "pjb-1"), mapping("dfl-2", None, "no such file")])
+UNKNOWN_JOB_TYPE = {**mapping("dfl-1"), "job_reference": {"id": "spl-1", "type": "split_v1"}}
+COMPLETE_BATCH = batch(
+    "bat-1", results=[mapping("dfl-1", "pjb-1"), mapping("dfl-2", None, "no such file")]
+)
 
 
-def test_all_of_a_history_is_success(kept: Path) -> None:
+def test_complete_sync_exits_0(dataset: Path) -> None:
     with SandboxServer.start(Options(batches=20, files=(1, 9), speed=0), thread=True) as server:
         environment = _environment(server.url, server.api_key)
-        arguments = [str(kept), "--jobs", "--status", "COMPLETED", "FAILED"]
+        arguments = [str(dataset), "--jobs", "--status", "COMPLETED", "FAILED"]
         done = subprocess.run(
             [*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False
         )
@@ -96,67 +98,73 @@ def test_all_of_a_history_is_success(kept: Path) -> None:
             batches = lb.fetch_batches(status=["COMPLETED", "FAILED"])
             jobs = lb.fetch_jobs(lb.fetch_results(batches))
     assert done.returncode == DONE, done.stderr
-    assert set(lb.read_dataset(kept, "batches").batch_id) == set(batches.batch_id)
-    assert set(lb.read_dataset(kept, "jobs").job_id) == set(jobs.job_id)
+    assert set(lb.read_dataset(dataset, "batches").batch_id) == set(batches.batch_id)
+    assert set(lb.read_dataset(dataset, "jobs").job_id) == set(jobs.job_id)
 
 
-def test_the_log_has_a_line_at_the_start_and_one_at_the_end(run_sync: Sync, kept: Path) -> None:
-    done = run_sync(_serving(WHOLE))
+def test_log_has_first_and_last_line(run_sync: Sync, dataset: Path) -> None:
+    done = run_sync(_serving(COMPLETE_BATCH))
     assert done.returncode == DONE
     assert done.stdout == ""
     first, last = done.stderr.splitlines()
     assert LINE.match(first)
     assert LINE.match(last)
-    assert f"Syncing '{kept}' with http://127.0.0.1" in first
-    assert "1 batches new" in last
+    assert f"Syncing '{dataset}' with http://127.0.0.1" in first
+    assert "1 new batches" in last
     assert "results: 2 rows (+2)" in last
     assert "\r" not in done.stderr
 
 
-def test_quiet_says_nothing_of_success(run_sync: Sync) -> None:
-    done = run_sync(_serving(WHOLE), "--quiet")
+def test_quiet_success_prints_nothing(run_sync: Sync) -> None:
+    done = run_sync(_serving(COMPLETE_BATCH), "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (DONE, "", "")
 
 
-def test_in_a_terminal_the_report_is_shown_and_no_log(serve: Serve, kept: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_terminal_shows_report_instead_of_log(serve: Serve, dataset: Path) -> None:
+    reader, writer = pty.openpty()
     done = subprocess.run(
-        [*COMMAND, str(kept)],
-        env=_environment(serve(_serving(WHOLE)).url),
+        [*COMMAND, str(dataset)],
+        env=_environment(serve(_serving(COMPLETE_BATCH)).url),
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=writer,
         text=True,
         timeout=60,
         check=False,
     )
-    os.write(theirs, b".")  # or there might be nothing to read
-    said = os.read(ours, 10_000)
-    for end in (ours, theirs):
+    os.write(writer, b".")  # so that the read returns
+    output = os.read(reader, 10_000)
+    for end in (reader, writer):
         os.close(end)
     assert done.returncode == DONE
-    assert done.stdout.startswith(f"Synced '{kept}' in ")
-    assert b"INFO" not in said
+    assert done.stdout.startswith(f"Synced '{dataset}' in ")
+    assert b"INFO" not in output
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "message"),
     [
-        (_serving(WHOLE, total_size=5), "but received 1"),
-        (_serving(WHOLE, batch("bat-2")), "not known to the API any more: bat-2"),
-        (_serving(WHOLE, jobs=[]), "1 jobs are not known to the API"),
-        (_serving(WHOLE, jobs=Answer({"detail": "no jobs today"}, 400)), "no jobs today"),
-        (_serving(batch("bat-1", results=[NEW_KIND])), "split_v1"),
+        (_serving(COMPLETE_BATCH, total_size=5), "but received 1"),
+        (_serving(COMPLETE_BATCH, batch("bat-2")), "no longer knows them: bat-2"),
+        (_serving(COMPLETE_BATCH, jobs=[]), "1 jobs not found"),
+        (_serving(COMPLETE_BATCH, jobs=Answer({"detail": "no jobs today"}, 400)), "no jobs today"),
+        (_serving(batch("bat-1", results=[UNKNOWN_JOB_TYPE])), "split_v1"),
     ],
-    ids=["list cut short", "batch gone", "job unknown", "error after a commit", "type unknown"],
+    ids=[
+        "incomplete list",
+        "unknown batch",
+        "unknown job",
+        "error after a commit",
+        "unknown job type",
+    ],
 )
-def test_what_is_not_whole_is_partial(
-    run_sync: Sync, kept: Path, script: Script, words: str
+def test_incomplete_sync_exits_3(
+    run_sync: Sync, dataset: Path, script: Script, message: str
 ) -> None:
     done = run_sync(script, "--jobs", "--quiet")
     assert done.returncode == PARTIAL, done.stderr
-    assert words in done.stderr
+    assert message in done.stderr
     assert all(map(LINE.match, done.stderr.splitlines()))
-    assert lb.read_dataset(kept, "batches").batch_id.tolist() == ["bat-1"]
+    assert lb.read_dataset(dataset, "batches").batch_id.tolist() == ["bat-1"]
 
 
 @pytest.mark.parametrize(
@@ -168,44 +176,42 @@ def test_what_is_not_whole_is_partial(
     ],
     ids=["key refused", "request refused", "another server"],
 )
-def test_nothing_kept_is_failure(run_sync: Sync, kept: Path, answer: Answer) -> None:
+def test_failed_sync_without_commit_exits_1(run_sync: Sync, dataset: Path, answer: Answer) -> None:
     done = run_sync(lambda asked: answer)
     assert done.returncode == FAILED, done.stderr
     assert " ERROR " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
-    assert run_sync(_serving(WHOLE)).returncode == DONE
-    assert (
-        run_sync(lambda asked: answer).returncode == FAILED
-    )  # what was there is none of its doing
-    assert len(lb.read_dataset(kept, "batches")) == 1
+    assert run_sync(_serving(COMPLETE_BATCH)).returncode == DONE
+    assert run_sync(lambda asked: answer).returncode == FAILED  # the dataset is unchanged
+    assert len(lb.read_dataset(dataset, "batches")) == 1
 
 
-def test_a_place_that_is_taken_is_failure(run_sync: Sync, kept: Path) -> None:
-    kept.mkdir()
-    (kept / "thesis.tex").touch()
-    done = run_sync(_serving(WHOLE))
+def test_folder_with_other_files_exits_1(run_sync: Sync, dataset: Path) -> None:
+    dataset.mkdir()
+    (dataset / "thesis.tex").touch()
+    done = run_sync(_serving(COMPLETE_BATCH))
     assert done.returncode == FAILED
     assert "thesis.tex" in done.stderr
 
 
-def test_no_key_is_failure(kept: Path) -> None:
+def test_missing_key_exits_1(dataset: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, str(kept)], env={**os.environ}, capture_output=True, text=True, check=False
+        [*COMMAND, str(dataset)], env={**os.environ}, capture_output=True, text=True, check=False
     )
     assert done.returncode == FAILED
     assert "LLAMA_CLOUD_API_KEY" in done.stderr
-    assert not kept.exists()
+    assert not dataset.exists()
 
 
-def test_a_dataset_that_another_writes_is_told_apart(run_sync: Sync, kept: Path) -> None:
-    with acquire_lock(Storage(kept)):
-        done = run_sync(_serving(WHOLE))
+def test_locked_dataset_exits_4(run_sync: Sync, dataset: Path) -> None:
+    with acquire_lock(Storage(dataset)):
+        done = run_sync(_serving(COMPLETE_BATCH))
     assert done.returncode == LOCKED
     assert f"process {os.getpid()}" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--status", "COMPLTED"], "Did you mean 'COMPLETED'"),
         (["--since", "soon"], "'soon' is not a time"),
@@ -213,18 +219,18 @@ def test_a_dataset_that_another_writes_is_told_apart(run_sync: Sync, kept: Path)
         (["--much"], "--much"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(
-    run_sync: Sync, kept: Path, arguments: list[str], words: str
+def test_invalid_argument_exits_2(
+    run_sync: Sync, dataset: Path, arguments: list[str], message: str
 ) -> None:
-    done = run_sync(_serving(WHOLE), *arguments)
+    done = run_sync(_serving(COMPLETE_BATCH), *arguments)
     assert done.returncode == 2
-    assert words in done.stderr
-    assert not kept.exists()
+    assert message in done.stderr
+    assert not dataset.exists()
 
 
-def test_a_place_that_nobody_knows_is_refused(serve: Serve) -> None:
-    environment = _environment(serve(_serving(WHOLE)).url)
-    for path in ("nowhere://bucket/kept", ""):
+def test_invalid_path_exits_2(serve: Serve) -> None:
+    environment = _environment(serve(_serving(COMPLETE_BATCH)).url)
+    for path in ("nowhere://bucket/dataset", ""):
         done = subprocess.run(
             [*COMMAND, path], env=environment, capture_output=True, text=True, check=False
         )
@@ -232,11 +238,11 @@ def test_a_place_that_nobody_knows_is_refused(serve: Serve) -> None:
         assert "path" in done.stderr
 
 
-def test_filters_are_passed_on(serve: Serve, kept: Path) -> None:
-    server = serve(_serving(WHOLE))
+def test_filters_are_sent_to_server(serve: Serve, dataset: Path) -> None:
+    server = serve(_serving(COMPLETE_BATCH))
     arguments = ["--since", "2026-08-01", "--until", "2026-08-02T02:00+02:00"]
     arguments += ["--directory", "dir-1", "--project-id", "prj-1", "--status", "completed"]
-    subprocess.run([*COMMAND, str(kept), *arguments], env=_environment(server.url), check=True)
+    subprocess.run([*COMMAND, str(dataset), *arguments], env=_environment(server.url), check=True)
     asked = server.asked[0]
     assert {name: asked.one(name) for name in asked.query if name != "page_size"} == {
         "created_at_on_or_after": "2026-08-01T00:00:00Z",
@@ -246,57 +252,57 @@ def test_filters_are_passed_on(serve: Serve, kept: Path) -> None:
     }
 
 
-def test_the_key_is_not_said_even_if_the_server_does(run_sync: Sync, kept: Path) -> None:
+def test_key_is_never_printed_or_stored(run_sync: Sync, dataset: Path) -> None:
     done = run_sync(lambda asked: Answer({"detail": f"no: {asked.headers['authorization']}"}, 403))
     assert "no: Bearer ***" in done.stderr
-    done = run_sync(_serving(WHOLE))
+    done = run_sync(_serving(COMPLETE_BATCH))
     assert KEY not in done.stderr
-    assert not any(KEY.encode() in p.read_bytes() for p in kept.rglob("*") if p.is_file())
+    assert not any(KEY.encode() in p.read_bytes() for p in dataset.rglob("*") if p.is_file())
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)]
 )
-def test_a_signal_stops_it_cleanly(
-    serve: Serve, kept: Path, number: signal.Signals, code: int
+def test_signal_stops_sync_cleanly(
+    serve: Serve, dataset: Path, number: signal.Signals, code: int
 ) -> None:
-    is_asked, may_answer = threading.Event(), threading.Event()
+    requested, may_respond = threading.Event(), threading.Event()
 
     def script(asked: Asked) -> Any:
         if asked.path.endswith("bat-1"):
-            is_asked.set()
-            may_answer.wait(30)
-        return _serving(WHOLE)(asked)
+            requested.set()
+            may_respond.wait(30)
+        return _serving(COMPLETE_BATCH)(asked)
 
     url = serve(script).url
     with subprocess.Popen(
-        [*COMMAND, str(kept)], env=_environment(url), stderr=subprocess.PIPE, text=True
+        [*COMMAND, str(dataset)], env=_environment(url), stderr=subprocess.PIPE, text=True
     ) as process:
-        assert is_asked.wait(30)
+        assert requested.wait(30)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-        may_answer.set()
+        _, stderr = process.communicate(timeout=30)
+        may_respond.set()
     assert process.returncode == code
-    assert "WARNING Stopped." in said.splitlines()[-1]
-    assert "Traceback" not in said
-    assert not (kept / LOCK_INFO_FILE).exists()
-    again = subprocess.run([*COMMAND, str(kept)], env=_environment(url), check=False)
+    assert "WARNING Stopped." in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+    assert not (dataset / LOCK_INFO_FILE).exists()
+    again = subprocess.run([*COMMAND, str(dataset)], env=_environment(url), check=False)
     assert again.returncode == DONE
 
 
-def test_a_long_run_says_now_and_then_how_far_it_is(
+def test_long_sync_logs_progress_at_intervals(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    lines = sync.LogProgress(desc="sync", unit="batch")
-    lines.update(500)
+    bar = sync.LogProgress(desc="sync", unit="batch")
+    bar.update(500)
     assert not caplog.messages
     monkeypatch.setattr(sync, "LOG_INTERVAL", 0.0)
-    lines = sync.LogProgress(desc="sync", unit="batch")
-    lines.update(500)
-    lines.total = 10_000
-    lines.update(700)
-    lines.set_postfix_str("rate limit, waiting 9 s")
+    bar = sync.LogProgress(desc="sync", unit="batch")
+    bar.update(500)
+    bar.total = 10_000
+    bar.update(700)
+    bar.set_postfix_str("rate limit, waiting 9 s")
     assert caplog.messages == [
         "sync: batch 500",
         "sync: batch 1,200 of 10,000",

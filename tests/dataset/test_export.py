@@ -1,4 +1,4 @@
-"""What is kept comes back as it was; what fails leaves everything as it was."""
+"""Exported frames are read back unchanged, and a failed export changes no file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import fsspec
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -33,7 +32,7 @@ from tests.strategies import (
     table_frames,
 )
 
-FOUND = records.to_pandas(
+BATCH_FRAME = records.to_pandas(
     BATCHES,
     [
         {
@@ -51,42 +50,34 @@ FOUND = records.to_pandas(
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder to all examples of a property."""
-    return tmp_path_factory.mktemp("kept")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all examples of a property share."""
+    return tmp_path_factory.mktemp("export")
 
 
-@pytest.fixture
-def memory() -> Iterator[str]:
-    """Give the URL of an empty place that is no folder of this machine."""
-    filesystem = fsspec.filesystem("memory")
-    yield "memory://kept"
-    filesystem.rm("/kept", recursive=True)
+def round_trip(frame: pd.DataFrame, path: Path | str, **partition_by: Any) -> pd.DataFrame:
+    """Export a frame and read it back."""
+    lb.export_parquet(frame, path, **partition_by)
+    return lb.read_parquet(path)
 
 
-def kept(frame: pd.DataFrame, place: Path | str, **partition_by: Any) -> pd.DataFrame:
-    """Write and read."""
-    frame.pipe(lb.export_parquet, place, **partition_by)
-    return lb.read_parquet(place)
-
-
-def everything_below(folder: Path) -> dict[str, bytes | None]:
-    """Return all that is in a folder, hidden or not."""
+def folder_content(folder: Path) -> dict[str, bytes | None]:
+    """Return the content of all files in a folder, hidden ones included."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
     }
 
 
-# --- one file -----------------------------------------------------------------------------------
+# --- one file -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 @given(data=st.data())
 @few
-def test_any_table_comes_back_as_it_was(table: Table, data: st.DataObject, place: Path) -> None:
+def test_round_trip_of_any_table(table: Table, data: st.DataObject, folder: Path) -> None:
     frame = data.draw(table_frames(table))
-    pd.testing.assert_frame_equal(kept(frame, place / "table.parquet"), frame)
+    pd.testing.assert_frame_equal(round_trip(frame, folder / "table.parquet"), frame)
 
 
 DERIVED: dict[str, Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
@@ -101,133 +92,137 @@ DERIVED: dict[str, Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame], pd.DataF
     "ledger": lambda batches, results, jobs: lb.ledger(lb.outcomes(results, jobs), by="batch_id"),
     "attempts": lambda batches, results, jobs: lb.attempts(results, records.to_pandas(FILES, [])),
 }
-"""What is made of batches, results and jobs."""
+"""Frames that this package computes from batches, results and jobs."""
 
 
 @given(batches=batch_frames(), results=result_frames(), jobs=job_frames())
 @settings(max_examples=6, deadline=None)
-def test_what_is_made_of_tables_comes_back_as_it_was(
-    place: Path, batches: pd.DataFrame, results: pd.DataFrame, jobs: pd.DataFrame
+def test_round_trip_of_computed_frames(
+    folder: Path, batches: pd.DataFrame, results: pd.DataFrame, jobs: pd.DataFrame
 ) -> None:
     for name, made in DERIVED.items():
         frame = made(batches.drop_duplicates("batch_id"), results, jobs)
-        pd.testing.assert_frame_equal(kept(frame, place / "made.parquet"), frame, obj=name)
+        pd.testing.assert_frame_equal(round_trip(frame, folder / "made.parquet"), frame, obj=name)
 
 
-def test_comparison_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_round_trip_of_comparison(tmp_path: Path) -> None:
     mapped = [{"source_directory_file_id": "dfl-1", "error_message": None}]
     runs = [
         {"id": one, "config": {"job": {"configuration_id": one}}, "results": mapped} for one in "ab"
     ]
     frame = lb.compare_configurations(lb.outcomes(results_of(*runs)), "a", "b")
-    pd.testing.assert_frame_equal(kept(frame, tmp_path / "compared.parquet"), frame)
+    pd.testing.assert_frame_equal(round_trip(frame, tmp_path / "compared.parquet"), frame)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_table_without_rows_keeps_its_dtypes(table: Table, tmp_path: Path) -> None:
+def test_round_trip_keeps_dtypes_of_empty_table(table: Table, tmp_path: Path) -> None:
     empty = schema.to_pandas(table.arrow_schema.empty_table(), table.columns)
-    pd.testing.assert_frame_equal(kept(empty, tmp_path / "empty.parquet"), empty)
+    pd.testing.assert_frame_equal(round_trip(empty, tmp_path / "empty.parquet"), empty)
 
 
 @given(st.lists(st.text(), min_size=1))
 @example(["\0", "\x1b[31m", "\u202e", "\ufeff", "\U0010ffff", "e\u0301", "é", " ", ""])
 @some
-def test_text_of_every_script_is_kept(place: Path, texts: list[str]) -> None:
+def test_round_trip_of_any_text(folder: Path, texts: list[str]) -> None:
     frame = records.to_pandas(BATCHES, [{"id": text, "status": text} for text in texts])
-    found = kept(frame, place / "texts.parquet")
-    assert found.batch_id.tolist() == texts
-    assert found.status.tolist() == texts
+    result = round_trip(frame, folder / "texts.parquet")
+    assert result.batch_id.tolist() == texts
+    assert result.status.tolist() == texts
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda found: found.assign(status=found.status.cat.remove_unused_categories()),
-        lambda found: found.assign(status=found.status.cat.as_ordered()),
-        lambda found: found.assign(status=found.status.cat.add_categories(["née"])),
-        lambda found: found.assign(status=found.status.cat.set_categories(["RUNNING"])),
-        lambda found: found.iloc[::-1],
-        lambda found: found[::2],
-        lambda found: found.set_axis([4, 4, 1, 2]),
-        lambda found: found.set_index("batch_id"),
-        lambda found: found.set_index("batch_id", drop=False),
-        lambda found: found.set_index(["batch_id", "created_at"]),
-        lambda found: found.rename_axis("row"),
-        lambda found: found[["updated_at", "batch_id"]],
-        lambda found: found.assign(pages=range(4), share=0.5, good=[True, False] * 2),
-        lambda found: found.assign(pages=pd.array([1, None, 2, 3], "Int64")),
-        lambda found: found.assign(took=found.created_at - found.created_at.iloc[0]),
-        lambda found: found.assign(day=found.created_at.dt.tz_localize(None)),
+        lambda frame: frame.assign(status=frame.status.cat.remove_unused_categories()),
+        lambda frame: frame.assign(status=frame.status.cat.as_ordered()),
+        lambda frame: frame.assign(status=frame.status.cat.add_categories(["née"])),
+        lambda frame: frame.assign(status=frame.status.cat.set_categories(["RUNNING"])),
+        lambda frame: frame.iloc[::-1],
+        lambda frame: frame[::2],
+        lambda frame: frame.set_axis([4, 4, 1, 2]),
+        lambda frame: frame.set_index("batch_id"),
+        lambda frame: frame.set_index("batch_id", drop=False),
+        lambda frame: frame.set_index(["batch_id", "created_at"]),
+        lambda frame: frame.rename_axis("row"),
+        lambda frame: frame[["updated_at", "batch_id"]],
+        lambda frame: frame.assign(pages=range(4), share=0.5, good=[True, False] * 2),
+        lambda frame: frame.assign(pages=pd.array([1, None, 2, 3], "Int64")),
+        lambda frame: frame.assign(took=frame.created_at - frame.created_at.iloc[0]),
+        lambda frame: frame.assign(day=frame.created_at.dt.tz_localize(None)),
     ],
 )
-def test_frame_that_was_worked_on_comes_back_too(
+def test_round_trip_of_modified_frame(
     change: Callable[[pd.DataFrame], pd.DataFrame], tmp_path: Path
 ) -> None:
-    frame = change(FOUND)
-    found = kept(frame, tmp_path / "changed.parquet")
-    pd.testing.assert_frame_equal(found, frame, check_index_type="equiv")
+    frame = change(BATCH_FRAME)
+    result = round_trip(frame, tmp_path / "changed.parquet")
+    pd.testing.assert_frame_equal(result, frame, check_index_type="equiv")
 
 
-def test_column_of_nothing_has_a_type_for_other_readers(tmp_path: Path) -> None:
-    frame = FOUND.assign(note=pd.Series([None] * 4, dtype=object))
-    found = kept(frame, tmp_path / "note.parquet")
-    assert found.note.isna().all()
+def test_all_missing_column_is_written_as_text(tmp_path: Path) -> None:
+    frame = BATCH_FRAME.assign(note=pd.Series([None] * 4, dtype=object))
+    result = round_trip(frame, tmp_path / "note.parquet")
+    assert result.note.isna().all()
     assert duckdb.read_parquet(str(tmp_path / "note.parquet")).select("note").types == ["VARCHAR"]
 
 
-def test_columns_may_be_named_by_numbers(tmp_path: Path) -> None:
+def test_round_trip_with_integer_column_names(tmp_path: Path) -> None:
     frame = pd.DataFrame({5: pd.Categorical(["a", None, "b"]), 6: [1, 2, 3]})
-    found = kept(frame, tmp_path / "one.parquet")
-    assert list(found) == list(frame)
-    assert found[5].dtype.name == "category"
-    assert found[5].astype(object).fillna("none").tolist() == ["a", "none", "b"]
+    result = round_trip(frame, tmp_path / "one.parquet")
+    assert list(result) == list(frame)
+    assert result[5].dtype.name == "category"
+    assert result[5].astype(object).fillna("none").tolist() == ["a", "none", "b"]
 
 
-def test_attrs_are_no_obstacle_and_stay_with_the_frame(tmp_path: Path) -> None:
-    frame = FOUND.copy()
+def test_export_ignores_attrs_and_returns_same_frame(tmp_path: Path) -> None:
+    frame = BATCH_FRAME.copy()
     frame.attrs = {"when": datetime(2026, 8, 1), "what": object()}
     assert lb.export_parquet(frame, tmp_path / "attrs.parquet") is frame
     assert set(frame.attrs) == {"when", "what"}
-    pd.testing.assert_frame_equal(lb.read_parquet(tmp_path / "attrs.parquet"), FOUND)
+    pd.testing.assert_frame_equal(lb.read_parquet(tmp_path / "attrs.parquet"), BATCH_FRAME)
 
 
-def test_frame_is_not_changed(tmp_path: Path) -> None:
-    before = FOUND.copy(deep=True)
-    kept(FOUND, tmp_path / "one.parquet")
-    kept(FOUND, tmp_path / "many", partition_by="status")
-    pd.testing.assert_frame_equal(FOUND, before)
+def test_export_does_not_change_frame(tmp_path: Path) -> None:
+    before = BATCH_FRAME.copy(deep=True)
+    round_trip(BATCH_FRAME, tmp_path / "one.parquet")
+    round_trip(BATCH_FRAME, tmp_path / "many", partition_by="status")
+    pd.testing.assert_frame_equal(BATCH_FRAME, before)
 
 
 @pytest.mark.parametrize(
     "frame",
-    [pl.from_pandas(FOUND), pl.from_pandas(FOUND).lazy(), pa.Table.from_pandas(FOUND)],
+    [
+        pl.from_pandas(BATCH_FRAME),
+        pl.from_pandas(BATCH_FRAME).lazy(),
+        pa.Table.from_pandas(BATCH_FRAME),
+    ],
     ids=["polars", "lazy polars", "pyarrow"],
 )
-def test_frames_of_other_engines_are_kept(frame: Any, tmp_path: Path) -> None:
+def test_round_trip_of_other_engines(frame: Any, tmp_path: Path) -> None:
     assert lb.export_parquet(frame, tmp_path / "other.parquet") is frame
-    found = lb.read_parquet(tmp_path / "other.parquet")
+    result = lb.read_parquet(tmp_path / "other.parquet")
     pd.testing.assert_frame_equal(
-        found.astype({"status": str, "job_type": str}),
-        FOUND.astype({"status": str, "job_type": str}),
+        result.astype({"status": str, "job_type": str}),
+        BATCH_FRAME.astype({"status": str, "job_type": str}),
         check_dtype=False,
     )
-    assert found.created_at.dtype == FOUND.created_at.dtype
-    assert found.batch_id.dtype == schema.STRING_DTYPE
+    assert result.created_at.dtype == BATCH_FRAME.created_at.dtype
+    assert result.batch_id.dtype == schema.STRING_DTYPE
 
 
-def test_place_may_be_text_or_a_file_url(tmp_path: Path) -> None:
-    for place in (f"{tmp_path}/text.parquet", f"file://{tmp_path}/url.parquet"):
-        pd.testing.assert_frame_equal(kept(FOUND, place), FOUND)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.parquet", "url.parquet"]
+def test_path_may_be_text_or_file_url(tmp_path: Path) -> None:
+    for path in (f"{tmp_path}/text.parquet", f"file://{tmp_path}/url.parquet"):
+        pd.testing.assert_frame_equal(round_trip(BATCH_FRAME, path), BATCH_FRAME)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["text.parquet", "url.parquet"]
 
 
-# --- for other readers --------------------------------------------------------------------------
+# --- read by other libraries ----------------------------------------------------------------------
 
-FOR_ALL = records.to_pandas(JOBS, [{"id": "pjb-1", "status": "FAILED", "usage": {"credits": 1}}])
+JOB_FRAME = records.to_pandas(JOBS, [{"id": "pjb-1", "status": "FAILED", "usage": {"credits": 1}}])
 
 
 def test_duckdb_reads_text_times_and_numbers(tmp_path: Path) -> None:
-    kept(FOR_ALL, tmp_path / "jobs.parquet")
+    round_trip(JOB_FRAME, tmp_path / "jobs.parquet")
     relation = duckdb.read_parquet(str(tmp_path / "jobs.parquet"))
     kinds = {"string": "VARCHAR", "category": "VARCHAR", "Float64": "DOUBLE"}
     expected = [kinds.get(column.type, "TIMESTAMP WITH TIME ZONE") for column in JOBS.columns]
@@ -236,28 +231,30 @@ def test_duckdb_reads_text_times_and_numbers(tmp_path: Path) -> None:
 
 
 def test_polars_reads_text_times_and_numbers(tmp_path: Path) -> None:
-    kept(FOR_ALL, tmp_path / "jobs.parquet")
+    round_trip(JOB_FRAME, tmp_path / "jobs.parquet")
     kinds = {"string": pl.String(), "category": pl.String(), "Float64": pl.Float64()}
     expected = {c.name: kinds.get(c.type, pl.Datetime("us", "UTC")) for c in JOBS.columns}
     assert dict(pl.read_parquet(tmp_path / "jobs.parquet").schema) == expected
 
 
-def test_pandas_alone_reads_it(tmp_path: Path) -> None:
-    kept(FOUND, tmp_path / "plain.parquet")
-    found = pd.read_parquet(tmp_path / "plain.parquet")
-    assert found.batch_id.tolist() == FOUND.batch_id.tolist()
-    assert found.created_at.tolist() == FOUND.created_at.tolist()
+def test_pandas_reads_file(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "plain.parquet")
+    result = pd.read_parquet(tmp_path / "plain.parquet")
+    assert result.batch_id.tolist() == BATCH_FRAME.batch_id.tolist()
+    assert result.created_at.tolist() == BATCH_FRAME.created_at.tolist()
 
 
-def test_parquet_of_others_has_our_dtypes(tmp_path: Path) -> None:
-    pl.from_pandas(FOUND).cast({pl.Categorical: pl.String}).write_parquet(tmp_path / "pl.parquet")
-    found = lb.read_parquet(tmp_path / "pl.parquet")
-    assert found.columns.tolist() == BATCHES.names
-    assert {found[name].dtype for name in ("batch_id", "status")} == {schema.STRING_DTYPE}
-    assert found.created_at.dtype == FOUND.created_at.dtype
+def test_parquet_of_other_writer_has_package_dtypes(tmp_path: Path) -> None:
+    pl.from_pandas(BATCH_FRAME).cast({pl.Categorical: pl.String}).write_parquet(
+        tmp_path / "pl.parquet"
+    )
+    result = lb.read_parquet(tmp_path / "pl.parquet")
+    assert result.columns.tolist() == BATCHES.names
+    assert {result[name].dtype for name in ("batch_id", "status")} == {schema.STRING_DTYPE}
+    assert result.created_at.dtype == BATCH_FRAME.created_at.dtype
 
 
-# --- a folder by the values of columns ----------------------------------------------------------
+# --- partitioned folders --------------------------------------------------------------------------
 
 names = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=6)
 odd_names = st.sampled_from(["..", ".", "a/b", "x=y", "%2F", "null", "None", "NaN", " ", "~", "\n"])
@@ -265,42 +262,42 @@ odd_names = st.sampled_from(["..", ".", "a/b", "x=y", "%2F", "null", "None", "Na
 
 @st.composite
 def partitioned(draw: st.DrawFn) -> tuple[pd.DataFrame, list[str]]:
-    """A frame with its rows numbered, and the columns to write it by."""
-    found = draw(st.lists(api_records(BATCHES), max_size=8))
+    """Draw a frame with unique batch ids, and the columns to partition it by."""
+    result = draw(st.lists(api_records(BATCHES), max_size=8))
     projects = draw(st.lists(st.none() | names | odd_names, min_size=8, max_size=8))
-    for n, record in enumerate(found):
+    for n, record in enumerate(result):
         record |= {"id": f"bat-{n}", "project_id": projects[n]}
     keys = st.sampled_from(["status", "job_type", "project_id"])
-    return records.to_pandas(BATCHES, found), draw(
+    return records.to_pandas(BATCHES, result), draw(
         st.lists(keys, min_size=1, max_size=3, unique=True)
     )
 
 
 @given(partitioned())
 @some
-def test_folder_comes_back_with_its_columns_and_rows(
-    place: Path, given: tuple[pd.DataFrame, list[str]]
+def test_round_trip_of_partitioned_folder(
+    folder: Path, given: tuple[pd.DataFrame, list[str]]
 ) -> None:
     frame, keys = given
-    found = kept(frame, place / "folder", partition_by=keys)
-    pd.testing.assert_frame_equal(found.sort_values("batch_id", ignore_index=True), frame)
+    result = round_trip(frame, folder / "folder", partition_by=keys)
+    pd.testing.assert_frame_equal(result.sort_values("batch_id", ignore_index=True), frame)
 
 
-def test_folder_without_rows_keeps_its_dtypes(tmp_path: Path) -> None:
-    empty = FOUND.iloc[:0]
-    found = kept(empty, tmp_path / "empty", partition_by="status")
-    pd.testing.assert_frame_equal(found, empty, check_index_type=False)
+def test_partitioned_folder_keeps_dtypes_without_rows(tmp_path: Path) -> None:
+    empty = BATCH_FRAME.iloc[:0]
+    result = round_trip(empty, tmp_path / "empty", partition_by="status")
+    pd.testing.assert_frame_equal(result, empty, check_index_type=False)
 
 
-def test_folder_has_a_sub_folder_per_value(tmp_path: Path) -> None:
-    kept(FOUND, tmp_path / "by", partition_by=["status"])
+def test_partitioned_folder_has_sub_folder_per_value(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "by", partition_by=["status"])
     folders = {path.name for path in (tmp_path / "by").iterdir() if path.is_dir()}
     missing = "status=__HIVE_DEFAULT_PARTITION__"
     assert folders == {"status=FAILED", "status=PAUSED", missing}
 
 
-def test_others_read_the_folder(tmp_path: Path) -> None:
-    kept(FOUND.loc[:2, ["batch_id", "status"]], tmp_path / "by", partition_by="status")
+def test_duckdb_and_polars_read_partitioned_folder(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME.loc[:2, ["batch_id", "status"]], tmp_path / "by", partition_by="status")
     pattern = str(tmp_path / "by" / "**" / "*.parquet")
     expected = {("bat-0", "FAILED"), ("bat-1", "PAUSED"), ("bat-2", "FAILED")}
     relation = duckdb.read_parquet(pattern, hive_partitioning=True)
@@ -317,118 +314,123 @@ def test_others_read_the_folder(tmp_path: Path) -> None:
     ],
     ids=["whole", "unsigned", "dates"],
 )
-def test_folders_of_numbers_and_dates(values: Any, tmp_path: Path) -> None:
-    frame = FOUND.assign(key=values)
-    found = kept(frame, tmp_path / "by", partition_by="key").sort_values("batch_id")
-    pd.testing.assert_frame_equal(found.reset_index(drop=True), frame)
+def test_partition_by_integers_and_dates(values: Any, tmp_path: Path) -> None:
+    frame = BATCH_FRAME.assign(key=values)
+    result = round_trip(frame, tmp_path / "by", partition_by="key").sort_values("batch_id")
+    pd.testing.assert_frame_equal(result.reset_index(drop=True), frame)
 
 
-def test_folder_keeps_labels_with_their_rows(tmp_path: Path) -> None:
-    frame = FOUND.iloc[::-1]
-    found = kept(frame, tmp_path / "by", partition_by="status")
-    pd.testing.assert_frame_equal(found.loc[frame.index], frame, check_index_type=False)
+def test_partitioned_folder_keeps_index_labels(tmp_path: Path) -> None:
+    frame = BATCH_FRAME.iloc[::-1]
+    result = round_trip(frame, tmp_path / "by", partition_by="status")
+    pd.testing.assert_frame_equal(result.loc[frame.index], frame, check_index_type=False)
 
 
-def test_folder_keeps_the_order_within_a_sub_folder(tmp_path: Path) -> None:
+def test_partitioned_folder_keeps_order_within_sub_folder(tmp_path: Path) -> None:
     frame = pd.DataFrame({"key": ["a", "b"] * 300_000, "row": range(600_000)})
-    found = kept(frame, tmp_path / "by", partition_by="key")
-    assert len(found) == len(frame)
-    for _, rows in found.groupby("key"):
+    result = round_trip(frame, tmp_path / "by", partition_by="key")
+    assert len(result) == len(frame)
+    for _, rows in result.groupby("key"):
         assert rows.row.is_monotonic_increasing
 
 
-def test_more_sub_folders_than_arrow_has_by_default(tmp_path: Path) -> None:
+def test_more_partitions_than_arrow_default(tmp_path: Path) -> None:
     frame = pd.DataFrame({"key": [f"k-{n:04}" for n in range(1100)], "row": range(1100)})
-    found = kept(frame, tmp_path / "by", partition_by="key")
-    assert found.sort_values("row").key.tolist() == frame.key.tolist()
+    result = round_trip(frame, tmp_path / "by", partition_by="key")
+    assert result.sort_values("row").key.tolist() == frame.key.tolist()
 
 
-def test_column_named_twice_is_one_step(tmp_path: Path) -> None:
-    found = kept(FOUND, tmp_path / "by", partition_by=["status", "status"])
-    assert found.columns.tolist() == BATCHES.names
+def test_repeated_partition_column_is_used_once(tmp_path: Path) -> None:
+    result = round_trip(BATCH_FRAME, tmp_path / "by", partition_by=["status", "status"])
+    assert result.columns.tolist() == BATCHES.names
 
 
-def test_folder_without_our_schema_is_still_read(tmp_path: Path) -> None:
-    kept(FOUND, tmp_path / "by", partition_by="status")
+def test_folder_without_schema_file_is_read(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")
     (tmp_path / "by" / "_common_metadata").unlink()
-    found = lb.read_parquet(tmp_path / "by")
-    assert set(found.columns) == set(BATCHES.names)
-    assert sorted(found.batch_id) == FOUND.batch_id.tolist()
+    result = lb.read_parquet(tmp_path / "by")
+    assert set(result.columns) == set(BATCHES.names)
+    assert sorted(result.batch_id) == BATCH_FRAME.batch_id.tolist()
 
 
-# --- replaced in one step -----------------------------------------------------------------------
+# --- replacing existing files ---------------------------------------------------------------------
 
 
-def test_reader_of_the_old_file_reads_on(tmp_path: Path) -> None:
-    kept(FOUND, tmp_path / "one.parquet")
+def test_open_file_is_readable_after_replacement(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "one.parquet")
     before = (tmp_path / "one.parquet").read_bytes()
     with (tmp_path / "one.parquet").open("rb") as reader:
-        kept(FOUND.iloc[:1], tmp_path / "one.parquet")
+        round_trip(BATCH_FRAME.iloc[:1], tmp_path / "one.parquet")
         assert reader.read() == before
     assert len(lb.read_parquet(tmp_path / "one.parquet")) == 1
-    assert list(everything_below(tmp_path)) == ["one.parquet"]
+    assert list(folder_content(tmp_path)) == ["one.parquet"]
 
 
-def test_folder_is_replaced_whole(tmp_path: Path) -> None:
-    kept(FOUND, tmp_path / "by", partition_by="status")
-    found = kept(FOUND.iloc[:1], tmp_path / "by", partition_by="job_type")
-    pd.testing.assert_frame_equal(found, FOUND.iloc[:1])
-    assert {name.split("/")[0] for name in everything_below(tmp_path)} == {"by"}
+def test_export_replaces_whole_folder(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")
+    result = round_trip(BATCH_FRAME.iloc[:1], tmp_path / "by", partition_by="job_type")
+    pd.testing.assert_frame_equal(result, BATCH_FRAME.iloc[:1])
+    assert {name.split("/")[0] for name in folder_content(tmp_path)} == {"by"}
     assert not list((tmp_path / "by").glob("status=*"))
 
 
-def test_empty_folder_is_written_to(tmp_path: Path) -> None:
+def test_export_to_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "by").mkdir()
-    assert len(kept(FOUND, tmp_path / "by", partition_by="status")) == 4
+    assert len(round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")) == 4
 
 
 @pytest.mark.parametrize("name", ["mine.parquet", "sub/mine.parquet", "status=FAILED/mine.parquet"])
-@pytest.mark.parametrize("is_ours", [True, False])
-def test_parquet_of_others_is_not_replaced(tmp_path: Path, name: str, is_ours: bool) -> None:
-    if is_ours:
-        kept(FOUND, tmp_path / "by", partition_by="status")
+@pytest.mark.parametrize("is_exported", [True, False])
+def test_folder_with_other_files_is_not_replaced(
+    tmp_path: Path, name: str, is_exported: bool
+) -> None:
+    if is_exported:
+        round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")
     mine = tmp_path / "by" / name
     mine.parent.mkdir(parents=True, exist_ok=True)
-    FOUND.to_parquet(mine)
-    with nothing_changed(tmp_path), pytest.raises(FileExistsError, match="something else"):
-        lb.export_parquet(FOUND, tmp_path / "by", partition_by="status")
+    BATCH_FRAME.to_parquet(mine)
+    with (
+        nothing_changed(tmp_path),
+        pytest.raises(FileExistsError, match="not written by export_parquet"),
+    ):
+        lb.export_parquet(BATCH_FRAME, tmp_path / "by", partition_by="status")
 
 
 @contextmanager
 def nothing_changed(folder: Path) -> Iterator[None]:
-    before = everything_below(folder)
+    before = folder_content(folder)
     yield
-    assert everything_below(folder) == before
+    assert folder_content(folder) == before
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """Give a folder with a Parquet file, a folder of them, and a folder of something else."""
-    kept(FOUND, tmp_path / "one.parquet")
-    kept(FOUND, tmp_path / "by", partition_by="status")
+def existing(tmp_path: Path) -> Path:
+    """Return a folder with an exported file, an exported folder and a folder of other files."""
+    round_trip(BATCH_FRAME, tmp_path / "one.parquet")
+    round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("keep me")
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("place", "error", "says"),
+    ("path", "error", "message"),
     [
-        ("missing/one.parquet", FileNotFoundError, "no folder '.*missing'"),
+        ("missing/one.parquet", FileNotFoundError, "No folder '.*missing'"),
         ("one.parquet/two.parquet", OSError, "one.parquet"),
         ("other", IsADirectoryError, "is a folder"),
         ("by", IsADirectoryError, "is a folder"),
     ],
 )
-def test_place_that_cannot_hold_a_file(
-    old: Path, place: str, error: type[OSError], says: str
+def test_invalid_path_for_file_raises(
+    existing: Path, path: str, error: type[OSError], message: str
 ) -> None:
-    with nothing_changed(old), pytest.raises(error, match=says):
-        lb.export_parquet(FOUND, old / place)
+    with nothing_changed(existing), pytest.raises(error, match=message):
+        lb.export_parquet(BATCH_FRAME, existing / path)
 
 
 @pytest.mark.parametrize(
-    ("place", "error"),
+    ("path", "error"),
     [
         ("missing/by", FileNotFoundError),
         ("one.parquet/by", OSError),
@@ -436,28 +438,28 @@ def test_place_that_cannot_hold_a_file(
         ("one.parquet", FileExistsError),
     ],
 )
-def test_place_that_cannot_hold_a_folder(old: Path, place: str, error: type[OSError]) -> None:
-    with nothing_changed(old), pytest.raises(error):
-        lb.export_parquet(FOUND, old / place, partition_by="status")
+def test_invalid_path_for_folder_raises(existing: Path, path: str, error: type[OSError]) -> None:
+    with nothing_changed(existing), pytest.raises(error):
+        lb.export_parquet(BATCH_FRAME, existing / path, partition_by="status")
 
 
 @pytest.mark.parametrize("partition_by", [None, "status"])
-def test_column_that_is_no_column_leaves_the_old(old: Path, partition_by: str | None) -> None:
-    place = old / ("by" if partition_by else "one.parquet")
-    frame = FOUND.assign(mixed=pd.Series([1, "a", None, 2.5], dtype=object))
-    with nothing_changed(old), pytest.raises((ValueError, TypeError), match="mixed"):
-        lb.export_parquet(frame, place, partition_by=partition_by)
+def test_unwritable_column_keeps_existing_files(existing: Path, partition_by: str | None) -> None:
+    path = existing / ("by" if partition_by else "one.parquet")
+    frame = BATCH_FRAME.assign(mixed=pd.Series([1, "a", None, 2.5], dtype=object))
+    with nothing_changed(existing), pytest.raises((ValueError, TypeError), match="mixed"):
+        lb.export_parquet(frame, path, partition_by=partition_by)
 
 
-def test_value_too_long_for_a_folder_leaves_the_old(old: Path) -> None:
-    frame = FOUND.assign(project_id="é" * 300)
-    with nothing_changed(old), pytest.raises(OSError, match="too long"):
-        lb.export_parquet(frame, old / "by", partition_by="project_id")
+def test_too_long_partition_value_keeps_existing_folder(existing: Path) -> None:
+    frame = BATCH_FRAME.assign(project_id="é" * 300)
+    with nothing_changed(existing), pytest.raises(OSError, match="too long"):
+        lb.export_parquet(frame, existing / "by", partition_by="project_id")
 
 
 @contextmanager
 def full_disk(free: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes."""
+    """Limit the size of a file to `free` bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (free, limits[1]))
     try:
@@ -467,80 +469,80 @@ def full_disk(free: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("partition_by", [None, "status"])
-def test_disk_that_fills_up_leaves_the_old(old: Path, partition_by: str | None) -> None:
-    place = old / ("by" if partition_by else "one.parquet")
-    with nothing_changed(old), pytest.raises(OSError, match=r"(?i)too large"), full_disk(500):
-        lb.export_parquet(FOUND, place, partition_by=partition_by)
+def test_full_disk_keeps_existing_files(existing: Path, partition_by: str | None) -> None:
+    path = existing / ("by" if partition_by else "one.parquet")
+    with nothing_changed(existing), pytest.raises(OSError, match=r"(?i)too large"), full_disk(500):
+        lb.export_parquet(BATCH_FRAME, path, partition_by=partition_by)
 
 
-# --- what can't be partitioned by ---------------------------------------------------------------
+# --- invalid partitions ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("frame", "key", "says"),
+    ("frame", "key", "message"),
     [
-        (FOUND, "nothing", "no column 'nothing'"),
-        (FOUND, "created_at", r"timestamp.*\.dt\.date"),
-        (FOR_ALL, "credits", "double"),
-        (FOUND.assign(x=["a", "", "b", "c"]), "x", "holds ''"),
-        (FOUND.assign(x=["a", "b\0c", "b", "d"]), "x", "holds 'b.*c'"),
-        (FOUND.assign(x="__HIVE_DEFAULT_PARTITION__"), "x", "holds '__HIVE"),
-        (FOUND.assign(_x="a"), "_x", "rename the column"),
-        (FOUND.assign(**{".x": "a"}), ".x", "rename the column"),
-        (FOUND.assign(**{"a/b": "a"}), "a/b", "rename the column"),
-        (FOUND.assign(**{"a=b": "a"}), "a=b", "rename the column"),
-        (FOUND.assign(**{"%41": "a"}), "%41", "rename the column"),
-        (FOUND[["status"]], "status", "at least one column"),
+        (BATCH_FRAME, "nothing", "no column 'nothing'"),
+        (BATCH_FRAME, "created_at", r"timestamp.*\.dt\.date"),
+        (JOB_FRAME, "credits", "double"),
+        (BATCH_FRAME.assign(x=["a", "", "b", "c"]), "x", "contains ''"),
+        (BATCH_FRAME.assign(x=["a", "b\0c", "b", "d"]), "x", "contains 'b.*c'"),
+        (BATCH_FRAME.assign(x="__HIVE_DEFAULT_PARTITION__"), "x", "contains '__HIVE"),
+        (BATCH_FRAME.assign(_x="a"), "_x", "rename the column"),
+        (BATCH_FRAME.assign(**{".x": "a"}), ".x", "rename the column"),
+        (BATCH_FRAME.assign(**{"a/b": "a"}), "a/b", "rename the column"),
+        (BATCH_FRAME.assign(**{"a=b": "a"}), "a=b", "rename the column"),
+        (BATCH_FRAME.assign(**{"%41": "a"}), "%41", "rename the column"),
+        (BATCH_FRAME[["status"]], "status", "at least one column"),
     ],
 )
-def test_what_would_not_come_back_is_refused(
-    frame: pd.DataFrame, key: str, says: str, tmp_path: Path
+def test_invalid_partition_column_raises(
+    frame: pd.DataFrame, key: str, message: str, tmp_path: Path
 ) -> None:
-    with nothing_changed(tmp_path), pytest.raises(ValueError, match=says):
+    with nothing_changed(tmp_path), pytest.raises(ValueError, match=message):
         lb.export_parquet(frame, tmp_path / "by", partition_by=key)
 
 
-def test_what_is_no_frame_is_refused(tmp_path: Path) -> None:
+def test_value_that_is_no_frame_raises(tmp_path: Path) -> None:
     with nothing_changed(tmp_path), pytest.raises(TypeError, match="A frame is needed"):
-        lb.export_parquet([1], tmp_path / "one.parquet")
+        lb.export_parquet([1], tmp_path / "one.parquet")  # type: ignore[type-var]
 
 
-# --- URLs ---------------------------------------------------------------------------------------
+# --- URLs -----------------------------------------------------------------------------------------
 
 
 @given(batch_frames())
 @few
-def test_url_holds_a_file(frame: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(kept(frame, "memory://kept-by-url/one.parquet"), frame)
+def test_round_trip_of_file_at_url(frame: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(round_trip(frame, "memory://export/one.parquet"), frame)
 
 
-def test_url_holds_a_folder(memory: str) -> None:
-    found = kept(FOUND, f"{memory}/deep/by", partition_by=["status", "job_type"])
-    pd.testing.assert_frame_equal(found.sort_values("batch_id", ignore_index=True), FOUND)
+def test_round_trip_of_partitioned_folder_at_url(memory_url: str) -> None:
+    result = round_trip(BATCH_FRAME, f"{memory_url}/deep/by", partition_by=["status", "job_type"])
+    pd.testing.assert_frame_equal(result.sort_values("batch_id", ignore_index=True), BATCH_FRAME)
 
 
-def test_url_holds_a_folder_without_rows(memory: str) -> None:
-    found = kept(FOUND.iloc[:0], f"{memory}/by", partition_by="status")
-    assert found.dtypes.equals(FOUND.dtypes)
+def test_partitioned_folder_at_url_keeps_dtypes_without_rows(memory_url: str) -> None:
+    result = round_trip(BATCH_FRAME.iloc[:0], f"{memory_url}/by", partition_by="status")
+    assert result.dtypes.equals(BATCH_FRAME.dtypes)
 
 
-def test_folder_at_a_url_is_not_overwritten(memory: str) -> None:
-    kept(FOUND, f"{memory}/by", partition_by="status")
-    with pytest.raises(FileExistsError, match="name a new folder"):
-        lb.export_parquet(FOUND.iloc[:1], f"{memory}/by", partition_by="status")
-    assert len(lb.read_parquet(f"{memory}/by")) == 4
+def test_existing_folder_at_url_is_not_replaced(memory_url: str) -> None:
+    round_trip(BATCH_FRAME, f"{memory_url}/by", partition_by="status")
+    with pytest.raises(FileExistsError, match="choose a new folder"):
+        lb.export_parquet(BATCH_FRAME.iloc[:1], f"{memory_url}/by", partition_by="status")
+    assert len(lb.read_parquet(f"{memory_url}/by")) == 4
 
 
-def test_url_of_an_unknown_kind_is_an_error() -> None:
+def test_url_with_unknown_scheme_raises() -> None:
     with pytest.raises(ValueError, match="nosuch"):
-        lb.export_parquet(FOUND, "nosuch://kept/one.parquet")
+        lb.export_parquet(BATCH_FRAME, "nosuch://bucket/one.parquet")
 
 
-# --- what is not there, or not Parquet ----------------------------------------------------------
+# --- missing and invalid files --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["nothing.parquet", "nothing/one.parquet"])
-def test_nothing_is_no_file(name: str, tmp_path: Path) -> None:
+def test_missing_file_raises(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=name):
         lb.read_parquet(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=name):
@@ -550,7 +552,7 @@ def test_nothing_is_no_file(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"PAR1", b"batch_id,status\n" * 9, b"PAR1" * 9, b"\0" * 99]
 )
-def test_something_else_is_a_dataset_error(content: bytes, tmp_path: Path) -> None:
+def test_file_that_is_not_parquet_raises(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(content)
     with pytest.raises(lb.DatasetError, match="other' is not Parquet"):
         lb.read_parquet(tmp_path / "other")
@@ -558,25 +560,25 @@ def test_something_else_is_a_dataset_error(content: bytes, tmp_path: Path) -> No
 
 @given(st.floats(0, 1, exclude_max=True))
 @few
-def test_part_of_a_file_is_a_dataset_error(place: Path, share: float) -> None:
-    kept(FOUND, place / "whole.parquet")
-    whole = (place / "whole.parquet").read_bytes()
-    (place / "part.parquet").write_bytes(whole[: int(share * len(whole))])
+def test_truncated_file_raises(folder: Path, share: float) -> None:
+    round_trip(BATCH_FRAME, folder / "whole.parquet")
+    whole = (folder / "whole.parquet").read_bytes()
+    (folder / "part.parquet").write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(lb.DatasetError, match=r"part\.parquet"):
-        lb.read_parquet(place / "part.parquet")
+        lb.read_parquet(folder / "part.parquet")
 
 
-def test_damaged_values_are_a_dataset_error(tmp_path: Path) -> None:
-    kept(FOUND, tmp_path / "one.parquet")
+def test_damaged_file_raises(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "one.parquet")
     whole = (tmp_path / "one.parquet").read_bytes()
     (tmp_path / "one.parquet").write_bytes(whole[:4] + b"\xff" * 60 + whole[64:])
-    with pytest.raises(lb.DatasetError, match="or damaged"):
+    with pytest.raises(lb.DatasetError, match="or is damaged"):
         lb.read_parquet(tmp_path / "one.parquet")
 
 
-def test_folder_of_something_else_is_a_dataset_error(tmp_path: Path) -> None:
+def test_folder_without_parquet_files_raises(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(lb.DatasetError, match="no Parquet files"):
+    with pytest.raises(lb.DatasetError, match="contains no Parquet files"):
         lb.read_parquet(tmp_path / "empty")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").write_text("not Parquet")

@@ -1,14 +1,12 @@
-"""What was synced is read back by ourselves and by the engines, and what is missing is named."""
+"""Read a synced dataset with this package and with other engines; missing files are named."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dask.dataframe as dd
 import duckdb
-import fsspec
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -16,84 +14,79 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-import llama_batches_nb as lb
 from llama_batches_nb.dataset import part_files
-from llama_batches_nb.dataset.manifest import PartFile
-from llama_batches_nb.dataset.read import TABLES, open_dataset, read_dataset
+from llama_batches_nb.dataset.manifest import DATASET_TABLES, PartFile
+from llama_batches_nb.dataset.read import open_dataset, read_dataset
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import sync_dataset
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
-from tests.conftest import Serve
-from tests.dataset.test_sync import World
+from tests.dataset.fake_project import FakeProject, fetch_tables
 
 
-@pytest.fixture(params=["disk", "url"])
-def kept(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> Iterator[str]:
-    """Give a dataset of three files a table."""
-    world = World()
-    serve(world)
-    path = str(tmp_path / "kept") if request.param == "disk" else "memory://read/kept"
+@pytest.fixture
+def dataset(project: FakeProject, path: str) -> str:
+    """Create a dataset with three files per table."""
     for status in ("COMPLETED", "FAILED", "RUNNING"):
-        world.add(status)
+        project.add(status)
         sync_dataset(path, jobs=True)
-    yield path
-    filesystem = fsspec.filesystem("memory")
-    if filesystem.exists("/read"):
-        filesystem.rm("/read", recursive=True)
+    return path
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_dtypes_are_those_of_fetching_with_rows_or_without(kept: str, table: str) -> None:
-    fetched = {"batches": lb.fetch_batches(), "results": lb.fetch_results()}
-    fetched["jobs"] = lb.fetch_jobs(fetched["results"])
-    found = read_dataset(kept, table)
-    assert len(found) == len(fetched[table])
-    assert found.dtypes.equals(fetched[table].dtypes)
-    none = read_dataset(kept, table, filter=[("job_type", "==", "nothing")])
-    assert none.empty
-    assert none.dtypes.equals(found.dtypes)
-    assert open_dataset(kept, table).schema == TABLES[table].arrow_schema
+def first_file(storage: Storage, folder: str) -> str:
+    return next(name for name in storage.names() if name.startswith(f"{folder}/"))
 
 
-def test_columns_and_rows_can_be_chosen(kept: str) -> None:
-    found = read_dataset(
-        kept,
+def test_dtypes_match_fetched_frames_with_and_without_rows(dataset: str) -> None:
+    schemas = {table.name: table.arrow_schema for table in DATASET_TABLES}
+    for table, fetched in fetch_tables(jobs=True).items():
+        rows = read_dataset(dataset, table)
+        assert len(rows) == len(fetched)
+        assert rows.dtypes.equals(fetched.dtypes)
+        no_rows = read_dataset(dataset, table, filter=[("job_type", "==", "nothing")])
+        assert no_rows.empty
+        assert no_rows.dtypes.equals(rows.dtypes)
+        assert open_dataset(dataset, table).schema == schemas[table]
+
+
+def test_read_selects_columns_and_rows(dataset: str) -> None:
+    frame = read_dataset(
+        dataset,
         columns=["error_message", "batch_status", "batch_id"],
         filter=ds.field("error_message").is_valid(),
     )
-    assert found.columns.tolist() == ["error_message", "batch_status", "batch_id"]
-    assert found.error_message.tolist() == ["no such file"] * 2
-    assert read_dataset(kept, columns="batch_id").columns.tolist() == ["batch_id"]
-    assert len(read_dataset(kept, columns=[])) == len(read_dataset(kept))
+    assert frame.columns.tolist() == ["error_message", "batch_status", "batch_id"]
+    assert frame.error_message.tolist() == ["no such file"] * 2
+    assert read_dataset(dataset, columns="batch_id").columns.tolist() == ["batch_id"]
+    assert len(read_dataset(dataset, columns=[])) == len(read_dataset(dataset))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("files",), "table='files' must be one of 'batches', 'results', 'jobs'"),
         (("results", ["batch_id", "colour"]), "no column 'colour'; it has 'batch_id'"),
         (("results", None, [("colour", "==", 1)]), "colour"),
     ],
 )
-def test_what_there_is_not(kept: str, arguments: tuple[Any, ...], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        read_dataset(kept, *arguments)
+def test_unknown_table_or_column_raises(
+    dataset: str, arguments: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_dataset(dataset, *arguments)
 
 
-def test_engines_read_it(kept: str) -> None:
-    results = open_dataset(kept)
+def test_duckdb_and_polars_query_opened_dataset(dataset: str) -> None:
+    results = open_dataset(dataset)
     query = "select count(*) from results where error_message is not null"
     assert duckdb.execute(query).fetchall() == [(2,)]
     lazy = pl.scan_pyarrow_dataset(results)
     assert lazy.filter(pl.col("error_message").is_not_null()).collect().height == 2
 
 
-def test_files_are_plain_parquet_for_any_engine(serve: Serve, tmp_path: Path) -> None:
-    world = World()
-    serve(world)
+def test_files_are_plain_parquet_for_any_engine(project: FakeProject, tmp_path: Path) -> None:
     for status in ("COMPLETED", "FAILED", "RUNNING"):
-        world.add(status)
+        project.add(status)
         sync_dataset(tmp_path)
     files = str(tmp_path / "results" / "*.parquet")
     n_rows = len(read_dataset(tmp_path))
@@ -107,7 +100,9 @@ def test_files_are_plain_parquet_for_any_engine(serve: Serve, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("path", ["nothing", "memory://nothing"])
-def test_nothing_is_no_dataset(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_dataset_raises_and_creates_nothing(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for function in (open_dataset, read_dataset):
         with pytest.raises(FileNotFoundError, match="sync_dataset"):
@@ -115,54 +110,53 @@ def test_nothing_is_no_dataset(path: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert not list(tmp_path.iterdir())
 
 
-def test_something_else_is_no_dataset(tmp_path: Path) -> None:
+def test_folder_that_is_no_dataset_raises(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DatasetError, match="something else"):
+    with pytest.raises(DatasetError, match="holds other files"):
         open_dataset(tmp_path)
 
 
-def test_file_that_is_missing_is_named(kept: str) -> None:
-    storage = Storage(kept)
-    name = next(name for name in storage.names() if name.startswith("results/"))
+def test_missing_file_is_named(dataset: str) -> None:
+    storage = Storage(dataset)
+    name = first_file(storage, "results")
     storage.remove([name])
     for function in (open_dataset, read_dataset):
         with pytest.raises(DatasetError, match=f"lacks {name}"):
-            function(kept)
-    assert len(read_dataset(kept, "batches")) == 3
+            function(dataset)
+    assert len(read_dataset(dataset, "batches")) == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1" * 9, None])
-def test_file_that_is_damaged_is_named(kept: str, content: bytes | None) -> None:
-    storage = Storage(kept)
-    name = next(name for name in storage.names() if name.startswith("results/"))
-    whole = storage.get(name) or b""
-    storage.put(name, whole[:4] + b"\xff" * 60 + whole[64:] if content is None else content)
+def test_damaged_file_is_named(dataset: str, content: bytes | None) -> None:
+    storage = Storage(dataset)
+    name = first_file(storage, "results")
+    original = storage.get(name) or b""
+    storage.put(name, original[:4] + b"\xff" * 60 + original[64:] if content is None else content)
     with pytest.raises(DatasetError, match=f"'{name}' in .* damaged"):
-        read_dataset(kept)
+        read_dataset(dataset)
     for other in storage.names():
         if other.endswith(".parquet"):
             storage.put(other, content or b"")
     with pytest.raises(DatasetError, match="missing or damaged"):
-        sync_dataset(kept, jobs=True)
+        sync_dataset(dataset, jobs=True)
 
 
-def test_column_that_an_older_file_lacks_is_missing_there(kept: str) -> None:
-    storage = Storage(kept)
-    name = next(name for name in storage.names() if name.startswith("batches/"))
+def test_column_that_old_file_lacks_is_missing(dataset: str) -> None:
+    storage = Storage(dataset)
+    name = first_file(storage, "batches")
     old = pq.read_table(pa.BufferReader(storage.get(name))).drop_columns("updated_at")
     sink = pa.BufferOutputStream()
     pq.write_table(old.append_column("tomorrow", pa.array(["x"] * len(old))), sink)
     storage.put(name, sink.getvalue().to_pybytes())
-    found = read_dataset(kept, "batches")
-    assert len(found) == 3
-    assert found.columns.tolist() == BATCHES.names
+    frame = read_dataset(dataset, "batches")
+    assert len(frame) == 3
+    assert frame.columns.tolist() == BATCHES.names
 
 
-def test_merging_does_not_change_rows(kept: str) -> None:
-    storage = Storage(kept)
-    names = [name for name in storage.names() if name.startswith("results/")]
-    before = [PartFile(name, 0) for name in names]
-    merged = part_files.merge(storage, RESULTS, before)
+def test_merge_keeps_all_rows(dataset: str) -> None:
+    storage = Storage(dataset)
+    parts = [PartFile(name, 0) for name in storage.names() if name.startswith("results/")]
+    merged = part_files.merge(storage, RESULTS, parts)
     assert part_files.read(storage, RESULTS, [merged]).equals(
-        part_files.read(storage, RESULTS, before)
+        part_files.read(storage, RESULTS, parts)
     )

@@ -12,35 +12,35 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.dataset.test_sync import START, World, _at
+from tests.dataset.fake_project import START, FakeProject, parse_time
 from tests.servers import Answer, Asked, batch, page
 
 AFTER: dict[str, Any] = {"created_at_on_or_after": START}
 
 
 @pytest.fixture
-def world(serve: Serve) -> World:
+def world(serve: Serve) -> FakeProject:
     """A project of ten pages of batches, an hour apart."""
-    world = World()
+    world = FakeProject()
     serve(world, max_retries=0)
     for _ in range(40):
         world.add()
     return world
 
 
-def check(world: World, **filters: Any) -> None:
+def check(world: FakeProject, **filters: Any) -> None:
     """Compare the list with what the server has, in the server's order."""
     names = [
         name
         for name, one in sorted(world.batches.items(), key=lambda b: b[1]["created_at"])[::-1]
-        if _at(one["created_at"]) >= filters["created_at_on_or_after"]
+        if parse_time(one["created_at"]) >= filters["created_at_on_or_after"]
         and one["status"] == filters.get("status", one["status"])
     ]
     assert lb.fetch_batches(**filters).batch_id.tolist() == names
 
 
 def test_windows_are_walked_at_once(serve: Serve) -> None:
-    world = World()
+    world = FakeProject()
     for _ in range(40):
         world.add()
     together = threading.Barrier(8)
@@ -54,9 +54,9 @@ def test_windows_are_walked_at_once(serve: Serve) -> None:
     check(world, **AFTER)
 
 
-def test_it_costs_no_more_than_a_request_a_window(world: World) -> None:
+def test_it_costs_no_more_than_a_request_a_window(world: FakeProject) -> None:
     check(world, **AFTER)
-    assert world.asked["list"] <= 10 + 9
+    assert world.requests["list"] <= 10 + 9
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_it_costs_no_more_than_a_request_a_window(world: World) -> None:
     ],
     ids=str,
 )
-def test_other_filters_hold_in_each_window(world: World, filters: dict[str, Any]) -> None:
+def test_other_filters_hold_in_each_window(world: FakeProject, filters: dict[str, Any]) -> None:
     for name in list(world.batches)[::2]:
         world.end(name, "FAILED")
     check(world, **filters)
 
 
-def test_a_window_with_an_end_is_kept_to(world: World) -> None:
+def test_a_window_with_an_end_is_kept_to(world: FakeProject) -> None:
     before = START + timedelta(hours=30, minutes=30)
     found = lb.fetch_batches(**AFTER, created_at_on_or_before=before)
     assert found.batch_id.tolist() == [f"bat-{n:03}" for n in range(30, -1, -1)]
@@ -84,7 +84,7 @@ def test_a_window_with_an_end_is_kept_to(world: World) -> None:
 def test_any_times_give_the_list_of_a_plain_walk(serve: Serve) -> None:
     draw = random.Random(5)
     for _ in range(20):
-        world = World(page_size=draw.choice([1, 3, 7]))
+        world = FakeProject(page_size=draw.choice([1, 3, 7]))
         for _ in range(draw.randrange(60)):
             world.add(hours=draw.choice([0, 1, draw.uniform(0, 1e-3), draw.uniform(0, 1000)]))
         serve(world)
@@ -94,7 +94,7 @@ def test_any_times_give_the_list_of_a_plain_walk(serve: Serve) -> None:
         pd.testing.assert_series_equal(found.created_at, plain.created_at)
 
 
-def test_a_server_that_cuts_otherwise_loses_nothing(world: World, serve: Serve) -> None:
+def test_a_server_that_cuts_otherwise_loses_nothing(world: FakeProject, serve: Serve) -> None:
     def to_the_day(asked: Asked) -> Any:
         for name in ("created_at_on_or_after", "created_at_on_or_before"):
             if times := asked.query.get(name):
@@ -105,20 +105,22 @@ def test_a_server_that_cuts_otherwise_loses_nothing(world: World, serve: Serve) 
     assert set(lb.fetch_batches(**AFTER).batch_id) == set(world.batches)
 
 
-def test_a_server_that_ignores_times_is_asked_for_one_page_a_window(world: World) -> None:
+def test_a_server_that_ignores_times_is_asked_for_one_page_a_window(world: FakeProject) -> None:
     world.ignores_times = True
     check(world, **AFTER)
-    assert world.asked["list"] <= 10 + 9
+    assert world.requests["list"] <= 10 + 9
 
 
-def test_a_list_that_is_short_is_told(world: World) -> None:
-    world.short_by = 2
+def test_a_list_that_is_short_is_told(world: FakeProject) -> None:
+    world.missing_from_list = 2
     with pytest.warns(UserWarning, match="Expected 42 batches but received 40"):
         assert len(lb.fetch_batches(**AFTER)) == 40
 
 
 @pytest.mark.parametrize("unfit", ["short", "limit", "oldest first", "no size", "no time"])
-def test_what_is_unfit_is_walked_page_after_page(world: World, serve: Serve, unfit: str) -> None:
+def test_what_is_unfit_is_walked_page_after_page(
+    world: FakeProject, serve: Serve, unfit: str
+) -> None:
     asked_before: list[str] = []
 
     def script(asked: Asked) -> Any:
@@ -137,18 +139,20 @@ def test_what_is_unfit_is_walked_page_after_page(world: World, serve: Serve, unf
         for name in list(world.batches)[16:]:
             del world.batches[name]
     limit = 30 if unfit == "limit" else None
-    world.asked.clear()
+    world.requests.clear()
     assert len(lb.fetch_batches(**AFTER, limit=limit)) == (limit or len(world.batches))
-    assert world.asked["list"] == -(-(limit or len(world.batches)) // 4)
+    assert world.requests["list"] == -(-(limit or len(world.batches)) // 4)
     assert not asked_before
 
 
-def test_a_window_that_fails_leaves_the_rows_of_the_others(world: World, serve: Serve) -> None:
-    first = _at(world.batches["bat-000"]["created_at"])
+def test_a_window_that_fails_leaves_the_rows_of_the_others(
+    world: FakeProject, serve: Serve
+) -> None:
+    first = parse_time(world.batches["bat-000"]["created_at"])
 
     def script(asked: Asked) -> Any:
         since = asked.one("created_at_on_or_after")
-        if asked.one("created_at_on_or_before") and since and _at(since) == first:
+        if asked.one("created_at_on_or_before") and since and parse_time(since) == first:
             return Answer({"detail": "broken"}, 400)
         return world(asked)
 

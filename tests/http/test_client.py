@@ -1,4 +1,4 @@
-"""Connecting: where settings come from, what is refused, and that the key stays hidden."""
+"""Connect: the source of each setting, invalid settings, and secrecy of the key."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.servers import Asked, batch, page
 KEY = "llx-secret-1234"
 
 
-def test_without_a_key_the_error_names_the_variable_and_the_sandbox() -> None:
+def test_missing_key_error_names_the_variable_and_the_sandbox() -> None:
     with pytest.raises(lb.AuthenticationError, match=r"LLAMA_CLOUD_API_KEY.*lb\.sandbox\(\)"):
         lb.fetch_batches()
 
 
-def test_an_argument_goes_before_the_variable_and_the_variable_before_the_default(
+def test_arguments_override_variables_and_variables_override_defaults(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LLAMA_PARSE_API_KEY", "llx-parse")
@@ -46,12 +46,12 @@ def test_an_argument_goes_before_the_variable_and_the_variable_before_the_defaul
     assert lb.connect(KEY).settings.sources["api_key"] == "argument"
 
 
-def test_the_first_call_connects_from_the_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_call_connects_from_the_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
     assert get_client() is get_client()
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blank_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", "  ")
     with pytest.raises(lb.AuthenticationError):
         lb.connect()
@@ -79,26 +79,24 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"project_id": 5}, TypeError),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(
-    settings: dict[str, Any], error: type[Exception]
-) -> None:
+def test_invalid_setting_raises(settings: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(settings))):
         lb.connect(KEY, **settings)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
-def test_plain_http_is_for_loopback(url: str) -> None:
+def test_unencrypted_http_is_allowed_for_loopback(url: str) -> None:
     assert lb.connect(KEY, base_url=f"{url}/").base_url == url
 
 
 @pytest.mark.parametrize("key", ["llx secret", "llx-ä", "llx-\n1"])
-def test_a_key_that_can_be_none_is_refused_and_not_shown(key: str) -> None:
+def test_malformed_key_is_rejected_without_showing_it(key: str) -> None:
     with pytest.raises(lb.AuthenticationError) as caught:
         lb.connect(key)
     assert key not in str(caught.value)
 
 
-def test_repr_tells_the_sources_and_not_the_key() -> None:
+def test_repr_shows_sources_but_not_the_key() -> None:
     shown = repr(lb.connect(KEY, max_workers=4))
     assert "api_key=***,  # argument" in shown
     assert "project_id=None,  # default" in shown
@@ -107,26 +105,26 @@ def test_repr_tells_the_sources_and_not_the_key() -> None:
     assert KEY not in shown
 
 
-def test_the_key_is_in_nothing_that_a_client_shows() -> None:
+def test_client_never_shows_or_pickles_the_key() -> None:
     client = lb.connect(KEY)
     assert KEY not in repr(vars(client)) + repr(client.settings) + str(client)
     assert KEY not in repr(vars(client._transport)) + repr(vars(client._transport._session))
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match=r"lb\.connect\(\)"):
             way(client)
-    with pytest.raises(TypeError, match="not pickled"):
+    with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(client.settings)
 
 
-def test_what_is_not_a_client_is_refused() -> None:
+def test_client_argument_of_another_type_raises() -> None:
     given: Any = KEY
     for call in (lb.fetch_batches, lb.filter_panel, lb.create_panel, lb.dashboard):
-        with pytest.raises(TypeError, match=r"lb\.connect\(\), not be .* str\.") as caught:
+        with pytest.raises(TypeError, match=r"Client from lb\.connect\(\), not str\.") as caught:
             call(client=given)
         assert KEY not in str(caught.value)
 
 
-def test_a_clients_project_goes_with_each_request_unless_another_is_named(serve: Serve) -> None:
+def test_requests_carry_the_clients_project_unless_overridden(serve: Serve) -> None:
     server = serve(lambda asked: page([]))
     with lb.connect(KEY, base_url=server.url, project_id="prj-a", organization_id="org-a"):
         lb.fetch_batches()
@@ -135,7 +133,7 @@ def test_a_clients_project_goes_with_each_request_unless_another_is_named(serve:
     assert projects == [("prj-a", "org-a"), ("prj-b", "org-a")]
 
 
-def test_the_clients_argument_is_used_instead_of_the_default(serve: Serve) -> None:
+def test_client_argument_overrides_the_default_client(serve: Serve) -> None:
     first, second = serve(lambda asked: page([])), serve(lambda asked: page([]))
     client = lb.connect(KEY, base_url=first.url)
     lb.connect(KEY, base_url=second.url)
@@ -143,18 +141,18 @@ def test_the_clients_argument_is_used_instead_of_the_default(serve: Serve) -> No
     assert (len(first.asked), len(second.asked)) == (1, 0)
 
 
-def test_requests_carry_the_key_and_our_name(serve: Serve) -> None:
+def test_requests_carry_the_key_and_the_user_agent(serve: Serve) -> None:
     server = serve(lambda asked: page([]))
     lb.fetch_batches()
     assert server.asked[0].headers["authorization"] == "Bearer llx-secret"
     assert server.asked[0].headers["user-agent"].startswith("llama_batches_nb/")
 
 
-def test_loopback_is_not_asked_through_a_proxy(
+def test_requests_to_loopback_bypass_the_proxy(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(asked: Asked) -> Any:
-        raise AssertionError("the proxy was asked")
+        raise AssertionError("the proxy received a request")
 
     proxy = serve(refuse)
     monkeypatch.setenv("http_proxy", proxy.url)
@@ -163,13 +161,13 @@ def test_loopback_is_not_asked_through_a_proxy(
     assert (len(proxy.asked), len(server.asked)) == (0, 1)
 
 
-def _in_a_fork(work: Callable[[], object]) -> int:
-    """Start `work` in a forked process, which ends with 0 if it is done in ten seconds."""
+def _fork(fn: Callable[[], object]) -> int:
+    """Run `fn` in a forked process, which exits with 0 if `fn` returns within ten seconds."""
     if (process := os.fork()) == 0:
         status = 1
         try:
             signal.alarm(10)
-            work()
+            fn()
             status = 0
         finally:
             os._exit(status)
@@ -180,37 +178,37 @@ def _fetch_all(names: list[str]) -> None:
     assert [lb.get_batch(name).batch_id.item() for name in names] == names
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_has_connections_of_its_own(serve: Serve) -> None:
+def test_forked_process_opens_its_own_connections(serve: Serve) -> None:
     serve(lambda asked: batch(asked.path.rsplit("/", 1)[1]))
     _fetch_all(["bat-1"])
-    child = _in_a_fork(lambda: _fetch_all([f"bat-child-{n}" for n in range(100)]))
+    child = _fork(lambda: _fetch_all([f"bat-child-{n}" for n in range(100)]))
     try:
         _fetch_all([f"bat-parent-{n}" for n in range(100)])
     finally:
         assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_does_not_wait_for_the_requests_of_its_parent(serve: Serve) -> None:
-    asked_for, over = threading.Event(), threading.Event()
+def test_forked_process_does_not_wait_for_requests_of_its_parent(serve: Serve) -> None:
+    received, release = threading.Event(), threading.Event()
 
     def script(asked: Asked) -> Any:
         name = asked.path.rsplit("/", 1)[1]
         if name == "bat-slow":
-            asked_for.set()
-            over.wait(20)
+            received.set()
+            release.wait(20)
         return batch(name)
 
     serve(script, max_workers=1)
     thread = threading.Thread(target=_fetch_all, args=(["bat-slow"],))
     thread.start()
-    assert asked_for.wait(10)
-    child = _in_a_fork(lambda: _fetch_all(["bat-1"]))
+    assert received.wait(10)
+    child = _fork(lambda: _fetch_all(["bat-1"]))
     try:
         assert os.waitpid(child, 0)[1] == 0
     finally:
-        over.set()
+        release.set()
         thread.join()

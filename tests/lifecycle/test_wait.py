@@ -1,4 +1,4 @@
-"""Waiting for batches: few requests, much patience, a deadline, and a clock that is handed in."""
+"""Wait for batches: few requests, tolerance of faults, and timeouts, with a fake clock."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from llama_batches_nb.lifecycle import wait
 from llama_batches_nb.lifecycle.wait import BatchPoller
 from tests.conftest import Serve
 from tests.http.test_rate_limit import Clock
-from tests.servers import Answer, Asked, Script, Server, batch, in_turn, interrupt, page
+from tests.servers import Answer, Asked, Script, batch, in_turn, interrupt, page
 
 
 def _wait(
-    ids: list[str], clock: Clock, timeout: float | None = None, every: float | None = None
+    ids: list[str],
+    clock: Clock,
+    timeout: float | None = None,
+    poll_interval: float | None = None,
 ) -> pd.DataFrame:
-    watch = BatchPoller(get_client(), ids, {}, clock=clock, sleep=clock.sleep)
-    with progress.progress_bar(False, "waiting", unit="batch", total=len(ids)) as shown:
-        watch.wait(timeout, every, shown)
-    return watch.frame()
+    poller = BatchPoller(get_client(), ids, {}, clock=clock, sleep=clock.sleep)
+    with progress.progress_bar(False, "waiting", unit="batch", total=len(ids)) as bar:
+        poller.wait(timeout, poll_interval, bar)
+    return poller.frame()
 
 
 @pytest.fixture
@@ -34,46 +37,52 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_a_batch_is_waited_for_through_all_its_statuses(serve: Serve, clock: Clock) -> None:
-    words = ["PENDING", "THROTTLED", "RUNNING", "THROTTLED", "PAUSED", "RUNNING", "COMPLETED"]
-    server = serve(in_turn([batch("bat-1", word) for word in words]))
+def test_wait_polls_through_all_statuses(serve: Serve, clock: Clock) -> None:
+    statuses = ["PENDING", "THROTTLED", "RUNNING", "THROTTLED", "PAUSED", "RUNNING", "COMPLETED"]
+    server = serve(in_turn([batch("bat-1", status) for status in statuses]))
     assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
-    assert len(server.asked) == len(words)
+    assert len(server.asked) == len(statuses)
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
-def test_an_ended_batch_is_asked_for_once(serve: Serve, status: str) -> None:
+def test_finished_batch_is_polled_once(serve: Serve, status: str) -> None:
     server = serve(lambda asked: batch("bat-1", status))
     assert lb.wait_for_batches("bat-1").status.tolist() == [status]
     assert len(server.asked) == 1
 
 
-def test_the_interval_grows_with_the_wait(serve: Serve, clock: Clock) -> None:
+def test_wait_for_no_batches_sends_no_request(serve: Serve) -> None:
+    server = serve(lambda asked: batch("bat-1"))
+    assert lb.wait_for_batches([]).empty
+    assert not server.asked
+
+
+def test_poll_interval_grows_with_elapsed_time(serve: Serve, clock: Clock) -> None:
     started = clock()
+    polls: list[float] = []
 
     def script(asked: Asked) -> Any:
         polls.append(clock() - started)
         return batch("bat-1", "COMPLETED" if polls[-1] > 2000 else "RUNNING")
 
-    polls: list[float] = []
     serve(script)
     _wait(["bat-1"], clock)
-    pauses = [round(b - a, 6) for a, b in pairwise(polls)]
-    assert pauses[0] == wait.MIN_INTERVAL
-    assert pauses[-1] == wait.MAX_INTERVAL
-    assert pauses == sorted(pauses)
+    intervals = [round(b - a, 6) for a, b in pairwise(polls)]
+    assert intervals[0] == wait.MIN_INTERVAL
+    assert intervals[-1] == wait.MAX_INTERVAL
+    assert intervals == sorted(intervals)
 
 
-def test_or_is_what_is_asked_for(serve: Serve, clock: Clock) -> None:
+def test_poll_interval_can_be_set(serve: Serve, clock: Clock) -> None:
     server = serve(in_turn([batch("bat-1", "RUNNING")] * 4 + [batch("bat-1")]))
     started = clock()
-    _wait(["bat-1"], clock, every=7)
+    _wait(["bat-1"], clock, poll_interval=7)
     assert len(server.asked) == 5
     assert clock() - started == pytest.approx(28)
 
 
-def _world(n_polls: int, n_batches: int) -> Script:
-    """Batches that end one after the other, listed newest first in pages of ten."""
+def _finish_in_turn(n_polls: int, n_batches: int) -> Script:
+    """List batches in pages of ten, newest first; they finish one after the other."""
     polls = 0
 
     def script(asked: Asked) -> Any:
@@ -94,173 +103,39 @@ def _world(n_polls: int, n_batches: int) -> Script:
     return script
 
 
-def test_many_are_polled_by_the_list_no_further_than_needed(serve: Serve, clock: Clock) -> None:
-    server = serve(_world(n_polls=5, n_batches=25))
+def test_many_batches_are_polled_with_few_list_requests(serve: Serve, clock: Clock) -> None:
+    server = serve(_finish_in_turn(n_polls=5, n_batches=25))
     ids = [f"bat-{n}" for n in range(24, -1, -1)]
-    ended = _wait(ids, clock)
-    assert ended.batch_id.tolist() == ids
-    assert set(ended.status) == {"COMPLETED"}
+    batches = _wait(ids, clock)
+    assert batches.batch_id.tolist() == ids
+    assert set(batches.status) == {"COMPLETED"}
     assert len(server.asked) <= 5 * 3
     assert server.asked[0].one("created_at_on_or_after") is None
     assert server.asked[3].one("created_at_on_or_after") == "2026-08-01T12:00:34Z"
     assert server.asked[3].one("created_at_on_or_before") == "2026-08-01T12:00:55Z"
 
 
-def test_a_failing_poll_is_no_failed_batch(serve: Serve, clock: Clock) -> None:
-    faults = [Answer(status=500), Answer(drop=True), Answer(raw=b"{"), Answer(status=502)]
-    serve(in_turn([batch("bat-1", "RUNNING"), *faults, batch("bat-1")]))
-    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
-
-
-def test_but_not_for_ever(serve: Serve, clock: Clock) -> None:
-    serve(in_turn([batch("bat-1", "RUNNING"), Answer(status=500)]))
-    started = clock()
-    with pytest.raises(lb.ServerError):
-        _wait(["bat-1"], clock)
-    assert wait.MAX_POLL_OUTAGE <= clock() - started < 1.3 * wait.MAX_POLL_OUTAGE
-
-
-def test_a_refused_key_is_raised_at_once(serve: Serve) -> None:
-    server = serve(lambda asked: Answer({"detail": "No"}, 401))
-    with pytest.raises(lb.AuthenticationError):
-        lb.wait_for_batches("bat-1")
-    assert len(server.asked) == 1
-
-
-def test_a_batch_may_be_unknown_just_after_its_creation(serve: Serve, clock: Clock) -> None:
-    serve(in_turn([Answer(status=404), Answer(status=404), batch("bat-1")]))
-    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
-
-
-def test_but_not_for_long(serve: Serve, clock: Clock) -> None:
-    serve(lambda asked: Answer(status=404))
-    started = clock()
-    with pytest.raises(lb.NotFoundError):
-        _wait(["bat-1"], clock)
-    assert clock() - started < 2 * wait.NOT_FOUND_GRACE
-
-
-def test_past_the_timeout_the_batches_are_given_as_they_stand(serve: Serve, clock: Clock) -> None:
-    serve(lambda asked: batch(asked.path[-5:], "RUNNING" if asked.path[-1] == "1" else "FAILED"))
-    started = clock()
-    with pytest.raises(lb.WaitTimeoutError, match=r"1 of 2 .* 60 s .*bat-1"):
-        _wait(["bat-1", "bat-2"], clock, timeout=60)
-    assert clock() - started == pytest.approx(60)
-    with pytest.raises(lb.WaitTimeoutError) as caught:
-        lb.wait_for_batches(["bat-1", "bat-2"], timeout=0)
-    assert caught.value.partial is not None
-    assert caught.value.partial.status.tolist() == ["RUNNING", "FAILED"]
-
-
-def test_a_timeout_tells_if_it_was_the_polls_that_failed(serve: Serve, clock: Clock) -> None:
-    serve(lambda asked: Answer({"detail": "maintenance"}, 500))
-    with pytest.raises(lb.WaitTimeoutError, match=r"The last poll failed: .*maintenance"):
-        _wait(["bat-1"], clock, timeout=60)
-
-
-def test_another_batch_is_not_the_one_that_is_waited_for(serve: Serve, clock: Clock) -> None:
-    serve(in_turn([batch("bat-2"), batch("bat-1", "FAILED")]))
-    assert _wait(["bat-1"], clock).status.tolist() == ["FAILED"]
-
-
-def test_an_interrupt_stops_the_waiting_and_not_the_batches(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
-        interrupt()
-        return batch("bat-1", "RUNNING")
-
-    server = serve(script)
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt) as caught:
-        lb.wait_for_batches("bat-1", poll_interval=60)
-    assert time.monotonic() - started < 5
-    assert {asked.method for asked in server.asked} == {"GET"}
-    assert "partial" in vars(caught.value)
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"timeout": -1}, {"poll_interval": 0}, {"timeout": float("nan")}]
-)
-def test_times_that_make_no_sense_are_refused(serve: Serve, arguments: dict[str, Any]) -> None:
-    server = serve(lambda asked: batch("bat-1"))
-    with pytest.raises(ValueError, match=next(iter(arguments))):
-        lb.wait_for_batches("bat-1", **arguments)
-    assert not server.asked
-
-
-def test_no_batches_have_ended_already(serve: Serve) -> None:
-    server = serve(lambda asked: batch("bat-1"))
-    assert lb.wait_for_batches([]).empty
-    assert not server.asked
-
-
-def test_the_bar_counts_what_has_ended_and_names_the_statuses(
-    serve: Serve, clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert isinstance(serve(in_turn([batch("bat-1", "RUNNING"), batch("bat-1")])), Server)
-    lb.wait_for_batches("bat-1", progress=True)
-    shown = capsys.readouterr().err
-    assert "1 RUNNING" in shown
-    assert "1/1" in shown
-
-
-def test_on_the_sandbox_a_batch_ends_and_a_cancelled_one_too(on_sandbox: lb.Client) -> None:
-    directory = lb.fetch_directories(name="Invoices 2026")
-    first = lb.create_batch(directory, "cfg-PARSE_AGENTIC")
-    second = lb.create_batch(directory, "cfg-PARSE_AGENTIC").pipe(lb.cancel_batch)
-    ended = lb.wait_for_batches([first.batch_id[0], second.batch_id[0]], timeout=60)
-    assert ended.status.tolist() == ["COMPLETED", "CANCELLED"]
-    assert len(lb.fetch_results(first)) == len(lb.fetch_files(directory))
-
-
-@pytest.mark.parametrize(
-    "answer", [Answer(status=429, headers={"Retry-After": "8"}), Answer(status=503)]
-)
-def test_no_retry_goes_past_the_timeout(serve: Serve, answer: Answer) -> None:
-    serve(lambda asked: answer)
-    started = time.monotonic()
-    with pytest.raises(lb.WaitTimeoutError):
-        lb.wait_for_batches("bat-1", timeout=1)
-    assert time.monotonic() - started < 3
-
-
-def test_nor_does_a_server_that_hangs(serve: Serve) -> None:
-    end = threading.Event()
-    serve(lambda asked: end.wait(20))
-    started = time.monotonic()
-    with pytest.raises(lb.WaitTimeoutError):
-        lb.wait_for_batches("bat-1", timeout=1)
-    end.set()
-    assert time.monotonic() - started < 4
-
-
-def test_a_retry_after_of_minutes_is_raised(serve: Serve) -> None:
-    serve(lambda asked: Answer(status=429, headers={"Retry-After": "600"}))
-    with pytest.raises(lb.RateLimitError) as caught:
-        lb.wait_for_batches("bat-1")
-    assert caught.value.retry_after == 600
-
-
-def test_batches_that_the_list_does_not_show_are_asked_for_alone(
-    serve: Serve, clock: Clock
-) -> None:
-    asked_for: dict[str, int] = {}
+def test_batches_missing_from_list_are_polled_one_by_one(serve: Serve, clock: Clock) -> None:
+    polled: list[str] = []
 
     def script(asked: Asked) -> Any:
         if asked.path == "/api/v2/batches":
             return page([batch("bat-other")])
-        name = asked.path.rsplit("/", 1)[1]
-        asked_for[name] = asked_for.get(name, 0) + 1
-        return batch(name, "RUNNING" if asked_for[name] < 3 else "COMPLETED")
+        batch_id = asked.path.rsplit("/", 1)[1]
+        polled.append(batch_id)
+        return batch(batch_id, "RUNNING" if polled.count(batch_id) < 3 else "COMPLETED")
 
     server = serve(script)
-    ended = _wait([f"bat-{n}" for n in range(25)], clock)
-    assert set(ended.status) == {"COMPLETED"}
-    assert set(asked_for.values()) == {3}
+    ids = [f"bat-{n}" for n in range(25)]
+    batches = _wait(ids, clock)
+    assert set(batches.status) == {"COMPLETED"}
+    assert [sorted(polled[n : n + 25]) for n in (0, 25, 50)] == [sorted(ids)] * 3
+    assert len(polled) == 75
     assert server.paths().count("/api/v2/batches") == 1
 
 
 @pytest.mark.parametrize("other", [None, "", "2026-08-01", "2026-08-01T12:00:00+02:00"])
-def test_times_of_creation_may_be_of_several_forms(
+def test_wait_accepts_creation_times_of_several_formats(
     serve: Serve, clock: Clock, other: str | None
 ) -> None:
     times = ["2026-08-01T12:00:00Z", other]
@@ -275,19 +150,126 @@ def test_times_of_creation_may_be_of_several_forms(
     assert len(server.asked) == 3
 
 
-@pytest.mark.parametrize("wrong", [{"status": ["COMPLETED"]}, {"created_at": "yesterday"}])
-def test_what_is_no_batch_is_borne_for_a_while_and_then_told(
-    serve: Serve, clock: Clock, wrong: dict[str, Any]
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_failed_polls_are_tolerated(serve: Serve, clock: Clock) -> None:
+    faults = [Answer(status=500), Answer(drop=True), Answer(raw=b"{"), Answer(status=502)]
+    serve(in_turn([batch("bat-1", "RUNNING"), *faults, batch("bat-1")]))
+    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
+
+
+def test_long_outage_is_raised(serve: Serve, clock: Clock) -> None:
+    serve(in_turn([batch("bat-1", "RUNNING"), Answer(status=500)]))
+    started = clock()
+    with pytest.raises(lb.ServerError):
+        _wait(["bat-1"], clock)
+    assert wait.MAX_POLL_OUTAGE <= clock() - started < 1.3 * wait.MAX_POLL_OUTAGE
+
+
+@pytest.mark.parametrize("field", [{"status": ["COMPLETED"]}, {"created_at": "yesterday"}])
+def test_malformed_batches_are_raised_after_outage(
+    serve: Serve, clock: Clock, field: dict[str, Any]
 ) -> None:
     ids = [f"bat-{n}" for n in range(4)]
-    serve(lambda asked: page([batch(i, **{"status": "RUNNING", **wrong}) for i in ids]))
+    serve(lambda asked: page([batch(i, **{"status": "RUNNING", **field}) for i in ids]))
     started = clock()
-    with pytest.raises(lb.ResponseError, match=next(iter(wrong))):
+    with pytest.raises(lb.ResponseError, match=next(iter(field))):
         _wait(ids, clock)
     assert clock() - started >= wait.MAX_POLL_OUTAGE
 
 
-def test_a_list_without_an_end_does_not_outlast_the_timeout(serve: Serve) -> None:
+def test_authentication_error_is_raised_at_once(serve: Serve) -> None:
+    server = serve(lambda asked: Answer({"detail": "No"}, 401))
+    with pytest.raises(lb.AuthenticationError):
+        lb.wait_for_batches("bat-1")
+    assert len(server.asked) == 1
+
+
+def test_retry_after_of_minutes_is_raised(serve: Serve) -> None:
+    serve(lambda asked: Answer(status=429, headers={"Retry-After": "600"}))
+    with pytest.raises(lb.RateLimitError) as caught:
+        lb.wait_for_batches("bat-1")
+    assert caught.value.retry_after == 600
+
+
+def test_new_batch_may_be_unknown_for_a_moment(serve: Serve, clock: Clock) -> None:
+    serve(in_turn([Answer(status=404), Answer(status=404), batch("bat-1")]))
+    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
+
+
+def test_unknown_batch_is_raised_after_grace_period(serve: Serve, clock: Clock) -> None:
+    serve(lambda asked: Answer(status=404))
+    started = clock()
+    with pytest.raises(lb.NotFoundError):
+        _wait(["bat-1"], clock)
+    assert wait.NOT_FOUND_GRACE <= clock() - started < 2 * wait.NOT_FOUND_GRACE
+
+
+def test_response_with_another_batch_is_ignored(serve: Serve, clock: Clock) -> None:
+    serve(in_turn([batch("bat-2"), batch("bat-1", "FAILED")]))
+    assert _wait(["bat-1"], clock).status.tolist() == ["FAILED"]
+
+
+def test_interrupt_ends_wait_and_not_batch(serve: Serve) -> None:
+    def script(asked: Asked) -> Any:
+        interrupt()
+        return batch("bat-1", "RUNNING")
+
+    server = serve(script)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lb.wait_for_batches("bat-1", poll_interval=60)
+    assert time.monotonic() - started < 5
+    assert {asked.method for asked in server.asked} == {"GET"}
+    assert "partial" in vars(caught.value)
+
+
+# --- timeouts -----------------------------------------------------------------------------------
+
+
+def test_timeout_error_has_batches_as_last_polled(serve: Serve, clock: Clock) -> None:
+    serve(lambda asked: batch(asked.path[-5:], "RUNNING" if asked.path[-1] == "1" else "FAILED"))
+    started = clock()
+    with pytest.raises(
+        lb.WaitTimeoutError, match=r"1 of 2 .* 60 s: 'bat-1'\. They keep running and may be billed"
+    ):
+        _wait(["bat-1", "bat-2"], clock, timeout=60)
+    assert clock() - started == pytest.approx(60)
+    with pytest.raises(lb.WaitTimeoutError) as caught:
+        lb.wait_for_batches(["bat-1", "bat-2"], timeout=0)
+    assert caught.value.partial is not None
+    assert caught.value.partial.status.tolist() == ["RUNNING", "FAILED"]
+
+
+def test_timeout_error_has_error_of_last_poll(serve: Serve, clock: Clock) -> None:
+    serve(lambda asked: Answer({"detail": "maintenance"}, 500))
+    with pytest.raises(lb.WaitTimeoutError, match=r"The last poll failed: .*maintenance"):
+        _wait(["bat-1"], clock, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(status=429, headers={"Retry-After": "8"}), Answer(status=503)]
+)
+def test_retries_end_at_timeout(serve: Serve, answer: Answer) -> None:
+    serve(lambda asked: answer)
+    started = time.monotonic()
+    with pytest.raises(lb.WaitTimeoutError):
+        lb.wait_for_batches("bat-1", timeout=1)
+    assert time.monotonic() - started < 3
+
+
+def test_request_without_response_ends_at_timeout(serve: Serve) -> None:
+    end = threading.Event()
+    serve(lambda asked: end.wait(20))
+    started = time.monotonic()
+    with pytest.raises(lb.WaitTimeoutError):
+        lb.wait_for_batches("bat-1", timeout=1)
+    end.set()
+    assert time.monotonic() - started < 4
+
+
+def test_endless_list_ends_soon_after_timeout(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
         return page([batch(f"bat-{len(server.asked)}")], f"token-{len(server.asked)}")
 
@@ -296,3 +278,37 @@ def test_a_list_without_an_end_does_not_outlast_the_timeout(serve: Serve) -> Non
     with pytest.raises(lb.WaitTimeoutError):
         lb.wait_for_batches(["a", "b", "c", "d"], timeout=0.3)
     assert time.monotonic() - started < wait.MIN_LIST_TIMEOUT + 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"timeout": -1}, {"poll_interval": 0}, {"timeout": float("nan")}]
+)
+def test_wait_rejects_invalid_times_without_request(
+    serve: Serve, arguments: dict[str, Any]
+) -> None:
+    server = serve(lambda asked: batch("bat-1"))
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        lb.wait_for_batches("bat-1", **arguments)
+    assert not server.asked
+
+
+# --- the progress bar, and the sandbox ----------------------------------------------------------
+
+
+def test_bar_counts_finished_batches_and_statuses(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(in_turn([batch("bat-1", "RUNNING"), batch("bat-1")]))
+    lb.wait_for_batches("bat-1", progress=True)
+    output = capsys.readouterr().err
+    assert "1 RUNNING" in output
+    assert "1/1" in output
+
+
+def test_completed_and_cancelled_batches_finish_on_sandbox(on_sandbox: lb.Client) -> None:
+    directory = lb.fetch_directories(name="Invoices 2026")
+    first = lb.create_batch(directory, "cfg-PARSE_AGENTIC")
+    second = lb.create_batch(directory, "cfg-PARSE_AGENTIC").pipe(lb.cancel_batch)
+    batches = lb.wait_for_batches([first.batch_id[0], second.batch_id[0]], timeout=60)
+    assert batches.status.tolist() == ["COMPLETED", "CANCELLED"]
+    assert len(lb.fetch_results(first)) == len(lb.fetch_files(directory))

@@ -1,4 +1,4 @@
-"""No figure stays open after a test."""
+"""Close all figures after each test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from matplotlib import pyplot as plt
 
 
 @pytest.fixture(autouse=True)
-def _no_figure_stays_open() -> Iterator[None]:
+def _close_figures() -> Iterator[None]:
     yield
     plt.close("all")

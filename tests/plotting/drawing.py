@@ -1,4 +1,4 @@
-"""Reading a chart: what is written on it, and where its points are."""
+"""Helpers that draw a chart and read its texts and its points."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from matplotlib.text import Text
 from tests.strategies import batches
 
 
-def days(*decided: int, **columns: Any) -> pd.DataFrame:
-    """Return batches of the first days of August, so many each day, the first of them failed."""
+def daily_batches(*decided: int, **columns: Any) -> pd.DataFrame:
+    """Return batches of the first days of August; the first of each day has failed."""
     created = [f"2026-08-{day + 1:02}" for day, count in enumerate(decided) for _ in range(count)]
-    words = ["FAILED" if n == 0 else "COMPLETED" for count in decided for n in range(count)]
-    return batches(*words, created_at=pd.Series(created, dtype="datetime64[us, UTC]"), **columns)
+    statuses = ["FAILED" if n == 0 else "COMPLETED" for count in decided for n in range(count)]
+    return batches(*statuses, created_at=pd.Series(created, dtype="datetime64[us, UTC]"), **columns)
 
 
-def drawn(ax: Axes) -> Axes:
-    """Render, so that what only shows then is raised here."""
+def render(ax: Axes) -> Axes:
+    """Render the figure, so that errors during drawing are raised, and return the axes."""
     ax.figure.draw_without_rendering()  # type: ignore[union-attr]
     return ax
 
 
-def narrow() -> Axes:
-    """Return axes in a figure of 420 by 360 pixels that pyplot knows nothing of."""
+def narrow_axes() -> Axes:
+    """Return axes in a figure of 420 by 360 pixels that is not managed by pyplot."""
     return Figure(figsize=(4.2, 3.6), dpi=100, layout="constrained").subplots()
 
 
@@ -35,8 +35,8 @@ def texts(ax: Axes) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
 
-def line(ax: Axes, n: int = 0) -> tuple[list[float], list[float]]:
-    """Return where the points of a line are."""
+def line_data(ax: Axes, n: int = 0) -> tuple[list[float], list[float]]:
+    """Return the coordinates of the points of a line."""
     x, y = ax.lines[n].get_data()
     return np.asarray(x).tolist(), np.asarray(y, dtype=float).tolist()
 
@@ -46,7 +46,7 @@ def labels(ticks: list[Any]) -> list[str]:
 
 
 def legend(ax: Axes) -> list[str]:
-    """Return what the legend names, none if there is none."""
+    """Return the labels of the legend, if any."""
     found = ax.get_legend()
     return [] if found is None else labels(found.get_texts())
 
@@ -56,11 +56,11 @@ def title(ax: Axes) -> str:
 
 
 def overlapping(written: list[Text]) -> list[tuple[str, str]]:
-    """Return pairs of texts that lie on each other."""
+    """Return the pairs of texts that overlap."""
     boxes = [(text.get_text(), text.get_window_extent()) for text in written if text.get_text()]
     return [
-        (one, other)
-        for n, (one, box) in enumerate(boxes)
-        for other, its in boxes[n + 1 :]
-        if box.overlaps(its)
+        (text, other)
+        for n, (text, box) in enumerate(boxes)
+        for other, other_box in boxes[n + 1 :]
+        if box.overlaps(other_box)
     ]

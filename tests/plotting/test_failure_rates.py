@@ -1,4 +1,4 @@
-"""A chart shows the rates, how sure they are, and how many rows stand behind them."""
+"""Test the chart of failure rates: points, intervals, sample sizes and texts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from matplotlib.colors import to_hex
 
 import llama_batches_nb as lb
 from llama_batches_nb.plotting.failure_rates import MAX_LINES
-from llama_batches_nb.plotting.fonts import MISSING
+from llama_batches_nb.plotting.fonts import MISSING_GLYPH
 from tests.plotting.drawing import (
-    days,
-    drawn,
+    daily_batches,
     labels,
     legend,
-    line,
-    narrow,
+    line_data,
+    narrow_axes,
     overlapping,
+    render,
     texts,
     title,
 )
@@ -34,16 +34,16 @@ from tests.strategies import batches
 
 
 def test_line_has_a_point_per_period() -> None:
-    frame = days(4, 2, 10)
+    frame = daily_batches(4, 2, 10)
     rates = lb.failure_rates(frame, freq="D")
-    ax = drawn(lb.plot_failure_rates(frame, freq="D"))
-    assert line(ax)[1] == rates.failure_rate.tolist() == [0.25, 0.5, 0.1]
+    ax = render(lb.plot_failure_rates(frame, freq="D"))
+    assert line_data(ax)[1] == rates.failure_rate.tolist() == [0.25, 0.5, 0.1]
     times = pd.to_datetime(pd.Series(ax.lines[0].get_xdata(orig=True)), utc=True)
     assert times.tolist() == rates.created_at.tolist()
 
 
 def test_interval_is_drawn_around_the_line() -> None:
-    frame = days(4, 2, 10)
+    frame = daily_batches(4, 2, 10)
     rates = lb.failure_rates(frame, freq="D")
     band, lines = lb.plot_failure_rates(frame, freq="D").collections
     assert isinstance(band, PolyCollection)
@@ -54,79 +54,79 @@ def test_interval_is_drawn_around_the_line() -> None:
     assert heights >= {*rates.ci_low.round(9), *rates.ci_high.round(9)}
 
 
-def test_rate_axis_is_in_percent_from_zero() -> None:
-    ax = drawn(lb.plot_failure_rates(days(40, 50), freq="D"))
+def test_rate_axis_is_in_percent_and_starts_at_zero() -> None:
+    ax = render(lb.plot_failure_rates(daily_batches(40, 50), freq="D"))
     bottom, top = ax.get_ylim()
     assert bottom == 0
-    assert lb.failure_rates(days(40, 50), freq="D").ci_high.max() <= top < 0.25
+    assert lb.failure_rates(daily_batches(40, 50), freq="D").ci_high.max() <= top < 0.25
     shown = labels(ax.get_yticklabels())
     assert shown[0] == "0%"
     assert all(label.endswith("%") for label in shown)
-    assert ax.get_ylabel() == "failed batches of those decided"
+    assert ax.get_ylabel() == "failed batches (% of decided)"
 
 
-def test_axis_never_passes_all() -> None:
-    assert lb.plot_failure_rates(days(1, 1), freq="D").get_ylim() == (0, 1)
+def test_rate_axis_ends_at_100_percent() -> None:
+    assert lb.plot_failure_rates(daily_batches(1, 1), freq="D").get_ylim() == (0, 1)
     assert lb.plot_failure_rates(batches("FAILED")).get_xlim() == (0, 1)
 
 
-def test_sizes_stand_over_the_points() -> None:
-    assert texts(drawn(lb.plot_failure_rates(days(4, 2, 1200), freq="D"))) == [
+def test_sample_sizes_are_above_the_points() -> None:
+    assert texts(render(lb.plot_failure_rates(daily_batches(4, 2, 1200), freq="D"))) == [
         "n = 4",
         "2",
         "1,200",
     ]
 
 
-def test_sizes_of_many_points_are_thinned_out() -> None:
-    assert 4 < len(texts(lb.plot_failure_rates(days(*[2] * 30), freq="D"))) <= 16
+def test_sample_sizes_of_many_points_are_thinned_out() -> None:
+    assert 4 < len(texts(lb.plot_failure_rates(daily_batches(*[2] * 30), freq="D"))) <= 16
 
 
 def test_period_without_rows_breaks_the_line() -> None:
-    ax = drawn(lb.plot_failure_rates(days(4, 2, 0, 0, 5, 4), freq="D"))
-    rates = line(ax)[1]
+    ax = render(lb.plot_failure_rates(daily_batches(4, 2, 0, 0, 5, 4), freq="D"))
+    rates = line_data(ax)[1]
     assert [None if np.isnan(rate) else rate for rate in rates] == [0.25, 0.5, None, 0.2, 0.25]
 
 
 def test_period_with_nothing_decided_breaks_the_line() -> None:
-    frame = days(4, 2, 5)
+    frame = daily_batches(4, 2, 5)
     frame["status"] = frame.status.where(frame.created_at.dt.day != 2, "RUNNING")
-    assert np.isnan(line(lb.plot_failure_rates(frame, freq="D"))[1]).tolist() == [
+    assert np.isnan(line_data(lb.plot_failure_rates(frame, freq="D"))[1]).tolist() == [
         False,
         True,
         False,
     ]
 
 
-def test_months_of_different_lengths_are_no_gap() -> None:
+def test_months_of_different_lengths_do_not_break_the_line() -> None:
     months = pd.Series(pd.date_range("2026-01-15", periods=6, freq="30D", tz="UTC"))
     frame = batches(*["FAILED"] * 6, created_at=months.dt.as_unit("us"))
-    assert not np.isnan(line(lb.plot_failure_rates(frame, freq="MS"))[1]).any()
+    assert not np.isnan(line_data(lb.plot_failure_rates(frame, freq="MS"))[1]).any()
 
 
 def test_one_period_is_one_point() -> None:
-    assert len(line(drawn(lb.plot_failure_rates(days(4), freq="W")))[1]) == 1
+    assert len(line_data(render(lb.plot_failure_rates(daily_batches(4), freq="W")))[1]) == 1
 
 
 def test_rows_without_a_time_are_not_drawn() -> None:
-    frame = days(2, 2).assign(
+    frame = daily_batches(2, 2).assign(
         created_at=pd.Series(["2026-08-01", None, None, None], dtype="datetime64[us, UTC]")
     )
-    assert len(line(drawn(lb.plot_failure_rates(frame, freq="D")))[1]) == 1
+    assert len(line_data(render(lb.plot_failure_rates(frame, freq="D")))[1]) == 1
 
 
-def test_lines_of_groups_are_told_by_a_legend_largest_first() -> None:
-    frame = days(4, 6, configuration_id=["cfg-a", "cfg-b", "cfg-b", "cfg-b", None] * 2)
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
+def test_legend_lists_groups_largest_first() -> None:
+    frame = daily_batches(4, 6, configuration_id=["cfg-a", "cfg-b", "cfg-b", "cfg-b", None] * 2)
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
     legend = ax.get_legend()
     assert legend is not None
     assert labels(legend.get_texts()) == ["cfg-b (n = 6)", "cfg-a (n = 2)", "(none) (n = 2)"]
     assert len({str(one.get_color()) for one in ax.lines}) == 3
 
 
-def test_twelve_groups_are_not_twelve_lines() -> None:
-    frame = days(24, 24, configuration_id=[f"cfg-{n % 12}" for n in range(48)])
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
+def test_smaller_groups_over_time_are_counted_not_drawn() -> None:
+    frame = daily_batches(24, 24, configuration_id=[f"cfg-{n % 12}" for n in range(48)])
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
     assert len(ax.lines) == MAX_LINES
     legend = ax.get_legend()
     assert legend is not None
@@ -141,16 +141,16 @@ GROUPS = batches(
 )
 
 
-def test_groups_are_sorted_by_their_rate() -> None:
-    ax = drawn(lb.plot_failure_rates(GROUPS, by="configuration_id"))
+def test_groups_are_sorted_by_rate() -> None:
+    ax = render(lb.plot_failure_rates(GROUPS, by="configuration_id"))
     assert labels(ax.get_yticklabels()) == ["cfg-c", "cfg-a", "(none)", "cfg-b"]
-    rates, places = line(ax)
+    rates, places = line_data(ax)
     assert np.isnan(rates[0])
     assert (rates[1:], places) == ([0.5, 0.5, 1], [0, 1, 2, 3])
 
 
-def test_group_has_its_interval_and_its_rows_beside_it() -> None:
-    ax = drawn(lb.plot_failure_rates(GROUPS, by="configuration_id"))
+def test_group_shows_its_interval_and_counts() -> None:
+    ax = render(lb.plot_failure_rates(GROUPS, by="configuration_id"))
     (intervals,) = ax.collections
     assert isinstance(intervals, LineCollection)
     of_last = np.asarray(intervals.get_segments()[-1])
@@ -162,48 +162,48 @@ def test_group_has_its_interval_and_its_rows_beside_it() -> None:
     assert last.startswith("100.0 % (1 of 1; ")
 
 
-def test_group_axis_is_in_percent_from_zero() -> None:
-    ax = drawn(lb.plot_failure_rates(GROUPS, by="configuration_id"))
+def test_group_axis_is_in_percent_and_starts_at_zero() -> None:
+    ax = render(lb.plot_failure_rates(GROUPS, by="configuration_id"))
     assert ax.get_xlim() == (0, 1)
     assert labels(ax.get_xticklabels())[0] == "0%"
     assert labels(ax.get_xticklabels())[-1] == "100%"
-    assert ax.get_xlabel() == "failed batches of those decided"
+    assert ax.get_xlabel() == "failed batches (% of decided)"
 
 
-def test_twelve_groups_are_twelve_rows() -> None:
-    frame = days(24, configuration_id=[f"cfg-{n % 12}" for n in range(24)])
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
-    assert len(ax.get_yticks()) == len(line(ax)[0]) == 12
+def test_each_group_is_a_row() -> None:
+    frame = daily_batches(24, configuration_id=[f"cfg-{n % 12}" for n in range(24)])
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id"))
+    assert len(ax.get_yticks()) == len(line_data(ax)[0]) == 12
 
 
-def test_several_columns_name_a_group_together() -> None:
+def test_group_label_joins_the_values_of_several_columns() -> None:
     frame = GROUPS.assign(x=1)
-    ax = drawn(lb.plot_failure_rates(frame, by=["configuration_id", "x"]))
+    ax = render(lb.plot_failure_rates(frame, by=["configuration_id", "x"]))
     assert "cfg-a · 1" in labels(ax.get_yticklabels())
     assert "by configuration_id and x" in ax.get_title(loc="left")
 
 
-def test_without_groups_there_is_one_row_for_all() -> None:
-    ax = drawn(lb.plot_failure_rates(GROUPS))
+def test_single_row_without_groups() -> None:
+    ax = render(lb.plot_failure_rates(GROUPS))
     assert labels(ax.get_yticklabels()) == ["all"]
-    assert line(ax) == ([0.6], [0])
+    assert line_data(ax) == ([0.6], [0])
     assert texts(ax)[0].startswith("60.0 % (3 of 5; ")
 
 
-# --- what is taken and given --------------------------------------------------------------------
+# --- arguments and frames -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("by", "freq"),
     [(None, None), ("configuration_id", None), (None, "D"), ("configuration_id", "D")],
 )
-def test_rates_are_drawn_as_the_frame_is(by: str | None, freq: str | None) -> None:
-    frame = days(4, 6, configuration_id=["cfg-a", "cfg-b", "cfg-b", None, None] * 2)
-    of_frame = drawn(lb.plot_failure_rates(frame, by=by, freq=freq))
-    of_rates = drawn(lb.plot_failure_rates(lb.failure_rates(frame, by=by, freq=freq)))
+def test_rates_and_their_frame_give_the_same_chart(by: str | None, freq: str | None) -> None:
+    frame = daily_batches(4, 6, configuration_id=["cfg-a", "cfg-b", "cfg-b", None, None] * 2)
+    of_frame = render(lb.plot_failure_rates(frame, by=by, freq=freq))
+    of_rates = render(lb.plot_failure_rates(lb.failure_rates(frame, by=by, freq=freq)))
     assert len(of_frame.lines) == len(of_rates.lines) > 0
     for n in range(len(of_frame.lines)):
-        np.testing.assert_equal(line(of_rates, n), line(of_frame, n))
+        np.testing.assert_equal(line_data(of_rates, n), line_data(of_frame, n))
     assert texts(of_rates) == texts(of_frame)
 
 
@@ -211,29 +211,29 @@ def test_rates_are_drawn_as_the_frame_is(by: str | None, freq: str | None) -> No
     ("by", "freq"), [(None, None), ("job_type", None), (None, "D"), ("job_type", "MS")]
 )
 def test_frame_without_rows_is_drawn(by: str | None, freq: str | None) -> None:
-    says = "nothing to show: no rows" if by or freq else "none of 0 decided"
-    assert texts(drawn(lb.plot_failure_rates(batches(), by=by, freq=freq))) == [says]
+    message = "no rows" if by or freq else "none of 0 decided"
+    assert texts(render(lb.plot_failure_rates(batches(), by=by, freq=freq))) == [message]
     rates = lb.failure_rates(batches(), by=by, freq=freq)
-    assert texts(drawn(lb.plot_failure_rates(rates))) == [says]
+    assert texts(render(lb.plot_failure_rates(rates))) == [message]
 
 
-def test_axes_that_are_given_are_drawn_on() -> None:
+def test_given_axes_are_used() -> None:
     figure, (left, right) = plt.subplots(1, 2)
     assert lb.plot_failure_rates(GROUPS, by="configuration_id", ax=left) is left
-    assert lb.plot_failure_rates(days(2, 3), freq="D", ax=right) is right
-    drawn(right)
+    assert lb.plot_failure_rates(daily_batches(2, 3), freq="D", ax=right) is right
+    render(right)
     assert plt.get_fignums() == [figure.number]
     assert left.lines
     assert right.lines
 
 
-def test_new_figure_without_axes() -> None:
+def test_new_figure_is_created_without_axes() -> None:
     assert lb.plot_failure_rates(GROUPS).figure is not lb.plot_failure_rates(GROUPS).figure
 
 
-def test_title_tells_what_was_counted_and_how_sure() -> None:
+def test_title_has_counts_and_confidence() -> None:
     title = lb.plot_failure_rates(GROUPS, confidence=0.9).get_title(loc="left")
-    assert "5 decided of 6 batches" in title
+    assert "5 of 6 batches decided" in title
     assert "90 % interval" in title
 
 
@@ -246,13 +246,13 @@ def test_confidence_widens_the_interval() -> None:
     assert narrow < wide
 
 
-def test_polars_is_drawn_too() -> None:
+def test_polars_frame_is_drawn() -> None:
     frame = pl.from_pandas(GROUPS)
-    assert line(lb.plot_failure_rates(frame)) == ([0.6], [0])
-    assert line(lb.plot_failure_rates(frame.lazy())) == ([0.6], [0])
+    assert line_data(lb.plot_failure_rates(frame)) == ([0.6], [0])
+    assert line_data(lb.plot_failure_rates(frame.lazy())) == ([0.6], [0])
 
 
-def test_errors_are_those_of_the_rates() -> None:
+def test_errors_of_failure_rates_are_raised_before_a_figure_is_created() -> None:
     with pytest.raises(ValueError, match="no column 'config'"):
         lb.plot_failure_rates(GROUPS, by="config")
     with pytest.raises(ValueError, match="freq='X'"):
@@ -262,41 +262,41 @@ def test_errors_are_those_of_the_rates() -> None:
     assert plt.get_fignums() == []
 
 
-def test_names_that_mean_something_to_matplotlib_are_shown_as_they_are() -> None:
+def test_group_names_special_to_matplotlib_are_escaped() -> None:
     names = ["a$b_{$", "_hidden", "two\nlines"]
-    frame = pd.concat([days(4, 2).assign(configuration_id=name) for name in names])
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
+    frame = pd.concat([daily_batches(4, 2).assign(configuration_id=name) for name in names])
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
     legend = ax.get_legend()
     assert legend is not None
     shown = {text.get_text().split(" (")[0].strip() for text in legend.get_texts()}
     assert shown == {r"a\$b_{\$", "_hidden", "two lines"}
 
 
-def test_groups_that_find_no_room_are_counted() -> None:
+def test_groups_that_do_not_fit_are_counted() -> None:
     frame = pd.concat([batches("FAILED").assign(configuration_id=f"c{n}") for n in range(35)])
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id"))
     assert "5 groups with lower rates not shown" in [text.get_text() for text in ax.texts]
 
 
-def test_a_period_without_rows_breaks_the_line_however_few_there_are() -> None:
-    frame = days(4, 2).iloc[[0, 0]].copy()
+def test_gap_between_two_periods_breaks_the_line() -> None:
+    frame = daily_batches(4, 2).iloc[[0, 0]].copy()
     frame["created_at"] = pd.to_datetime(["2026-01-05", "2026-03-02"], utc=True)
     line = lb.plot_failure_rates(frame, freq="W").lines[0]
     assert np.isnan(np.asarray(line.get_ydata(), dtype=float)).sum() == 1
 
 
-# --- drift, density, room -----------------------------------------------------------------------
+# --- increases, density, size--------------------------------------------------------------------
 
 
-def jump() -> pd.DataFrame:
-    """Return batches of four days: one in forty fails, then nearly all, then none is decided."""
+def batches_with_increase() -> pd.DataFrame:
+    """Return batches of four days: 1 of 40 failed, all failed, none decided, all failed."""
     words = [*["FAILED", *["COMPLETED"] * 39], *["FAILED"] * 40, "RUNNING", *["FAILED"] * 40]
     on = pd.Series(["2026-08-01"] * 40 + ["2026-08-02"] * 40 + ["2026-08-03"] + ["2026-08-04"] * 40)
     return batches(*words, created_at=pd.to_datetime(on, utc=True).dt.as_unit("us"))
 
 
-def marked(ax: Axes) -> list[list[float]]:
-    """Return where the triangles are."""
+def triangle_positions(ax: Axes) -> list[list[float]]:
+    """Return the positions of the triangles."""
     return [
         point
         for found in ax.collections
@@ -305,101 +305,112 @@ def marked(ax: Axes) -> list[list[float]]:
     ]
 
 
-def test_rise_is_marked_and_the_mark_explained() -> None:
-    ax = drawn(lb.plot_failure_rates(jump(), freq="D"))
-    (second,) = marked(ax)
+def test_increase_is_marked_and_explained_in_the_title() -> None:
+    ax = render(lb.plot_failure_rates(batches_with_increase(), freq="D"))
+    (second,) = triangle_positions(ax)
     assert second[1] == 1
     assert second[0] == np.asarray(ax.lines[0].get_xdata(orig=False))[1]
-    assert "▲ interval above that of the period before" in title(ax)
+    assert "▲ significantly above previous period" in title(ax)
 
 
-def test_rise_is_marked_for_rates_as_for_their_frame() -> None:
-    rates = lb.failure_rates(jump(), freq="D")
-    assert marked(lb.plot_failure_rates(rates)) == marked(lb.plot_failure_rates(jump(), freq="D"))
+def test_increase_is_marked_for_rates_and_for_their_frame() -> None:
+    rates = lb.failure_rates(batches_with_increase(), freq="D")
+    assert triangle_positions(lb.plot_failure_rates(rates)) == triangle_positions(
+        lb.plot_failure_rates(batches_with_increase(), freq="D")
+    )
 
 
-def test_no_mark_is_explained_where_there_is_none() -> None:
-    ax = lb.plot_failure_rates(days(4, 4, 4), freq="D")
-    assert marked(ax) == []
+def test_title_does_not_explain_triangles_without_increase() -> None:
+    ax = lb.plot_failure_rates(daily_batches(4, 4, 4), freq="D")
+    assert triangle_positions(ax) == []
     assert "▲" not in title(ax)
 
 
-def test_points_of_a_long_line_are_not_marked_one_by_one() -> None:
+def test_long_line_has_markers_at_isolated_points_only() -> None:
     created = pd.Series(pd.date_range("2026-01-01", periods=200, tz="UTC")).dt.as_unit("us")
     frame = batches(*["COMPLETED"] * 200, created_at=created).drop(index=[50, 52])
-    ax = drawn(lb.plot_failure_rates(frame, freq="D"))
+    ax = render(lb.plot_failure_rates(frame, freq="D"))
     (one,) = ax.lines
-    assert one.get_markevery() == [51]  # it stands alone, and no line would show it
+    assert one.get_markevery() == [51]  # an isolated point, which no line segment shows
     assert sum(isinstance(c, LineCollection) for c in ax.collections) == 0
     short = lb.plot_failure_rates(frame[:40], freq="D").lines[0]
     assert short.get_markevery() == list(range(40))
 
 
-def test_points_at_the_edge_are_whole() -> None:
-    for ax in (lb.plot_failure_rates(days(1, 1), freq="D"), lb.plot_failure_rates(days(1))):
-        drawn(ax)
+def test_points_at_the_edge_are_not_clipped() -> None:
+    for ax in (
+        lb.plot_failure_rates(daily_batches(1, 1), freq="D"),
+        lb.plot_failure_rates(daily_batches(1)),
+    ):
+        render(ax)
         clip = ax.lines[0].get_clip_box()
         assert clip is not None
         assert clip.y1 > ax.bbox.y1 + 4
         assert clip.x1 > ax.bbox.x1 + 4
 
 
-def test_lines_are_told_apart_by_their_marks_too() -> None:
-    frame = days(24, 24, configuration_id=[f"cfg-{n % 12}" for n in range(48)])
+def test_lines_have_distinct_markers() -> None:
+    frame = daily_batches(24, 24, configuration_id=[f"cfg-{n % 12}" for n in range(48)])
     ax = lb.plot_failure_rates(frame, by="configuration_id", freq="D")
     assert len({one.get_marker() for one in ax.lines}) == MAX_LINES
 
 
-def test_narrow_chart_has_room_for_its_numbers() -> None:
-    frame = pd.concat([days(30).assign(configuration_id=f"configuration-{n}") for n in range(40)])
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", ax=narrow()))
+def test_narrow_chart_has_no_overlapping_texts() -> None:
+    frame = pd.concat(
+        [daily_batches(30).assign(configuration_id=f"configuration-{n}") for n in range(40)]
+    )
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id", ax=narrow_axes()))
     assert not overlapping([*ax.texts])
     assert not overlapping([*ax.get_yticklabels()])
     assert ax.get_window_extent().width > 150
     assert f"{40 - len(ax.get_yticks())} groups with lower rates not shown" in texts(ax)
-    over_time = drawn(lb.plot_failure_rates(days(*[1200] * 20), freq="D", ax=narrow()))
+    over_time = render(
+        lb.plot_failure_rates(daily_batches(*[1200] * 20), freq="D", ax=narrow_axes())
+    )
     assert not overlapping([*over_time.texts])
 
 
-def test_drawn_on_a_thread_without_pyplot() -> None:
+def test_chart_is_drawn_on_a_thread_without_pyplot() -> None:
     with ThreadPoolExecutor(1) as pool:
-        ax = pool.submit(lambda: drawn(lb.plot_failure_rates(days(3, 4), freq="D", ax=narrow())))
-        assert len(line(ax.result())[1]) == 2
+        ax = pool.submit(
+            lambda: render(lb.plot_failure_rates(daily_batches(3, 4), freq="D", ax=narrow_axes()))
+        )
+        assert len(line_data(ax.result())[1]) == 2
     assert plt.get_fignums() == []
 
 
-def test_background_is_white_whatever_the_style() -> None:
+def test_background_is_white_in_any_style() -> None:
     with plt.style.context("dark_background"):
-        for ax in (lb.plot_failure_rates(GROUPS), lb.plot_failure_rates(GROUPS, ax=narrow())):
+        for ax in (lb.plot_failure_rates(GROUPS), lb.plot_failure_rates(GROUPS, ax=narrow_axes())):
             assert to_hex(ax.get_facecolor()) == to_hex(ax.figure.get_facecolor()) == "#ffffff"
             assert to_hex(ax.spines["left"].get_edgecolor()) == "#333333"
 
 
-def test_characters_that_no_font_has_are_boxes() -> None:
-    frame = days(2, configuration_id="a\U00013000\ufdd0")
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id"))
-    assert labels(ax.get_yticklabels())[0].endswith(MISSING)
+def test_characters_without_a_font_become_boxes() -> None:
+    frame = daily_batches(2, configuration_id="a\U00013000\ufdd0")
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id"))
+    assert labels(ax.get_yticklabels())[0].endswith(MISSING_GLYPH)
 
 
 @pytest.mark.parametrize("kind", ["pdf", "ps", "svg", "png"])
 @pytest.mark.parametrize("freq", [None, "D"])
-def test_characters_that_do_not_show_can_be_saved(kind: str, freq: str | None) -> None:
+def test_chart_with_invisible_characters_can_be_saved(kind: str, freq: str | None) -> None:
     name = "\ufeffa\x00\x1b\u200d\u202e\ufeff"
-    frame = days(2).assign(**{name: ["\ufeff", name]})
-    ax = lb.plot_failure_rates(frame, by=name, freq=freq, ax=narrow())
+    frame = daily_batches(2).assign(**{name: ["\ufeff", name]})
+    ax = lb.plot_failure_rates(frame, by=name, freq=freq, ax=narrow_axes())
     with BytesIO() as file:
         ax.figure.savefig(file, format=kind)  # type: ignore[union-attr]
         assert file.getvalue()
 
 
-def test_names_in_the_title_are_no_formulas() -> None:
-    frame = days(2).assign(**{"a$b_{$": 1})
-    assert r"by a\$b_{\$" in title(drawn(lb.plot_failure_rates(frame, by="a$b_{$")))
+def test_column_names_in_the_title_are_escaped() -> None:
+    frame = daily_batches(2).assign(**{"a$b_{$": 1})
+    assert r"by a\$b_{\$" in title(render(lb.plot_failure_rates(frame, by="a$b_{$")))
 
 
 def test_legend_is_no_wider_than_the_figure() -> None:
-    frame = days(24, configuration_id=["x" * 80 + str(n % 3) for n in range(24)])
-    ax = drawn(lb.plot_failure_rates(frame, by="configuration_id", freq="D", ax=narrow()))
+    frame = daily_batches(24, configuration_id=["x" * 80 + str(n % 3) for n in range(24)])
+    ax = render(lb.plot_failure_rates(frame, by="configuration_id", freq="D", ax=narrow_axes()))
     found = ax.get_legend()
     assert found is not None
     assert found.get_window_extent().x1 <= 420

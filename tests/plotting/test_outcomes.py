@@ -1,4 +1,4 @@
-"""Stacked counts: each bar as long as its rows, decided apart from undecided, nothing hidden."""
+"""Test the chart of outcomes: its bars, their order, styles and texts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ from matplotlib.patches import Rectangle, StepPatch
 import llama_batches_nb as lb
 from llama_batches_nb.plotting.outcomes import MAX_STRIPS, STYLES, plot_outcomes
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
-from tests.plotting.drawing import drawn, labels, legend, line, narrow, overlapping, texts, title
+from tests.plotting.drawing import (
+    labels,
+    legend,
+    line_data,
+    narrow_axes,
+    overlapping,
+    render,
+    texts,
+    title,
+)
 from tests.strategies import batch_frames, batches, few, outcome_frames, result_frames
 
-WORDS = ["succeeded"] * 4 + ["job_failed", "mapping_error", "no_job", "job_running"]
+OUTCOME_VALUES = ["succeeded"] * 4 + ["job_failed", "mapping_error", "no_job", "job_running"]
 
 
 def files(*outcomes: str | None, **columns: Any) -> pd.DataFrame:
-    """Return files with these outcomes, two to a day, with these columns."""
+    """Return files with these outcomes, two per day, and these columns."""
     days = pd.Timestamp("2026-08-01", tz="UTC") + pd.to_timedelta(
         np.arange(len(outcomes)) // 2, unit="D"
     )
@@ -40,8 +49,8 @@ def files(*outcomes: str | None, **columns: Any) -> pd.DataFrame:
     return frame.assign(**columns)
 
 
-def bars(ax: Axes) -> dict[str, list[tuple[float, float]]]:
-    """Return from where to where the bars of each outcome go, by the words of the legend."""
+def bar_ranges(ax: Axes) -> dict[str, list[tuple[float, float]]]:
+    """Return the start and the end of each bar, by outcome."""
     found = {}
     for name, bar in zip(legend(ax), ax.containers, strict=True):
         rectangles = [patch for patch in bar.get_children() if isinstance(patch, Rectangle)]
@@ -49,8 +58,8 @@ def bars(ax: Axes) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def steps(ax: Axes) -> list[list[float]]:
-    """Return how high each bar over time is, for each outcome of each strip."""
+def bar_heights(ax: Axes) -> list[list[float]]:
+    """Return the heights of the bars over time, per outcome and strip."""
     found = []
     for patch in ax.patches:
         assert isinstance(patch, StepPatch)
@@ -62,9 +71,9 @@ def steps(ax: Axes) -> list[list[float]]:
 # --- by group -----------------------------------------------------------------------------------
 
 
-def test_bars_lie_end_to_end_failures_first_undecided_last() -> None:
-    ax = drawn(plot_outcomes(files(*WORDS)))
-    assert bars(ax) == {
+def test_bars_are_stacked_failures_first_undecided_last() -> None:
+    ax = render(plot_outcomes(files(*OUTCOME_VALUES)))
+    assert bar_ranges(ax) == {
         "mapping_error": [(0, 1)],
         "job_failed": [(1, 2)],
         "succeeded": [(2, 6)],
@@ -74,46 +83,48 @@ def test_bars_lie_end_to_end_failures_first_undecided_last() -> None:
     assert ax.get_xlabel() == "files"
 
 
-def test_legend_has_the_outcomes_that_occur_with_their_numbers() -> None:
+def test_legend_lists_occurring_outcomes_with_counts() -> None:
     ax = plot_outcomes(files(*["succeeded"] * 1200, "no_job"))
     assert legend(ax) == ["succeeded (1,200)", "no_job (1)"]
 
 
-def test_largest_group_is_at_the_top_with_its_size_beside() -> None:
-    frame = files(*WORDS, configuration_id=["cfg-a", "cfg-b", "cfg-b", *["cfg-c"] * 4, None])
-    ax = drawn(plot_outcomes(frame, by="configuration_id"))
+def test_largest_group_is_at_the_top_with_its_size() -> None:
+    frame = files(
+        *OUTCOME_VALUES, configuration_id=["cfg-a", "cfg-b", "cfg-b", *["cfg-c"] * 4, None]
+    )
+    ax = render(plot_outcomes(frame, by="configuration_id"))
     assert labels(ax.get_yticklabels())[-2:] == ["cfg-b", "cfg-c"]
     assert set(labels(ax.get_yticklabels())[:2]) == {"cfg-a", "(none)"}
     assert texts(ax)[-2:] == ["2", "4 (1 undecided)"]
     assert "1 (1 undecided)" in texts(ax)
 
 
-def test_groups_that_find_no_room_are_counted_with_their_files() -> None:
+def test_groups_that_do_not_fit_are_counted_with_their_files() -> None:
     frame = files(*["succeeded"] * 80, configuration_id=[f"c{n % 40}" for n in range(80)])
     assert "10 smaller groups (20 files) not shown" in texts(
         plot_outcomes(frame, by="configuration_id")
     )
 
 
-def test_columns_may_be_called_anything() -> None:
+def test_group_columns_can_have_any_name() -> None:
     for name in ("group", "word", "left", "_x", "a$b"):
-        ax = drawn(plot_outcomes(files(*WORDS).assign(**{name: "one"}), by=name))
+        ax = render(plot_outcomes(files(*OUTCOME_VALUES).assign(**{name: "one"}), by=name))
         assert labels(ax.get_yticklabels()) == ["one"]
 
 
 # --- over time ----------------------------------------------------------------------------------
 
 
-def test_periods_are_bars_as_high_as_their_rows() -> None:
-    ax = drawn(plot_outcomes(files("succeeded", "job_failed", "succeeded", "no_job"), freq="D"))
+def test_height_of_a_bar_is_its_number_of_rows() -> None:
+    ax = render(plot_outcomes(files("succeeded", "job_failed", "succeeded", "no_job"), freq="D"))
     assert legend(ax) == ["job_failed (1)", "succeeded (2)", "no_job (1)"]
-    assert steps(ax) == [[1, 0], [1, 1], [0, 1]]
+    assert bar_heights(ax) == [[1, 0], [1, 1], [0, 1]]
     assert ax.get_ylim()[0] == 0
     assert ax.get_ylabel() == "files"
 
 
-def test_bars_stand_in_their_periods() -> None:
-    ax = drawn(plot_outcomes(files(*["succeeded"] * 4), freq="D"))
+def test_bars_are_within_their_periods() -> None:
+    ax = render(plot_outcomes(files(*["succeeded"] * 4), freq="D"))
     (patch,) = ax.patches
     assert isinstance(patch, StepPatch)
     _, edges, _ = patch.get_data()
@@ -121,7 +132,7 @@ def test_bars_stand_in_their_periods() -> None:
     assert edges[0] < edges[1] < edges[2] < edges[3] < edges[0] + 2
 
 
-def test_empty_periods_stay_empty() -> None:
+def test_empty_period_has_no_bar() -> None:
     ax = plot_outcomes(files(*["succeeded"] * 6).iloc[[0, 4]], freq="D")
     (patch,) = ax.patches
     assert isinstance(patch, StepPatch)
@@ -131,19 +142,19 @@ def test_empty_periods_stay_empty() -> None:
     assert edges[2] == edges[0] + 2
 
 
-def test_groups_over_time_have_strips_in_one_scale() -> None:
-    frame = files(*WORDS, configuration_id=["a"] * 6 + ["b"] * 2)
-    ax = drawn(plot_outcomes(frame, by="configuration_id", freq="D"))
+def test_strips_of_groups_share_a_scale() -> None:
+    frame = files(*OUTCOME_VALUES, configuration_id=["a"] * 6 + ["b"] * 2)
+    ax = render(plot_outcomes(frame, by="configuration_id", freq="D"))
     assert texts(ax) == ["a: 6", "b: 2 (2 undecided)"]
-    feet = [line(ax, n)[1][0] for n in range(len(ax.lines))]
+    feet = [line_data(ax, n)[1][0] for n in range(len(ax.lines))]
     assert feet[0] == 0
-    assert feet[1] < -max(map(max, steps(ax)))
-    assert sum(steps(ax)[-1]) == 1
-    assert sum(map(sum, steps(ax))) == len(frame)
+    assert feet[1] < -max(map(max, bar_heights(ax)))
+    assert sum(bar_heights(ax)[-1]) == 1
+    assert sum(map(sum, bar_heights(ax))) == len(frame)
     assert labels(ax.get_yticklabels())[0] == "0"
 
 
-def test_strips_that_find_no_room_are_counted() -> None:
+def test_strips_that_do_not_fit_are_counted() -> None:
     frame = files(*["succeeded"] * 20, configuration_id=[f"c{n % 10}" for n in range(20)])
     ax = plot_outcomes(frame, by="configuration_id", freq="D")
     assert len(texts(ax)) == MAX_STRIPS
@@ -153,24 +164,24 @@ def test_strips_that_find_no_room_are_counted() -> None:
 def test_files_without_a_time_are_counted_in_the_title() -> None:
     frame = files("succeeded", "succeeded", "no_job")
     frame.loc[2, "batch_created_at"] = pd.NaT
-    ax = drawn(plot_outcomes(frame, freq="D"))
-    assert "1 file without a time not drawn" in title(ax)
-    assert sum(map(sum, steps(ax))) == 2
-    none = drawn(plot_outcomes(frame[2:], freq="D"))
+    ax = render(plot_outcomes(frame, freq="D"))
+    assert "1 file without a time not shown" in title(ax)
+    assert sum(map(sum, bar_heights(ax))) == 2
+    none = render(plot_outcomes(frame[2:], freq="D"))
     assert list(none.patches) == []
     assert texts(none) == ["no files with a time"]
 
 
-# --- looks --------------------------------------------------------------------------------------
+# --- styles -------------------------------------------------------------------------------------
 
 
-def test_every_word_has_a_look_of_its_own() -> None:
-    for words in (OUTCOMES, BATCH_STATUSES):
-        assert len({STYLES[word] for word in words}) >= len(words) - ("mapped" in words)
+def test_every_outcome_has_its_own_style() -> None:
+    for values in (OUTCOMES, BATCH_STATUSES):
+        assert len({STYLES[value] for value in values}) >= len(values) - ("mapped" in values)
 
 
-def test_decided_are_full_and_undecided_pale_and_hatched() -> None:
-    ax = plot_outcomes(files(*WORDS))
+def test_decided_outcomes_are_solid_and_undecided_ones_pale() -> None:
+    ax = plot_outcomes(files(*OUTCOME_VALUES))
     for name, bar in zip(legend(ax), ax.containers, strict=True):
         patch = bar.get_children()[0]
         assert isinstance(patch, Rectangle)
@@ -180,25 +191,27 @@ def test_decided_are_full_and_undecided_pale_and_hatched() -> None:
         full = to_hex(patch.get_facecolor()) == colour.lower()
         assert full == (word not in ("no_job", "job_running"))
         assert full or hatch
-    assert "6 decided of 8 files · 2 undecided (pale)" in title(ax)
+    assert "6 of 8 files decided · 2 undecided (pale)" in title(ax)
 
 
-def test_failures_are_never_told_by_colour_alone() -> None:
+def test_failures_have_a_hatch() -> None:
     assert all(STYLES[word][1] for word in ("mapping_error", "job_failed", "FAILED"))
 
 
-# --- what is taken and given --------------------------------------------------------------------
+# --- arguments and frames -----------------------------------------------------------------------
 
 
 @given(st.one_of(outcome_frames(), result_frames(), batch_frames()), st.sampled_from([None, "W"]))
 @few
-def test_any_frame_is_drawn_and_no_row_is_lost(frame: pd.DataFrame, freq: str | None) -> None:
-    ax = drawn(plot_outcomes(frame, by="job_type", freq=freq))
+def test_arbitrary_frames_are_drawn_without_losing_rows(
+    frame: pd.DataFrame, freq: str | None
+) -> None:
+    ax = render(plot_outcomes(frame, by="job_type", freq=freq))
     plt.close("all")
     named = sum(int(name.rsplit("(", 1)[1].rstrip(")").replace(",", "")) for name in legend(ax))
     of_failed = int((frame["batch_status"] == "FAILED").sum()) if "batch_status" in frame else 0
     assert named == len(frame) - of_failed
-    assert ("of FAILED batches left out" in title(ax)) == bool(of_failed)
+    assert ("of FAILED batches excluded" in title(ax)) == bool(of_failed)
 
 
 def test_batches_and_jobs_are_stacked_by_their_status() -> None:
@@ -207,24 +220,24 @@ def test_batches_and_jobs_are_stacked_by_their_status() -> None:
     assert ax.get_xlabel() == "batches"
 
 
-def test_results_are_told_without_jobs() -> None:
+def test_results_without_jobs_show_mapping_outcomes() -> None:
     frame = pd.DataFrame({"job_id": ["p", None, None], "error_message": [None, "no", None]})
     ax = plot_outcomes(frame)
     assert legend(ax) == ["mapping_error (1)", "mapped (1)", "no_job (1)"]
     assert "(mapping)" in title(ax)
 
 
-def test_words_of_tomorrow_and_missing_ones_are_shown() -> None:
-    frame = files(*WORDS[:2]).assign(outcome=pd.Series(["postponed$", None], dtype=object))
-    assert legend(drawn(plot_outcomes(frame))) == ["(none) (1)", r"postponed\$ (1)"]
+def test_unknown_and_missing_outcomes_are_shown() -> None:
+    frame = files(*OUTCOME_VALUES[:2]).assign(outcome=pd.Series(["postponed$", None], dtype=object))
+    assert legend(render(plot_outcomes(frame))) == ["(none) (1)", r"postponed\$ (1)"]
 
 
-def test_numbers_are_those_of_the_rates() -> None:
-    frame = files(*WORDS, batch_status=["COMPLETED"] * 7 + ["FAILED"])
+def test_counts_equal_those_of_failure_rates() -> None:
+    frame = files(*OUTCOME_VALUES, batch_status=["COMPLETED"] * 7 + ["FAILED"])
     rates = lb.failure_rates(frame)
     ax = plot_outcomes(frame)
-    assert f"{rates.decided[0]} decided of {rates.total[0]} files" in title(ax)
-    assert "1 file of FAILED batches left out" in title(ax)
+    assert f"{rates.decided[0]} of {rates.total[0]} files decided" in title(ax)
+    assert "1 file of FAILED batches excluded" in title(ax)
 
 
 @pytest.mark.parametrize("freq", [None, "D"])
@@ -239,7 +252,7 @@ def test_numbers_are_those_of_the_rates() -> None:
     ids=["polars", "lazy", "arrow", "duckdb"],
 )
 def test_every_engine_gives_the_same_chart(engine: Any, freq: str | None) -> None:
-    frame = files(*WORDS, batch_status="COMPLETED", configuration_id=["a", "b"] * 4)
+    frame = files(*OUTCOME_VALUES, batch_status="COMPLETED", configuration_id=["a", "b"] * 4)
     ax, expected = (
         plot_outcomes(one, by="configuration_id", freq=freq) for one in (engine(frame), frame)
     )
@@ -251,33 +264,35 @@ def test_every_engine_gives_the_same_chart(engine: Any, freq: str | None) -> Non
 @pytest.mark.parametrize(
     ("by", "freq"), [(None, None), ("job_type", None), (None, "W"), ("job_type", "W")]
 )
-def test_frame_without_rows_says_so(by: str | None, freq: str | None) -> None:
-    ax = drawn(plot_outcomes(batches(), by=by, freq=freq))
-    assert texts(ax) == ["nothing to show: no rows"]
+def test_frame_without_rows_shows_no_rows(by: str | None, freq: str | None) -> None:
+    ax = render(plot_outcomes(batches(), by=by, freq=freq))
+    assert texts(ax) == ["no rows"]
     assert legend(ax) == []
 
 
-def test_axes_that_are_given_are_drawn_on_without_pyplot() -> None:
-    ax = narrow()
-    assert plot_outcomes(files(*WORDS), ax=ax) is ax
+def test_given_axes_are_used_without_pyplot() -> None:
+    ax = narrow_axes()
+    assert plot_outcomes(files(*OUTCOME_VALUES), ax=ax) is ax
     assert plt.get_fignums() == []
 
 
-def test_narrow_chart_has_room_for_its_words() -> None:
-    frame = files(*WORDS * 5, configuration_id=[f"configuration-{n}" for n in range(40)])
-    ax = drawn(plot_outcomes(frame, by="configuration_id", ax=narrow()))
+def test_narrow_chart_has_no_overlapping_texts() -> None:
+    frame = files(*OUTCOME_VALUES * 5, configuration_id=[f"configuration-{n}" for n in range(40)])
+    ax = render(plot_outcomes(frame, by="configuration_id", ax=narrow_axes()))
     assert not overlapping([*ax.texts])
     assert not overlapping([*ax.get_yticklabels()])
-    found = drawn(plot_outcomes(frame, by="configuration_id", freq="D", ax=narrow())).get_legend()
+    found = render(
+        plot_outcomes(frame, by="configuration_id", freq="D", ax=narrow_axes())
+    ).get_legend()
     assert found is not None
     assert found.get_window_extent().x1 <= 420
 
 
-def test_errors_come_before_a_figure() -> None:
-    with pytest.raises(ValueError, match="by='outcome': each bar is made of 'outcome' already"):
-        plot_outcomes(files(*WORDS), by="outcome")
+def test_errors_are_raised_before_a_figure_is_created() -> None:
+    with pytest.raises(ValueError, match="by='outcome': the bars already show 'outcome'"):
+        plot_outcomes(files(*OUTCOME_VALUES), by="outcome")
     with pytest.raises(ValueError, match="no column 'config'"):
-        plot_outcomes(files(*WORDS), by="config")
+        plot_outcomes(files(*OUTCOME_VALUES), by="config")
     with pytest.raises(ValueError, match="freq='X'"):
-        plot_outcomes(files(*WORDS), freq="X")
+        plot_outcomes(files(*OUTCOME_VALUES), freq="X")
     assert plt.get_fignums() == []

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.dataset.test_sync import World
+from tests.dataset.fake_project import FakeProject
 from tests.servers import Answer, Asked, page
 
 DISPLAY_NAME = re.compile(rb'name="display_name"\r\n\r\n([^\r]*)')
@@ -19,7 +19,7 @@ def named(asked: Asked) -> str:
 
 
 @dataclass
-class Office(World):
+class Office(FakeProject):
     """What was made is really there, whatever becomes of the answer."""
 
     made: list[str] = field(default_factory=list)

@@ -24,19 +24,19 @@ def connect(server: Server) -> LlamaCloud:
         api_key=server.api_key,
         base_url=server.url,
         max_retries=0,
-        http_client=DefaultHttpxClient(verify=False),  # no certificates to read for plain HTTP
+        http_client=DefaultHttpxClient(verify=False),  # skip loading certificates
         timeout=10,
         _strict_response_validation=True,
     )
 
 
 def total(page: BaseModel) -> object:
-    """The `total_size` of a page, which the SDK keeps but does not declare."""
+    """Return the `total_size` of a page, which the SDK does not declare."""
     return page.to_dict()["total_size"]
 
 
 def new_batch(api: LlamaCloud, name: str = "Insurance claims") -> BatchCreateResponse:
-    """A new batch over a directory, by its name."""
+    """Create a batch from the directory with this name."""
     directory = api.beta.directories.list(name=name).items[0]
     return api.batches.create(
         source_directory_id=directory.id,
@@ -44,27 +44,27 @@ def new_batch(api: LlamaCloud, name: str = "Insurance claims") -> BatchCreateRes
     )
 
 
-def still(**options: Any) -> Options:
-    """Options of a sandbox whose clock is only stepped."""
-    chosen: dict[str, Any] = {"now": END, "speed": 0} | options
-    return Options(**chosen)
+def stopped_clock_options(**options: Any) -> Options:
+    """Return options of a sandbox whose clock only moves by `advance`."""
+    defaults: dict[str, Any] = {"now": END, "speed": 0}
+    return Options(**defaults | options)
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start sandboxes, small ones unless told otherwise, each with a client."""
+    """Return a function that starts a small sandbox and connects an SDK client to it."""
     with ExitStack() as stack:
 
-        def started(**options: Any) -> tuple[Server, LlamaCloud]:
-            chosen = still(**({"batches": 24, "files": (1, 60)} | options))
-            server = stack.enter_context(Server.start(chosen, thread=True))
+        def start_sandbox(**options: Any) -> tuple[Server, LlamaCloud]:
+            sandbox_options = stopped_clock_options(**({"batches": 24, "files": (1, 60)} | options))
+            server = stack.enter_context(Server.start(sandbox_options, thread=True))
             return server, stack.enter_context(connect(server))
 
-        yield started
+        yield start_sandbox
 
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[LlamaCloud]:
-    """A client of a sandbox with the default history, for tests that change nothing."""
-    with Server.start(still(), thread=True) as server, connect(server) as client:
+    """Return a client of a sandbox with the default history, for tests that do not change it."""
+    with Server.start(stopped_clock_options(), thread=True) as server, connect(server) as client:
         yield client

@@ -1,6 +1,6 @@
-"""What the API answers, as its reference and the notes beside it have it, not as the sandbox does.
+"""Models of the API's responses, written from its reference and independent of the sandbox.
 
-A field that they do not name is as wrong as one that is missing: users would build on it.
+Additional fields are errors too, because users would rely on them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ ParseJobId = Annotated[str, StringConstraints(pattern=f"^pjb-{UUID}$")]
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 
-def _in_utc(time: AwareDatetime) -> AwareDatetime:
+def _require_utc(time: AwareDatetime) -> AwareDatetime:
     if time.utcoffset() != timedelta(0):
-        raise ValueError("the API's times are in UTC")
+        raise ValueError("times must be in UTC")
     return time
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Time = Annotated[AwareDatetime, AfterValidator(_require_utc)]
 JobType = Literal["parse_v2", "extract_v2"]
 BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 JobStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -48,14 +48,14 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Dated(Model):
+class TimestampedModel(Model):
     created_at: Time | None = None
     updated_at: Time | None = None
 
     @model_validator(mode="after")
-    def in_order(self) -> Self:
+    def check_order(self) -> Self:
         if self.created_at and self.updated_at and self.updated_at < self.created_at:
-            raise ValueError("updated before it was created")
+            raise ValueError("updated_at is before created_at")
         return self
 
 
@@ -88,13 +88,13 @@ class Result(Model):
     error_message: str | None = None
 
     @model_validator(mode="after")
-    def has_no_job_if_it_could_not_be_mapped(self) -> Self:
+    def check_no_job_with_mapping_error(self) -> Self:
         if self.error_message and self.job_reference:
-            raise ValueError("a mapping error beside a job")
+            raise ValueError("both a mapping error and a job")
         return self
 
 
-class Batch(Dated):
+class Batch(TimestampedModel):
     id: BatchId
     project_id: ProjectId
     source_directory_id: DirectoryId
@@ -103,9 +103,9 @@ class Batch(Dated):
     results: list[Result] | None = None
 
     @model_validator(mode="after")
-    def has_no_results_if_they_would_not_be_reliable(self) -> Self:
+    def check_no_results_unless_ended(self) -> Self:
         if self.results is not None and self.status not in ("COMPLETED", "CANCELLED"):
-            raise ValueError(f"results of a batch that is {self.status}")
+            raise ValueError(f"results of a {self.status} batch")
         return self
 
 
@@ -116,7 +116,7 @@ class BatchWithoutResults(Batch):
 # --- jobs ---------------------------------------------------------------------------------------
 
 
-class Job(Dated):
+class Job(TimestampedModel):
     project_id: ProjectId
     status: JobStatus
     error_message: str | None = None
@@ -134,7 +134,7 @@ class ParseJob(Job):
     user_metadata: dict[str, str] | None = None
 
 
-class OneParseJob(Model):
+class ParseJobResponse(Model):
     job: ParseJob
 
 
@@ -153,7 +153,7 @@ class ExtractJob(Job):
 # --- directories, files, configurations ---------------------------------------------------------
 
 
-class Directory(Dated):
+class Directory(TimestampedModel):
     id: DirectoryId
     name: Name
     project_id: ProjectId
@@ -163,7 +163,7 @@ class Directory(Dated):
     deleted_at: Time | None = None
 
 
-class File(Dated):
+class File(TimestampedModel):
     id: DirectoryFileId
     directory_id: DirectoryId
     display_name: Name
@@ -174,7 +174,7 @@ class File(Dated):
     metadata: dict[str, Any] | None = None
 
 
-class Configuration(Dated):
+class Configuration(TimestampedModel):
     id: ConfigurationId
     name: Name
     product_type: JobType
@@ -182,17 +182,17 @@ class Configuration(Dated):
     parameters: dict[str, Any]
 
 
-# --- refusals -----------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
 
 
-class Problem(Model):
+class ValidationErrorItem(Model):
     loc: list[str | int]
     msg: Name
     type: Name
 
 
-class Refusal(Model):
-    detail: Name | list[Problem]
+class ErrorResponse(Model):
+    detail: Name | list[ValidationErrorItem]
 
 
 # --- endpoints ----------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ ENDPOINTS: dict[tuple[str, str], type[Model]] = {
     ("POST", "/api/v2/batches"): BatchWithoutResults,
     ("POST", "/api/v2/batches/{id}/cancel"): BatchWithoutResults,
     ("GET", "/api/v2/parse"): Page[ParseJob],
-    ("GET", "/api/v2/parse/{id}"): OneParseJob,
+    ("GET", "/api/v2/parse/{id}"): ParseJobResponse,
     ("GET", "/api/v2/extract"): Page[ExtractJob],
     ("GET", "/api/v2/extract/{id}"): ExtractJob,
     ("GET", DIRECTORIES): Page[Directory],
@@ -222,7 +222,7 @@ ENDPOINTS: dict[tuple[str, str], type[Model]] = {
 
 
 def endpoint(method: str, path: str) -> tuple[str, str]:
-    """Return the endpoint of a request."""
+    """Return the method and the path template of a request."""
     for known, template in ENDPOINTS:
         if known == method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             return known, template

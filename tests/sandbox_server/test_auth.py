@@ -1,4 +1,4 @@
-"""Who may come in, and how much they may bring."""
+"""Test access checks and the limits of request bodies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests import servers as scripted
 from tests.browser import chromium
 from tests.servers import Answer, Asked
 
-from .conftest import Start, connect, still, total
+from .conftest import Start, connect, stopped_clock_options, total
 
 DIRECTORIES = "/api/v1/beta/directories"
 JSON = b"Content-Type: application/json"
@@ -39,51 +39,53 @@ FORM = b"Content-Type: multipart/form-data; boundary=XX"
 
 
 def key(server: Server) -> bytes:
-    """The line of a request that has the key."""
+    """Return the header line with the API key."""
     return f"Authorization: Bearer {server.api_key}".encode()
 
 
-def dial(server: Server) -> socket.socket:
+def open_connection(server: Server) -> socket.socket:
     address = urlsplit(server.url)
     return socket.create_connection((address.hostname or "", address.port or 0), timeout=20)
 
 
-def answered(connection: socket.socket, method: str = "GET") -> tuple[int, bytes]:
-    """Read the status and the body of an answer."""
+def read_response(connection: socket.socket, method: str = "GET") -> tuple[int, bytes]:
+    """Return the status and the body of a response."""
     with HTTPResponse(connection, method=method) as response:
         response.begin()
         return response.status, response.read()
 
 
-def ask(server: Server, first: bytes, *lines: bytes) -> tuple[int, bytes]:
-    """Send a request's head as it is written here."""
-    with dial(server) as connection:
+def send_head(server: Server, first: bytes, *lines: bytes) -> tuple[int, bytes]:
+    """Send the given lines as a request without a body."""
+    with open_connection(server) as connection:
         connection.sendall(b"\r\n".join([first, *lines, b"Connection: close", b"", b""]))
-        return answered(connection, first.split()[0].decode())
+        return read_response(connection, first.split()[0].decode())
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A sandbox that nobody changes."""
-    with Server.start(still(batches=5, files=3), thread=True) as server:
+    """Return a sandbox for tests that do not change it."""
+    with Server.start(stopped_clock_options(batches=5, files=3), thread=True) as server:
         yield server
 
 
-def every_route(routes: Iterable[Any] | None = None) -> Iterator[tuple[str, str]]:
-    """Walk the methods and paths that the create_app has."""
-    for route in create_app(SandboxState(still(batches=1))).routes if routes is None else routes:
+def iter_routes(routes: Iterable[Any] | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the methods and paths of the application."""
+    if routes is None:
+        routes = create_app(SandboxState(stopped_clock_options(batches=1))).routes
+    for route in routes:
         if isinstance(route, Route):
             yield from ((method, route.path) for method in route.methods or ())
-        else:  # newer FastAPI keeps included routers whole
-            yield from every_route(getattr(route, "original_router").routes)  # noqa: B009
+        else:  # newer FastAPI versions nest included routers
+            yield from iter_routes(getattr(route, "original_router").routes)  # noqa: B009
 
 
 ROUTES = [
-    (method, path.translate({ord("{"): None, ord("}"): None})) for method, path in every_route()
+    (method, path.translate({ord("{"): None, ord("}"): None})) for method, path in iter_routes()
 ]
 
 
-def test_another_key_is_401(start: Start) -> None:
+def test_wrong_api_key_gets_401(start: Start) -> None:
     server, _ = start(api_key="llx-mine")
     for key in ("llx-sandbox", "llx-min", "llx-minee"):
         with (
@@ -94,39 +96,43 @@ def test_another_key_is_401(start: Start) -> None:
         assert caught.value.response.json() == {"detail": "Invalid API key"}
 
 
-def test_the_routes_are_all_there() -> None:
+def test_routes_are_complete_and_unique() -> None:
     assert {path for _, path in ROUTES} >= {"/openapi.json", "/api/v2/batches", "/sandbox/clock"}
     assert len(ROUTES) == len(set(ROUTES)) >= 20
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "llx-sandbox", "twice"])
-def test_nothing_is_told_without_the_key(server: Server, authorization: str | None) -> None:
+def test_every_path_gets_401_without_the_api_key(server: Server, authorization: str | None) -> None:
     lines = [] if authorization is None else [f"Authorization: {authorization}".encode()]
     if authorization == "twice":
         lines = [b"Authorization: Bearer x", key(server)]
     for method, path in [*ROUTES, ("GET", "/nowhere"), ("OPTIONS", "/api/v2/batches")]:
-        status, body = ask(server, f"{method} {path} HTTP/1.1".encode(), b"Host: localhost", *lines)
+        status, body = send_head(
+            server, f"{method} {path} HTTP/1.1".encode(), b"Host: localhost", *lines
+        )
         assert status == 401
         assert body == (b"" if method == "HEAD" else b'{"detail":"Invalid API key"}')
 
 
 @pytest.mark.parametrize(("verdict", "status"), [(True, 200), (False, 401)])
-def test_keys_are_compared_in_constant_time_and_in_no_other_way(
+def test_api_keys_are_compared_in_constant_time(
     server: Server, monkeypatch: pytest.MonkeyPatch, verdict: bool, status: int
 ) -> None:
-    asked = []
+    calls = []
 
-    def compare(one: bytes, other: bytes) -> bool:
-        asked.append((one, other))
+    def compare(a: bytes, b: bytes) -> bool:
+        calls.append((a, b))
         return verdict
 
     monkeypatch.setattr("hmac.compare_digest", compare)
     for line in (key(server), b"Authorization: Bearer x"):
-        assert ask(server, b"GET /sandbox/clock HTTP/1.1", b"Host: localhost", line)[0] == status
-    assert asked == [(b"Bearer llx-sandbox",) * 2, (b"Bearer x", b"Bearer llx-sandbox")]
+        assert (
+            send_head(server, b"GET /sandbox/clock HTTP/1.1", b"Host: localhost", line)[0] == status
+        )
+    assert calls == [(b"Bearer llx-sandbox",) * 2, (b"Bearer x", b"Bearer llx-sandbox")]
 
 
-HERE = ["127.0.0.1", "127.0.0.1:80", "localhost", "localhost:8765", "LocalHost", "localhost:"]
+LOOPBACK = ["127.0.0.1", "127.0.0.1:80", "localhost", "localhost:8765", "LocalHost", "localhost:"]
 FOREIGN = [
     "evil.example",
     "evil.example:8765",
@@ -158,42 +164,48 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("host", HERE)
-def test_names_of_this_machine_are_taken(server: Server, host: str) -> None:
-    found = ask(server, b"GET /api/v2/batches HTTP/1.1", f"Host: {host}".encode(), key(server))
-    assert found[0] == 200
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_loopback_host_is_accepted(server: Server, host: str) -> None:
+    response = send_head(
+        server, b"GET /api/v2/batches HTTP/1.1", f"Host: {host}".encode(), key(server)
+    )
+    assert response[0] == 200
 
 
-def refuses_all(server: Server, *lines: bytes, version: str = "1.1", before: str = "") -> None:
-    """Check that a request for anything is refused, although it has the key."""
+def assert_all_paths_get_400(
+    server: Server, *lines: bytes, version: str = "1.1", before: str = ""
+) -> None:
+    """Assert that requests to all paths get 400, although they send the API key."""
     for method, path in [*ROUTES, ("GET", "/nowhere"), ("OPTIONS", "/api/v2/batches")]:
         first = f"{method} {before}{path} HTTP/{version}".encode()
-        status, body = ask(server, first, *lines, key(server))
+        status, body = send_head(server, first, *lines, key(server))
         assert status == 400
         assert body in (b"", b"Invalid HTTP request received.") or b"not the sandbox" in body
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_a_foreign_host_is_refused_everywhere(server: Server, host: str) -> None:
-    refuses_all(server, f"Host: {host}".encode())
-    refuses_all(server, f"Host: {host}".encode(), b"X-Forwarded-Host: 127.0.0.1", version="1.0")
+def test_foreign_host_gets_400_on_every_path(server: Server, host: str) -> None:
+    assert_all_paths_get_400(server, f"Host: {host}".encode())
+    assert_all_paths_get_400(
+        server, f"Host: {host}".encode(), b"X-Forwarded-Host: 127.0.0.1", version="1.0"
+    )
 
 
-def test_no_host_or_two_are_refused(server: Server) -> None:
+def test_missing_or_repeated_host_header_gets_400(server: Server) -> None:
     for version in ("1.0", "1.1"):
-        refuses_all(server, version=version)
-        refuses_all(server, b"Host: 127.0.0.1", b"Host: evil.example", version=version)
-        refuses_all(server, b"Host: 127.0.0.1", b"Host: 127.0.0.1", version=version)
+        assert_all_paths_get_400(server, version=version)
+        assert_all_paths_get_400(server, b"Host: 127.0.0.1", b"Host: evil.example", version=version)
+        assert_all_paths_get_400(server, b"Host: 127.0.0.1", b"Host: 127.0.0.1", version=version)
 
 
-def test_a_target_that_names_a_host_is_refused(server: Server) -> None:
+def test_absolute_request_target_gets_400(server: Server) -> None:
     for origin in ("http://evil.example", "http://127.0.0.1", "evil.example:80"):
-        refuses_all(server, b"Host: 127.0.0.1", before=origin)
-    assert ask(server, b"OPTIONS * HTTP/1.1", b"Host: localhost", key(server))[0] == 400
+        assert_all_paths_get_400(server, b"Host: 127.0.0.1", before=origin)
+    assert send_head(server, b"OPTIONS * HTTP/1.1", b"Host: localhost", key(server))[0] == 400
 
 
-def test_what_a_proxy_says_of_the_host_is_not_heard(server: Server) -> None:
-    with dial(server) as connection:
+def test_forwarded_headers_are_ignored(server: Server) -> None:
+    with open_connection(server) as connection:
         connection.sendall(
             b"GET /api/v2/batches/ HTTP/1.1\r\nHost: localhost\r\n"
             b"X-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: https\r\n"
@@ -204,32 +216,32 @@ def test_what_a_proxy_says_of_the_host_is_not_heard(server: Server) -> None:
             assert response.headers["Location"] == "http://localhost/api/v2/batches"
 
 
-def test_a_page_of_another_origin_is_allowed_nothing(server: Server) -> None:
-    """A browser asks first, as the key is no header that any page may send, and gets no leave."""
-    asks = {
+def test_cors_requests_get_no_permission(server: Server) -> None:
+    """A browser sends a preflight request before it sends the key, and gets no CORS headers."""
+    preflight = {
         "Origin": "http://evil.example",
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "authorization",
         "Access-Control-Request-Private-Network": "true",
     }
-    has_key = {"Authorization": f"Bearer {server.api_key}"}
+    authorization = {"Authorization": f"Bearer {server.api_key}"}
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         for method, path in ROUTES:
-            before = client.options(path, headers=asks)
-            after = client.request(method, path, headers=asks | has_key)
+            before = client.options(path, headers=preflight)
+            after = client.request(method, path, headers=preflight | authorization)
             assert before.status_code == 401
-            for answer in (before, after):
-                assert not [name for name in answer.headers if name.startswith("access-control")]
+            for response in (before, after):
+                assert not [name for name in response.headers if name.startswith("access-control")]
 
 
-def test_only_loopback_is_listened_on(start: Start) -> None:
+def test_server_listens_on_loopback_only(start: Start) -> None:
     server, _ = start()
     port = int(server.url.rpartition(":")[2])
-    with socket.socket() as probe:  # another loopback address stands for any other address
+    with socket.socket() as probe:  # another loopback address represents all other addresses
         assert probe.connect_ex(("127.0.0.2", port)) != 0
 
 
-def test_the_clock_is_not_in_the_schema(start: Start) -> None:
+def test_clock_is_not_in_the_openapi_document(start: Start) -> None:
     server, _ = start()
     headers = {"Authorization": f"Bearer {server.api_key}"}
     paths = httpx.get(f"{server.url}/openapi.json", headers=headers).json()["paths"]
@@ -237,7 +249,7 @@ def test_the_clock_is_not_in_the_schema(start: Start) -> None:
     assert not any(path.startswith("/sandbox") for path in paths)
 
 
-def test_the_clock_can_be_read_and_only_set_forward(start: Start) -> None:
+def test_clock_only_moves_forward(start: Start) -> None:
     server, api = start()
     server.advance(90)
     read = api.get("/sandbox/clock", cast_to=object)
@@ -247,21 +259,21 @@ def test_the_clock_can_be_read_and_only_set_forward(start: Start) -> None:
             server.advance(bad)
 
 
-def test_an_unknown_path_is_404_with_a_detail(start: Start) -> None:
+def test_unknown_path_gets_404_with_detail(start: Start) -> None:
     _, api = start()
     with pytest.raises(llama_cloud.NotFoundError) as caught:
         api.get("/api/v2/nothing", cast_to=object)
     assert caught.value.body == {"detail": "Not Found"}
 
 
-def test_two_servers_do_not_mix(start: Start) -> None:
+def test_two_servers_are_independent(start: Start) -> None:
     one, first = start(seed=1)
     two, second = start(seed=2)
     assert one.url != two.url
     assert first.batches.list().items[0].id != second.batches.list().items[0].id
 
 
-def test_close_is_quick_with_connections_open_and_may_be_repeated(start: Start) -> None:
+def test_close_is_quick_with_open_connections_and_idempotent(start: Start) -> None:
     server, client = start(latency=0)
     client.batches.list()
     began = time.monotonic()
@@ -272,14 +284,14 @@ def test_close_is_quick_with_connections_open_and_may_be_repeated(start: Start) 
         client.batches.list()
 
 
-def test_a_taken_port_is_told(start: Start) -> None:
+def test_port_in_use_raises_with_the_port(start: Start) -> None:
     server, _ = start()
     port = int(server.url.rpartition(":")[2])
     with pytest.raises(RuntimeError, match=str(port)):
         start(port=port)
 
 
-def test_the_repr_has_no_key(start: Start) -> None:
+def test_repr_does_not_contain_api_key(start: Start) -> None:
     server, _ = start(api_key="llx-secret")
     assert "llx-secret" not in repr(server)
     with connect(server) as client:
@@ -287,30 +299,30 @@ def test_the_repr_has_no_key(start: Start) -> None:
     assert isinstance(server, Server)
 
 
-# --- what a web page can do ---------------------------------------------------------------------
+# --- web pages ---------------------------------------------------------------------
 
 PAGE = """<script>
-const key = {Authorization: "Bearer llx-sandbox"}, said = {};
+const key = {Authorization: "Bearer llx-sandbox"}, results = {};
 async function ask(name, url, options) {
   try {
     const answer = await fetch(url, options);
-    said[name] = [answer.type, answer.status, await answer.text()];
+    results[name] = [answer.type, answer.status, await answer.text()];
   } catch (error) {
-    said[name] = ["refused by the browser"];
+    results[name] = ["refused by the browser"];
   }
 }
 async function main() {
-  do {  // until the name leads to the sandbox
+  do {  // until the name resolves to the sandbox
     await new Promise(done => setTimeout(done, 50));
     await ask("rebound", "/api/v2/batches", {headers: key});
-  } while (said.rebound.length < 3);
+  } while (results.rebound.length < 3);
   for (const host of ["127.0.0.1", "localhost"]) {
     const url = `http://${host}:${location.port}/api/v1/beta/directories`;
     await ask(`${host}`, url);
     await ask(`${host} with the key`, url, {headers: key});
     await ask(`${host} blindly`, url, {mode: "no-cors", method: "POST", body: '{"name": "New"}'});
   }
-  await fetch("REPORT", {mode: "no-cors", method: "POST", body: JSON.stringify(said)});
+  await fetch("REPORT", {mode: "no-cors", method: "POST", body: JSON.stringify(results)});
 }
 main();
 </script>"""
@@ -318,8 +330,8 @@ main();
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
-def test_a_page_learns_nothing_and_changes_nothing(tmp_path: Path) -> None:
-    """Not from another origin, nor when its own name comes to lead here (DNS rebinding)."""
+def test_web_page_cannot_read_or_change_anything(tmp_path: Path) -> None:
+    """Try another origin, and the own origin resolving to the sandbox (DNS rebinding)."""
     path = chromium.find() or chromium.do_without()
     served, reported = threading.Event(), threading.Event()
 
@@ -347,26 +359,28 @@ def test_a_page_learns_nothing_and_changes_nothing(tmp_path: Path) -> None:
             )
             assert served.wait(120)
         try:
-            with Server.start(still(batches=1, port=port), thread=True) as server:
+            with Server.start(stopped_clock_options(batches=1, port=port), thread=True) as server:
                 assert reported.wait(120)
                 with connect(server) as api:
                     assert total(api.beta.directories.list()) == 7
         finally:
             browser.terminate()
             browser.wait()
-    said = next(asked.json for asked in reports.asked if asked.method == "POST")
-    assert said.pop("rebound") == ["basic", 400, '{"detail":"This host is not the sandbox\'s"}']
+    outcomes = next(asked.json for asked in reports.asked if asked.method == "POST")
+    assert outcomes.pop("rebound") == ["basic", 400, '{"detail":"This host is not the sandbox\'s"}']
     for host in ("127.0.0.1", "localhost"):
-        assert said.pop(host) == said.pop(f"{host} with the key") == ["refused by the browser"]
-        assert said.pop(f"{host} blindly") == ["opaque", 0, ""]
-    assert not said
+        assert (
+            outcomes.pop(host) == outcomes.pop(f"{host} with the key") == ["refused by the browser"]
+        )
+        assert outcomes.pop(f"{host} blindly") == ["opaque", 0, ""]
+    assert not outcomes
 
 
-# --- how much they may bring --------------------------------------------------------------------
+# --- body limits --------------------------------------------------------------------
 
 
 def part(name: str, content: bytes = b"", filename: str | None = None) -> bytes:
-    """Return a part of a form."""
+    """Return a part of a multipart form."""
     file = "" if filename is None else f'; filename="{filename}"'
     disposition = f'Content-Disposition: form-data; name="{name}"{file}'
     return b"--XX\r\n" + disposition.encode() + b"\r\n\r\n" + content + b"\r\n"
@@ -381,7 +395,7 @@ FILE = part("upload_file", b"text", "a.txt")
 
 @pytest.fixture
 def upload(server: Server) -> Iterator[str]:
-    """Where files are sent; nothing that is sent there is left over elsewhere."""
+    """Return the upload path of a new directory."""
     with connect(server) as api:
         directory = api.beta.directories.create(name=f"Upload {time.monotonic_ns()}")
         yield f"{DIRECTORIES}/{directory.id}/files/upload"
@@ -390,23 +404,23 @@ def upload(server: Server) -> Iterator[str]:
 def post(
     server: Server, path: str, kind: bytes, body: bytes, *, chunked: bool
 ) -> tuple[int, bytes]:
-    """Send a body with its length, or in chunks."""
+    """Send a body with its length or in chunks, and return status and body of the response."""
     length = f"Content-Length: {len(body)}".encode()
     if chunked:
         length = b"Transfer-Encoding: chunked"
         pieces = [body[n : n + 50_000] for n in range(0, len(body), 50_000)]
         body = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in [*pieces, b""])
     first = f"POST {path} HTTP/1.1".encode()
-    with dial(server) as connection:
+    with open_connection(server) as connection:
         connection.sendall(
             b"\r\n".join([first, b"Host: localhost", key(server), kind, length, b"", body])
         )
-        return answered(connection)
+        return read_response(connection)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(
-    ("kind", "body", "says"),
+    ("kind", "body", "message"),
     [
         (FORM, form(part("upload_file", b"x" * auth.MAX_UPLOAD_BYTES, "a")), b"53477376 bytes"),
         (
@@ -421,11 +435,11 @@ def post(
     ],
     ids=["form", "file", "files", "fields", "field", "urlencoded"],
 )
-def test_what_is_too_much_is_413(
-    server: Server, upload: str, kind: bytes, body: bytes, says: bytes, chunked: bool
+def test_body_over_a_limit_gets_413(
+    server: Server, upload: str, kind: bytes, body: bytes, message: bytes, chunked: bool
 ) -> None:
-    status, said = post(server, upload, kind, body, chunked=chunked)
-    assert (status, says in said) == (413, True), said
+    status, content = post(server, upload, kind, body, chunked=chunked)
+    assert (status, message in content) == (413, True), content
     assert (
         httpx.get(
             server.url + upload.removesuffix("/upload"),
@@ -435,36 +449,36 @@ def test_what_is_too_much_is_413(
     )
 
 
-def test_what_is_just_not_too_much_is_taken(server: Server, upload: str) -> None:
-    whole = part("upload_file", b"x" * files.MAX_FILE_BYTES, "a.txt")
-    few = [part(f"x{n}") for n in range(strict_requests.MAX_PARTS)]
-    assert post(server, upload, FORM, form(whole, *few), chunked=True)[0] == 200
+def test_body_at_the_limits_is_accepted(server: Server, upload: str) -> None:
+    largest = part("upload_file", b"x" * files.MAX_FILE_BYTES, "a.txt")
+    fields = [part(f"x{n}") for n in range(strict_requests.MAX_PARTS)]
+    assert post(server, upload, FORM, form(largest, *fields), chunked=True)[0] == 200
 
 
 @pytest.mark.parametrize("field", ["display_name", "unique_id", "external_file_id", "filename"])
 @pytest.mark.parametrize(
     ("charset", "half"), [(b"utf-7", b"+2AA-"), (b"unicode_escape", rb"\ud800")]
 )
-def test_a_name_that_no_answer_could_repeat_is_refused_and_not_kept(
+def test_name_with_lone_surrogate_is_rejected(
     server: Server, upload: str, field: str, charset: bytes, half: bytes
 ) -> None:
     kind = FORM + b"; charset=" + charset
-    given = part("upload_file", b"text", half.decode() if field == "filename" else "a.txt")
-    body = form(given, *[part(field, half)] * (field != "filename"))
-    status, said = post(server, upload, kind, body, chunked=False)
-    assert (status, b"surrogate" in said) == (400, True), said
+    file = part("upload_file", b"text", half.decode() if field == "filename" else "a.txt")
+    body = form(file, *[part(field, half)] * (field != "filename"))
+    status, content = post(server, upload, kind, body, chunked=False)
+    assert (status, b"surrogate" in content) == (400, True), content
     with connect(server) as api:
         directory = upload.split("/")[-3]
         assert total(api.beta.directories.files.list(directory)) == 0
 
 
-ENDLESS = 320 * 2**20  # bytes, after which it is not endless any more
+ENDLESS = 320 * 2**20  # bytes that are sent at most
 PIECE = b"10000\r\n" + b"x" * 2**16 + b"\r\n"
 OPEN_FILE = b'--XX\r\nContent-Disposition: form-data; name="upload_file"; filename="a"\r\n'
 
 
-def peak(pid: int) -> int:
-    """Return the most memory that a process has had, in MB."""
+def peak_memory(pid: int) -> int:
+    """Return the peak memory of a process in MB."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found
@@ -473,8 +487,8 @@ def peak(pid: int) -> int:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[Server]:
-    """A sandbox whose memory is its own."""
-    with Server.start(still(batches=5, files=3)) as server:
+    """Return a sandbox in a separate process."""
+    with Server.start(stopped_clock_options(batches=5, files=3)) as server:
         yield server
 
 
@@ -492,40 +506,40 @@ def process() -> Iterator[Server]:
     ],
     ids=["json", "no key", "file", "head of a part", "preamble", "field", "nowhere"],
 )
-def test_a_body_that_never_ends_takes_no_memory(
+def test_endless_body_does_not_use_memory(
     process: Server, target: str, lines: list[bytes], begin: bytes
 ) -> None:
     with connect(process) as api:
         directory = api.beta.directories.list().items[0].id
     path = target.format(directories=DIRECTORIES, upload=f"{DIRECTORIES}/{directory}/files/upload")
-    given = [key(process) if line == b"KEY" else line for line in lines]
+    headers = [key(process) if line == b"KEY" else line for line in lines]
     head = [f"POST {path} HTTP/1.1".encode(), b"Host: localhost", b"Transfer-Encoding: chunked"]
     pid = process._running._process.pid  # type: ignore[attr-defined]
-    before = peak(pid)
-    with dial(process) as connection:
-        connection.sendall(b"\r\n".join([*head, *given, b"", b""]))
+    before = peak_memory(pid)
+    with open_connection(process) as connection:
+        connection.sendall(b"\r\n".join([*head, *headers, b"", b""]))
         connection.sendall(b"%x\r\n%s\r\n" % (len(begin), begin) if begin else b"")
-        with suppress(ConnectionError):  # it may well not listen any more
+        with suppress(ConnectionError):  # the server may have closed the connection
             for _ in range(ENDLESS // 2**16):
                 connection.sendall(PIECE)
-        assert answered(connection)[0] in (400, 401, 404, 413)
-    assert peak(pid) - before < 40
+        assert read_response(connection)[0] in (400, 401, 404, 413)
+    assert peak_memory(pid) - before < 40
 
 
 @pytest.mark.parametrize("begin", [b"GET /", b"GET / HTTP/1.1\r\nX-A: ", b""])
-def test_a_head_that_never_ends_is_refused(server: Server, begin: bytes) -> None:
-    with dial(server) as connection:
+def test_endless_headers_are_rejected(server: Server, begin: bytes) -> None:
+    with open_connection(server) as connection:
         connection.sendall(begin)
         sent = 0
         with suppress(ConnectionError):
             while sent < 8 * 2**20:
                 sent += connection.send(b"x" * 2**16)
         with suppress(ConnectionError):
-            assert answered(connection)[0] == 400
+            assert read_response(connection)[0] == 400
     assert sent < 8 * 2**20
 
 
-def test_a_client_that_sends_too_much_is_told_so(
+def test_client_error_names_file_that_is_too_large(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 1000)
@@ -543,10 +557,10 @@ def test_a_client_that_sends_too_much_is_told_so(
     assert caught.value.partial.display_name.tolist() == ["small.txt"]
 
 
-def test_names_of_files_say_nothing_about_where_they_go(
+def test_uploaded_file_names_do_not_become_paths(
     server: Server, upload: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Large files wait on the disk for a moment, in files without a name."""
+    """Large uploads are buffered on disk in unnamed temporary files."""
     for folder in ("here", "temporary"):
         (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -12,26 +12,26 @@ from llama_cloud import LlamaCloud
 from .conftest import END, Start, new_batch, total
 
 
-def test_paging_gives_every_batch_once_newest_first(api: LlamaCloud) -> None:
+def test_pagination_returns_every_batch_once_newest_first(api: LlamaCloud) -> None:
     paged = list(api.batches.list(page_size=37))
     whole = api.batches.list(page_size=1000)
     assert whole.next_page_token is None
     assert total(whole) == len(paged) == 320
     assert [it.id for it in paged] == [it.id for it in whole.items]
-    moments = [it.created_at for it in paged if it.created_at]
-    assert moments == sorted(moments, reverse=True)
+    times = [it.created_at for it in paged if it.created_at]
+    assert times == sorted(times, reverse=True)
 
 
-def test_a_page_has_fifty_unless_told_and_a_thousand_at_most(api: LlamaCloud) -> None:
+def test_page_size_is_50_by_default_and_at_most_1000(api: LlamaCloud) -> None:
     assert len(api.batches.list().items) == 50
     assert len(api.batches.list(page_size=5000).items) == 320
 
 
-def test_lists_never_carry_results(api: LlamaCloud) -> None:
+def test_listed_batches_have_no_results(api: LlamaCloud) -> None:
     assert {it.results for it in api.batches.list(page_size=1000).items} == {None}
 
 
-def test_each_status_filters(api: LlamaCloud) -> None:
+def test_batches_are_filtered_by_status(api: LlamaCloud) -> None:
     counts = Counter(it.status for it in api.batches.list(page_size=1000).items)
     for status, count in counts.items():
         page = api.batches.list(status=status, page_size=1000)
@@ -39,15 +39,15 @@ def test_each_status_filters(api: LlamaCloud) -> None:
         assert total(page) == count
 
 
-def test_a_directory_filters(api: LlamaCloud) -> None:
+def test_batches_are_filtered_by_directory(api: LlamaCloud) -> None:
     every = api.batches.list(page_size=1000).items
-    wanted = every[5].source_directory_id
-    found = api.batches.list(source_directory_id=wanted, page_size=1000).items
-    assert [it.id for it in found] == [it.id for it in every if it.source_directory_id == wanted]
+    expected = every[5].source_directory_id
+    found = api.batches.list(source_directory_id=expected, page_size=1000).items
+    assert [it.id for it in found] == [it.id for it in every if it.source_directory_id == expected]
     assert api.batches.list(source_directory_id="dir-none").items == []
 
 
-def test_times_of_creation_filter_and_include_their_ends(api: LlamaCloud) -> None:
+def test_batches_are_filtered_by_inclusive_creation_times(api: LlamaCloud) -> None:
     every = api.batches.list(page_size=1000).items
     last, first = every[10].created_at, every[20].created_at
     found = api.batches.list(created_at_on_or_after=first, created_at_on_or_before=last)
@@ -56,18 +56,18 @@ def test_times_of_creation_filter_and_include_their_ends(api: LlamaCloud) -> Non
     assert api.batches.list(created_at_on_or_after=END + timedelta(1)).items == []
 
 
-def test_filters_combine_over_pages(api: LlamaCloud) -> None:
+def test_combined_filters_apply_across_pages(api: LlamaCloud) -> None:
     since = END - timedelta(60)
     found = list(api.batches.list(status="FAILED", created_at_on_or_after=since, page_size=2))
     every = api.batches.list(page_size=1000).items
-    wanted = [
+    expected = [
         it.id for it in every if it.status == "FAILED" and it.created_at and it.created_at >= since
     ]
-    assert [it.id for it in found] == wanted
-    assert len(wanted) > 2
+    assert [it.id for it in found] == expected
+    assert len(expected) > 2
 
 
-def test_the_project_may_be_named_and_no_other(api: LlamaCloud) -> None:
+def test_own_project_id_is_accepted_and_another_gets_404(api: LlamaCloud) -> None:
     project_id = api.batches.list(page_size=1).items[0].project_id
     page = api.batches.list(project_id=project_id, organization_id="org-any", page_size=1)
     assert total(page) == 320
@@ -75,7 +75,7 @@ def test_the_project_may_be_named_and_no_other(api: LlamaCloud) -> None:
         api.batches.list(project_id="prj-other")
 
 
-def test_paging_is_stable_while_batches_are_created(start: Start) -> None:
+def test_pagination_is_stable_while_batches_are_created(start: Start) -> None:
     _, api = start()
     before = [it.id for it in api.batches.list(page_size=1000).items]
     page = api.batches.list(page_size=10)
@@ -88,12 +88,12 @@ def test_paging_is_stable_while_batches_are_created(start: Start) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "0", "9ac197ec-7912-443c-83ad-27fa9dc7c5e5", "é"])
-def test_a_malformed_page_token_is_400(api: LlamaCloud, token: str) -> None:
+def test_malformed_page_token_gets_400(api: LlamaCloud, token: str) -> None:
     with pytest.raises(llama_cloud.BadRequestError, match="page_token"):
         api.batches.list(page_token=token)
 
 
-def test_a_token_of_another_list_is_400(api: LlamaCloud) -> None:
+def test_page_token_of_another_list_gets_400(api: LlamaCloud) -> None:
     token = api.batches.list(page_size=1).next_page_token
     with pytest.raises(llama_cloud.BadRequestError):
         api.beta.directories.list(page_token=token)
@@ -109,9 +109,7 @@ def test_a_token_of_another_list_is_400(api: LlamaCloud) -> None:
         {"created_at_on_or_after": "yesterday"},
     ],
 )
-def test_a_bad_parameter_is_422_with_a_list_of_details(
-    api: LlamaCloud, bad: dict[str, Any]
-) -> None:
+def test_invalid_parameter_gets_422_with_details(api: LlamaCloud, bad: dict[str, Any]) -> None:
     with pytest.raises(llama_cloud.UnprocessableEntityError) as caught:
         api.batches.list(**bad)
     (detail,) = caught.value.body["detail"]  # type: ignore[index]
@@ -119,7 +117,7 @@ def test_a_bad_parameter_is_422_with_a_list_of_details(
     assert {"loc", "msg", "type"} <= set(detail)
 
 
-def test_unknown_parameters_and_fields_are_passed_over(start: Start) -> None:
+def test_unknown_parameters_and_fields_are_ignored(start: Start) -> None:
     _, api = start()
     assert api.batches.list(extra_query={"colour": "red"}).items
     directory = api.beta.directories.create(name="New", extra_body={"colour": "red"})
@@ -127,7 +125,7 @@ def test_unknown_parameters_and_fields_are_passed_over(start: Start) -> None:
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "CANCELLED"])
-def test_a_batch_that_ended_has_results_when_expanded(api: LlamaCloud, status: Any) -> None:
+def test_ended_batch_has_results_when_expanded(api: LlamaCloud, status: Any) -> None:
     batch = api.batches.list(status=status).items[0]
     assert api.batches.get(batch.id).results is None
     assert api.batches.get(batch.id, expand=["other"]).results is None
@@ -141,14 +139,14 @@ def test_a_batch_that_ended_has_results_when_expanded(api: LlamaCloud, status: A
 
 
 @pytest.mark.parametrize("status", ["PENDING", "THROTTLED", "RUNNING", "FAILED"])
-def test_results_are_null_until_the_end_and_when_failed(api: LlamaCloud, status: Any) -> None:
+def test_results_are_null_while_open_and_when_failed(api: LlamaCloud, status: Any) -> None:
     batch = api.batches.list(status=status).items[0]
     got = api.batches.get(batch.id, expand=["results"])
     assert got.status == status
     assert got.results is None
 
 
-def test_an_expanded_body_is_the_same_every_time(api: LlamaCloud) -> None:
+def test_expanded_body_is_the_same_each_time(api: LlamaCloud) -> None:
     batch = api.batches.list(status="COMPLETED").items[3]
     bodies = [
         api.batches.with_raw_response.get(batch.id, expand=["results"]).read() for _ in range(2)
@@ -157,7 +155,7 @@ def test_an_expanded_body_is_the_same_every_time(api: LlamaCloud) -> None:
 
 
 @pytest.mark.parametrize("name", ["bat-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee", "x", "bat-", "ü"])
-def test_an_unknown_batch_is_404(api: LlamaCloud, name: str) -> None:
+def test_unknown_batch_gets_404(api: LlamaCloud, name: str) -> None:
     with pytest.raises(llama_cloud.NotFoundError) as caught:
         api.batches.get(name, expand=["results"])
     assert isinstance(caught.value.body, dict)
@@ -165,7 +163,7 @@ def test_an_unknown_batch_is_404(api: LlamaCloud, name: str) -> None:
         api.batches.cancel(name)
 
 
-def test_a_new_batch_runs_to_its_end_as_the_clock_is_stepped(start: Start) -> None:
+def test_new_batch_completes_as_the_clock_advances(start: Start) -> None:
     server, api = start()
     batch = new_batch(api)
     assert (batch.status, batch.results) == ("PENDING", None)
@@ -185,13 +183,13 @@ def test_a_new_batch_runs_to_its_end_as_the_clock_is_stepped(start: Start) -> No
 
 def test_some_new_batches_are_throttled(start: Start) -> None:
     server, api = start()
-    made = {new_batch(api).id for _ in range(20)}
+    created = {new_batch(api).id for _ in range(20)}
     server.advance(1.5)
     throttled = {it.id for it in api.batches.list(status="THROTTLED")}
-    assert 0 < len(made & throttled) < 20
+    assert 0 < len(created & throttled) < 20
 
 
-def test_a_small_batch_ends_within_a_second_or_so_at_speed_20(start: Start) -> None:
+def test_small_batch_completes_quickly_at_speed_20(start: Start) -> None:
     _, api = start(speed=20)
     directory = api.beta.directories.create(name="Two")
     for name in ("a.txt", "b.txt"):
@@ -204,7 +202,7 @@ def test_a_small_batch_ends_within_a_second_or_so_at_speed_20(start: Start) -> N
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "says"),
+    ("change", "error", "message"),
     [
         ({"directory": "dir-none"}, llama_cloud.NotFoundError, "dir-none"),
         ({"configuration": "cfg-none"}, llama_cloud.NotFoundError, "cfg-none"),
@@ -212,11 +210,11 @@ def test_a_small_batch_ends_within_a_second_or_so_at_speed_20(start: Start) -> N
         ({"type": "split_v1"}, llama_cloud.UnprocessableEntityError, "type"),
     ],
 )
-def test_a_batch_that_cannot_be_made_is_refused(
-    api: LlamaCloud, change: dict[str, Any], error: type[Exception], says: str
+def test_invalid_batch_is_rejected(
+    api: LlamaCloud, change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     directory = api.beta.directories.list().items[0].id
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         api.batches.create(
             source_directory_id=change.get("directory", directory),
             config={
@@ -228,7 +226,7 @@ def test_a_batch_that_cannot_be_made_is_refused(
         )
 
 
-def test_a_body_without_its_fields_is_422(api: LlamaCloud) -> None:
+def test_body_without_required_fields_gets_422(api: LlamaCloud) -> None:
     with pytest.raises(llama_cloud.UnprocessableEntityError) as caught:
         api.post("/api/v2/batches", cast_to=object, body={"config": {"job": {}}})
     assert {tuple(each["loc"]) for each in caught.value.body["detail"]} == {  # type: ignore[index]
@@ -238,14 +236,14 @@ def test_a_body_without_its_fields_is_422(api: LlamaCloud) -> None:
     }
 
 
-def test_an_empty_directory_is_400(start: Start) -> None:
+def test_empty_directory_gets_400(start: Start) -> None:
     _, api = start()
     api.beta.directories.create(name="Empty")
     with pytest.raises(llama_cloud.BadRequestError, match="no files"):
         new_batch(api, "Empty")
 
 
-def test_more_than_a_thousand_files_are_400(start: Start) -> None:
+def test_more_than_1000_files_get_400(start: Start) -> None:
     _, api = start(files=1000)
     new_batch(api)
     directory = api.beta.directories.list(name="Insurance claims").items[0]
@@ -254,7 +252,7 @@ def test_more_than_a_thousand_files_are_400(start: Start) -> None:
         new_batch(api)
 
 
-def test_webhooks_are_taken(start: Start) -> None:
+def test_webhooks_are_accepted(start: Start) -> None:
     _, api = start()
     directory = api.beta.directories.list().items[0]
     batch = api.batches.create(
@@ -268,7 +266,7 @@ def test_webhooks_are_taken(start: Start) -> None:
     assert batch.status == "PENDING"
 
 
-def test_cancel_answers_at_once_and_takes_effect_a_moment_later(start: Start) -> None:
+def test_cancel_returns_at_once_and_takes_effect_later(start: Start) -> None:
     server, api = start()
     batch = new_batch(api, "Invoices 2026")
     server.advance(6)
@@ -280,7 +278,7 @@ def test_cancel_answers_at_once_and_takes_effect_a_moment_later(start: Start) ->
     assert api.batches.get(batch.id).status == "CANCELLED"
 
 
-def test_a_pending_batch_can_be_cancelled(start: Start) -> None:
+def test_pending_batch_is_cancelled(start: Start) -> None:
     server, api = start()
     batch = new_batch(api)
     api.batches.cancel(batch.id)
@@ -290,7 +288,7 @@ def test_a_pending_batch_can_be_cancelled(start: Start) -> None:
     assert {(it.job_reference, it.error_message) for it in results} == {(None, None)}
 
 
-def test_a_second_cancel_changes_nothing(start: Start) -> None:
+def test_second_cancel_changes_nothing(start: Start) -> None:
     server, api = start()
     batch = new_batch(api)
     api.batches.cancel(batch.id)
@@ -301,7 +299,7 @@ def test_a_second_cancel_changes_nothing(start: Start) -> None:
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
-def test_a_batch_that_ended_cannot_be_cancelled(api: LlamaCloud, status: Any) -> None:
+def test_cancelling_an_ended_batch_gets_409(api: LlamaCloud, status: Any) -> None:
     batch = api.batches.list(status=status).items[0]
     with pytest.raises(llama_cloud.ConflictError, match=status):
         api.batches.cancel(batch.id)

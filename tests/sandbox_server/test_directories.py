@@ -13,13 +13,13 @@ from llama_batches_nb.sandbox_server.app.routes import files
 from .conftest import Start, new_batch
 
 
-def test_the_history_has_seven_directories(api: LlamaCloud) -> None:
+def test_sample_data_has_seven_directories(api: LlamaCloud) -> None:
     directories = list(api.beta.directories.list(page_size=2))
     assert len(directories) == 7
     assert {it.type for it in directories} == {"user"}
 
 
-def test_a_directory_can_be_got(api: LlamaCloud) -> None:
+def test_directory_is_returned_by_id(api: LlamaCloud) -> None:
     listed = api.beta.directories.list(name="Lease contracts").items
     assert [it.name for it in listed] == ["Lease contracts"]
     assert api.beta.directories.get(listed[0].id).model_dump() == listed[0].model_dump()
@@ -27,45 +27,45 @@ def test_a_directory_can_be_got(api: LlamaCloud) -> None:
         api.beta.directories.get("dir-none")
 
 
-def test_types_filter(start: Start) -> None:
+def test_directories_are_filtered_by_type(start: Start) -> None:
     _, api = start()
-    made = api.beta.directories.create(name="Scratch", type="ephemeral", description="short")
-    assert made.description == "short"
-    assert [it.id for it in api.beta.directories.list(type="ephemeral")] == [made.id]
+    created = api.beta.directories.create(name="Scratch", type="ephemeral", description="short")
+    assert created.description == "short"
+    assert [it.id for it in api.beta.directories.list(type="ephemeral")] == [created.id]
     assert len(api.beta.directories.list(types=["ephemeral", "user"]).items) == 8
     assert api.beta.directories.list(type="index").items == []
     with pytest.raises(llama_cloud.UnprocessableEntityError):
         api.beta.directories.create(name="Index", type="index")  # type: ignore[arg-type]
 
 
-def test_names_are_unique(start: Start) -> None:
+def test_duplicate_directory_name_gets_409(start: Start) -> None:
     _, api = start()
     api.beta.directories.create(name="Twice")
     with pytest.raises(llama_cloud.ConflictError, match="Twice"):
         api.beta.directories.create(name="Twice")
 
 
-def test_an_ephemeral_directory_is_cleaned_up(start: Start) -> None:
+def test_ephemeral_directory_expires(start: Start) -> None:
     server, api = start()
-    made = api.beta.directories.create(name="Scratch", type="ephemeral")
-    assert made.expires_at
+    created = api.beta.directories.create(name="Scratch", type="ephemeral")
+    assert created.expires_at
     server.advance(3 * 86400)
     assert "Scratch" not in {it.name for it in api.beta.directories.list()}
     deleted = {it.name: it.deleted_at for it in api.beta.directories.list(include_deleted=True)}
-    assert deleted["Scratch"] == made.expires_at
+    assert deleted["Scratch"] == created.expires_at
     with pytest.raises(llama_cloud.NotFoundError):
-        api.beta.directories.files.list(made.id)
+        api.beta.directories.files.list(created.id)
     api.beta.directories.create(name="Scratch")
 
 
-def test_files_come_in_pages(api: LlamaCloud) -> None:
+def test_files_are_paginated(api: LlamaCloud) -> None:
     directory = api.beta.directories.list(name="Invoices 2026").items[0]
     paged = list(api.beta.directories.files.list(directory.id, page_size=300))
     assert len({it.id for it in paged}) == len(paged) == 1000
     assert {it.directory_id for it in paged} == {directory.id}
 
 
-def test_files_filter(api: LlamaCloud) -> None:
+def test_files_are_filtered(api: LlamaCloud) -> None:
     directory = api.beta.directories.list(name="Lease contracts").items[0]
     every = api.beta.directories.files.list(directory.id, page_size=1000).items
     one = every[17]
@@ -85,7 +85,7 @@ def test_files_filter(api: LlamaCloud) -> None:
     ]
 
 
-def test_one_file_can_be_got_from_its_directory_only(api: LlamaCloud) -> None:
+def test_file_is_returned_from_its_own_directory_only(api: LlamaCloud) -> None:
     first, second = api.beta.directories.list().items[:2]
     one = api.beta.directories.files.list(first.id).items[0]
     got = api.beta.directories.files.get(one.id, directory_id=first.id)
@@ -94,7 +94,7 @@ def test_one_file_can_be_got_from_its_directory_only(api: LlamaCloud) -> None:
         api.beta.directories.files.get(one.id, directory_id=second.id)
 
 
-def test_an_upload_becomes_a_file(start: Start) -> None:
+def test_upload_adds_a_file(start: Start) -> None:
     _, api = start()
     directory = api.beta.directories.create(name="New")
     upload = api.beta.directories.files.upload
@@ -106,7 +106,7 @@ def test_an_upload_becomes_a_file(start: Start) -> None:
     assert [it.id for it in listed] == [plain.id, named.id]
 
 
-def test_unique_ids_are_unique(start: Start) -> None:
+def test_duplicate_unique_id_gets_409(start: Start) -> None:
     _, api = start()
     directory = api.beta.directories.create(name="New")
     api.beta.directories.files.upload(directory.id, upload_file=("a.pdf", b"%PDF"))
@@ -114,7 +114,7 @@ def test_unique_ids_are_unique(start: Start) -> None:
         api.beta.directories.files.upload(directory.id, upload_file=("a.pdf", b"%PDF"))
 
 
-def test_a_stored_file_can_be_added_elsewhere(start: Start) -> None:
+def test_stored_file_is_added_to_another_directory(start: Start) -> None:
     _, api = start()
     source = api.beta.directories.list().items[0]
     file = api.beta.directories.files.list(source.id).items[2]
@@ -128,7 +128,7 @@ def test_a_stored_file_can_be_added_elsewhere(start: Start) -> None:
         api.beta.directories.files.add(target.id, file_id="none")
 
 
-def test_a_corrupt_file_fails_an_unsupported_one_gets_no_job_others_succeed(start: Start) -> None:
+def test_content_and_name_of_a_file_determine_its_outcome(start: Start) -> None:
     server, api = start()
     directory = api.beta.directories.create(name="Mixed")
     for name, text in [
@@ -151,19 +151,19 @@ def test_a_corrupt_file_fails_an_unsupported_one_gets_no_job_others_succeed(star
     ]
 
 
-def test_an_upload_needs_its_file_and_directory(start: Start) -> None:
+def test_upload_without_file_or_directory_is_rejected(start: Start) -> None:
     server, api = start()
     url = f"{server.url}/api/v1/beta/directories"
     headers = {"Authorization": f"Bearer {server.api_key}"}
     directory = api.beta.directories.list().items[0]
-    answer = httpx.post(f"{url}/{directory.id}/files/upload", headers=headers, data={"x": "y"})
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["body", "upload_file"]
+    response = httpx.post(f"{url}/{directory.id}/files/upload", headers=headers, data={"x": "y"})
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["body", "upload_file"]
     with pytest.raises(llama_cloud.NotFoundError):
         api.beta.directories.files.upload("dir-none", upload_file=("a.pdf", b"%PDF"))
 
 
-def test_a_file_that_is_too_large_is_413(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_is_too_large_gets_413(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 100_000)
     _, api = start()
     directory = api.beta.directories.create(name="New")
@@ -176,30 +176,30 @@ def test_a_file_that_is_too_large_is_413(start: Start, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_bodies_are_bounded_with_and_without_a_length(
+def test_large_body_gets_413_with_and_without_content_length(
     start: Start, monkeypatch: pytest.MonkeyPatch, chunked: bool
 ) -> None:
     monkeypatch.setattr(auth, "MAX_JSON_BYTES", 1000)
     server, _ = start()
     body = b'{"name": "' + b"x" * 500_000 + b'"}'
     content: Any = (body[n : n + 1000] for n in range(0, len(body), 1000)) if chunked else body
-    answer = httpx.post(
+    response = httpx.post(
         f"{server.url}/api/v1/beta/directories",
         headers={"Authorization": f"Bearer {server.api_key}", "Content-Type": "application/json"},
         content=content,
     )
-    assert answer.status_code == 413
-    assert "1000 bytes" in answer.json()["detail"]
+    assert response.status_code == 413
+    assert "1000 bytes" in response.json()["detail"]
 
 
-def test_configurations_are_of_both_job_types(api: LlamaCloud) -> None:
+def test_configurations_have_both_job_types(api: LlamaCloud) -> None:
     every = list(api.configurations.list(page_size=1))
     assert [it.id for it in every][:2] == ["cfg-PARSE_AGENTIC", "cfg-PARSE_COST_EFFECTIVE"]
     assert [it.product_type for it in every] == ["parse_v2"] * 2 + ["extract_v2"] * 2
     assert all(it.id.startswith("cfg-") for it in every)
 
 
-def test_configurations_filter(api: LlamaCloud) -> None:
+def test_configurations_are_filtered(api: LlamaCloud) -> None:
     def names(**filters: Any) -> list[str]:
         return [it.name for it in api.configurations.list(**filters)]
 
@@ -210,7 +210,7 @@ def test_configurations_filter(api: LlamaCloud) -> None:
     assert len(names(latest_only=True)) == 4
 
 
-def test_a_configuration_can_be_got(api: LlamaCloud) -> None:
+def test_configuration_is_returned_by_id(api: LlamaCloud) -> None:
     for each in api.configurations.list():
         assert api.configurations.retrieve(each.id) == each
     with pytest.raises(llama_cloud.NotFoundError, match="cfg-none"):

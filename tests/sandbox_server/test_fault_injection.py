@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .conftest import Start
 
 
-def answers(server: Server, count: int) -> list[object]:
-    """Statuses of that many requests; `None` for a connection that was dropped."""
+def request_statuses(server: Server, count: int) -> list[object]:
+    """Send requests and return their statuses, `None` for a dropped connection."""
     seen: list[object] = []
     headers = {"Authorization": f"Bearer {server.api_key}"}
     with httpx.Client(headers=headers) as client:
@@ -29,7 +29,7 @@ def answers(server: Server, count: int) -> list[object]:
     return seen
 
 
-def test_throttled_requests_say_when_to_come_back(start: Start) -> None:
+def test_throttled_request_gets_429_with_retry_after(start: Start) -> None:
     _, api = start(throttle_rate=1, retry_after=2.5)
     with pytest.raises(llama_cloud.RateLimitError) as caught:
         api.batches.list()
@@ -37,22 +37,22 @@ def test_throttled_requests_say_when_to_come_back(start: Start) -> None:
     assert caught.value.response.json() == {"detail": "Rate limit exceeded"}
 
 
-def test_a_rate_limit_lets_so_many_pass(start: Start) -> None:
+def test_rate_limit_rejects_further_requests_with_429(start: Start) -> None:
     server, api = start(rate_limit=3)
-    assert answers(server, 5) == [200, 200, 200, 429, 429]
+    assert request_statuses(server, 5) == [200, 200, 200, 429, 429]
     with pytest.raises(llama_cloud.RateLimitError) as caught:
         api.batches.list()
     assert 50 <= int(caught.value.response.headers["Retry-After"]) <= 60
 
 
-def test_errors_are_5xx(start: Start) -> None:
+def test_error_rate_gives_500_502_and_503(start: Start) -> None:
     server, _ = start(error_rate=1)
-    assert set(answers(server, 30)) == {500, 502, 503}
+    assert set(request_statuses(server, 30)) == {500, 502, 503}
 
 
-def test_a_502_hides_work_that_was_done(start: Start) -> None:
-    _, calm = start()
-    directory = calm.beta.directories.list(name="Insurance claims").items[0]
+def test_502_is_sent_after_the_request_was_processed(start: Start) -> None:
+    _, api = start()
+    directory = api.beta.directories.list(name="Insurance claims").items[0]
     server, _ = start(error_rate=0.7)
     with httpx.Client(headers={"Authorization": f"Bearer {server.api_key}"}) as client:
         body = {
@@ -61,34 +61,34 @@ def test_a_502_hides_work_that_was_done(start: Start) -> None:
         }
         url = f"{server.url}/api/v2/batches"
         seen = [client.post(url, json=body).status_code for _ in range(40)]
-        while (answer := client.get(url)).status_code != 200:
+        while (response := client.get(url)).status_code != 200:
             pass
     counts = Counter(seen)
     assert counts[502]
-    assert answer.json()["total_size"] == 24 + counts[200] + counts[502]
+    assert response.json()["total_size"] == 24 + counts[200] + counts[502]
 
 
-def test_a_drop_closes_the_connection_without_an_answer(start: Start) -> None:
+def test_dropped_connection_closes_without_a_response(start: Start) -> None:
     server, api = start(drop_rate=1)
-    assert answers(server, 6) == [None] * 6
+    assert request_statuses(server, 6) == [None] * 6
     with pytest.raises(llama_cloud.APIConnectionError):
         api.batches.list()
 
 
 def test_rates_are_shares_of_requests(start: Start) -> None:
     server, _ = start(drop_rate=0.2, error_rate=0.2, throttle_rate=0.2)
-    counts = Counter(answers(server, 150))
+    counts = Counter(request_statuses(server, 150))
     for part in (counts[None], counts[429], counts[500] + counts[502] + counts[503]):
         assert 12 <= part <= 50
     assert counts[200] >= 35
 
 
-def test_faults_come_in_the_same_order_for_the_same_seed(start: Start) -> None:
-    runs = [answers(start(error_rate=0.5, seed=seed)[0], 20) for seed in (1, 1, 2)]
+def test_same_seed_gives_the_same_faults(start: Start) -> None:
+    runs = [request_statuses(start(error_rate=0.5, seed=seed)[0], 20) for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_faults_spare_the_clock(start: Start) -> None:
+def test_clock_endpoints_have_no_faults(start: Start) -> None:
     server, _ = start(drop_rate=0.5, error_rate=0.5, rate_limit=1, latency=5)
 
     def now() -> datetime:
@@ -100,10 +100,10 @@ def test_faults_spare_the_clock(start: Start) -> None:
     for _ in range(5):
         server.advance(3600)
     assert timedelta(hours=5) <= now() - before < timedelta(hours=5, minutes=10)
-    assert time.monotonic() - began < 5  # no answer had the latency
+    assert time.monotonic() - began < 5  # without the latency
 
 
-def test_latency_is_added_to_every_answer(start: Start) -> None:
+def test_latency_delays_every_response(start: Start) -> None:
     _, api = start(latency=0.15)
     began = time.monotonic()
     api.batches.list()
@@ -112,18 +112,19 @@ def test_latency_is_added_to_every_answer(start: Start) -> None:
     assert 0.3 <= time.monotonic() - began < 2
 
 
-def test_latency_does_not_queue(start: Start) -> None:
+def test_latency_of_concurrent_requests_overlaps(start: Start) -> None:
     server, _ = start(latency=0.3)
 
-    async def all_at_once() -> None:
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {server.api_key}"}) as it:
-            await asyncio.gather(*(it.get(f"{server.url}/api/v2/batches") for _ in range(10)))
+    async def send_concurrently() -> None:
+        headers = {"Authorization": f"Bearer {server.api_key}"}
+        async with httpx.AsyncClient(headers=headers) as client:
+            await asyncio.gather(*(client.get(f"{server.url}/api/v2/batches") for _ in range(10)))
 
     began = time.monotonic()
-    asyncio.run(all_at_once())
+    asyncio.run(send_concurrently())
     assert time.monotonic() - began < 1.5
 
 
-def test_without_faults_all_pass(start: Start) -> None:
+def test_all_requests_succeed_without_faults(start: Start) -> None:
     server, _ = start()
-    assert answers(server, 20) == [200] * 20
+    assert request_statuses(server, 20) == [200] * 20

@@ -16,10 +16,10 @@ def job_ids(api: LlamaCloud, kind: str, status: Any = "COMPLETED", at_least: int
             ids = [it.job_reference.id for it in results if it.job_reference]
             if len(ids) >= at_least:
                 return ids
-    raise AssertionError("no such batch")
+    raise AssertionError("no batch matches")
 
 
-def jobs_of(api: LlamaCloud, kind: str) -> Any:
+def jobs_resource(api: LlamaCloud, kind: str) -> Any:
     return api.parsing if kind == "parse_v2" else api.extract
 
 
@@ -27,11 +27,11 @@ both = pytest.mark.parametrize("kind", ["parse_v2", "extract_v2"])
 
 
 @both
-def test_a_batchs_jobs_are_found_by_their_ids(api: LlamaCloud, kind: str) -> None:
-    wanted = job_ids(api, kind, at_least=60)[:100]
-    page = jobs_of(api, kind).list(job_ids=wanted, page_size=100)
-    assert {job.id for job in page.items} == set(wanted)
-    assert total(page) == len(wanted)
+def test_jobs_of_a_batch_are_listed_by_id(api: LlamaCloud, kind: str) -> None:
+    requested = job_ids(api, kind, at_least=60)[:100]
+    page = jobs_resource(api, kind).list(job_ids=requested, page_size=100)
+    assert {job.id for job in page.items} == set(requested)
+    assert total(page) == len(requested)
     assert page.next_page_token is None
     assert {job.project_id for job in page.items} == {
         api.batches.list(page_size=1).items[0].project_id
@@ -39,24 +39,24 @@ def test_a_batchs_jobs_are_found_by_their_ids(api: LlamaCloud, kind: str) -> Non
 
 
 @both
-def test_jobs_asked_for_by_id_come_in_pages_too(api: LlamaCloud, kind: str) -> None:
-    wanted = job_ids(api, kind, at_least=60)[:60]
-    paged = [job.id for job in jobs_of(api, kind).list(job_ids=wanted, page_size=7)]
-    assert sorted(paged) == sorted(wanted)
+def test_jobs_listed_by_id_are_paginated(api: LlamaCloud, kind: str) -> None:
+    requested = job_ids(api, kind, at_least=60)[:60]
+    paged = [job.id for job in jobs_resource(api, kind).list(job_ids=requested, page_size=7)]
+    assert sorted(paged) == sorted(requested)
 
 
 @both
-def test_unknown_and_repeated_ids_are_passed_over(api: LlamaCloud, kind: str) -> None:
+def test_unknown_and_repeated_job_ids_are_ignored(api: LlamaCloud, kind: str) -> None:
     known = job_ids(api, kind)[0]
     other = job_ids(api, "extract_v2" if kind == "parse_v2" else "parse_v2")[0]
-    found = jobs_of(api, kind).list(job_ids=[known, known, "pjb-x", "", other]).items
+    found = jobs_resource(api, kind).list(job_ids=[known, known, "pjb-x", "", other]).items
     assert [job.id for job in found] == [known]
 
 
 @both
-def test_without_ids_all_jobs_are_walked(start: Start, kind: str) -> None:
+def test_all_jobs_are_listed_without_ids(start: Start, kind: str) -> None:
     _, api = start(files=(1, 20))
-    walked = [job.id for job in jobs_of(api, kind).list(page_size=9)]
+    walked = [job.id for job in jobs_resource(api, kind).list(page_size=9)]
     assert len(walked) == len(set(walked)) > 10
     results: set[str] = set()
     for batch in api.batches.list(page_size=1000):
@@ -68,46 +68,46 @@ def test_without_ids_all_jobs_are_walked(start: Start, kind: str) -> None:
 
 @both
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED", "RUNNING"])
-def test_a_status_filters(api: LlamaCloud, kind: str, status: str) -> None:
-    found = jobs_of(api, kind).list(status=status, page_size=20).items
+def test_jobs_are_filtered_by_status(api: LlamaCloud, kind: str, status: str) -> None:
+    found = jobs_resource(api, kind).list(status=status, page_size=20).items
     assert {job.status for job in found} == {status}
 
 
-def test_pending_jobs_are_found(api: LlamaCloud) -> None:
+def test_pending_jobs_are_listed(api: LlamaCloud) -> None:
     assert {job.status for job in api.parsing.list(status="PENDING")} <= {"PENDING"}
 
 
 @both
-def test_times_of_creation_filter(api: LlamaCloud, kind: str) -> None:
-    wanted = job_ids(api, kind, at_least=20)
-    every = jobs_of(api, kind).list(job_ids=wanted[:20]).items
+def test_jobs_are_filtered_by_creation_time(api: LlamaCloud, kind: str) -> None:
+    requested = job_ids(api, kind, at_least=20)
+    every = jobs_resource(api, kind).list(job_ids=requested[:20]).items
     middle = every[10].created_at
-    found = jobs_of(api, kind).list(
-        job_ids=wanted[:20], created_at_on_or_after=middle, created_at_on_or_before=middle
+    found = jobs_resource(api, kind).list(
+        job_ids=requested[:20], created_at_on_or_after=middle, created_at_on_or_before=middle
     )
     assert every[10].id in {job.id for job in found.items}
     assert {job.created_at for job in found.items} == {middle}
 
 
-def test_a_configuration_filters_extract_jobs(api: LlamaCloud) -> None:
+def test_extract_jobs_are_filtered_by_configuration(api: LlamaCloud) -> None:
     saved = api.configurations.list(product_type=["extract_v2"]).items
     for each in saved:
         found = api.extract.list(configuration_id=each.id, page_size=10).items
         assert {job.configuration_id for job in found} == {each.id}
 
 
-def test_one_parse_job_is_under_job(api: LlamaCloud) -> None:
-    wanted = job_ids(api, "parse_v2")[0]
-    got = api.parsing.get(wanted).job
-    assert got.id == wanted
+def test_single_parse_job_is_nested_under_job(api: LlamaCloud) -> None:
+    requested = job_ids(api, "parse_v2")[0]
+    got = api.parsing.get(requested).job
+    assert got.id == requested
     assert got.tier in ("agentic", "cost_effective")
     assert got.name
 
 
-def test_one_extract_job_is_bare_and_names_its_file(api: LlamaCloud) -> None:
-    wanted = job_ids(api, "extract_v2")[0]
-    got = api.extract.get(wanted)
-    assert got.id == wanted
+def test_single_extract_job_is_not_nested_and_has_file_input(api: LlamaCloud) -> None:
+    requested = job_ids(api, "extract_v2")[0]
+    got = api.extract.get(requested)
+    assert got.id == requested
     assert got.file_input.startswith("dfl-")
     usage = got.usage
     assert usage is not None
@@ -116,12 +116,12 @@ def test_one_extract_job_is_bare_and_names_its_file(api: LlamaCloud) -> None:
 
 
 @both
-def test_an_unknown_job_is_404(api: LlamaCloud, kind: str) -> None:
+def test_unknown_job_gets_404(api: LlamaCloud, kind: str) -> None:
     with pytest.raises(llama_cloud.NotFoundError, match="pjb-none"):
-        jobs_of(api, kind).get("pjb-none")
+        jobs_resource(api, kind).get("pjb-none")
 
 
-def test_jobs_appear_and_end_with_their_batch(start: Start) -> None:
+def test_jobs_of_a_new_batch_appear_and_end(start: Start) -> None:
     server, api = start()
     batch = new_batch(api, "Invoices 2026")
     assert api.parsing.list(created_at_on_or_after=batch.created_at).items == []
@@ -134,7 +134,7 @@ def test_jobs_appear_and_end_with_their_batch(start: Start) -> None:
     assert {job.status for job in ended} <= {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-def test_files_finished_before_a_cancel_keep_their_results(start: Start) -> None:
+def test_cancelled_batch_keeps_results_of_finished_files(start: Start) -> None:
     server, api = start(files=1000)
     batch = new_batch(api)
     server.advance(60)

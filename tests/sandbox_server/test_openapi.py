@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the sandbox does, and the sandbox does what it says."""
+"""Test that the OpenAPI document and the behaviour of the sandbox agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from llama_batches_nb.sandbox_server.process import Server
 
-from .conftest import still
+from .conftest import stopped_clock_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +31,14 @@ max-examples = 10
 [phases.stateful.generation]
 max-examples = 15
 
-[checks.positive_data_acceptance]  # a schema can't say which tokens and configurations fit
+[checks.positive_data_acceptance]  # schemas do not express which tokens are valid
 expected-statuses = ["2xx", 400, 404, 409]
 """
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server.start(still(batches=24, files=(1, 60)), thread=True) as server:
+    with Server.start(stopped_clock_options(batches=24, files=(1, 60)), thread=True) as server:
         yield server
 
 
@@ -51,12 +51,12 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def document(client: httpx.Client) -> dict[str, Any]:
-    found: dict[str, Any] = client.get("/openapi.json").json()
-    return found
+    document: dict[str, Any] = client.get("/openapi.json").json()
+    return document
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what is documented, by method and path."""
+    """Return the documented operations by method and path."""
     return {
         (method, path): operation
         for path, item in document["paths"].items()
@@ -65,10 +65,10 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 
 @pytest.mark.latest
-def test_schemathesis_finds_nothing(
+def test_schemathesis_finds_no_failure(
     server: Server, document: dict[str, Any], tmp_path: Path
 ) -> None:
-    """It has a process of its own, as its plugin is for other suites than this one."""
+    """Run schemathesis in a separate process, without its pytest plugin."""
     (tmp_path / "config.toml").write_text(CONFIG.format(key=server.api_key))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "config.toml"]
     run = subprocess.run(
@@ -86,14 +86,14 @@ def test_schemathesis_finds_nothing(
     assert int(numbers[2]) > 500
 
 
-def test_every_operation_asks_for_the_key(document: dict[str, Any]) -> None:
+def test_every_operation_requires_the_api_key(document: dict[str, Any]) -> None:
     (scheme,) = document["components"]["securitySchemes"]
     for operation in operations(document).values():
         assert operation["security"] == [{scheme: []}]
         assert "401" in operation["responses"]
 
 
-def test_every_answer_has_a_schema_that_says_all(document: dict[str, Any]) -> None:
+def test_every_response_has_a_complete_schema(document: dict[str, Any]) -> None:
     for operation in operations(document).values():
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
         model = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
@@ -101,7 +101,7 @@ def test_every_answer_has_a_schema_that_says_all(document: dict[str, Any]) -> No
         assert set(model["required"]) == set(model["properties"])
 
 
-def test_a_wrong_method_is_refused_with_the_right_ones(
+def test_wrong_method_gets_405_with_allowed_methods(
     document: dict[str, Any], client: httpx.Client
 ) -> None:
     for path, item in document["paths"].items():
@@ -138,17 +138,15 @@ def test_a_wrong_method_is_refused_with_the_right_ones(
         "/sandbox/advance",
     ],
 )
-def test_a_body_that_nobody_could_repeat_is_refused(
-    client: httpx.Client, path: str, body: bytes
-) -> None:
-    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422)
-    detail = answer.json()["detail"]
-    assert isinstance(detail, str) or all(set(it) == {"loc", "msg", "type"} for it in detail)
+def test_invalid_json_body_is_rejected(client: httpx.Client, path: str, body: bytes) -> None:
+    response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in (400, 422)
+    detail = response.json()["detail"]
+    assert isinstance(detail, str) or all(set(item) == {"loc", "msg", "type"} for item in detail)
 
 
 @pytest.mark.parametrize("number", ["0", "0.5", "-1", "1e3", "1785578400", "20260801"])
-def test_a_number_is_no_time(client: httpx.Client, number: str) -> None:
-    answer = client.get("/api/v2/batches", params={"created_at_on_or_after": number})
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["query", "created_at_on_or_after"]
+def test_numeric_timestamp_gets_422(client: httpx.Client, number: str) -> None:
+    response = client.get("/api/v2/batches", params={"created_at_on_or_after": number})
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["query", "created_at_on_or_after"]

@@ -37,7 +37,7 @@ from .conftest import connect
         {"error_rate": 0.6, "drop_rate": 0.6},
     ],
 )
-def test_a_bad_value_is_refused_by_the_name_of_its_option(bad: dict[str, Any]) -> None:
+def test_invalid_value_raises_error_that_names_the_option(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Options(**bad)
 
@@ -45,32 +45,32 @@ def test_a_bad_value_is_refused_by_the_name_of_its_option(bad: dict[str, Any]) -
 @pytest.mark.parametrize(
     "bad", [{"batches": 2.5}, {"port": "80"}, {"seed": 0.5}, {"now": "2026-08-01"}], ids=str
 )
-def test_so_is_one_of_another_type(bad: dict[str, Any]) -> None:
+def test_invalid_type_raises_error_that_names_the_option(bad: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=next(iter(bad))):
         Options(**bad)
 
 
 @pytest.mark.parametrize("year", [YEARS[0], YEARS[-1]])
-def test_a_history_may_end_in_any_of_the_years(year: int) -> None:
+def test_history_ends_in_first_and_last_supported_year(year: int) -> None:
     options = Options(now=datetime(year, 1, 1), days=3650, batches=3, files=3)
     with Server.start(options, thread=True) as server, connect(server) as api:
         assert len(list(api.batches.list())) == 3
-        made = api.beta.directories.create(name="New", type="ephemeral")
-        assert made.created_at is not None
-        assert made.created_at.year == year
+        created = api.beta.directories.create(name="New", type="ephemeral")
+        assert created.created_at is not None
+        assert created.created_at.year == year
 
 
-def test_the_key_is_not_in_the_message_about_it() -> None:
+def test_error_about_api_key_does_not_contain_it() -> None:
     with pytest.raises(ValueError, match="api_key") as caught:
         Options(api_key="secret key")
     assert "secret" not in str(caught.value)
 
 
-def test_nor_is_it_in_what_the_options_show() -> None:
+def test_repr_does_not_contain_api_key() -> None:
     assert repr(Options(api_key="secret", batches=5)).startswith("Options(seed=0, port=0, batches=")
 
 
-def test_files_may_be_a_number_or_a_range() -> None:
+def test_files_accepts_a_number_or_a_range() -> None:
     assert Options(files=7).file_range == (7, 7)
     assert Options(files=(2, 9)).file_range == (2, 9)
 

@@ -1,4 +1,4 @@
-"""Whatever the sandbox answers is what the API's reference promises, over a whole history."""
+"""Test that all responses of the sandbox match the API reference."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from llama_batches_nb.sandbox_server.process import Server
 
-from .conftest import still
-from .reference import DIRECTORIES, ENDPOINTS, Batch, Page, Refusal, Result, endpoint
+from .conftest import stopped_clock_options
+from .reference import DIRECTORIES, ENDPOINTS, Batch, ErrorResponse, Page, Result, endpoint
 
-NEVER = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+UNUSED_UUID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 
 
-class Witness(httpx.Client):
-    """A client that holds every answer against the reference, and counts them."""
+class ValidatingClient(httpx.Client):
+    """Validate each response against the reference, and count the responses."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(
@@ -28,27 +28,27 @@ class Witness(httpx.Client):
             event_hooks={"response": [self._check]},
             trust_env=False,
         )
-        self.seen: Counter[tuple[str, str]] = Counter()
-        self.refused: Counter[int] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.errors: Counter[int] = Counter()
 
     def _check(self, response: httpx.Response) -> None:
         body = response.read()
         assert response.headers["Content-Type"] == "application/json"
         if response.is_success:
-            called = endpoint(response.request.method, response.request.url.path)
-            ENDPOINTS[called].model_validate_json(body)
-            self.seen[called] += 1
+            template = endpoint(response.request.method, response.request.url.path)
+            ENDPOINTS[template].model_validate_json(body)
+            self.calls[template] += 1
         else:
-            Refusal.model_validate_json(body)
-            self.refused[response.status_code] += 1
+            ErrorResponse.model_validate_json(body)
+            self.errors[response.status_code] += 1
 
-    def walk(self, path: str, **params: Any) -> list[dict[str, Any]]:
+    def list_all(self, path: str, **params: Any) -> list[dict[str, Any]]:
         """Return the items of all pages."""
         items: list[dict[str, Any]] = []
         token: str | None = None
         while True:
-            chosen = params | ({"page_token": token} if token else {})
-            page = self.get(path, params=chosen).json()
+            query = params | ({"page_token": token} if token else {})
+            page = self.get(path, params=query).json()
             items += page["items"]
             token = page["next_page_token"]
             if not token:
@@ -57,63 +57,63 @@ class Witness(httpx.Client):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server.start(still(batches=120, files=(1, 40)), thread=True) as server:
+    with Server.start(stopped_clock_options(batches=120, files=(1, 40)), thread=True) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def witness(server: Server) -> Iterator[Witness]:
-    with Witness(server) as witness:
-        yield witness
+def client(server: Server) -> Iterator[ValidatingClient]:
+    with ValidatingClient(server) as client:
+        yield client
 
 
-def read_everything(witness: Witness) -> None:
-    batches = witness.walk("/api/v2/batches", page_size=7)
+def fetch_everything(client: ValidatingClient) -> None:
+    batches = client.list_all("/api/v2/batches", page_size=7)
     for batch in batches:
-        assert witness.get(f"/api/v2/batches/{batch['id']}").json() == batch
-        witness.get(f"/api/v2/batches/{batch['id']}", params={"expand": "results"})
+        assert client.get(f"/api/v2/batches/{batch['id']}").json() == batch
+        client.get(f"/api/v2/batches/{batch['id']}", params={"expand": "results"})
     for kind in ("parse", "extract"):
-        jobs = witness.walk(f"/api/v2/{kind}", page_size=500)
+        jobs = client.list_all(f"/api/v2/{kind}", page_size=500)
         for job in jobs[::25]:
-            witness.get(f"/api/v2/{kind}/{job['id']}")
-    for directory in witness.walk(DIRECTORIES, include_deleted=True, page_size=2):
+            client.get(f"/api/v2/{kind}/{job['id']}")
+    for directory in client.list_all(DIRECTORIES, include_deleted=True, page_size=2):
         if directory["deleted_at"] is None:
-            place = f"{DIRECTORIES}/{directory['id']}"
-            assert witness.get(place).json() == directory
-            for file in witness.walk(f"{place}/files", page_size=25)[::10]:
-                assert witness.get(f"{place}/files/{file['id']}").json() == file
-    for saved in witness.walk("/api/v1/beta/configurations", page_size=1):
-        assert witness.get(f"/api/v1/beta/configurations/{saved['id']}").json() == saved
+            url = f"{DIRECTORIES}/{directory['id']}"
+            assert client.get(url).json() == directory
+            for file in client.list_all(f"{url}/files", page_size=25)[::10]:
+                assert client.get(f"{url}/files/{file['id']}").json() == file
+    for saved in client.list_all("/api/v1/beta/configurations", page_size=1):
+        assert client.get(f"/api/v1/beta/configurations/{saved['id']}").json() == saved
 
 
-def make_something(witness: Witness) -> None:
-    """Make a directory, files and batches; cancel one of them."""
-    made = witness.post(DIRECTORIES, json={"name": "New", "type": "ephemeral"}).json()
-    files = f"{DIRECTORIES}/{made['id']}/files"
+def create_examples(client: ValidatingClient) -> None:
+    """Create directories, files and batches, and cancel a batch."""
+    directory = client.post(DIRECTORIES, json={"name": "New", "type": "ephemeral"}).json()
+    files = f"{DIRECTORIES}/{directory['id']}/files"
     for name in ("fine.txt", "corrupt.pdf", "setup.exe", "Brief, geprüft 年.pdf"):
-        uploaded = witness.post(f"{files}/upload", files={"upload_file": (name, b"text")}).json()
-    other = witness.post(DIRECTORIES, json={"name": "Other", "description": "d"}).json()
-    place = f"{DIRECTORIES}/{other['id']}/files"
-    witness.post(place, json={"file_id": uploaded["file_id"], "display_name": "again.pdf"})
-    for directory in (made, other):
+        uploaded = client.post(f"{files}/upload", files={"upload_file": (name, b"text")}).json()
+    other = client.post(DIRECTORIES, json={"name": "Other", "description": "d"}).json()
+    other_files = f"{DIRECTORIES}/{other['id']}/files"
+    client.post(other_files, json={"file_id": uploaded["file_id"], "display_name": "again.pdf"})
+    for source in (directory, other):
         job = {"type": "parse_v2", "configuration_id": "cfg-PARSE_AGENTIC"}
-        body = {"source_directory_id": directory["id"], "config": {"job": job}}
-        batch = witness.post("/api/v2/batches", json=body).json()
-    witness.post(f"/api/v2/batches/{batch['id']}/cancel")
+        body = {"source_directory_id": source["id"], "config": {"job": job}}
+        batch = client.post("/api/v2/batches", json=body).json()
+    client.post(f"/api/v2/batches/{batch['id']}/cancel")
 
 
-def test_a_whole_history_is_as_the_reference_has_it(server: Server, witness: Witness) -> None:
-    """At its end, with batches of every status; a moment later; and when all have ended."""
-    read_everything(witness)
-    make_something(witness)
+def test_all_responses_match_the_reference(server: Server, client: ValidatingClient) -> None:
+    """Fetch everything at the start, while batches progress, and after all have ended."""
+    fetch_everything(client)
+    create_examples(client)
     for seconds in (2, 4, 3 * 86400):
         server.advance(seconds)
-        read_everything(witness)
-    assert not witness.refused
-    assert set(witness.seen) == set(ENDPOINTS)
+        fetch_everything(client)
+    assert not client.errors
+    assert set(client.calls) == set(ENDPOINTS)
 
 
-def test_the_sandbox_serves_what_the_reference_has_and_no_more(server: Server) -> None:
+def test_endpoints_are_those_of_the_reference(server: Server) -> None:
     headers = {"Authorization": f"Bearer {server.api_key}"}
     document = httpx.get(f"{server.url}/openapi.json", headers=headers).json()
     served = [
@@ -124,19 +124,19 @@ def test_the_sandbox_serves_what_the_reference_has_and_no_more(server: Server) -
     assert sorted(served) == sorted(ENDPOINTS)
 
 
-def test_refusals_are_as_the_reference_has_them(witness: Witness) -> None:
-    witness.refused.clear()
-    ended = witness.get("/api/v2/batches", params={"status": "COMPLETED"}).json()["items"][0]
-    witness.get("/api/v2/batches", params={"page_token": "x"})
-    witness.get("/api/v2/batches", headers={"Authorization": "Bearer llx-other"})
-    witness.get(f"/api/v2/batches/bat-{NEVER}")
-    witness.get("/api/v2/nothing")
-    witness.delete("/api/v2/batches")
-    witness.post(f"/api/v2/batches/{ended['id']}/cancel")
-    witness.post(DIRECTORIES, content=b"x" * (2**20 + 1))
-    witness.post("/api/v2/batches", json={})
-    witness.get("/api/v2/batches", params={"status": "DONE", "page_size": 0})
-    assert witness.refused == {400: 1, 401: 1, 404: 2, 405: 1, 409: 1, 413: 1, 422: 2}
+def test_error_responses_match_the_reference(client: ValidatingClient) -> None:
+    client.errors.clear()
+    ended = client.get("/api/v2/batches", params={"status": "COMPLETED"}).json()["items"][0]
+    client.get("/api/v2/batches", params={"page_token": "x"})
+    client.get("/api/v2/batches", headers={"Authorization": "Bearer llx-other"})
+    client.get(f"/api/v2/batches/bat-{UNUSED_UUID}")
+    client.get("/api/v2/nothing")
+    client.delete("/api/v2/batches")
+    client.post(f"/api/v2/batches/{ended['id']}/cancel")
+    client.post(DIRECTORIES, content=b"x" * (2**20 + 1))
+    client.post("/api/v2/batches", json={})
+    client.get("/api/v2/batches", params={"status": "DONE", "page_size": 0})
+    assert client.errors == {400: 1, 401: 1, 404: 2, 405: 1, 409: 1, 413: 1, 422: 2}
 
 
 @pytest.mark.parametrize(
@@ -155,26 +155,26 @@ def test_refusals_are_as_the_reference_has_them(witness: Witness) -> None:
     ],
     ids=str,
 )
-def test_the_reference_refuses_what_it_does_not_have(change: dict[str, Any]) -> None:
+def test_reference_rejects_undocumented_batches(change: dict[str, Any]) -> None:
     good: dict[str, Any] = {
-        "id": f"bat-{NEVER}",
-        "project_id": f"prj-{NEVER}",
-        "source_directory_id": f"dir-{NEVER}",
+        "id": f"bat-{UNUSED_UUID}",
+        "project_id": f"prj-{UNUSED_UUID}",
+        "source_directory_id": f"dir-{UNUSED_UUID}",
         "config": {"job": {"type": "parse_v2", "configuration_id": "cfg-PARSE_AGENTIC"}},
         "status": "COMPLETED",
         "created_at": "2026-08-01T12:00:00Z",
-        "results": [{"source_directory_file_id": f"dfl-{NEVER}", "error_message": "no"}],
+        "results": [{"source_directory_file_id": f"dfl-{UNUSED_UUID}", "error_message": "no"}],
     }
     Page[Batch].model_validate_json(pydantic.TypeAdapter(Any).dump_json({"items": [good]}))
     with pytest.raises(pydantic.ValidationError):
         Batch.model_validate_json(pydantic.TypeAdapter(Any).dump_json(good | change))
 
 
-def test_the_reference_has_a_job_or_a_mapping_error() -> None:
-    reference = {"type": "parse_v2", "id": f"pjb-{NEVER}"}
-    file = f"dfl-{NEVER}"
+def test_reference_rejects_job_with_mapping_error() -> None:
+    reference = {"type": "parse_v2", "id": f"pjb-{UNUSED_UUID}"}
+    file = f"dfl-{UNUSED_UUID}"
     Result.model_validate({"source_directory_file_id": file, "job_reference": reference})
-    with pytest.raises(pydantic.ValidationError, match="beside a job"):
+    with pytest.raises(pydantic.ValidationError, match="mapping error and a job"):
         Result.model_validate(
             {
                 "source_directory_file_id": file,

@@ -1,4 +1,4 @@
-"""The public `sandbox()`: a server and the client that is connected to it."""
+"""Test the public `sandbox()`: a server and a connected client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.http.client import get_client
 
 
-def test_it_is_connected_to_and_closed() -> None:
+def test_sandbox_connects_and_close_restores_previous_client() -> None:
     before = lb.connect("llx-1", base_url="http://127.0.0.1:9")
     with lb.sandbox(batches=5, thread=True) as box:
         assert get_client() is box.client
@@ -25,14 +25,14 @@ def test_it_is_connected_to_and_closed() -> None:
         lb.fetch_batches(client=lb.connect("llx-1", base_url=box.url, max_retries=0))
 
 
-def test_closing_leaves_a_client_that_came_later() -> None:
+def test_close_keeps_a_client_that_connected_later() -> None:
     box = lb.sandbox(batches=1, thread=True)
     later = lb.connect("llx-1", base_url="http://127.0.0.1:9")
     box.close()
     assert get_client() is later
 
 
-def test_its_clock_can_be_set_forward() -> None:
+def test_advance_lets_a_batch_complete() -> None:
     with lb.sandbox(batches=5, speed=0, thread=True) as box:
         batch = lb.create_batch(lb.fetch_directories(limit=1), "cfg-PARSE_AGENTIC")
         with pytest.raises(lb.WaitTimeoutError):
@@ -41,20 +41,20 @@ def test_its_clock_can_be_set_forward() -> None:
         assert lb.wait_for_batches(batch, timeout=0).status.tolist() == ["COMPLETED"]
 
 
-def test_it_runs_in_a_process_of_its_own() -> None:
+def test_sandbox_runs_in_a_separate_process() -> None:
     with lb.sandbox(batches=5) as box:
         assert len(lb.fetch_batches(client=box.client)) == 5
 
 
-def test_an_unknown_option_is_refused() -> None:
+def test_unknown_or_invalid_option_raises() -> None:
     with pytest.raises(TypeError, match="colour"):
         lb.sandbox(colour="red")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="batches"):
         lb.sandbox(batches=-1)
 
 
-def test_the_main_job_on_a_bad_day() -> None:
-    """With every kind of fault at once nothing is lost and nothing comes twice."""
+def test_fetching_under_faults_loses_and_repeats_no_row() -> None:
+    """Inject all kinds of faults at once and compare with the rows without faults."""
     options: dict[str, Any] = {
         "batches": 40,
         "files": (1, 60),

@@ -16,7 +16,6 @@ from llama_batches_nb.panels.base import Panel
 from llama_batches_nb.panels.browse.batch_files import BatchFiles
 from llama_batches_nb.panels.browse.filters import fetch_names
 from llama_batches_nb.panels.browse.query import FetchedFrames
-from llama_batches_nb.panels.create import browser_files
 from llama_batches_nb.panels.create.batch_row import BatchRow
 from llama_batches_nb.panels.create.batch_rows import BatchRows
 from llama_batches_nb.panels.create.batch_run import BatchRun
@@ -84,7 +83,7 @@ class CreatePanel(Panel):
 
     @property
     def batches(self) -> pd.DataFrame:
-        """The batches that this panel created, as last polled."""
+        """The batches of this panel, as last polled."""
         return self.rows.batches
 
     @property
@@ -240,11 +239,7 @@ class CreatePanel(Panel):
             spec = self.form.to_spec()
         except ValueError as error:
             return None, markup.text(error)
-        project = self.client.settings.project_id
-        where = f"project {markup.text(project)}" if project else "the project of this key"
-        html = f"Creates <b>1 batch</b> from {self.form.describe(spec)} in {where}."
-        warning = browser_files.validation_warning(spec.files)
-        return spec, f"{html}<br>{markup.text(warning)}" if warning else html
+        return spec, self.form.describe(spec)
 
     def _text(self) -> str:
         created = [f"{run.batch_id} {run.status}" for run in self.rows.created]

@@ -50,7 +50,7 @@ class BatchForm(widgets.VBox):
         configuration: str = "",
         job_type: str = "parse_v2",
     ) -> None:
-        self._on_change = on_change
+        self._client, self._on_change = client, on_change
         self._names_loading = True
         self._directories = NameIndex("directory", "dir-")
         self._configurations = {kind: NameIndex("configuration", "cfg-") for kind in JOB_TYPES}
@@ -95,7 +95,7 @@ class BatchForm(widgets.VBox):
         return BatchSpec(source, configuration_id, self.job_type.value)
 
     def describe(self, spec: BatchSpec) -> str:
-        """Return the source and the configuration of a batch as HTML."""
+        """Return what a batch is created from, and a warning about its files, as HTML."""
         if spec.files:
             n_files = markup.count(len(spec.files), "file")
             size = format_bytes(sum(file.size for file in spec.files))
@@ -108,7 +108,11 @@ class BatchForm(widgets.VBox):
         configuration = f"<code>{markup.text(spec.configuration_id)}</code>"
         if name is not None:
             configuration = f"<b>{markup.text(name)}</b> ({configuration})"
-        return f"{source} with {configuration}"
+        project = self._client.settings.project_id
+        where = f"project {markup.text(project)}" if project else "the project of this key"
+        html = f"Creates <b>1 batch</b> from {source} with {configuration} in {where}."
+        warning = browser_files.validation_warning(spec.files)
+        return f"{html}<br>{markup.text(warning)}" if warning else html
 
     def short_title(self, spec: BatchSpec) -> str:
         """Return the source and the configuration of a batch in a few words, as plain text."""

@@ -61,9 +61,9 @@ class _StatusPoller(BatchPoller):
 
     answered = True
 
-    def poll(self, *, within: float, bear_unknown: bool) -> None:
+    def poll(self, *, deadline: float, ignore_not_found: bool) -> None:
         self.answered = False
-        super().poll(within=within, bear_unknown=bear_unknown)
+        super().poll(deadline=deadline, ignore_not_found=ignore_not_found)
         self.answered = True
 
 

@@ -1,0 +1,35 @@
+"""A fake project to sync, and a local folder and a URL to sync to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from tests.conftest import Serve
+from tests.dataset.fake_project import FakeProject
+
+
+@pytest.fixture
+def project(serve: Serve) -> FakeProject:
+    """Serve a fake project, and connect to it."""
+    project = FakeProject()
+    serve(project, max_retries=0)
+    return project
+
+
+@pytest.fixture
+def memory_url() -> Iterator[str]:
+    """Return the URL of a folder in memory that does not exist yet."""
+    yield "memory://tests/dataset"
+    filesystem = fsspec.filesystem("memory")
+    if filesystem.exists("/tests"):
+        filesystem.rm("/tests", recursive=True)
+
+
+@pytest.fixture(params=["local", "url"])
+def path(request: pytest.FixtureRequest, tmp_path: Path, memory_url: str) -> str:
+    """Return a local path and a URL at which nothing exists yet."""
+    return str(tmp_path / "new" / "dataset") if request.param == "local" else memory_url
