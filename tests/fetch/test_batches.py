@@ -1,4 +1,4 @@
-"""Listing batches: every page, each row once, filters checked and passed on."""
+"""fetch_batches and get_batch: every page, each row once, validated filters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def paged(pages: list[list[dict[str, Any]]], **first: Any) -> Script:
     return script
 
 
-def test_all_pages_come_in_the_order_of_the_api(serve: Serve) -> None:
+def test_all_pages_are_fetched_in_the_order_of_the_api(serve: Serve) -> None:
     ids = [f"bat-{n}" for n in (5, 3, 9, 1, 7)]
     serve(paged([[batch(i) for i in ids[:2]], [], [batch(i) for i in ids[2:4]], [batch(ids[4])]]))
     frame = lb.fetch_batches()
@@ -46,7 +46,7 @@ def test_all_pages_come_in_the_order_of_the_api(serve: Serve) -> None:
     assert isinstance(frame.index, pd.RangeIndex)
 
 
-def test_no_batches_give_the_same_columns(serve: Serve) -> None:
+def test_empty_list_has_the_same_columns(serve: Serve) -> None:
     serve(paged([[batch("bat-1")]]))
     full = lb.fetch_batches()
     serve(lambda asked: {"items": [], "next_page_token": "", "total_size": 0})
@@ -55,7 +55,7 @@ def test_no_batches_give_the_same_columns(serve: Serve) -> None:
     assert (empty.dtypes == full.dtypes).all()
 
 
-def test_a_token_that_comes_round_is_an_error_with_the_rows_so_far(serve: Serve) -> None:
+def test_repeated_token_raises_with_partial_rows(serve: Serve) -> None:
     serve(in_turn([page([batch("bat-1")], "a"), page([batch("bat-2")], "b"), page([], "a")]))
     with pytest.raises(lb.PaginationError) as caught:
         lb.fetch_batches()
@@ -63,7 +63,7 @@ def test_a_token_that_comes_round_is_an_error_with_the_rows_so_far(serve: Serve)
     assert caught.value.partial.batch_id.tolist() == ["bat-1", "bat-2"]
 
 
-def test_a_page_that_fails_leaves_the_rows_before_it(serve: Serve) -> None:
+def test_failed_page_raises_with_partial_rows(serve: Serve) -> None:
     serve(in_turn([page([batch("bat-1")], "a"), Answer({"detail": "Expired"}, 400)]))
     with pytest.raises(lb.InvalidRequestError) as caught:
         lb.fetch_batches()
@@ -72,7 +72,7 @@ def test_a_page_that_fails_leaves_the_rows_before_it(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("status", [None, "FAILED", ["FAILED", "RUNNING"]])
-def test_no_row_wanted_is_the_empty_frame_and_nothing_asked(serve: Serve, status: Any) -> None:
+def test_limit_zero_returns_an_empty_frame_without_a_request(serve: Serve, status: Any) -> None:
     server = serve(lambda asked: page([batch("bat-1")]))
     assert lb.fetch_batches(status=status, limit=0).columns.tolist() == COLUMNS
     assert lb.fetch_results(status=status, limit=0).empty
@@ -83,14 +83,14 @@ def test_no_row_wanted_is_the_empty_frame_and_nothing_asked(serve: Serve, status
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 9])
-def test_limit_is_the_most_rows_and_no_more_is_asked_for(serve: Serve, limit: int) -> None:
+def test_limit_bounds_rows_and_requests(serve: Serve, limit: int) -> None:
     server = serve(paged([[batch("bat-1"), batch("bat-2")], [batch("bat-3"), batch("bat-4")]]))
     assert len(lb.fetch_batches(limit=limit)) == min(limit, 4)
     assert len(server.asked) == (1 if limit <= 2 else 2)
     assert server.asked[0].one("page_size") == str(limit)
 
 
-def test_a_refused_page_size_is_not_the_end(serve: Serve) -> None:
+def test_rejected_page_size_is_retried_without_one(serve: Serve) -> None:
     detail = [{"loc": ["query", "page_size"], "msg": "at most 100", "type": "x"}]
 
     def script(asked: Asked) -> Any:
@@ -103,7 +103,7 @@ def test_a_refused_page_size_is_not_the_end(serve: Serve) -> None:
     assert [asked.one("page_size") for asked in server.asked] == ["1000", None]
 
 
-def test_fewer_rows_than_the_server_said_are_a_warning(serve: Serve) -> None:
+def test_fewer_rows_than_total_size_warn(serve: Serve) -> None:
     serve(paged([[batch("bat-1")], [batch("bat-2")]], total_size=3))
     with pytest.warns(UserWarning, match=r"Expected 3 batches but received 2") as warned:
         lb.fetch_batches()
@@ -113,7 +113,7 @@ def test_fewer_rows_than_the_server_said_are_a_warning(serve: Serve) -> None:
     lb.fetch_batches(limit=1)
 
 
-def test_filters_are_passed_on_as_the_api_writes_them(serve: Serve) -> None:
+def test_filters_are_sent_in_the_format_of_the_api(serve: Serve) -> None:
     server = serve(lambda asked: page([]))
     lb.fetch_batches(
         status="failed",  # type: ignore[arg-type]  # case is ignored
@@ -142,7 +142,7 @@ def test_filters_are_passed_on_as_the_api_writes_them(serve: Serve) -> None:
         np.datetime64("2026-08-01T12:00"),
     ],
 )
-def test_a_time_is_taken_in_many_forms(serve: Serve, time: Any) -> None:
+def test_times_are_accepted_in_many_types(serve: Serve, time: Any) -> None:
     server = serve(lambda asked: page([]))
     lb.fetch_batches(created_at_on_or_after=time)
     assert server.asked[0].one("created_at_on_or_after") == "2026-08-01T12:00:00Z"
@@ -166,7 +166,7 @@ def test_a_time_is_taken_in_many_forms(serve: Serve, time: Any) -> None:
         ({"progress": "yes"}, TypeError, "progress"),
     ],
 )
-def test_bad_filters_are_refused_before_anything_is_asked(
+def test_invalid_filter_raises_before_any_request(
     serve: Serve, arguments: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     server = serve(lambda asked: page([]))
@@ -202,7 +202,7 @@ def test_several_statuses_keep_the_order_of_the_api(serve: Serve, newest_first: 
     assert [asked.one("status") for asked in server.asked[:2]] == ["RUNNING", "FAILED"]
 
 
-def test_several_statuses_are_put_in_order_by_time_rather_than_by_text(serve: Serve) -> None:
+def test_several_statuses_are_sorted_by_time_not_by_text(serve: Serve) -> None:
     times = ["2026-08-01T23:30:00Z", "2026-08-02T01:00:00+02:00", "2026-08-01T22:59:59.5", None]
     statuses = ["FAILED", "RUNNING", "FAILED", "RUNNING"]
     records = [
@@ -214,12 +214,12 @@ def test_several_statuses_are_put_in_order_by_time_rather_than_by_text(serve: Se
     assert chosen.batch_id.tolist() == ["bat-0", "bat-1", "bat-2", "bat-3"]
 
 
-def test_a_batch_that_moves_on_between_two_statuses_is_one_row(serve: Serve) -> None:
+def test_batch_that_changes_status_while_listing_is_one_row(serve: Serve) -> None:
     serve(lambda asked: page([batch("bat-1", asked.one("status") or "")]))
     assert len(lb.fetch_batches(status=["PENDING", "RUNNING", "COMPLETED"])) == 1
 
 
-def test_what_the_api_adds_tomorrow_is_kept(serve: Serve) -> None:
+def test_unknown_statuses_types_and_fields_are_accepted(serve: Serve) -> None:
     new = batch("bat-1", "PAUSED", config={"job": {"type": "split_v1"}}, colour="red")
     serve(lambda asked: page([new, {"id": "bat-2"}]))
     frame = lb.fetch_batches()
@@ -228,7 +228,7 @@ def test_what_the_api_adds_tomorrow_is_kept(serve: Serve) -> None:
     assert frame.loc[1].drop("batch_id").isna().all()
 
 
-def test_one_batch_is_a_frame_of_one_row(serve: Serve) -> None:
+def test_get_batch_returns_one_row(serve: Serve) -> None:
     server = serve(lambda asked: batch("bat-1"))
     frame = lb.get_batch("bat-1", project_id="prj-9")
     assert frame.columns.tolist() == COLUMNS
@@ -239,7 +239,7 @@ def test_one_batch_is_a_frame_of_one_row(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("odd", ["", " ", ".", "..", "a\nb", "a\x00"])
-def test_an_odd_id_is_refused_before_anything_is_asked(serve: Serve, odd: str) -> None:
+def test_invalid_id_raises_before_any_request(serve: Serve, odd: str) -> None:
     server = serve(lambda asked: batch("bat-1"))
     for function in (lb.get_batch, lb.fetch_results, lb.cancel_batch, lb.wait_for_batches):
         with pytest.raises(ValueError, match="batch_id"):
@@ -248,14 +248,14 @@ def test_an_odd_id_is_refused_before_anything_is_asked(serve: Serve, odd: str) -
 
 
 @pytest.mark.parametrize("odd", ["a b", "a?b", "a#b", "a%2fb", "ü", "../x", "a/b", "a\\b"])
-def test_an_id_is_quoted_in_the_path(serve: Serve, odd: str) -> None:
+def test_id_is_quoted_in_the_path(serve: Serve, odd: str) -> None:
     server = serve(lambda asked: batch(odd))
     lb.get_batch(odd)
     assert server.asked[0].path == f"/api/v2/batches/{odd}"
     assert not server.asked[0].query
 
 
-def test_an_interrupt_leaves_the_rows_so_far(serve: Serve) -> None:
+def test_interrupt_carries_partial_rows(serve: Serve) -> None:
     release = threading.Event()
 
     def script(asked: Asked) -> Any:
@@ -271,7 +271,7 @@ def test_an_interrupt_leaves_the_rows_so_far(serve: Serve) -> None:
     assert caught.value.partial.batch_id.tolist() == ["bat-1"]  # type: ignore[attr-defined]
 
 
-def test_a_value_that_makes_no_row_leaves_the_others(serve: Serve) -> None:
+def test_invalid_record_raises_with_the_valid_rows(serve: Serve) -> None:
     serve(lambda asked: page([batch("bat-1"), batch("bat-2", created_at="soon")]))
     with pytest.raises(lb.ResponseError, match="created_at") as caught:
         lb.fetch_batches()
@@ -279,7 +279,7 @@ def test_a_value_that_makes_no_row_leaves_the_others(serve: Serve) -> None:
     assert caught.value.partial.batch_id.tolist() == ["bat-1"]
 
 
-def test_a_status_that_fails_leaves_those_before_it(serve: Serve) -> None:
+def test_failed_status_raises_with_the_rows_of_earlier_statuses(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
         if asked.one("status") == "RUNNING":
             return Answer({"detail": "No"}, 400)

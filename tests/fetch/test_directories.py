@@ -1,4 +1,4 @@
-"""Directories, their files, and configurations."""
+"""fetch_directories, fetch_files and fetch_configurations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _file(name: str, directory: str) -> dict[str, Any]:
     return {"id": name, "directory_id": directory, "display_name": f"{name}.pdf", "file_id": None}
 
 
-def test_files_come_directory_by_directory(serve: Serve) -> None:
+def test_files_are_ordered_by_directory(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
         directory = asked.path.split("/")[-2]
         if asked.one("page_token"):
@@ -30,27 +30,27 @@ def test_files_come_directory_by_directory(serve: Serve) -> None:
     assert files.file_id.isna().all()
 
 
-def test_files_are_of_the_directory_that_was_asked_for_even_if_they_do_not_say_so(
+def test_files_without_a_directory_id_get_the_requested_one(
     serve: Serve,
 ) -> None:
     serve(lambda asked: page([{"id": f"dfl-{asked.path.split('/')[-2]}", "display_name": "a.pdf"}]))
     assert lb.fetch_files(["dir-b", "dir-a"]).source_directory_id.tolist() == ["dir-b", "dir-a"]
 
 
-def test_a_directory_that_is_gone_leaves_the_others(serve: Serve) -> None:
+def test_missing_directory_raises_or_is_skipped(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
-        if "dir-gone" in asked.path:
-            time.sleep(0.5)  # the other arrives meanwhile
+        if "dir-missing" in asked.path:
+            time.sleep(0.5)  # let the other response arrive first
             return Answer({"detail": "Cleaned up"}, 404)
         return page([_file("dfl-1", "dir-a")])
 
     serve(script)
     with pytest.raises(lb.NotFoundError, match="Cleaned up") as caught:
-        lb.fetch_files(["dir-a", "dir-gone"])
+        lb.fetch_files(["dir-a", "dir-missing"])
     assert caught.value.partial is not None
     assert len(caught.value.partial) == 1
-    with pytest.warns(UserWarning, match=r"1 directories .*dir-gone.*Cleaned up"):
-        assert len(lb.fetch_files(["dir-a", "dir-gone"], errors="warn")) == 1
+    with pytest.warns(UserWarning, match=r"1 directories .*dir-missing.*Cleaned up"):
+        assert len(lb.fetch_files(["dir-a", "dir-missing"], errors="warn")) == 1
     with pytest.raises(ValueError, match="errors='ignore'"):
         lb.fetch_files("dir-a", errors="ignore")  # type: ignore[arg-type]
 
@@ -81,13 +81,13 @@ def test_configurations_are_filtered_by_the_server(serve: Serve) -> None:
         lb.fetch_configurations(latest_only="yes")  # type: ignore[arg-type]
 
 
-def test_the_sandbox_has_seven_directories_and_four_configurations(on_sandbox: lb.Client) -> None:
+def test_sandbox_has_seven_directories_and_four_configurations(on_sandbox: lb.Client) -> None:
     directories = lb.fetch_directories(type="user")
     assert len(directories) == 7
     assert len(lb.fetch_configurations()) == 4
     files = lb.fetch_files(directories)
     assert set(files.source_directory_id) == set(directories.source_directory_id)
     results = lb.fetch_results(status="COMPLETED")
-    theirs = results[results.source_directory_id.isin(directories.source_directory_id)]
-    assert len(theirs) > 0
-    assert theirs.source_directory_file_id.isin(files.source_directory_file_id).all()
+    from_directories = results[results.source_directory_id.isin(directories.source_directory_id)]
+    assert len(from_directories) > 0
+    assert from_directories.source_directory_file_id.isin(files.source_directory_file_id).all()

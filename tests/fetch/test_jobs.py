@@ -1,4 +1,4 @@
-"""The jobs that results refer to: each once, by the hundred, of every type that is known."""
+"""fetch_jobs: each job once, 100 per request, one endpoint per type."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def _job(name: str, status: str = "COMPLETED", **more: Any) -> dict[str, Any]:
     return {"id": name, "project_id": "prj-1", "status": status, **more}
 
 
-def _asked_for(asked: Asked) -> Any:
-    """Serve just the jobs asked for, in pages of sixty, the last first."""
+def _requested_jobs(asked: Asked) -> Any:
+    """Serve the requested jobs in pages of sixty, in reverse order."""
     ids = asked.query["job_ids"][::-1]
     start = int(asked.one("page_token") or 0)
     items = [_job(i, usage={"credits": 3}) for i in ids[start : start + 60]]
@@ -29,8 +29,8 @@ def _results(*ids: str | None, job_type: str | None = "parse_v2") -> pd.DataFram
     return pd.DataFrame({"job_id": list(ids), "job_type": job_type}).astype({"job_id": "object"})
 
 
-def test_every_job_comes_once_however_many(serve: Serve) -> None:
-    server = serve(_asked_for)
+def test_each_job_is_fetched_once_in_requests_of_a_hundred(serve: Serve) -> None:
+    server = serve(_requested_jobs)
     ids = [f"pjb-{n}" for n in range(250)]
     jobs = lb.fetch_jobs(_results(*ids, *ids, None))
     assert sorted(jobs.job_id) == sorted(ids)
@@ -39,8 +39,8 @@ def test_every_job_comes_once_however_many(serve: Serve) -> None:
     assert set(server.paths()) == {"/api/v2/parse"}
 
 
-def test_each_type_has_its_endpoint(serve: Serve) -> None:
-    server = serve(_asked_for)
+def test_each_job_type_uses_its_endpoint(serve: Serve) -> None:
+    server = serve(_requested_jobs)
     both = pd.concat([_results("pjb-1"), _results("exj-1", job_type="extract_v2")])
     jobs = lb.fetch_jobs(both)
     assert dict(zip(jobs.job_id, jobs.job_type, strict=True)) == {
@@ -51,41 +51,39 @@ def test_each_type_has_its_endpoint(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("job_type", ["split_v1", None])
-def test_a_type_without_an_endpoint_is_left_out_with_a_warning(
-    serve: Serve, job_type: str | None
-) -> None:
-    server = serve(_asked_for)
+def test_unsupported_job_type_is_skipped_with_a_warning(serve: Serve, job_type: str | None) -> None:
+    server = serve(_requested_jobs)
     with pytest.warns(UserWarning, match=job_type or "none"):
         jobs = lb.fetch_jobs(_results("job-1", job_type=job_type))
     assert jobs.empty
     assert not server.asked
 
 
-def test_jobs_that_the_api_does_not_know_are_warned_of(serve: Serve) -> None:
+def test_jobs_unknown_to_the_api_warn(serve: Serve) -> None:
     serve(lambda asked: page([_job("pjb-1")]))
     with pytest.warns(UserWarning, match="1 of 2 jobs"):
         assert len(lb.fetch_jobs(_results("pjb-1", "pjb-2"))) == 1
 
 
-def test_a_server_that_ignores_the_filter_does_no_harm(serve: Serve) -> None:
+def test_jobs_that_were_not_requested_are_dropped(serve: Serve) -> None:
     serve(lambda asked: page([_job("pjb-9"), _job("pjb-1")]))
     assert lb.fetch_jobs(_results("pjb-1")).job_id.tolist() == ["pjb-1"]
 
 
-def test_without_jobs_nothing_is_asked(serve: Serve) -> None:
-    server = serve(_asked_for)
+def test_results_without_jobs_send_no_request(serve: Serve) -> None:
+    server = serve(_requested_jobs)
     jobs = lb.fetch_jobs(_results(None, None))
     assert jobs.empty
     assert jobs.columns.tolist()[:3] == ["job_id", "job_type", "status"]
     assert not server.asked
 
 
-def test_a_chunk_that_fails_leaves_the_others(serve: Serve) -> None:
+def test_failed_request_raises_with_the_other_jobs_as_partial(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
         if "pjb-150" in asked.query["job_ids"]:
-            time.sleep(0.5)  # the others arrive meanwhile
+            time.sleep(0.5)  # let the other responses arrive first
             return Answer({"detail": "Broken"}, 400)
-        return _asked_for(asked)
+        return _requested_jobs(asked)
 
     serve(script)
     with pytest.raises(lb.InvalidRequestError) as caught:
@@ -95,8 +93,8 @@ def test_a_chunk_that_fails_leaves_the_others(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame({"job_id": ["pjb-1"]}), ["pjb-1"], None])
-def test_other_things_than_results_are_refused(serve: Serve, frame: Any) -> None:
-    server = serve(_asked_for)
+def test_invalid_results_raise_before_any_request(serve: Serve, frame: Any) -> None:
+    server = serve(_requested_jobs)
     with pytest.raises((ValueError, TypeError), match=r"job_type|frame"):
         lb.fetch_jobs(frame)
     assert not server.asked

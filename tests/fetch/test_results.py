@@ -1,4 +1,4 @@
-"""Results of many batches at once: complete, in order, never more connections than allowed."""
+"""fetch_results: complete, in order, and with at most max_workers concurrent requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def numbered(n_files: int = 2) -> Script:
     return script
 
 
-def test_rows_come_in_the_order_of_the_batches(serve: Serve) -> None:
+def test_rows_keep_the_order_of_the_batches(serve: Serve) -> None:
     def slow_first(asked: Asked) -> Any:
         time.sleep(0.1 if asked.path.endswith("-0") else 0)
         return numbered()(asked)
@@ -60,7 +60,7 @@ def test_rows_come_in_the_order_of_the_batches(serve: Serve) -> None:
     ],
     ids=lambda batches: type(batches).__name__,
 )
-def test_batches_are_taken_in_many_forms(serve: Serve, batches: Any) -> None:
+def test_batches_are_accepted_in_many_types(serve: Serve, batches: Any) -> None:
     server = serve(numbered())
     assert len(lb.fetch_results(batches)) == 2
     assert len(server.asked) == 1
@@ -78,7 +78,7 @@ def test_batches_are_taken_in_many_forms(serve: Serve, batches: Any) -> None:
         ("", ValueError),
     ],
 )
-def test_what_means_no_batches_is_refused(
+def test_invalid_batches_raise_before_any_request(
     serve: Serve, batches: Any, error: type[Exception]
 ) -> None:
     server = serve(numbered())
@@ -88,21 +88,21 @@ def test_what_means_no_batches_is_refused(
     assert not server.asked
 
 
-def test_no_batches_give_no_rows_and_no_request(serve: Serve) -> None:
+def test_empty_batches_return_no_rows_without_a_request(serve: Serve) -> None:
     server = serve(numbered())
     assert lb.fetch_results([]).empty
     assert not server.asked
 
 
-def test_another_batch_than_was_asked_for_is_no_answer(serve: Serve) -> None:
+def test_response_with_another_batch_raises(serve: Serve) -> None:
     serve(lambda asked: batch("bat-9", results=[]))
     for function in (lb.get_batch, lb.fetch_results):
         with pytest.raises(lb.ResponseError, match="with batch 'bat-9' when asked for 'bat-1'"):
             function("bat-1")
-    assert len(lb.get_batch("BAT-9")) == 1  # where ids may be written otherwise
+    assert len(lb.get_batch("BAT-9")) == 1  # case is ignored
 
 
-def test_without_batches_the_filters_choose_them(serve: Serve) -> None:
+def test_filters_select_batches(serve: Serve) -> None:
     server = serve(numbered())
     assert lb.fetch_results(status="COMPLETED").batch_id.nunique() == 10
     assert server.asked[0].one("status") == "COMPLETED"
@@ -110,7 +110,7 @@ def test_without_batches_the_filters_choose_them(serve: Serve) -> None:
     assert lb.fetch_results(["bat-7", "bat-8"], limit=1).batch_id.unique().tolist() == ["bat-7"]
 
 
-def test_filters_with_batches_are_a_mistake(serve: Serve) -> None:
+def test_filters_with_batches_raise(serve: Serve) -> None:
     server = serve(numbered())
     with pytest.raises(TypeError, match="status"):
         lb.fetch_results("bat-1", status="FAILED")
@@ -123,7 +123,7 @@ def test_filters_with_batches_are_a_mistake(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("max_workers", [1, 3])
-def test_no_more_requests_are_under_way_than_allowed(serve: Serve, max_workers: int) -> None:
+def test_concurrent_requests_are_at_most_max_workers(serve: Serve, max_workers: int) -> None:
     def slow(asked: Asked) -> Any:
         time.sleep(0.01)
         return numbered()(asked)
@@ -134,20 +134,20 @@ def test_no_more_requests_are_under_way_than_allowed(serve: Serve, max_workers: 
 
 
 @pytest.mark.parametrize("results", [None, []])
-def test_a_batch_without_results_has_no_rows(serve: Serve, results: list[Any] | None) -> None:
+def test_batch_without_results_has_no_rows(serve: Serve, results: list[Any] | None) -> None:
     serve(lambda asked: batch("bat-1", "RUNNING", results=results))
     assert lb.fetch_results("bat-1").empty
 
 
-def _one_missing(asked: Asked) -> Any:
+def _batch_3_missing(asked: Asked) -> Any:
     if asked.path.endswith("-3"):
-        time.sleep(0.5)  # the others arrive meanwhile
+        time.sleep(0.5)  # let the other responses arrive first
         return Answer({"detail": "No such batch"}, 404)
     return numbered()(asked)
 
 
-def test_a_batch_that_cannot_be_had_is_raised_with_the_others_as_partial(serve: Serve) -> None:
-    serve(_one_missing)
+def test_missing_batch_raises_with_the_others_as_partial(serve: Serve) -> None:
+    serve(_batch_3_missing)
     with pytest.raises(lb.NotFoundError, match="bat-3") as caught:
         lb.fetch_results([f"bat-{n}" for n in range(6)])
     assert caught.value.partial is not None
@@ -155,25 +155,25 @@ def test_a_batch_that_cannot_be_had_is_raised_with_the_others_as_partial(serve: 
     assert caught.value.partial.batch_id.unique().tolist() == others
 
 
-def test_or_is_left_out_with_a_warning_that_names_it(serve: Serve) -> None:
-    serve(_one_missing)
+def test_missing_batch_is_skipped_with_a_warning(serve: Serve) -> None:
+    serve(_batch_3_missing)
     with pytest.warns(UserWarning, match=r"1 batches .*bat-3.*No such batch") as warned:
         results = lb.fetch_results([f"bat-{n}" for n in range(6)], errors="warn")
     assert warned[0].filename == __file__
     assert results.batch_id.nunique() == 5
 
 
-def _one_wrong(asked: Asked) -> Any:
-    """Serve a file id that is a number in bat-7, which shows when many are read at once."""
+def _batch_7_invalid(asked: Asked) -> Any:
+    """Serve a numeric file id in bat-7; many responses are decoded at once."""
     if asked.path.endswith("/bat-7"):
         return batch("bat-7", results=[{"source_directory_file_id": 7}])
     return numbered()(asked)
 
 
-def test_an_answer_that_is_not_as_promised_is_raised_with_the_others_as_partial(
+def test_invalid_response_raises_with_the_others_as_partial(
     serve: Serve,
 ) -> None:
-    serve(_one_wrong)
+    serve(_batch_7_invalid)
     with pytest.raises(lb.ResponseError, match="source_directory_file_id") as raised:
         lb.fetch_results([f"bat-{n}" for n in range(12)])
     assert raised.value.partial is not None
@@ -181,20 +181,20 @@ def test_an_answer_that_is_not_as_promised_is_raised_with_the_others_as_partial(
     assert raised.value.partial.batch_id.unique().tolist() == others
 
 
-def test_or_is_left_out_too(serve: Serve) -> None:
-    serve(_one_wrong)
+def test_invalid_response_is_skipped_with_a_warning(serve: Serve) -> None:
+    serve(_batch_7_invalid)
     with pytest.warns(UserWarning, match=r"1 batches .*bat-7.*source_directory_file_id"):
         results = lb.fetch_results([f"bat-{n}" for n in range(40)], errors="warn")
     assert results.batch_id.nunique() == 39
 
 
-def test_a_refused_key_is_raised_in_any_case(serve: Serve) -> None:
+def test_rejected_key_raises_despite_errors_warn(serve: Serve) -> None:
     serve(lambda asked: Answer({"detail": "No"}, 401))
     with pytest.raises(lb.AuthenticationError):
         lb.fetch_results(["bat-1", "bat-2"], errors="warn")
 
 
-def test_an_interrupt_stops_at_once_with_what_was_fetched(serve: Serve) -> None:
+def test_interrupt_stops_at_once_with_partial_rows(serve: Serve) -> None:
     release = threading.Event()
 
     def hang(asked: Asked) -> Any:
@@ -217,7 +217,7 @@ def test_an_interrupt_stops_at_once_with_what_was_fetched(serve: Serve) -> None:
     assert len(lb.fetch_results("bat-0")) == 2  # the next call works
 
 
-def test_a_list_that_fails_on_the_way_leaves_the_results_so_far(serve: Serve) -> None:
+def test_failed_page_raises_with_partial_rows(serve: Serve) -> None:
     def script(asked: Asked) -> Any:
         if asked.one("page_token") == "8":
             return Answer({"detail": "Expired"}, 400)
@@ -230,7 +230,7 @@ def test_a_list_that_fails_on_the_way_leaves_the_results_so_far(serve: Serve) ->
     assert caught.value.partial.columns.tolist()[0] == "batch_id"
 
 
-def test_what_is_fetched_while_a_page_fails_is_kept(serve: Serve) -> None:
+def test_results_received_while_a_page_fails_are_in_partial(serve: Serve) -> None:
     arrived = threading.Semaphore(0)
 
     def script(asked: Asked) -> Any:
@@ -251,15 +251,15 @@ def test_what_is_fetched_while_a_page_fails_is_kept(serve: Serve) -> None:
     assert caught.value.partial.batch_id.nunique() == 4
 
 
-def test_a_rate_limit_that_stays_ends_it_at_once(serve: Serve) -> None:
+def test_persistent_rate_limit_raises_at_once(serve: Serve) -> None:
     server = serve(lambda asked: Answer(status=429, headers={"Retry-After": "600"}))
     with pytest.raises(lb.RateLimitError):
         lb.fetch_results([f"bat-{n}" for n in range(60)], errors="warn")
     assert len(server.asked) <= 32
 
 
-def test_an_answer_without_a_length_does_not_hold_up_an_interrupt() -> None:
-    """The server of an older protocol drips a body; Ctrl-C must cut it off."""
+def test_interrupt_aborts_a_body_without_a_length() -> None:
+    """An HTTP/1.0 server sends its body slowly; Ctrl-C must abort the read."""
     listening = socket.create_server(("127.0.0.1", 0))
     end = threading.Event()
 

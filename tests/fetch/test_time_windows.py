@@ -1,4 +1,4 @@
-"""A long list is walked in windows of time side by side, and is the same list to the last row."""
+"""A long list is fetched in parallel time windows and has the same rows as page by page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AFTER: dict[str, Any] = {"created_at_on_or_after": START}
 
 @pytest.fixture
 def world(serve: Serve) -> FakeProject:
-    """A project of ten pages of batches, an hour apart."""
+    """Return a project with ten pages of batches, created one hour apart."""
     world = FakeProject()
     serve(world, max_retries=0)
     for _ in range(40):
@@ -28,8 +28,8 @@ def world(serve: Serve) -> FakeProject:
     return world
 
 
-def check(world: FakeProject, **filters: Any) -> None:
-    """Compare the list with what the server has, in the server's order."""
+def check_list(world: FakeProject, **filters: Any) -> None:
+    """Compare the fetched list with the server's batches, in the server's order."""
     names = [
         name
         for name, one in sorted(world.batches.items(), key=lambda b: b[1]["created_at"])[::-1]
@@ -39,23 +39,23 @@ def check(world: FakeProject, **filters: Any) -> None:
     assert lb.fetch_batches(**filters).batch_id.tolist() == names
 
 
-def test_windows_are_walked_at_once(serve: Serve) -> None:
+def test_windows_are_fetched_in_parallel(serve: Serve) -> None:
     world = FakeProject()
     for _ in range(40):
         world.add()
-    together = threading.Barrier(8)
+    all_requested = threading.Barrier(8)
 
     def script(asked: Asked) -> Any:
         if asked.one("created_at_on_or_before") and not asked.one("page_token"):
-            together.wait(30)  # none is answered before all are asked for
+            all_requested.wait(30)  # no response before all windows are requested
         return world(asked)
 
     serve(script, max_workers=8)
-    check(world, **AFTER)
+    check_list(world, **AFTER)
 
 
-def test_it_costs_no_more_than_a_request_a_window(world: FakeProject) -> None:
-    check(world, **AFTER)
+def test_each_window_costs_at_most_one_extra_request(world: FakeProject) -> None:
+    check_list(world, **AFTER)
     assert world.requests["list"] <= 10 + 9
 
 
@@ -69,24 +69,24 @@ def test_it_costs_no_more_than_a_request_a_window(world: FakeProject) -> None:
     ],
     ids=str,
 )
-def test_other_filters_hold_in_each_window(world: FakeProject, filters: dict[str, Any]) -> None:
+def test_other_filters_apply_to_each_window(world: FakeProject, filters: dict[str, Any]) -> None:
     for name in list(world.batches)[::2]:
         world.end(name, "FAILED")
-    check(world, **filters)
+    check_list(world, **filters)
 
 
-def test_a_window_with_an_end_is_kept_to(world: FakeProject) -> None:
+def test_end_of_the_period_is_respected(world: FakeProject) -> None:
     before = START + timedelta(hours=30, minutes=30)
     found = lb.fetch_batches(**AFTER, created_at_on_or_before=before)
     assert found.batch_id.tolist() == [f"bat-{n:03}" for n in range(30, -1, -1)]
 
 
-def test_any_times_give_the_list_of_a_plain_walk(serve: Serve) -> None:
-    draw = random.Random(5)
+def test_windows_return_the_list_of_sequential_pages(serve: Serve) -> None:
+    rng = random.Random(5)
     for _ in range(20):
-        world = FakeProject(page_size=draw.choice([1, 3, 7]))
-        for _ in range(draw.randrange(60)):
-            world.add(hours=draw.choice([0, 1, draw.uniform(0, 1e-3), draw.uniform(0, 1000)]))
+        world = FakeProject(page_size=rng.choice([1, 3, 7]))
+        for _ in range(rng.randrange(60)):
+            world.add(hours=rng.choice([0, 1, rng.uniform(0, 1e-3), rng.uniform(0, 1000)]))
         serve(world)
         plain = lb.fetch_batches()
         found = lb.fetch_batches(**AFTER)
@@ -94,7 +94,7 @@ def test_any_times_give_the_list_of_a_plain_walk(serve: Serve) -> None:
         pd.testing.assert_series_equal(found.created_at, plain.created_at)
 
 
-def test_a_server_that_cuts_otherwise_loses_nothing(world: FakeProject, serve: Serve) -> None:
+def test_server_that_rounds_times_loses_no_batch(world: FakeProject, serve: Serve) -> None:
     def to_the_day(asked: Asked) -> Any:
         for name in ("created_at_on_or_after", "created_at_on_or_before"):
             if times := asked.query.get(name):
@@ -105,49 +105,47 @@ def test_a_server_that_cuts_otherwise_loses_nothing(world: FakeProject, serve: S
     assert set(lb.fetch_batches(**AFTER).batch_id) == set(world.batches)
 
 
-def test_a_server_that_ignores_times_is_asked_for_one_page_a_window(world: FakeProject) -> None:
+def test_server_that_ignores_times_gets_one_request_per_window(world: FakeProject) -> None:
     world.ignores_times = True
-    check(world, **AFTER)
+    check_list(world, **AFTER)
     assert world.requests["list"] <= 10 + 9
 
 
-def test_a_list_that_is_short_is_told(world: FakeProject) -> None:
+def test_list_shorter_than_total_size_warns(world: FakeProject) -> None:
     world.missing_from_list = 2
     with pytest.warns(UserWarning, match="Expected 42 batches but received 40"):
         assert len(lb.fetch_batches(**AFTER)) == 40
 
 
-@pytest.mark.parametrize("unfit", ["short", "limit", "oldest first", "no size", "no time"])
-def test_what_is_unfit_is_walked_page_after_page(
-    world: FakeProject, serve: Serve, unfit: str
+@pytest.mark.parametrize("reason", ["short", "limit", "oldest first", "no size", "no time"])
+def test_unsuitable_list_is_fetched_page_by_page(
+    world: FakeProject, serve: Serve, reason: str
 ) -> None:
-    asked_before: list[str] = []
+    upper_bounds: list[str] = []
 
     def script(asked: Asked) -> Any:
-        asked_before.extend(asked.query.get("created_at_on_or_before", []))
+        upper_bounds.extend(asked.query.get("created_at_on_or_before", []))
         answer = world(asked)
-        if unfit == "oldest first":
+        if reason == "oldest first":
             answer["items"].reverse()
-        elif unfit == "no size":
+        elif reason == "no size":
             answer["total_size"] = None
-        elif unfit == "no time":
+        elif reason == "no time":
             answer["items"][0]["created_at"] = None
         return answer
 
     serve(script)
-    if unfit == "short":
+    if reason == "short":
         for name in list(world.batches)[16:]:
             del world.batches[name]
-    limit = 30 if unfit == "limit" else None
+    limit = 30 if reason == "limit" else None
     world.requests.clear()
     assert len(lb.fetch_batches(**AFTER, limit=limit)) == (limit or len(world.batches))
     assert world.requests["list"] == -(-(limit or len(world.batches)) // 4)
-    assert not asked_before
+    assert not upper_bounds
 
 
-def test_a_window_that_fails_leaves_the_rows_of_the_others(
-    world: FakeProject, serve: Serve
-) -> None:
+def test_failed_window_raises_with_the_rows_of_the_others(world: FakeProject, serve: Serve) -> None:
     first = parse_time(world.batches["bat-000"]["created_at"])
 
     def script(asked: Asked) -> Any:
@@ -166,8 +164,8 @@ def test_a_window_that_fails_leaves_the_rows_of_the_others(
     assert len(names) < 40
 
 
-def test_times_finer_than_ours_fall_into_a_window(serve: Serve) -> None:
-    """Also where the size that the server gives would not tell that some are missing."""
+def test_nanosecond_times_fall_into_a_window(serve: Serve) -> None:
+    """Use a total_size that is too small to reveal missing rows."""
     stamps = [f"2025-03-01T13:00:00.1234560{n:02}Z" for n in range(60, 48, -1)]
     stamps += [f"2025-03-01T12:{n:02}:00.123456000Z" for n in range(59, 19, -1)]
     items = [batch(f"bat-{n:03}", created_at=stamp) for n, stamp in enumerate(stamps)]

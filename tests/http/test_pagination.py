@@ -1,4 +1,4 @@
-"""The walk itself, without a server; and that however a list is cut, its frame is the same."""
+"""Pagination without a server, and that the frame does not depend on how a list is paged."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from tests.servers import Answer, Asked, Server, batch, page
 from tests.strategies import api_records, few
 
 
-def test_only_the_token_ends_the_walk() -> None:
-    answers = iter(
+def test_list_ends_at_the_missing_token_not_at_an_empty_page() -> None:
+    responses = iter(
         [
             {"items": [], "next_page_token": "a"},
             {"items": [{"id": "1"}], "next_page_token": "b", "total_size": 0},
             {"items": [], "next_page_token": "", "total_size": "7"},
         ]
     )
-    asked: list[tuple[int | None, str | None]] = []
+    requested: list[tuple[int | None, str | None]] = []
 
-    def ask(page_size: int | None, page_token: str | None) -> Any:
-        asked.append((page_size, page_token))
-        return next(answers)
+    def fetch_page(page_size: int | None, page_token: str | None) -> Any:
+        requested.append((page_size, page_token))
+        return next(responses)
 
-    pages = list(iter_pages(ask, page_size=5))
+    pages = list(iter_pages(fetch_page, page_size=5))
     assert [len(page.items) for page in pages] == [0, 1, 0]
     assert [page.total_size for page in pages] == [None, None, None]
-    assert asked == [(5, None), (5, "a"), (5, "b")]
+    assert requested == [(5, None), (5, "a"), (5, "b")]
 
 
 @pytest.mark.parametrize("token", [0, False, [], {}, 5])
-def test_a_token_that_is_no_text_is_no_end(serve: Serve, token: Any) -> None:
+def test_token_that_is_not_text_raises(serve: Serve, token: Any) -> None:
     serve(lambda asked: page([batch("bat-1")], token))
     with pytest.raises(ResponseError, match="token") as caught:
         lb.fetch_batches()
@@ -53,15 +53,13 @@ def test_a_token_that_is_no_text_is_no_end(serve: Serve, token: Any) -> None:
 
 
 @pytest.mark.parametrize("progress", [False, True])
-def test_a_size_that_no_list_has_is_passed_over(serve: Serve, progress: bool) -> None:
+def test_impossible_total_size_is_ignored(serve: Serve, progress: bool) -> None:
     serve(lambda asked: page([batch("bat-1")], total_size=10**400))
     fetched = lb.fetch_batches(created_at_on_or_after="2026-01-01", progress=progress)
     assert fetched.batch_id.tolist() == ["bat-1"]
 
 
-def test_a_list_that_brings_nothing_new_has_no_end(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_without_new_rows_raises(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llama_batches_nb.fetch.listing.MAX_PAGES_WITHOUT_PROGRESS", 20)
     tokens = map(str, itertools.count())
     server = serve(lambda asked: page([batch("bat-1")], next(tokens)))
@@ -72,49 +70,49 @@ def test_a_list_that_brings_nothing_new_has_no_end(
     assert caught.value.partial.batch_id.tolist() == ["bat-1"]
 
 
-def test_a_token_that_comes_round_ends_it_too() -> None:
+def test_repeated_token_raises() -> None:
     with pytest.raises(PaginationError, match="'a' twice"):
         list(iter_pages(lambda **_: {"items": [], "next_page_token": "a"}))
 
 
-def test_a_refusal_that_is_not_of_the_page_size_is_raised() -> None:
+def test_page_without_a_size_is_requested_once_after_a_rejected_size() -> None:
     sizes = []
 
-    def ask(page_size: int | None, page_token: str | None) -> Any:
+    def fetch_page(page_size: int | None, page_token: str | None) -> Any:
         sizes.append(page_size)
         raise InvalidRequestError("page_size: no" if page_size else "no at all")
 
     with pytest.raises(InvalidRequestError, match="no at all"):
-        list(iter_pages(ask))
+        list(iter_pages(fetch_page))
     assert sizes == [MAX_PAGE_SIZE, None]
 
 
-# --- any way of paging --------------------------------------------------------------------------
+# --- any division into pages ---------------------------------------------------------------------
 
 
 @dataclass
-class Cut:
-    """A list in pages, and what the server says around them."""
+class PagedList:
+    """A list divided into pages, and the other fields of each page."""
 
     pages: list[list[Record]]
     tokens: list[str]  # of the pages after the first
-    around: list[dict[str, Any]]  # the rest of each page
-    most: int | None  # rows that may be asked for at a time; more is refused, not cut
-    sizes: list[str | None] = field(default_factory=list)  # that were asked for
+    fields: list[dict[str, Any]]  # the other fields of each page
+    max_size: int | None  # rows per page; a larger page_size is rejected
+    sizes: list[str | None] = field(default_factory=list)  # of the requests
 
     def __call__(self, asked: Asked) -> Any:
         size, token = asked.one("page_size"), asked.one("page_token")
         self.sizes.append(size)
-        if size and self.most and int(size) > self.most:
+        if size and self.max_size and int(size) > self.max_size:
             detail = [{"loc": ["query", "page_size"], "msg": "too large", "type": "x"}]
             return Answer({"detail": detail}, 422)
         number = 0 if token is None else self.tokens.index(token) + 1
-        return {"items": self.pages[number], **self.around[number]}
+        return {"items": self.pages[number], **self.fields[number]}
 
 
 @st.composite
-def cuts(draw: st.DrawFn, items: list[Record]) -> Cut:
-    """Pages of any size: empty ones, and such as have again what was at the end of others."""
+def paged_lists(draw: st.DrawFn, items: list[Record]) -> PagedList:
+    """Draw pages of any size: also empty ones, and ones that repeat rows of the page before."""
     pages: list[list[Record]] = []
     done = 0
     while done < len(items) or not pages or draw(st.booleans()):
@@ -129,29 +127,29 @@ def cuts(draw: st.DrawFn, items: list[Record]) -> Cut:
     sizes = st.sampled_from([{}, *({"total_size": s} for s in (None, 0, "7", len(items)))])
     more: list[dict[str, Any]] = [{"next_page_token": token} for token in tokens]
     more.append(draw(st.sampled_from(ends)))
-    around = [each | draw(sizes) for each in more]
-    return Cut(pages, tokens, around, draw(st.none() | st.integers(1, 1000)))
+    fields = [each | draw(sizes) for each in more]
+    return PagedList(pages, tokens, fields, draw(st.none() | st.integers(1, 1000)))
 
 
 FETCHES: dict[str, tuple[Table, Callable[..., pd.DataFrame]]] = {
     "batches": (BATCHES, lb.fetch_batches),
     "directories": (DIRECTORIES, lb.fetch_directories),
     "configurations": (CONFIGURATIONS, lb.fetch_configurations),
-    "files": (FILES, lambda **given: lb.fetch_files("dir-1", **given)),
+    "files": (FILES, lambda **options: lb.fetch_files("dir-1", **options)),
 }
 
 
 @dataclass
 class Serving:
-    """A server whose script is changed from example to example, and a client of it."""
+    """A server whose script changes with each example, and its client."""
 
     client: lb.Client
-    scripts: list[Cut]
+    scripts: list[PagedList]
 
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Serving]:
-    scripts: list[Cut] = []
+    scripts: list[PagedList] = []
     with (
         Server(lambda asked: scripts[-1](asked)) as server,
         lb.connect("llx-1", base_url=server.url, max_retries=0) as client,
@@ -162,32 +160,32 @@ def serving() -> Iterator[Serving]:
 @pytest.mark.parametrize("kind", FETCHES)
 @given(data=st.data())
 @settings(max_examples=20, deadline=None)
-def test_any_way_of_paging_gives_the_same_frame(
+def test_frame_does_not_depend_on_the_pages(
     serving: Serving, kind: str, data: st.DataObject
 ) -> None:
     table, fetch = FETCHES[kind]
     (key,) = table.columns[0].path
     items = data.draw(st.lists(api_records(table), max_size=14, unique_by=lambda item: item[key]))
-    cut = data.draw(cuts(items))
-    serving.scripts.append(cut)
+    paged = data.draw(paged_lists(items))
+    serving.scripts.append(paged)
     page_size = data.draw(st.none() | st.integers(1, 2000))
-    found = fetch(page_size=page_size, client=serving.client)
-    told = {"source_directory_id": "dir-1"} if kind == "files" else {}
-    pd.testing.assert_frame_equal(found, records.to_pandas(table, items, **told))
-    assert cut.sizes[0] == str(page_size or MAX_PAGE_SIZE)
-    assert set(cut.sizes) <= {cut.sizes[0], None}
+    frame = fetch(page_size=page_size, client=serving.client)
+    constants = {"source_directory_id": "dir-1"} if kind == "files" else {}
+    pd.testing.assert_frame_equal(frame, records.to_pandas(table, items, **constants))
+    assert paged.sizes[0] == str(page_size or MAX_PAGE_SIZE)
+    assert set(paged.sizes) <= {paged.sizes[0], None}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FETCHES if kind != "files"])
 @given(data=st.data())
 @few
-def test_a_limit_gives_the_first_rows_however_they_are_paged(
+def test_limit_returns_the_first_rows_for_any_pages(
     serving: Serving, kind: str, data: st.DataObject
 ) -> None:
     table, fetch = FETCHES[kind]
     (key,) = table.columns[0].path
     items = data.draw(st.lists(api_records(table), max_size=14, unique_by=lambda item: item[key]))
-    serving.scripts.append(data.draw(cuts(items)))
+    serving.scripts.append(data.draw(paged_lists(items)))
     limit = data.draw(st.integers(1, 16))
-    found = fetch(limit=limit, client=serving.client)
-    pd.testing.assert_frame_equal(found, records.to_pandas(table, items[:limit]))
+    frame = fetch(limit=limit, client=serving.client)
+    pd.testing.assert_frame_equal(frame, records.to_pandas(table, items[:limit]))

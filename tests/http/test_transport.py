@@ -1,4 +1,4 @@
-"""Sending: what is tried again, what is raised, with which words, and where the key goes."""
+"""Requests: retries, exceptions and their messages, and where the key is sent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda answer: f"{answer.status}{answer.drop or ''}{answer.cut or ''}",
 )
-def test_a_passing_fault_is_not_seen(serve: Serve, fault: Answer) -> None:
+def test_transient_fault_is_retried(serve: Serve, fault: Answer) -> None:
     server = serve(in_turn([fault, fault, GOOD]))
     assert lb.fetch_batches().batch_id.tolist() == ["bat-1"]
     assert len(server.asked) == 3
@@ -61,7 +61,7 @@ def test_a_passing_fault_is_not_seen(serve: Serve, fault: Answer) -> None:
         (Answer({"detail": "Not built"}, 501), lb.ServerError),
     ],
 )
-def test_a_refusal_is_raised_at_once_with_the_servers_words(
+def test_error_status_raises_at_once_with_the_servers_message(
     serve: Serve, answer: Answer, error: type[lb.BatchesError]
 ) -> None:
     server = serve(lambda asked: answer)
@@ -72,7 +72,7 @@ def test_a_refusal_is_raised_at_once_with_the_servers_words(
     assert len(server.asked) == 1
 
 
-def test_a_wrong_key_is_told_of_the_regions(serve: Serve) -> None:
+def test_rejected_key_error_mentions_the_regions(serve: Serve) -> None:
     serve(lambda asked: Answer({"detail": "Invalid"}, 401))
     with pytest.raises(lb.AuthenticationError, match="region") as caught:
         lb.fetch_batches()
@@ -80,13 +80,13 @@ def test_a_wrong_key_is_told_of_the_regions(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("body", [{"message": "Nope"}, {"error": {"code": "Nope"}}])
-def test_other_shapes_of_words_are_read_too(serve: Serve, body: Any) -> None:
+def test_message_is_read_from_other_error_bodies(serve: Serve, body: Any) -> None:
     serve(lambda asked: Answer(body, 400))
     with pytest.raises(lb.InvalidRequestError, match="Nope"):
         lb.fetch_batches()
 
 
-def test_each_field_that_the_server_names_is_in_the_message(serve: Serve) -> None:
+def test_message_names_each_rejected_field(serve: Serve) -> None:
     detail = [
         {"loc": ["query", "limit"], "msg": "too small", "type": "x"},
         {"loc": ["body", "config", "job"], "msg": "required", "type": "y"},
@@ -100,52 +100,52 @@ def test_each_field_that_the_server_names_is_in_the_message(serve: Serve) -> Non
 
 
 @pytest.mark.parametrize("loc", [5, True, None, "limit", {"in": "query"}])
-def test_a_field_that_is_named_in_another_way_is_no_obstacle(serve: Serve, loc: Any) -> None:
+def test_unusual_field_location_keeps_the_message(serve: Serve, loc: Any) -> None:
     serve(lambda asked: Answer({"detail": [{"loc": loc, "msg": "too small"}]}, 422))
     with pytest.raises(lb.InvalidRequestError, match="too small"):
         lb.fetch_batches()
 
 
 @pytest.mark.parametrize("interim", [b"102 Processing", b"103 Early Hints"])
-def test_an_interim_answer_is_not_taken_for_the_answer(interim: bytes) -> None:
-    def speak(asked: Asked) -> Iterator[bytes | float]:
+def test_interim_response_is_skipped(interim: bytes) -> None:
+    def respond(asked: Asked) -> Iterator[bytes | float]:
         body = json.dumps(batch(asked.path.rsplit("/", 1)[1])).encode()
         yield b"HTTP/1.1 %b\r\nLink: </a>; rel=preload\r\n\r\n" % interim
         yield 0.05
         yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
-    with RawServer(speak) as peer, lb.connect("llx-secret", base_url=peer.url):
-        for name in ("bat-1", "bat-2"):  # the second by the same connection
+    with RawServer(respond) as peer, lb.connect("llx-secret", base_url=peer.url):
+        for name in ("bat-1", "bat-2"):  # the second on the same connection
             assert lb.get_batch(name).batch_id.tolist() == [name]
 
 
-def test_a_fault_that_stays_is_raised_after_the_retries(serve: Serve) -> None:
+def test_persistent_server_error_raises_after_max_retries(serve: Serve) -> None:
     server = serve(lambda asked: Answer({"detail": "Down"}, 503), max_retries=2)
     with pytest.raises(lb.ServerError, match="Down") as caught:
         lb.fetch_batches()
     assert (caught.value.status_code, len(server.asked)) == (503, 3)
 
 
-def test_no_connection_is_raised_after_the_retries(serve: Serve) -> None:
+def test_refused_connection_raises_after_max_retries(serve: Serve) -> None:
     serve(lambda asked: GOOD, max_retries=1).close()
     with pytest.raises(lb.ConnectionFailedError, match="base_url") as caught:
         lb.fetch_batches()
     assert not caught.value.request_sent
 
 
-def test_a_server_that_says_nothing_is_a_timeout(serve: Serve) -> None:
+def test_silent_server_times_out(serve: Serve) -> None:
     import threading
 
-    end = threading.Event()
+    release = threading.Event()
 
     def hang(asked: Asked) -> Any:
-        end.wait(10)
+        release.wait(10)
         return GOOD
 
     serve(hang, timeout=0.2, max_retries=0)
     with pytest.raises(lb.ConnectionFailedError, match=r"timeout="):
         lb.fetch_batches()
-    end.set()
+    release.set()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_server_that_says_nothing_is_a_timeout(serve: Serve) -> None:
         Answer({"items": [], "next_page_token": 5}),
     ],
 )
-def test_what_is_not_the_promised_json_is_a_response_error(serve: Serve, answer: Answer) -> None:
+def test_undocumented_body_raises_response_error(serve: Serve, answer: Answer) -> None:
     serve(lambda asked: answer, max_retries=1)
     with pytest.raises(lb.ResponseError):
         lb.fetch_batches()
@@ -173,7 +173,7 @@ def _in(seconds: float) -> str:
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_a_retry_after_of_minutes_is_raised_not_slept(serve: Serve, as_date: bool) -> None:
+def test_long_retry_after_raises_instead_of_sleeping(serve: Serve, as_date: bool) -> None:
     retry_after = _in(600) if as_date else "600"
     server = serve(lambda asked: Answer(status=429, headers={"Retry-After": retry_after}))
     with pytest.raises(lb.RateLimitError) as caught:
@@ -187,13 +187,13 @@ NO_ZONE = "Wed, 21 Oct 2015 07:28:00 +99999999999999"
 
 
 @pytest.mark.parametrize("retry_after", ["", "soon", "nan", "inf", "-5", LONG_AGO, NO_ZONE])
-def test_an_odd_retry_after_is_no_obstacle(serve: Serve, retry_after: str) -> None:
+def test_invalid_retry_after_is_ignored(serve: Serve, retry_after: str) -> None:
     refusal = Answer(status=503, headers={"Retry-After": retry_after})
     serve(in_turn([refusal, GOOD]))
     assert len(lb.fetch_batches()) == 1
 
 
-def test_a_limit_that_stays_is_raised(serve: Serve) -> None:
+def test_persistent_rate_limit_raises_after_max_retries(serve: Serve) -> None:
     server = serve(lambda asked: Answer(status=429, headers={"Retry-After": "0"}), max_retries=1)
     with pytest.raises(lb.RateLimitError):
         lb.fetch_batches()
@@ -201,7 +201,7 @@ def test_a_limit_that_stays_is_raised(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(serve: Serve, status: int) -> None:
+def test_redirect_is_not_followed(serve: Serve, status: int) -> None:
     elsewhere = serve(lambda asked: GOOD)
     server = serve(lambda asked: Answer(status=status, headers={"Location": elsewhere.url}))
     with pytest.raises(lb.ResponseError, match=elsewhere.url):
@@ -209,7 +209,7 @@ def test_a_redirect_is_not_followed(serve: Serve, status: int) -> None:
     assert (len(server.asked), len(elsewhere.asked)) == (1, 0)
 
 
-def test_the_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+def test_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     def echo(asked: Asked) -> Any:
         return Answer({"detail": f"I got {asked.headers['authorization']}"}, 400)
 
@@ -221,8 +221,8 @@ def test_the_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptu
         lb.fetch_batches()
     for caught in (refused.value, lost.value):
         assert "llx-secret" not in repr(vars(caught))
-        told = traceback.TracebackException.from_exception(caught, capture_locals=True)
-        assert "llx-secret" not in "".join(told.format())
+        report = traceback.TracebackException.from_exception(caught, capture_locals=True)
+        assert "llx-secret" not in "".join(report.format())
     assert "/api/v2/batches: 400" in caplog.text
     assert "llx-secret" not in caplog.text
 
@@ -237,7 +237,7 @@ def test_the_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptu
         Answer({"detail": "x" * 997 + "llx-secret"}, 400),
     ],
 )
-def test_a_key_that_a_server_echoes_is_not_passed_on(serve: Serve, answer: Answer) -> None:
+def test_key_echoed_by_the_server_is_redacted(serve: Serve, answer: Answer) -> None:
     serve(lambda asked: answer, max_retries=0)
     with pytest.raises(lb.BatchesError) as caught:
         lb.fetch_batches()
