@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
 
 import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.types import JobType
 from tests.conftest import Serve
-from tests.lifecycle.test_create import BatchService
-from tests.servers import Answer, Asked, page
+from tests.fake_api import FakeApi
+from tests.servers import Answer
 
 SAVED = "cfg-11111111-2222-4333-8444-555555555555"
 MISSING = "cfg-99999999-2222-4333-8444-555555555555"
 
 
-class Project(BatchService):
-    """Directories with the given numbers of files, one saved configuration, and batches."""
-
-    def __init__(self, **n_files: int) -> None:
-        super().__init__(lambda created: created)
-        self.n_files = n_files
-        self.checks: list[str] = []
-
-    def __call__(self, asked: Asked) -> Any:
-        *_, parent, resource = asked.path.split("/")
-        if resource == "configurations":
-            self.checks.append(resource)
-            saved = {"id": SAVED, "name": "Invoices", "product_type": "extract_v2"}
-            return page([saved, {"id": "cfg-without-type"}])
-        if resource == "files":
-            self.checks.append(resource)
-            if parent not in self.n_files:
-                return Answer({"detail": f"Directory {parent} not found"}, 404)
-            start = int(asked.one("page_token") or 0)
-            end = min(start + 400, self.n_files[parent])
-            files = [{"id": f"dfl-{n}"} for n in range(start, end)]
-            return page(files, str(end) if end < self.n_files[parent] else None)
-        return super().__call__(asked)
+def fake_api(**n_files: int) -> FakeApi:
+    """Return a project with one saved configuration and the given numbers of files."""
+    saved = {"id": SAVED, "name": "Invoices", "product_type": "extract_v2"}
+    configurations = [saved, {"id": "cfg-without-type"}]
+    return FakeApi(n_files, configurations=configurations, page_size=400)
 
 
 @pytest.mark.parametrize(
@@ -55,25 +36,25 @@ class Project(BatchService):
 def test_checks_reject_batch_before_it_is_created(
     serve: Serve, directory: str, configuration: str, error: type[lb.BatchesError], message: str
 ) -> None:
-    project = Project(empty=0, full=1000, large=1001)
-    serve(project)
+    api = fake_api(empty=0, full=1000, large=1001)
+    serve(api)
     with pytest.raises(error, match=message):
         lb.create_batch(directory, configuration)
-    assert not project.posts
+    assert not api.create_bodies
     lb.create_batch(directory, configuration, check_directory=False, check_configuration=False)
-    assert len(project.posts) == 1
+    assert len(api.create_bodies) == 1
 
 
 @pytest.mark.parametrize(("detail", "n_posts"), [("Directory not found", 0), ("Not Found", 1)])
 def test_check_distinguishes_missing_directory_from_missing_endpoint(
     serve: Serve, detail: str, n_posts: int
 ) -> None:
-    service = BatchService(lambda created: created)
-    missing = Answer({"detail": detail}, 404)
-    serve(lambda asked: service(asked) if asked.path == "/api/v2/batches" else missing)
+    api = fake_api(**{"dir-1": 1})
+    api.faults["GET files"] = Answer({"detail": detail}, 404)
+    serve(api)
     with nullcontext() if n_posts else pytest.raises(lb.NotFoundError, match=detail):
         lb.create_batch("dir-1", "cfg-1")
-    assert len(service.posts) == n_posts
+    assert len(api.create_bodies) == n_posts
 
 
 @pytest.mark.parametrize(
@@ -81,26 +62,31 @@ def test_check_distinguishes_missing_directory_from_missing_endpoint(
     [(SAVED, "extract_v2"), ("cfg-without-type", "parse_v2"), ("cfg-PARSE_AGENTIC", "parse_v2")],
 )
 def test_checks_pass_for_valid_batch(serve: Serve, configuration: str, job_type: JobType) -> None:
-    project = Project(full=1000)
-    serve(project)
+    api = fake_api(full=1000)
+    serve(api)
     lb.create_batch("full", configuration, job_type=job_type)
-    assert len(project.posts) == 1
+    assert len(api.create_bodies) == 1
+
+
+def _checks(api: FakeApi) -> set[str]:
+    return {"GET files", "GET configurations"} & api.requests.keys()
 
 
 def test_each_check_can_be_disabled(serve: Serve) -> None:
-    project = Project(full=1)
-    serve(project)
+    api = fake_api(full=1)
+    serve(api)
     lb.create_batch("full", SAVED, check_configuration=False)
-    assert set(project.checks) == {"files"}
-    project.checks.clear()
+    assert _checks(api) == {"GET files"}
+    api.requests.clear()
     lb.create_batch("none", SAVED, job_type="extract_v2", check_directory=False)
-    assert set(project.checks) == {"configurations"}
+    assert _checks(api) == {"GET configurations"}
 
 
 @pytest.mark.parametrize("fault", [Answer(status=500), Answer(status=403), Answer(drop=True)])
 def test_check_whose_request_fails_passes(serve: Serve, fault: Answer) -> None:
-    service = BatchService(lambda created: created)
-    serve(lambda asked: service(asked) if asked.path == "/api/v2/batches" else fault)
+    api = fake_api(**{"dir-1": 1})
+    api.faults = {"GET files": fault, "GET configurations": fault}
+    serve(api)
     assert lb.create_batch("dir-1", SAVED).batch_id.tolist() == ["bat-new-0"]
 
 

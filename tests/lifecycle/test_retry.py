@@ -14,7 +14,8 @@ import llama_batches_nb as lb
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, batch, interrupt, mapping, page
+from tests.fake_api import FakeApi
+from tests.servers import Answer, Asked, batch, interrupt, mapping
 
 FAILURES = ["job_failed", "mapping_error"]
 
@@ -77,93 +78,36 @@ def test_retry_fetches_jobs_unless_given(batch_outcomes: pd.DataFrame) -> None:
 # --- a service with faults ----------------------------------------------------------------------
 
 
-class Service:
-    """Batch bat-0 of directory dir-0, whose jobs all failed, and what a retry creates."""
+def fake_api(n_files: int = 3, *, names: str = "{}.pdf") -> FakeApi:
+    """Return a project with batch bat-0 of directory dir-0, whose jobs all failed."""
+    api = FakeApi({"dir-0": 0})
+    results = []
+    for n in range(n_files):
+        file = api.add_file("dir-0", names.format(n), file_id=f"f-{n}", unique_id=f"u-{n}")
+        results.append(mapping(file["id"], api.add_job(f"pjb-{n}", "FAILED")))
+    api.batches["bat-0"] = batch("bat-0", source_directory_id="dir-0", results=results)
+    api.configurations = [{"id": "cfg-facts", "name": "Facts", "product_type": "extract_v2"}]
+    return api
 
-    def __init__(self, *, files: int = 3, names: str = "{}.pdf") -> None:
-        self.files = {"dir-0": [(f"f-{n}", names.format(n), f"u-{n}") for n in range(files)]}
-        self.directories: dict[str, str] = {}
-        self.batches: dict[str, list[Any]] = {}
-        self.posts: list[str] = []
-        self.faults: dict[str, list[Answer | None]] = {}
 
-    def outcomes(self) -> pd.DataFrame:
-        results = lb.fetch_results("bat-0")
-        return pd.DataFrame(lb.outcomes(results, lb.fetch_jobs(results)))
+def fetch_outcomes() -> pd.DataFrame:
+    results = lb.fetch_results("bat-0")
+    return pd.DataFrame(lb.outcomes(results, lb.fetch_jobs(results)))
 
-    def __call__(self, asked: Asked) -> Any:
-        segments = asked.path.split("/")
-        if asked.method == "GET":
-            return self.get(asked, segments)
-        self.posts.append(segments[-1])
-        faults = self.faults.get(segments[-1])
-        fault = faults.pop(0) if faults else None
-        if fault is not None and not fault.drop:
-            return fault
-        created = self.post(asked, segments)
-        return fault or created
 
-    def get(self, asked: Asked, segments: list[str]) -> Any:
-        match segments[-1]:
-            case "parse":
-                return page([{"id": i, "status": "FAILED"} for i in asked.query["job_ids"]])
-            case "files" if segments[-2] not in self.files:
-                return Answer({"detail": "Gone"}, 404)
-            case "files":
-                name = asked.one("display_name")
-                files = self.file_records(segments[-2])
-                return page([f for f in files if name in (None, f["display_name"])])
-            case "directories":
-                name = asked.one("name")
-                directories = [{"id": d, "name": n} for n, d in self.directories.items()]
-                return page([d for d in directories if name in (None, d["name"])])
-            case "configurations":
-                return page([{"id": "cfg-facts", "name": "Facts", "product_type": "extract_v2"}])
-            case "batches":
-                return page(self.batches.get(str(asked.one("source_directory_id")), []))
-        mappings = [mapping(f"dir-0-{n}", f"pjb-{n}") for n in range(len(self.files["dir-0"]))]
-        return batch("bat-0", source_directory_id="dir-0", results=mappings)
-
-    def post(self, asked: Asked, segments: list[str]) -> Any:
-        body = asked.json
-        if segments[-1] == "directories":
-            if body["name"] in self.directories:
-                return Answer({"detail": "Name exists"}, 409)
-            directory_id = f"dir-{len(self.directories) + 1}"
-            self.directories[body["name"]], self.files[directory_id] = directory_id, []
-            return {"id": directory_id, "name": body["name"]}
-        if segments[-1] == "files":
-            file = body["file_id"], body["display_name"], body["unique_id"]
-            if file in self.files[segments[-2]]:
-                return Answer({"detail": "File exists"}, 409)
-            self.files[segments[-2]].append(file)
-            return self.file_records(segments[-2])[-1]
-        directory_id = body["source_directory_id"]
-        new = batch(
-            f"bat-{directory_id}",
-            "PENDING",
-            source_directory_id=directory_id,
-            config=body["config"],
-        )
-        self.batches.setdefault(directory_id, []).append(new)
-        return new
-
-    def has_all_files(self, directory: str) -> bool:
-        """Whether a directory has the files of dir-0, each once."""
-        files = sorted(file[:2] for file in self.files[directory])
-        return files == sorted(file[:2] for file in self.files["dir-0"])
-
-    def file_records(self, directory: str) -> list[dict[str, str]]:
-        return [
-            {"id": f"{directory}-{n}", "file_id": file, "display_name": name, "unique_id": unique}
-            for n, (file, name, unique) in enumerate(self.files[directory])
-        ]
+def has_all_files(api: FakeApi, directory: str) -> bool:
+    """Whether a directory has the files of dir-0, each once."""
+    copies, files = (
+        sorted((file["file_id"], file["display_name"]) for file in api.files[name])
+        for name in (directory, "dir-0")
+    )
+    return copies == files
 
 
 def test_retry_without_failures_sends_no_request(serve: Serve) -> None:
-    service = Service()
-    server = serve(service)
-    succeeded = service.outcomes().assign(outcome="succeeded")
+    api = fake_api()
+    server = serve(api)
+    succeeded = fetch_outcomes().assign(outcome="succeeded")
     server.asked.clear()
     assert lb.retry_failed(succeeded).empty
     plan = lb.retry_failed(succeeded, dry_run=True)
@@ -173,49 +117,48 @@ def test_retry_without_failures_sends_no_request(serve: Serve) -> None:
 
 
 def test_repeated_retry_returns_existing_batches(serve: Serve) -> None:
-    service = Service()
-    serve(service)
-    failed = service.outcomes()
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
     first = lb.retry_failed(failed)
-    service.posts.clear()
-    with pytest.warns(UserWarning, match="3 of 3 failed files were already .* bat-dir-1") as warned:
+    api.requests.clear()
+    with pytest.warns(UserWarning, match="3 of 3 failed files were already .* bat-new-0") as warned:
         second = lb.retry_failed(failed)
     assert warned[0].filename == __file__
     assert second.batch_id.tolist() == first.batch_id.tolist()
-    assert not service.posts
+    assert not api.n_posts
 
 
 def test_retry_skips_files_of_earlier_partial_retry(serve: Serve) -> None:
-    service = Service()
-    serve(service)
-    failed = service.outcomes()
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
     first = lb.retry_failed(failed.head(2))
     with pytest.warns(UserWarning, match="2 of 3 failed files were already retried"):
         both = lb.retry_failed(failed)
-    assert both.batch_id.tolist() == [*first.batch_id, "bat-dir-2"]
-    assert [file[0] for file in service.files["dir-2"]] == ["f-2"]
+    assert both.batch_id.tolist() == [*first.batch_id, "bat-new-1"]
+    assert [file["file_id"] for file in api.files["dir-new-1"]] == ["f-2"]
     plan = lb.retry_failed(failed, dry_run=True)
     assert set(plan.action) == {"skip"}
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "FAILED"])
 def test_cancelled_or_failed_retry_is_repeated(serve: Serve, status: str) -> None:
-    service = Service()
-    serve(service)
-    failed = service.outcomes()
-    for n in range(1, 4):
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
+    for n in range(3):
         assert set(lb.retry_failed(failed, dry_run=True).action) == {"retry"}
         retry = lb.retry_failed(failed)
-        assert retry.source_directory_id.tolist() == [f"dir-{n}"]
-        for batches in service.batches.values():
-            batches[0]["status"] = status
-    assert all(service.has_all_files(f"dir-{n}") for n in range(1, 4))
+        assert retry.source_directory_id.tolist() == [f"dir-new-{n}"]
+        api.end(f"bat-new-{n}", status)
+    assert all(has_all_files(api, f"dir-new-{n}") for n in range(3))
 
 
 def test_retry_accepts_other_frames_and_dtypes(serve: Serve) -> None:
-    service = Service()
-    serve(service)
-    failed = service.outcomes()
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
     plan = lb.retry_failed(failed, dry_run=True)
     for frame in (
         pl.from_pandas(failed),
@@ -226,8 +169,8 @@ def test_retry_accepts_other_frames_and_dtypes(serve: Serve) -> None:
 
 
 def test_retry_needs_jobs_of_mapped_files(serve: Serve) -> None:
-    service = Service()
-    serve(service)
+    api = fake_api()
+    serve(api)
     mapped = lb.outcomes(lb.fetch_results("bat-0"))
     assert len(lb.retry_failed(mapped, dry_run=True)) == 3
     jobs = lb.fetch_jobs(mapped)
@@ -235,99 +178,100 @@ def test_retry_needs_jobs_of_mapped_files(serve: Serve) -> None:
 
 
 def test_retry_accepts_another_configuration_of_its_job_type(serve: Serve) -> None:
-    service = Service()
-    serve(service)
-    failed = service.outcomes()
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
     with pytest.raises(lb.InvalidRequestError, match="for extract_v2"):
         lb.retry_failed(failed, configuration_id="cfg-facts")
-    assert not service.posts
+    assert not api.n_posts
     retry = lb.retry_failed(failed, configuration_id="cfg-facts", job_type="extract_v2")
     assert retry.configuration_id.tolist() == ["cfg-facts"]
     assert retry.job_type.tolist() == ["extract_v2"]
 
 
 def test_retry_creates_nothing_twice_after_lost_responses(serve: Serve) -> None:
-    service = Service()
-    serve(service)
-    service.faults = {name: [Answer(drop=True)] for name in ("directories", "files", "batches")}
-    retry = lb.retry_failed(service.outcomes())
-    assert retry.batch_id.tolist() == ["bat-dir-1"]
-    assert service.has_all_files("dir-1")
-    assert len(service.batches["dir-1"]) == 1
+    api = fake_api()
+    serve(api)
+    for resource in ("directories", "files", "batches"):
+        api.faults[f"POST {resource}"] = [lambda created: Answer(drop=True)]
+    retry = lb.retry_failed(fetch_outcomes())
+    assert retry.batch_id.tolist() == ["bat-new-0"]
+    assert has_all_files(api, "dir-new-0")
+    assert api.created == ["bat-new-0"]
 
 
 def test_retry_continues_after_error(serve: Serve) -> None:
-    service = Service(files=4)
-    serve(service, max_workers=1, max_retries=0)
-    service.faults = {"files": [Answer(status=401)]}
+    api = fake_api(4)
+    serve(api, max_workers=1, max_retries=0)
+    api.faults = {"POST files": [Answer(status=401)]}
     with pytest.raises(lb.AuthenticationError):
-        lb.retry_failed(service.outcomes())
-    service.faults = {"batches": [Answer({"detail": "Paid plans only"}, 403)]}
+        lb.retry_failed(fetch_outcomes())
+    api.faults = {"POST batches": [Answer({"detail": "Paid plans only"}, 403)]}
     with pytest.raises(lb.AuthenticationError, match="Paid plans") as caught:
-        lb.retry_failed(service.outcomes())
+        lb.retry_failed(fetch_outcomes())
     assert caught.value.partial is not None
     assert caught.value.partial.empty
-    retry = lb.retry_failed(service.outcomes())
-    assert retry.batch_id.tolist() == ["bat-dir-1"]
-    assert service.has_all_files("dir-1")
-    assert service.posts.count("directories") == 3
-    assert len(service.directories) == 1
+    retry = lb.retry_failed(fetch_outcomes())
+    assert retry.batch_id.tolist() == ["bat-new-0"]
+    assert has_all_files(api, "dir-new-0")
+    assert api.requests["POST directories"] == 3
+    assert api.directories.keys() == {"dir-0", "dir-new-0"}
 
 
 def test_interrupted_retry_has_note_how_to_continue(serve: Serve) -> None:
-    service = Service()
+    api = fake_api()
 
     def script(asked: Asked) -> Any:
         if asked.method == "POST" and asked.path.endswith("/files"):
             interrupt()
-        return service(asked)
+        return api(asked)
 
     serve(script, max_workers=1)
-    failed = service.outcomes()
+    failed = fetch_outcomes()
     with pytest.raises(KeyboardInterrupt) as caught:
         lb.retry_failed(failed)
     assert "call retry_failed again with the same frame" in caught.value.__notes__[0]
 
 
 def test_error_has_batches_created_before_it(serve: Serve) -> None:
-    service = Service(names="same.pdf")
-    serve(service)
-    service.faults = {"batches": [None, Answer({"detail": "No"}, 422)]}
+    api = fake_api(names="same.pdf")
+    serve(api)
+    api.faults = {"POST batches": [None, Answer({"detail": "No"}, 422)]}
     with pytest.raises(lb.InvalidRequestError) as caught:
-        lb.retry_failed(service.outcomes())
+        lb.retry_failed(fetch_outcomes())
     assert caught.value.partial is not None
-    assert caught.value.partial.batch_id.tolist() == ["bat-dir-1"]
+    assert caught.value.partial.batch_id.tolist() == ["bat-new-0"]
 
 
 def test_retry_warns_about_rejected_file(serve: Serve) -> None:
-    service = Service()
-    serve(service, max_workers=1)
-    service.faults = {"files": [Answer({"detail": "No such file"}, 404)]}
+    api = fake_api()
+    serve(api, max_workers=1)
+    api.faults = {"POST files": [Answer({"detail": "No such file"}, 404)]}
     with pytest.warns(UserWarning, match=r"1 of 3 failed files .*'0\.pdf'.*No such file"):
-        retry = lb.retry_failed(service.outcomes())
+        retry = lb.retry_failed(fetch_outcomes())
     assert len(retry) == 1
-    assert [name for _, name, _ in service.files["dir-1"]] == ["1.pdf", "2.pdf"]
+    assert [file["display_name"] for file in api.files["dir-new-0"]] == ["1.pdf", "2.pdf"]
 
 
 def test_retry_creates_no_batch_if_all_files_are_rejected(serve: Serve) -> None:
-    service = Service(files=1)
-    serve(service)
-    service.faults = {"files": [Answer({"detail": "No such file"}, 404)]}
+    api = fake_api(1)
+    serve(api)
+    api.faults = {"POST files": [Answer({"detail": "No such file"}, 404)]}
     with pytest.warns(UserWarning, match="No such file"):
-        assert lb.retry_failed(service.outcomes()).empty
-    assert "batches" not in service.posts
+        assert lb.retry_failed(fetch_outcomes()).empty
+    assert not api.create_bodies
 
 
 def test_retry_warns_about_files_of_deleted_directory(serve: Serve) -> None:
-    service = Service()
-    serve(service)
-    results = service.outcomes()
-    del service.files["dir-0"]
+    api = fake_api()
+    serve(api)
+    results = fetch_outcomes()
+    del api.files["dir-0"]
     with pytest.warns(
         UserWarning, match=r"3 of 3 failed files cannot .*'dir-0-0'.*directory no longer exists"
     ):
         assert lb.retry_failed(results).empty
-    assert not service.posts
+    assert not api.n_posts
     with warnings.catch_warnings():
         plan = lb.retry_failed(results, dry_run=True)
     assert set(plan.action) == {"impossible"}
@@ -346,9 +290,9 @@ def test_retry_warns_about_files_of_deleted_directory(serve: Serve) -> None:
 def test_retry_rejects_invalid_arguments_without_request(
     serve: Serve, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    service = Service()
-    server = serve(service)
-    results = service.outcomes()
+    api = fake_api()
+    server = serve(api)
+    results = fetch_outcomes()
     server.asked.clear()
     with pytest.raises(error, match=message):
         lb.retry_failed(**{"results": results, **arguments})
