@@ -51,7 +51,7 @@ class FakeApi:
         self.faults: dict[str, Fault | list[Fault]] = {}
         self.requests: Counter[str] = Counter()
         self.n_requested_jobs = 0
-        self.create_bodies: list[Any] = []
+        self.create_bodies: list[Any] = []  # of all create requests, executed or not
         self.created: list[str] = []  # IDs of the batches that requests created
         self._lock = threading.Lock()
         for directory, n in (n_files or {}).items():
@@ -108,6 +108,8 @@ class FakeApi:
         with self._lock:
             self.requests[kind] += 1
             self.n_requested_jobs += len(job_ids)
+            if kind == "POST batches":
+                self.create_bodies.append(asked.json)
             faults = [self._next_fault(name) for name in (kind, key, *job_ids)]
             fault = next((fault for fault in faults if fault is not None), None)
             if isinstance(fault, Answer):
@@ -140,7 +142,6 @@ class FakeApi:
 
     def _post_batches(self, asked: Asked, _: str) -> Any:
         body = asked.json
-        self.create_bodies.append(body)
         directory = body["source_directory_id"]
         new = [f"bat-new-{len(self.created) + n}" for n in range(self.n_created)]
         for batch_id in new:

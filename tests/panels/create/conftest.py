@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import ipywidgets as widgets
@@ -18,10 +19,13 @@ from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as Sandbox
 from tests.conftest import Serve
+from tests.fake_api import FakeApi, Fault
 from tests.panels.conftest import Keep, texts
+from tests.servers import page
 
 HOSTILE_NAME = """<img src=x onerror="document.title='pwned'">"""
 AGENTIC = "cfg-PARSE_AGENTIC"
+EXTRACT_CONFIGURATION = "cfg-11111111-2222-4333-8444-555555555555"
 TIMEOUT = 20.0  # seconds until an expected change has failed to happen
 ONE_HOUR = 3600.0  # seconds in which a batch finishes, and no directory expires
 
@@ -30,6 +34,21 @@ ONE_HOUR = 3600.0  # seconds in which a batch finishes, and no directory expires
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lost_response, "RECOVERY_DELAYS", (0.0, 0.01, 0.01))
     monkeypatch.setattr(watcher, "MIN_JOB_INTERVAL", 0.01)
+
+
+def fake_api(n_files: Mapping[str, int] | None = None, **options: Any) -> FakeApi:
+    """Return a project with two configurations and, by default, two files in dir-1."""
+    configurations = [
+        {"id": AGENTIC, "name": "Agentic", "product_type": "parse_v2"},
+        {"id": EXTRACT_CONFIGURATION, "name": "Key facts", "product_type": "extract_v2"},
+    ]
+    n_files = {"dir-1": 2} if n_files is None else n_files
+    return FakeApi(n_files, configurations=configurations, **options)
+
+
+def jobs_with(**fields: Any) -> Fault:
+    """Return a fault that gives all jobs these fields."""
+    return lambda response: page([job | fields for job in response["items"]])
 
 
 OpenPanel = Callable[..., CreatePanel]
@@ -129,3 +148,17 @@ def click(panel: CreatePanel, label: str) -> None:
     """Click a visible button and wait for what it starts."""
     visible_buttons(panel)[label].click()
     panel.wait()
+
+
+def upload_value(*names: str, content: bytes = b"fine") -> tuple[dict[str, Any], ...]:
+    """Return files as the value of an upload widget."""
+    return tuple(
+        {
+            "name": name,
+            "type": "",
+            "size": len(content),
+            "last_modified": datetime(2026, 8, 1, tzinfo=UTC),
+            "content": memoryview(content),
+        }
+        for name in names
+    )

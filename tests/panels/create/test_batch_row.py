@@ -17,6 +17,7 @@ from llama_batches_nb.sandbox_server.process import Server as Sandbox
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES
 from tests.conftest import Serve
+from tests.fake_api import FakeApi
 from tests.panels.conftest import Keep, alert_of
 from tests.panels.create.conftest import (
     AGENTIC,
@@ -25,18 +26,19 @@ from tests.panels.create.conftest import (
     OpenPanel,
     ServePart,
     click,
+    fake_api,
     html_of,
+    jobs_with,
     visible_buttons,
     wait_until,
 )
-from tests.panels.create.project import Project
 from tests.servers import Answer, Asked, batch
 
 
-def open_running(open_panel: OpenPanel, project: Project) -> CreatePanel:
+def open_running(open_panel: OpenPanel, api: FakeApi) -> CreatePanel:
     """Return a panel with a batch that is running and can be cancelled."""
-    project.statuses = ["RUNNING"]
-    panel = open_panel(project)
+    api.statuses = ["RUNNING"]
+    panel = open_panel(api)
     panel.create()
     wait_until(lambda: "RUNNING</b>" in html_of(panel))
     assert "Cancel batch" in visible_buttons(panel)
@@ -44,76 +46,74 @@ def open_running(open_panel: OpenPanel, project: Project) -> CreatePanel:
 
 
 def test_each_status_is_shown(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    project.statuses = ["PENDING"]
-    panel = open_panel(project)
+    api = fake_api(statuses=["PENDING"])
+    panel = open_panel(api)
     panel.create()
     for status in ("PENDING", "THROTTLED", "RUNNING", "PAUSED"):
-        project.statuses = [status]
+        api.statuses = [status]
         wait_until(lambda status=status: f"{status}</b>" in html_of(panel))  # type: ignore[misc]
         wait_until(lambda: "for " in panel.rows.rows[0].status_line.value)
         assert "Cancel batch" in visible_buttons(panel)
         assert panel.batches.status.tolist() == [status]
         assert panel.results is None
-    project.statuses = ["COMPLETED"]
+    api.statuses = ["COMPLETED"]
     panel.wait()
     assert "COMPLETED</b>: 1 succeeded, 1 failed" in html_of(panel)
     assert "Cancel batch" not in visible_buttons(panel)
 
 
 def test_failed_poll_is_shown_and_repeated(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    project.statuses = ["RUNNING", Answer(status=500)]
-    panel = open_panel(project)
-    panel.create()
+    api = fake_api()
+    panel = open_running(open_panel, api)
+    api.faults["GET batch"] = Answer(status=500)
     wait_until(lambda: "no response, retrying" in html_of(panel))
-    project.statuses = ["COMPLETED"]
+    api.faults.clear()
+    api.statuses = ["COMPLETED"]
     panel.wait()
     assert panel.batches.status.tolist() == ["COMPLETED"]
     assert not alert_of(panel)
 
 
 def test_wait_again_continues_after_an_error(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    project.statuses = [Answer({"detail": "key expired"}, 401)]
-    panel = open_panel(project)
+    api = fake_api()
+    api.faults["GET batch"] = Answer({"detail": "key expired"}, 401)
+    panel = open_panel(api)
     panel.create().wait()
     assert "key expired" in alert_of(panel)
-    project.statuses = ["COMPLETED"]
+    api.faults.clear()
     click(panel, "Wait again")
     assert not alert_of(panel)
     assert "1 succeeded, 1 failed" in html_of(panel)
 
 
 def test_stop_ends_polling_until_wait_again(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    panel = open_running(open_panel, project)
+    api = fake_api()
+    panel = open_running(open_panel, api)
     panel.stop()
     panel.wait()
     assert "No longer watching; the batch is still running." in html_of(panel)
-    n_polls = project.n_polls
-    project.statuses = ["COMPLETED"]
+    api.requests.clear()
+    api.statuses = ["COMPLETED"]
     click(panel, "Wait again")
-    assert project.n_polls == n_polls + 1
+    assert api.requests["GET batch"] == 2  # a poll, and the results
     assert panel.batches.status.tolist() == ["COMPLETED"]
 
 
 def test_running_jobs_of_a_completed_batch_are_polled(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    project.job = {"status": "RUNNING"}
-    panel = open_panel(project)
+    api = fake_api()
+    api.faults["GET jobs"] = jobs_with(status="RUNNING")
+    panel = open_panel(api)
     panel.create()
     counts = "0 succeeded, 1 failed, 1 undecided · 1 still running"
     wait_until(lambda: counts in html_of(panel))
-    project.job = {"status": "FAILED"}
+    api.faults["GET jobs"] = jobs_with(status="FAILED")
     panel.wait()
     assert "0 succeeded, 2 failed<" in html_of(panel)
 
 
 def test_files_of_a_failed_batch_are_unreliable(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    project.statuses = ["FAILED"]
-    panel = open_panel(project)
+    api = fake_api(statuses=["FAILED"])
+    panel = open_panel(api)
     panel.create().wait()
     assert "FAILED</b>: file results are unreliable" in html_of(panel)
     assert visible_buttons(panel)["Retry failed"].disabled
@@ -138,22 +138,21 @@ def test_cancel_on_the_sandbox(paused_sandbox: Sandbox, keep: Keep[CreatePanel])
 
 
 def test_cancel_during_create_cancels_the_new_batch(serve: Serve, keep: Keep[CreatePanel]) -> None:
-    project = Project(**{"dir-1": 2})
-    project.statuses = ["RUNNING"]
+    api = fake_api(statuses=["RUNNING"])
     received, respond = threading.Event(), threading.Event()
 
     def cancel(record: dict[str, Any]) -> Any:
-        project.statuses = ["CANCELLED"]
+        api.statuses = ["CANCELLED"]
         return record
 
     def script(asked: Asked) -> Any:
-        response = project(asked)
+        response = api(asked)
         if asked.method == "POST" and not received.is_set():
             received.set()
             respond.wait(TIMEOUT)
         return response
 
-    project.cancel_response = cancel
+    api.faults["POST cancel"] = cancel
     serve(script)
     panel = keep(lb.create_panel(source_directory_id="dir-1", configuration_id=AGENTIC))
     panel.wait()
@@ -166,23 +165,23 @@ def test_cancel_during_create_cancels_the_new_batch(serve: Serve, keep: Keep[Cre
 
 
 def test_cancel_of_a_finished_batch_shows_its_files(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    panel = open_running(open_panel, project)
+    api = fake_api()
+    panel = open_running(open_panel, api)
 
     def refuse(record: dict[str, Any]) -> Answer:
-        project.statuses = ["COMPLETED"]
+        api.statuses = ["COMPLETED"]
         return Answer({"detail": "It has ended"}, 409)
 
-    project.cancel_response = refuse
+    api.faults["POST cancel"] = refuse
     panel.cancel().wait()
     assert "It has ended" in alert_of(panel)
     assert "1 succeeded, 1 failed" in html_of(panel)
 
 
 def test_failed_cancel_can_be_repeated(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    project.cancel_response = lambda record: Answer({"detail": "No"}, 422)
-    panel = open_running(open_panel, project)
+    api = fake_api()
+    api.faults["POST cancel"] = Answer({"detail": "No"}, 422)
+    panel = open_running(open_panel, api)
     panel.cancel()
     wait_until(lambda: "No" in alert_of(panel))
     assert not visible_buttons(panel)["Cancel batch"].disabled
@@ -190,10 +189,10 @@ def test_failed_cancel_can_be_repeated(open_panel: OpenPanel) -> None:
 
     def cancel(record: dict[str, Any]) -> Any:
         cancelled.append(record)
-        project.statuses = ["CANCELLED"]
+        api.statuses = ["CANCELLED"]
         return record | {"status": "RUNNING"}
 
-    project.cancel_response = cancel
+    api.faults["POST cancel"] = cancel
     panel.cancel().cancel().wait()
     assert len(cancelled) == 1
     assert panel.batches.status.tolist() == ["CANCELLED"]
@@ -204,7 +203,7 @@ def test_failed_cancel_can_be_repeated(open_panel: OpenPanel) -> None:
 
 
 def batch_frame(status: str) -> pd.DataFrame:
-    return records.to_pandas(BATCHES, [batch("bat-0", status)])
+    return records.to_pandas(BATCHES, [batch("bat-new-0", status)])
 
 
 def test_run_keeps_its_terminal_status() -> None:
@@ -232,8 +231,8 @@ def test_outcome_counts_add_up(outcomes: list[str], text: str) -> None:
 
 
 def test_row_without_panel_follows_its_batch(part: ServePart) -> None:
-    project = Project(**{"dir-1": 2})
-    parts = part(project)
+    api = fake_api()
+    parts = part(api)
     shown: list[BatchRow] = []
     row = BatchRow(
         parts.client,
@@ -259,9 +258,9 @@ def test_row_without_panel_follows_its_batch(part: ServePart) -> None:
 
 
 def test_row_without_panel_reports_an_error(part: ServePart) -> None:
-    project = Project(**{"dir-1": 2})
-    parts = part(project)
-    project.statuses = [Answer({"detail": "key expired"}, 401)]
+    api = fake_api()
+    parts = part(api)
+    api.faults["GET batch"] = Answer({"detail": "key expired"}, 401)
     rows = BatchRows(
         parts.client,
         parts.runner,
@@ -275,6 +274,6 @@ def test_row_without_panel_reports_an_error(part: ServePart) -> None:
     parts.runner.wait()
     assert [str(error) for error in parts.errors if "key expired" in str(error)]
     assert "Wait again" in visible_buttons(row)
-    assert rows.batches.batch_id.tolist() == ["bat-0"]
+    assert rows.batches.batch_id.tolist() == ["bat-new-0"]
     assert rows.results is None
     assert "# lb.create_batch(…)" in rows.code()

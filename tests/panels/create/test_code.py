@@ -10,8 +10,14 @@ import llama_batches_nb as lb
 from llama_batches_nb.panels.create.create_panel import CreatePanel
 from llama_batches_nb.sandbox_server.process import Server as Sandbox
 from tests.panels.conftest import Keep
-from tests.panels.create.conftest import AGENTIC, ONE_HOUR, click, html_of, wait_until
-from tests.panels.create.project import upload_value
+from tests.panels.create.conftest import (
+    AGENTIC,
+    ONE_HOUR,
+    click,
+    html_of,
+    upload_value,
+    wait_until,
+)
 from tests.panels.queries import assert_only_public_names
 
 

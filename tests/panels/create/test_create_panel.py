@@ -16,13 +16,15 @@ from tests.panels.create.conftest import (
     TIMEOUT,
     OpenPanel,
     click,
+    fake_api,
     html_of,
+    jobs_with,
     summary_of,
+    upload_value,
     visible_buttons,
     wait_until,
 )
-from tests.panels.create.project import Project, upload_value
-from tests.servers import Answer, Asked
+from tests.servers import Answer, Asked, batch
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ from tests.servers import Answer, Asked
     [{"job_type": "parse"}, {"source_directory_id": " "}, {"configuration_id": ["a", "b"]}],
 )
 def test_invalid_argument_raises_without_a_request(serve: Serve, arguments: Any) -> None:
-    server = serve(Project())
+    server = serve(fake_api({}))
     with pytest.raises(ValueError, match=next(iter(arguments))):
         lb.create_panel(**arguments)
     assert not server.asked
@@ -42,8 +44,8 @@ def test_panel_without_api_key_raises() -> None:
 
 
 def test_simultaneous_clicks_create_one_batch(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    panel = open_panel(project)
+    api = fake_api()
+    panel = open_panel(api)
     barrier = threading.Barrier(8)
 
     def click_create() -> None:
@@ -56,29 +58,29 @@ def test_simultaneous_clicks_create_one_batch(open_panel: OpenPanel) -> None:
     for thread in threads:
         thread.join()
     panel.wait()
-    assert len(project.create_requests) == 1
-    assert panel.batches.batch_id.tolist() == ["bat-0"]
+    assert len(api.create_bodies) == 1
+    assert panel.batches.batch_id.tolist() == ["bat-new-0"]
 
 
 def test_same_selection_creates_another_batch_only_after_new_batch(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2, "dir-2": 3})
-    panel = open_panel(project)
+    api = fake_api({"dir-1": 2, "dir-2": 3})
+    panel = open_panel(api)
     panel.create().wait()
     panel.create().wait()
     panel.create_button.click()
     panel.wait()
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
     assert panel.create_button.disabled
     assert "click New batch" in summary_of(panel)
     panel.new_button.click()
     assert not panel.create_button.disabled
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
     panel.create().wait()
-    assert len(project.create_requests) == 2
+    assert len(api.create_bodies) == 2
     panel.form.directory.value = "DIR-2"  # another selection
     panel.wait()
     panel.create().wait()
-    assert [request["source_directory_id"] for request in project.create_requests] == [
+    assert [request["source_directory_id"] for request in api.create_bodies] == [
         "dir-1",
         "dir-1",
         "dir-2",
@@ -86,33 +88,32 @@ def test_same_selection_creates_another_batch_only_after_new_batch(open_panel: O
     panel.form.directory.value = "DIR-1"  # a selection that was created before
     panel.wait()
     panel.create().wait()
-    assert len(project.create_requests) == 3
-    assert panel.batches.batch_id.tolist() == ["bat-0", "bat-1", "bat-2"]
+    assert len(api.create_bodies) == 3
+    assert panel.batches.batch_id.tolist() == ["bat-new-0", "bat-new-1", "bat-new-2"]
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 422, 500])
 def test_refused_batch_can_be_created_later(open_panel: OpenPanel, status: int) -> None:
-    project = Project(**{"dir-1": 2})
-    project.create_response = lambda record: Answer({"detail": f"No <b>{HOSTILE_NAME}"}, status)
-    project.n_created = 0
-    panel = open_panel(project)
+    api = fake_api()
+    api.faults["POST batches"] = Answer({"detail": f"No <b>{HOSTILE_NAME}"}, status)
+    panel = open_panel(api)
     panel.create().wait()
     assert "No &lt;b&gt;&lt;img" in alert_of(panel)
     assert not panel.rows.rows
     assert panel.batches.empty
     assert not panel.create_button.disabled
-    project.create_response, project.n_created = (lambda record: record), 1
+    api.faults.clear()
     panel.create().wait()
-    assert panel.batches.batch_id.tolist() == ["bat-0"]
+    assert panel.batches.batch_id.tolist() == ["bat-new-0"]
     assert not alert_of(panel)
 
 
 def test_lost_response_is_recovered(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    project.create_response = lambda record: Answer(drop=True)
-    panel = open_panel(project)
+    api = fake_api()
+    api.faults["POST batches"] = lambda created: Answer(drop=True)
+    panel = open_panel(api)
     panel.create().wait()
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
     assert panel.batches.status.tolist() == ["COMPLETED"]
 
 
@@ -120,43 +121,41 @@ def test_lost_response_is_recovered(open_panel: OpenPanel) -> None:
 def test_unconfirmed_batch_is_selected_from_candidates(
     open_panel: OpenPanel, n_created: int
 ) -> None:
-    project = Project(**{"dir-1": 2})
-    project.create_response = lambda record: Answer(drop=True)
-    project.n_created = n_created
-    panel = open_panel(project)
+    api = fake_api(n_created=n_created)
+    api.faults["POST batches"] = lambda created: Answer(drop=True)
+    panel = open_panel(api)
     panel.create().wait()
     assert "lost" in alert_of(panel)
     assert panel.create_button.disabled
     panel.create().wait()
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
     if n_created == 0:
         assert "No such batch yet." in html_of(panel)
-        record = project.create_requests[0] | {"id": "bat-late", "status": "RUNNING"}
-        project.batches.append(record)
+        api.batches["bat-late"] = batch("bat-late", "RUNNING") | api.create_bodies[0]
+        api.created.append("bat-late")
         click(panel, "Look again")
-    batch_id = "bat-1" if n_created else "bat-late"
+    batch_id = "bat-new-1" if n_created else "bat-late"
     click(panel, batch_id)
     assert panel.batches.batch_id.tolist() == [batch_id]
     assert panel.batches.status.tolist() == ["COMPLETED"]
     assert "Look again" not in visible_buttons(panel)
     assert not alert_of(panel)
     panel.new().create().wait()
-    assert len(project.create_requests) == 2
+    assert len(api.create_bodies) == 2
 
 
 def test_panel_keeps_its_client_after_connect(open_panel: OpenPanel, serve: Serve) -> None:
-    project = Project(**{"dir-1": 2})
-    panel = open_panel(project)
-    other_server = serve(Project())
+    api = fake_api()
+    panel = open_panel(api)
+    other_server = serve(fake_api({}))
     panel.create().wait()
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
     assert not other_server.asked
 
 
 def test_closed_panel_does_not_cancel_its_batch(serve: Serve) -> None:
-    project = Project(**{"dir-1": 2})
-    project.statuses = ["RUNNING"]
-    server = serve(project)
+    api = fake_api(statuses=["RUNNING"])
+    server = serve(api)
     panel = lb.create_panel(source_directory_id="dir-1", configuration_id=AGENTIC)
     panel.wait()
     panel.create()
@@ -168,11 +167,11 @@ def test_closed_panel_does_not_cancel_its_batch(serve: Serve) -> None:
 
 
 def test_panel_closed_during_create_keeps_the_batch(serve: Serve) -> None:
-    project = Project(**{"dir-1": 2})
+    api = fake_api()
     received, respond = threading.Event(), threading.Event()
 
     def script(asked: Asked) -> Any:
-        response = project(asked)
+        response = api(asked)
         if asked.method == "POST":
             received.set()
             respond.wait(TIMEOUT)
@@ -186,30 +185,30 @@ def test_panel_closed_during_create_keeps_the_batch(serve: Serve) -> None:
     panel.close()
     respond.set()
     assert not threads_left()
-    assert panel.batches.batch_id.tolist() == ["bat-0"]
-    assert len(project.create_requests) == 1
+    assert panel.batches.batch_id.tolist() == ["bat-new-0"]
+    assert len(api.create_bodies) == 1
 
 
 def test_saved_notebook_shows_the_batches(open_panel: OpenPanel) -> None:
-    panel = open_panel(Project(**{"dir-1": 2}))
+    panel = open_panel(fake_api())
     assert "no batch created" in repr(panel)
     panel.create().wait()
-    assert "bat-0 COMPLETED" in repr(panel)
+    assert "bat-new-0 COMPLETED" in repr(panel)
     saved = panel._repr_mimebundle_()["text/html"]
     assert "COMPLETED</b>: 1 succeeded, 1 failed" in saved
     assert AGENTIC not in panel._text()
 
 
 def test_names_and_messages_are_escaped(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
+    api = fake_api()
 
     def script(asked: Asked) -> Any:
-        response = project(asked)
+        response = api(asked)
         for record in response.get("items", ()) if isinstance(response, dict) else ():
             record |= {key: HOSTILE_NAME for key in ("name", "display_name") if key in record}
         return response
 
-    project.job = {"status": "FAILED", "error_message": HOSTILE_NAME}
+    api.faults["GET jobs"] = jobs_with(status="FAILED", error_message=HOSTILE_NAME)
     panel = open_panel(script, configuration_id=None)
     panel.form.configuration.value = panel.form.configuration.options[0]
     panel.form.upload.value = upload_value(HOSTILE_NAME, content=b"")

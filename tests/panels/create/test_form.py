@@ -14,19 +14,20 @@ from tests.conftest import Serve
 from tests.panels.conftest import Keep, alert_of
 from tests.panels.create.conftest import (
     AGENTIC,
+    EXTRACT_CONFIGURATION,
     OpenPanel,
     ServePart,
+    fake_api,
     summary_of,
     visible_buttons,
 )
-from tests.panels.create.project import EXTRACT_CONFIGURATION, Project
 from tests.servers import Answer
 
 NAME_PATHS = ("/api/v1/beta/directories", "/api/v1/beta/configurations")
 
 
 def test_controls_have_their_accessible_names(open_panel: OpenPanel) -> None:
-    panel = open_panel(Project(**{"dir-1": 2}))
+    panel = open_panel(fake_api())
     form = panel.form
     controls = (form.directory, form.upload, form.job_type, form.configuration)
     assert [control.description for control in controls] == [
@@ -41,8 +42,8 @@ def test_controls_have_their_accessible_names(open_panel: OpenPanel) -> None:
 
 
 def test_summary_shows_what_is_missing_and_then_what_is_created(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 482})
-    panel = open_panel(project, None, configuration_id=None)
+    api = fake_api({"dir-1": 482})
+    panel = open_panel(api, None, configuration_id=None)
     missing = "Select first: a directory or files to upload, and a configuration."
     assert missing in summary_of(panel)
     assert panel.create_button.disabled
@@ -55,7 +56,7 @@ def test_summary_shows_what_is_missing_and_then_what_is_created(open_panel: Open
     assert text in summary_of(panel)
     assert AGENTIC in summary_of(panel)
     assert not panel.create_button.disabled
-    assert not project.create_requests
+    assert not api.create_bodies
 
 
 @pytest.mark.parametrize(
@@ -73,23 +74,23 @@ def test_summary_shows_what_is_missing_and_then_what_is_created(open_panel: Open
 def test_invalid_selection_is_explained_and_creates_nothing(
     open_panel: OpenPanel, directory: str, configuration: str, message: str
 ) -> None:
-    project = Project(**{"dir-1": 1000, "dir-large": 1001, "dir-empty": 0})
-    panel = open_panel(project, directory or None, configuration_id=configuration)
+    api = fake_api({"dir-1": 1000, "dir-large": 1001, "dir-empty": 0})
+    panel = open_panel(api, directory or None, configuration_id=configuration)
     assert message in summary_of(panel)
     assert panel.create_button.disabled
     panel.create()
     assert message in alert_of(panel)
     panel.wait()
-    assert not project.create_requests
+    assert not api.create_bodies
     panel.form.directory.value, panel.form.configuration.value = "DIR-1", "Agentic"
     panel.wait()
     panel.create().wait()
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
     assert not alert_of(panel)
 
 
 def test_configurations_match_the_job_type(open_panel: OpenPanel) -> None:
-    panel = open_panel(Project(**{"dir-1": 1}))
+    panel = open_panel(fake_api({"dir-1": 1}))
     form = panel.form
     assert form.configuration.options == ("Agentic",)
     assert form.configuration.value == "Agentic"
@@ -103,28 +104,28 @@ def test_configurations_match_the_job_type(open_panel: OpenPanel) -> None:
 
 
 def test_ids_can_be_typed_when_names_are_refused(serve: Serve, keep: Keep[Any]) -> None:
-    project = Project(**{"7d0e": 3})
-    serve(lambda asked: Answer(status=403) if asked.path in NAME_PATHS else project(asked))
+    api = fake_api({"7d0e": 3})
+    serve(lambda asked: Answer(status=403) if asked.path in NAME_PATHS else api(asked))
     panel = keep(lb.create_panel())
     panel.wait()
     panel.form.directory.value, panel.form.configuration.value = "7d0e", "cfg-1"
     panel.wait()
     assert "<b>3 files</b> with <code>cfg-1</code>" in summary_of(panel)
     panel.create().wait()
-    assert project.create_requests[0]["source_directory_id"] == "7d0e"
+    assert api.create_bodies[0]["source_directory_id"] == "7d0e"
 
 
 def test_failed_count_does_not_prevent_a_batch(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 3})
+    api = fake_api({"dir-1": 3})
     files = "/api/v1/beta/directories/dir-1/files"
-    panel = open_panel(lambda asked: Answer(status=403) if asked.path == files else project(asked))
+    panel = open_panel(lambda asked: Answer(status=403) if asked.path == files else api(asked))
     assert "from the files of <b>DIR-1</b>" in summary_of(panel)
     panel.create().wait()
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
 
 
 def test_stopped_count_does_not_prevent_a_batch(open_panel: OpenPanel) -> None:
-    panel = open_panel(Project(**{"dir-1": 3}), None)
+    panel = open_panel(fake_api({"dir-1": 3}), None)
     panel.form.directory.value = "dir-typed"
     panel.stop()
     panel.wait()
@@ -132,7 +133,7 @@ def test_stopped_count_does_not_prevent_a_batch(open_panel: OpenPanel) -> None:
 
 
 def test_typed_id_is_counted_once(serve: Serve, keep: Keep[Any]) -> None:
-    server = serve(Project(**{"dir-1234": 3}))
+    server = serve(fake_api({"dir-1234": 3}))
     panel = keep(lb.create_panel())
     panel.wait()
     for end in range(1, len("dir-1234") + 1):
@@ -148,7 +149,7 @@ def test_typed_id_is_counted_once(serve: Serve, keep: Keep[Any]) -> None:
 
 
 def test_form_without_panel_returns_the_selection(part: ServePart) -> None:
-    parts = part(Project(**{"dir-1": 2}))
+    parts = part(fake_api())
     form = BatchForm(parts.client, parts.runner, parts.on_change, directory="dir-1")
     with pytest.raises(ValueError, match=r"Select first: a configuration\."):
         form.to_spec()
@@ -162,7 +163,7 @@ def test_form_without_panel_returns_the_selection(part: ServePart) -> None:
 
 
 def test_file_count_without_panel_reports_a_missing_directory(part: ServePart) -> None:
-    parts = part(Project(**{"dir-1": 2}))
+    parts = part(fake_api())
     file_count = FileCount(parts.client, parts.runner, parts.on_change)
     file_count.count("dir-1")
     with pytest.raises(ValueError, match="Counting the files of Invoices"):

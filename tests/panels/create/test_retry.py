@@ -19,11 +19,12 @@ from tests.panels.create.conftest import (
     OpenPanel,
     ServePart,
     click,
+    fake_api,
     html_of,
+    upload_value,
     visible_buttons,
     wait_until,
 )
-from tests.panels.create.project import Project, upload_value
 from tests.panels.create.test_code import check_code
 from tests.servers import Answer
 
@@ -62,16 +63,15 @@ def test_failed_files_are_retried_by_a_second_click(
 
 
 def test_refused_retry_can_be_repeated(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    panel = open_panel(project)
+    api = fake_api()
+    panel = open_panel(api)
     panel.create().wait()
     click(panel, "Retry failed")
-    project.create_response = lambda record: Answer({"detail": "No"}, 422)
-    project.n_created = 0
+    api.faults["POST batches"] = Answer({"detail": "No"}, 422)
     click(panel, "Retry 1 file")
     assert "No" in alert_of(panel)
     assert len(panel.rows.rows) == 1
-    project.create_response, project.n_created = (lambda record: record), 1
+    api.faults.clear()
     click(panel, "Retry failed")
     click(panel, "Retry 1 file")
     assert len(panel.batches) == 2
@@ -95,7 +95,7 @@ def test_batch_without_failures_has_nothing_to_retry(
 
 
 def test_prompt_without_panel_shows_the_plan_and_retries_once(part: ServePart) -> None:
-    parts = part(Project(**{"dir-1": 2}))
+    parts = part(fake_api())
     batch = lb.create_batch("dir-1", AGENTIC).pipe(lb.wait_for_batches)
     results = lb.fetch_results(batch)
     files = lb.outcomes(results, lb.fetch_jobs(results))
@@ -140,7 +140,7 @@ def test_plan_text_counts_retried_and_skipped_files(reasons: list[str | None], t
 
 
 def test_candidates_without_panel_return_the_selected_batch(part: ServePart) -> None:
-    parts = part(Project(**{"dir-1": 2}))
+    parts = part(fake_api())
     selected: list[pd.DataFrame] = []
     candidates = CandidateBatches(
         parts.client, parts.runner, on_select=selected.append, on_error=parts.on_error
@@ -150,7 +150,7 @@ def test_candidates_without_panel_return_the_selected_batch(part: ServePart) -> 
     candidates.show("dir-1", batches[0])
     candidates.refresh()
     parts.runner.wait()
-    candidates.table.choose("bat-1")
+    candidates.table.choose("bat-new-1")
     [batch] = selected
-    pd.testing.assert_frame_equal(batch, lb.fetch_batches()[1:].reset_index(drop=True))
+    pd.testing.assert_frame_equal(batch, lb.fetch_batches()[:1].reset_index(drop=True))
     assert parts.errors == [None]

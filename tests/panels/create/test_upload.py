@@ -21,16 +21,17 @@ from tests.panels.create.conftest import (
     TIMEOUT,
     OpenPanel,
     ServePart,
+    fake_api,
     summary_of,
+    upload_value,
     wait_until,
 )
-from tests.panels.create.project import Project, upload_value, uploaded_names
 from tests.servers import Answer, Asked
 
 
 def test_files_are_uploaded_before_the_batch_is_created(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    panel = open_panel(project)
+    api = fake_api()
+    panel = open_panel(api)
     before = set(Path(tempfile.gettempdir()).iterdir())
     names = ("a.pdf", "../../B.pdf", "C:\\docs\\b.pdf", HOSTILE_NAME)
     panel.form.upload.value = upload_value(*names)
@@ -39,10 +40,10 @@ def test_files_are_uploaded_before_the_batch_is_created(open_panel: OpenPanel) -
     assert "['a.pdf', 'B.pdf', 'b.pdf'" in panel.code
     panel.create().wait()
     base_names = {"a.pdf", "B.pdf", "b.pdf", HOSTILE_NAME.rpartition("/")[2]}
-    assert uploaded_names(project.upload_bodies) == base_names
-    assert [r["source_directory_id"] for r in project.create_requests] == ["dir-up"]
+    assert {file["display_name"] for file in api.files["dir-new-0"]} == base_names
+    assert [r["source_directory_id"] for r in api.create_bodies] == ["dir-new-0"]
     assert panel.form.upload.value == ()
-    assert panel.form.directory.value == "dir-up"
+    assert panel.form.directory.value == "dir-new-0"
     assert panel.form.file_count.value == "4 files"
     assert panel.create_button.disabled
     new = set(Path(tempfile.gettempdir()).iterdir()) - before
@@ -64,74 +65,71 @@ def test_files_are_uploaded_before_the_batch_is_created(open_panel: OpenPanel) -
 def test_invalid_files_are_not_uploaded(
     open_panel: OpenPanel, names: list[str], message: str
 ) -> None:
-    project = Project()
-    panel = open_panel(project, None)
+    api = fake_api({})
+    panel = open_panel(api, None)
     panel.form.upload.value = upload_value(*names)
     assert message in summary_of(panel)
     assert panel.create_button.disabled
     panel.create().wait()
-    assert not project.upload_bodies
-    assert not project.create_requests
+    assert not api.requests["POST upload"]
+    assert not api.create_bodies
 
 
 def test_empty_file_warns_but_can_be_uploaded(open_panel: OpenPanel) -> None:
-    project = Project()
-    panel = open_panel(project, None)
+    api = fake_api({})
+    panel = open_panel(api, None)
     panel.form.upload.value = upload_value("empty.pdf", content=b"")
     assert "Empty files will fail: &#x27;empty.pdf&#x27;" in summary_of(panel)
     panel.create().wait()
-    assert len(project.create_requests) == 1
+    assert len(api.create_bodies) == 1
 
 
 def test_selected_directory_replaces_files(open_panel: OpenPanel) -> None:
-    project = Project(**{"dir-1": 2})
-    panel = open_panel(project, None)
+    api = fake_api()
+    panel = open_panel(api, None)
     panel.form.upload.value = upload_value("a.pdf")
     panel.form.directory.value = "DIR-1"
     panel.wait()
     assert panel.form.upload.value == ()
     panel.create().wait()
-    assert project.create_requests[0]["source_directory_id"] == "dir-1"
-    assert not project.upload_bodies
+    assert api.create_bodies[0]["source_directory_id"] == "dir-1"
+    assert not api.requests["POST upload"]
 
 
 def test_interrupted_upload_continues_in_the_same_directory(open_panel: OpenPanel) -> None:
-    project = Project()
-    project.upload_fault = lambda number: Answer({"detail": "Bad"}, 422) if number == 2 else None
-    panel = open_panel(project, None)
+    api = fake_api({})
+    api.faults["POST upload"] = [None, Answer({"detail": "Bad"}, 422)]
+    panel = open_panel(api, None)
     panel.form.upload.value = upload_value("0.pdf", "1.pdf", "2.pdf")
     panel.create().wait()
     assert "Bad" in alert_of(panel)
-    assert not project.create_requests
-    directories = set(project.n_files)
+    assert not api.create_bodies
     panel.create().wait()
-    assert set(project.n_files) == directories
-    assert project.n_files["dir-up"] == 3
-    assert len(project.create_requests) == 1
+    assert [len(files) for files in api.files.values()] == [3]
+    assert len(api.create_bodies) == 1
 
 
 def test_failed_create_does_not_repeat_the_upload(open_panel: OpenPanel) -> None:
-    project = Project()
-    project.create_response = lambda record: Answer({"detail": "No"}, 422)
-    project.n_created = 0
-    panel = open_panel(project, None)
+    api = fake_api({})
+    api.faults["POST batches"] = Answer({"detail": "No"}, 422)
+    panel = open_panel(api, None)
     panel.form.upload.value = upload_value("a.pdf")
     panel.create().wait()
     assert "No" in alert_of(panel)
-    project.create_response, project.n_created = (lambda record: record), 1
+    api.faults.clear()
     panel.create().wait()
-    assert len(project.upload_bodies) == 1
-    assert [r["source_directory_id"] for r in project.create_requests] == ["dir-up"] * 2
+    assert api.requests["POST upload"] == 1
+    assert [r["source_directory_id"] for r in api.create_bodies] == ["dir-new-0"] * 2
     assert panel.batches.status.tolist() == ["COMPLETED"]
 
 
 def test_cancelled_upload_creates_no_batch(serve: Serve, keep: Keep[Any]) -> None:
-    project, respond = Project(), threading.Event()
+    api, respond = fake_api({}), threading.Event()
 
     def script(asked: Asked) -> Any:
         if asked.path.endswith("/upload"):
             respond.wait(TIMEOUT)
-        return project(asked)
+        return api(asked)
 
     server = serve(script)
     panel = keep(lb.create_panel(configuration_id=AGENTIC))
@@ -142,13 +140,13 @@ def test_cancelled_upload_creates_no_batch(serve: Serve, keep: Keep[Any]) -> Non
     panel.cancel().wait()
     respond.set()
     assert "Stopped; no batch was created." in alert_of(panel)
-    assert not project.create_requests
+    assert not api.create_bodies
     assert not panel.create_button.disabled
 
 
 def test_creator_without_panel_creates_each_specification_once(part: ServePart) -> None:
-    project = Project()
-    creator = BatchCreator(part(project).client)
+    api = fake_api({})
+    creator = BatchCreator(part(api).client)
     files = browser_files.from_upload_widget(upload_value("a.pdf", "b.pdf"))
     spec = BatchSpec(files, AGENTIC, "parse_v2")
     uploads: list[tuple[str, int]] = []
@@ -156,9 +154,9 @@ def test_creator_without_panel_creates_each_specification_once(part: ServePart) 
     assert not creator.begin(spec)
     batch = creator.create(spec, False, lambda *uploaded: uploads.append(uploaded))
     creator.end(created=True)
-    assert uploads == [("dir-up", 2)]
-    assert batch.source_directory_id.tolist() == ["dir-up"]
-    for created in (spec, spec.with_directory("dir-up")):
+    assert uploads == [("dir-new-0", 2)]
+    assert batch.source_directory_id.tolist() == ["dir-new-0"]
+    for created in (spec, spec.with_directory("dir-new-0")):
         assert creator.is_created(created)
         assert not creator.begin(created)
     creator.allow_again(spec)
