@@ -1,1 +1,1 @@
-"""Outcomes, rates, intervals, patterns and comparisons. No network, no clock."""
+"""Outcomes, rates, intervals, patterns and comparisons, without network or clock."""

@@ -1,4 +1,4 @@
-"""Which run of a file is which, when files were run again. Pure."""
+"""Number the runs of files that were run more than once."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ import pandas as pd
 
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.schema import STRING_DTYPE
+from llama_batches_nb.types import IntoFrame
 
-_NAMES = ["file_id", "display_name"]
+_FILE_COLUMNS = ["file_id", "display_name"]
 
 
-def attempts(results: Any, files: Any) -> pd.DataFrame:
-    """Tell of each row which run of its file it is; one row is one file of one batch.
+def attempts(results: IntoFrame, files: IntoFrame) -> pd.DataFrame:
+    """Add the run number of each file; one row is one file of one batch.
 
-    A file that `retry_failed` adds to another directory has another ``source_directory_file_id``
-    there, but the same ``file_id`` and name: by these its runs are known as runs of one file.
-    Directories that retries made vanish after a while, so keep the frame.
+    `retry_failed` adds files to another directory, where they get another
+    ``source_directory_file_id`` but keep their ``file_id`` and name. Rows with the same ``file_id``
+    and name are runs of one file. Directories that retries create are deleted after a while, so
+    keep the frame of files.
 
     Parameters
     ----------
     results
-        The frame of `fetch_results` or `outcomes`, over the first batches and those of retries.
+        The frame of `fetch_results` or `outcomes` for the first batches and the retries.
     files
-        The frame of `fetch_files` over their directories.
+        The frame of `fetch_files` for their directories.
 
     Returns
     -------
     pandas.DataFrame
-        `results`, and the columns
+        `results` with the columns
 
         ============= ======= ===============================================================
-        file_id       string  of the stored file; missing where `files` does not have it
-        display_name  string  the file's name
+        file_id       string  id of the stored file; missing if the file is not in `files`
+        display_name  string  name of the file
         attempt       Int64   1 for the first batch of the frame that ran the file, by
                               ``batch_created_at``, 2 for the second, …
         ============= ======= ===============================================================
@@ -42,24 +44,31 @@ def attempts(results: Any, files: Any) -> pd.DataFrame:
     ------
     ValueError
         If a frame lacks one of the columns.
+    TypeError
+        If an argument is not a frame.
 
     Examples
     --------
     >>> import llama_batches_nb as lb
-    >>> import pandas as pd
     >>> batches = lb.fetch_batches(status="COMPLETED", limit=5)
     >>> runs = lb.attempts(lb.fetch_results(batches), lb.fetch_files(batches))
     >>> int(runs.attempt.min())
     1
     """
-    engines.check_columns(results, "source_directory_file_id", "batch_id", "batch_created_at")
-    names = engines.select_to_pandas(files, "source_directory_file_id", *_NAMES)
+    rows = engines.wrap_frame("results", results)
+    engines.check_columns(rows, "source_directory_file_id", "batch_id", "batch_created_at")
+    frame = results if isinstance(results, pd.DataFrame) else engines.frame_to_pandas(rows)
+    frame = frame.drop(columns=[*_FILE_COLUMNS, "attempt"], errors="ignore")
+    names = engines.select_to_pandas(
+        engines.wrap_frame("files", files), "source_directory_file_id", *_FILE_COLUMNS
+    )
     names = names.drop_duplicates("source_directory_file_id", keep="last")
-    frame = engines.frame_to_pandas(results).drop(columns=[*_NAMES, "attempt"], errors="ignore")
-    found = names.set_index("source_directory_file_id").reindex(
+    matched = names.set_index("source_directory_file_id").reindex(
         frame["source_directory_file_id"].astype(STRING_DTYPE)
     )
-    frame = frame.assign(**{name: found[name].astype(STRING_DTYPE).array for name in _NAMES})
+    frame = frame.assign(
+        **{name: matched[name].astype(STRING_DTYPE).array for name in _FILE_COLUMNS}
+    )
     run = pd.MultiIndex.from_arrays([file_identity(frame), frame["batch_id"].astype(STRING_DTYPE)])
     first = frame.set_axis(run)[["batch_created_at"]].sort_values("batch_created_at", kind="stable")
     first = first[~first.index.duplicated()]
@@ -68,6 +77,6 @@ def attempts(results: Any, files: Any) -> pd.DataFrame:
 
 
 def file_identity(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Return what is the same in all runs of a file: what is stored and its name, where known."""
-    stored = frame["file_id"] + "\n" + frame["display_name"]
-    return stored.fillna(frame["source_directory_file_id"].astype(STRING_DTYPE))
+    """Return a key that all runs of a file share: ``file_id`` and name, where known."""
+    key = frame["file_id"] + "\n" + frame["display_name"]
+    return key.fillna(frame["source_directory_file_id"].astype(STRING_DTYPE))

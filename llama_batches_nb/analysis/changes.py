@@ -1,4 +1,4 @@
-"""Where failure rates rise from one period to the next by more than chance explains. Pure."""
+"""Find periods in which the failure rate is significantly higher than before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 def significant_increases(
     rates: pd.DataFrame, time: str, groups: Sequence[str] = ()
 ) -> pd.Series[Any]:
-    """Tell for each row whether its interval lies wholly above that of the period before.
+    """Flag the periods whose interval lies wholly above that of the previous period.
 
     Parameters
     ----------
@@ -25,24 +25,24 @@ def significant_increases(
     Returns
     -------
     pandas.Series
-        bool, in the rows' order and with their index. False for the first period, and where
-        nothing is decided or there is no time.
+        bool, with the order and index of `rates`. False for the first period, and where nothing is
+        decided or the time is missing.
 
     Notes
     -----
-    The period before is the last one in which something was decided: a week without batches is no
-    news of the rate, and a rise that came in it would otherwise never be told. Where the rate is
-    the same, 95 % intervals of two large periods lie apart in this direction one time in 40 (if one
-    is by far the larger) to one in 360 (if they are of one size); see N. Schenker and
-    J. F. Gentleman 2001, "On judging the significance of differences by examining the overlap
-    between confidence intervals", Am. Stat. 55, 182-186. Intervals take rows to fail on their own;
-    files of one batch often fail together, so that a rise is a reason to look, and no proof.
+    The previous period is the latest one with a decided row, so that an increase is found after
+    periods without batches too. If the true rate does not change, two large periods have separate
+    95 % intervals in this direction with a probability from 1/40 (if one is far larger) to 1/360
+    (if they have the same size); see N. Schenker and J. F. Gentleman 2001, "On judging the
+    significance of differences by examining the overlap between confidence intervals", Am. Stat.
+    55, 182-186. The intervals assume that rows fail independently. Files of one batch often fail
+    together, so an increase is a reason to investigate, not a proof.
     """
-    numbered = rates.reset_index(drop=True)
-    known = numbered[(numbered["decided"] > 0) & numbered[time].notna()].sort_values(time)
+    indexed = rates.reset_index(drop=True)
+    known = indexed[(indexed["decided"] > 0) & indexed[time].notna()].sort_values(time)
     if groups:
-        before = known.groupby(list(groups), dropna=False, observed=True)["ci_high"].shift()
+        previous = known.groupby(list(groups), dropna=False, observed=True)["ci_high"].shift()
     else:
-        before = known["ci_high"].shift()
-    above = known["ci_low"] > before
-    return above.reindex(numbered.index, fill_value=False).set_axis(rates.index)
+        previous = known["ci_high"].shift()
+    increased = known["ci_low"] > previous
+    return increased.reindex(indexed.index, fill_value=False).set_axis(rates.index)

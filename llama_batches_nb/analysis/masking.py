@@ -6,29 +6,26 @@ import re
 
 NO_MESSAGE = "(no message)"
 
-
 _ENDING = (
     r"\.(?i:pdf|docx?|xlsx?|pptx?|od[tsp]|rtf|txt|md|csv|tsv|jsonl?|xml|ya?ml|html?|epub|eml|msg"
     r"|jpe?g|png|gif|tiff?|webp|heic|bmp|svg|mp[34]|wav|zip|gz|log)\b"
 )
 
-
 _FILE_NAME = rf"""(?: [^/\\"<>|:*?,;]{{0,80}}? {_ENDING} | [^\s/\\"<>|:*?,;]*\w )?"""
 
-
-# What is masked, in this order: the mark, a sign that a message may have such a thing (quickly
-# looked for), and its form. Forms are possessive (`*+`) or bounded (`{0,80}`) where the search of a
-# message of many kilobytes could take hours.
+# The masks, in the order in which they are applied: the replacement, a quick test whether a message
+# can contain a match, and the pattern. Patterns are possessive (`*+`) or bounded (`{0,80}`) where
+# backtracking in a message of many kilobytes could take hours.
 _MASKS = (
     (
-        "<name>",  # the apostrophe of O'Neil neither opens nor closes
+        "<name>",  # the apostrophe of O'Neil is not a quotation mark
         r"""['"`“„«‘]""",
         r"""'(?<!\w').{0,300}?'(?!\w) | ‘.{0,300}?’(?!\w) | "[^"]*" | `[^`]*`
         | “[^”]{0,300}” | „[^“”]{0,300}[“”] | «[^»]{0,300}»""",
     ),
     ("<url>", "://", r"""\b[A-Za-z][\w+.-]{0,20}://[^\s'"<>]*[^\s'"<>.,;:!?)\]}]"""),
     (
-        "<path>",  # of Windows, with spaces in folders; from the root or from here; a/b/c
+        "<path>",  # Windows, with spaces in folders; absolute or ./relative; a/b/c
         r"[/\\]",
         rf"""(?: \b[A-Za-z]:[\\/] | \\\\ ) (?: [^/\\"<>|:*?,;]*[\\/] )*+ {_FILE_NAME}
         | (?<![\w<>/]) [~.]{{0,2}}/(?=[^\s/]) (?: [^\s/"<>|:*?,;]+/ )*+ {_FILE_NAME}
@@ -52,7 +49,7 @@ _MASKS = (
         r"\d(?<!\d\d)(?<!\d[.,]\d)\d*+(?:[.,]\d++)*+ [ ]?(?: [kKMGTmgt]i?[bB] | B | [bB]ytes? )\b",
     ),
     (
-        "<n>",  # hexadecimal digits, and what else has letters and digits by turns
+        "<n>",  # hexadecimal digits, and words that alternate letters and digits
         r"\d[^\W\d]|[^\W\d]\d|[a-fA-F]{8}",
         r"""\b(?<!\d[.,])(?: 0x[0-9a-fA-F]+ | (?=\w{8})\d*[a-fA-F][0-9a-fA-F]*
         | (?=[^\W\d]*+\d) \w*(?: [^\W\d]\d+[^\W\d] | \d[^\W\d]+\d )\w* )\b""",
@@ -60,24 +57,25 @@ _MASKS = (
     ("<n>", r"\d", r"(?: [-+−](?<!\w.) )? \d+(?:[.,:/]\d+)* (?: [eE][-+]?\d+\b )?"),
 )
 
-
-_RULES = [(mark, re.compile(sign), re.compile(form, re.VERBOSE)) for mark, sign, form in _MASKS]
-
+_RULES = [
+    (replacement, re.compile(hint), re.compile(pattern, re.VERBOSE))
+    for replacement, hint, pattern in _MASKS
+]
 
 _LIST = re.compile(r"(<\w+>)(?:, \1)+")
 
 
 def mask(message: str) -> str:
-    """Return what a message has in common with others of its kind.
+    """Return the pattern of a message: numbers, names, paths, URLs, times and ids are masked.
 
     Examples
     --------
-    >>> from llama_batches_nb.analysis.patterns import mask
+    >>> from llama_batches_nb.analysis.masking import mask
     >>> mask("Timed out after 30 s on page 7 of 'lease (2).pdf'")
     'Timed out after <n> s on page <n> of <name>'
     """
     text = " ".join(message.split())
-    for mark, sign, form in _RULES:
-        if sign.search(text):
-            text = form.sub(mark, text)
+    for replacement, hint, pattern in _RULES:
+        if hint.search(text):
+            text = pattern.sub(replacement, text)
     return _LIST.sub(r"\1", text) or NO_MESSAGE

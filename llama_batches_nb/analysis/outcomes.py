@@ -1,4 +1,4 @@
-"""What became of each file, from the three places in which the API tells it. Pure."""
+"""Combine batch, mapping and job status into one outcome per file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 import pyarrow as pa
+from narwhals.typing import IntoFrameT
 
 from llama_batches_nb.tables import engines
+from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.schema import (
     CREDITS_COLUMN,
     JOB_ERROR_MESSAGE_COLUMN,
@@ -16,47 +18,49 @@ from llama_batches_nb.tables.schema import (
     STRING_DTYPE,
 )
 from llama_batches_nb.tables.statuses import OUTCOMES
+from llama_batches_nb.types import IntoFrame
 
 _RUNNING = ("PENDING", "THROTTLED", "RUNNING")
+_ADDED = [column.name for column in (OUTCOME_COLUMN, JOB_ERROR_MESSAGE_COLUMN, CREDITS_COLUMN)]
 _JOB_STATUS = "_job_status"
 _ROW = "_row"
 
 
-def outcomes(results: Any, jobs: Any = None) -> Any:
-    """Tell what became of each file, in one column; one row is one file of one batch.
+def outcomes(results: IntoFrameT, jobs: IntoFrame | None = None) -> IntoFrameT:
+    """Add the outcome of each file; one row is one file of one batch.
 
     Parameters
     ----------
     results
-        The frame of `fetch_results`, or any with the columns ``job_id`` and ``error_message``:
-        pandas, or what else Narwhals takes.
+        The frame of `fetch_results`, or any frame with the columns ``job_id`` and
+        ``error_message``, of any engine that Narwhals supports.
     jobs
-        The frame of `fetch_jobs` over these results, of the same kind. Without it nothing is known
-        of a file beyond that it was mapped to a job. Of a job that is there more than once, the row
-        with the latest ``updated_at`` counts, of equal ones the last; Dask takes any of them.
+        The frame of `fetch_jobs` for these results, of the same engine. Without it, the only thing
+        known of a file is whether it was mapped to a job. If a job occurs more than once, the row
+        with the latest ``updated_at`` counts, and of equal ones the last; Dask takes any of them.
 
     Returns
     -------
     pandas.DataFrame
-        (or what `results` is) The results, in their order unless lazy, and the columns
+        (or the type of `results`) The results, in the same order unless lazy, with the columns
 
         ================== ========= ==========================================================
         outcome            category  see below
         job_error_message  string    why the job failed; only with `jobs`
-        credits            Float64   what the job was billed; only with `jobs` that tell it
+        credits            Float64   billed for the job; only if `jobs` has this column
         ================== ========= ==========================================================
 
         Each row has one of the outcomes
 
         ================== ========== =========================================================
         succeeded          success    its job is ``COMPLETED``
-        mapped             success    it has a job, and no `jobs` were given
-        mapping_error      failure    no job could be made for it; see ``error_message``
+        mapped             success    it has a job, and no `jobs` were passed
+        mapping_error      failure    no job could be created for it; see ``error_message``
         job_failed         failure    its job is ``FAILED``; see ``job_error_message``
         job_cancelled      undecided  its job was cancelled
         job_running        undecided  its job has not ended
-        job_unknown        undecided  its job is not in `jobs`, or has a status unknown here
-        no_job             undecided  no job, and no message: not run, as in a cancelled batch
+        job_unknown        undecided  its job is not in `jobs`, or has an unknown status
+        no_job             undecided  no job and no message: not run, as in a cancelled batch
         ================== ========== =========================================================
 
     Raises
@@ -64,7 +68,7 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     ValueError
         If a frame lacks one of the columns.
     TypeError
-        If the frames are of different kinds.
+        If an argument is not a frame, or the frames belong to different engines.
 
     Examples
     --------
@@ -76,96 +80,112 @@ def outcomes(results: Any, jobs: Any = None) -> Any:
     >>> int(files.outcome.value_counts().sum()) == len(results)
     True
     """
+    frame = engines.wrap_frame("results", results)
+    ended = None if jobs is None else engines.wrap_frame("jobs", jobs)
+    native: Any = add_outcomes(frame, ended).to_native()
+    if isinstance(native, pd.DataFrame):
+        native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
+        native.index = results.index  # type: ignore[union-attr]
+    return native  # type: ignore[no-any-return]
+
+
+def add_outcomes(results: Frame, jobs: Frame | None) -> Frame:
+    """Add the columns that `outcomes` returns, the outcome as plain text."""
     engines.check_columns(results, "job_id", "error_message")
-    frame = engines.wrap_frame(results)
-    added = [c.name for c in (OUTCOME_COLUMN, JOB_ERROR_MESSAGE_COLUMN, CREDITS_COLUMN)]
-    frame = frame.drop(added, strict=False)
-    mapping_error = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
+    frame = results.drop(_ADDED, strict=False)
+    is_mapping_error = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
     if jobs is None:
         with_job: nw.Expr = nw.lit("mapped")
     else:
-        frame = _joined(frame, _latest_jobs(jobs))
+        frame = _join(frame, _latest_jobs(jobs))
         with_job = _job_outcome(nw.col(_JOB_STATUS).cast(nw.String))
     outcome = (
-        nw.when(mapping_error)
+        nw.when(is_mapping_error)
         .then(nw.lit("mapping_error"))
         .otherwise(nw.when(nw.col("job_id").is_null()).then(nw.lit("no_job")).otherwise(with_job))
     )
     frame = frame.with_columns(outcome.alias("outcome")).drop(_JOB_STATUS, strict=False)
-    names = frame.collect_schema().names()
-    order = [name for name in names if name not in added] + [n for n in added if n in names]
-    native = frame.select(nw.col(*order)).to_native()
-    if isinstance(native, pd.DataFrame):
-        native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
-        native.index = results.index
-    return native
+    names = engines.column_names(frame)
+    order = [name for name in names if name not in _ADDED] + [n for n in _ADDED if n in names]
+    return frame.select(nw.col(*order))
 
 
-def _latest_jobs(jobs: Any) -> Any:
-    """Return each job once, with what is told of its end."""
+def _latest_jobs(jobs: Frame) -> Frame:
+    """Return the latest row of each job, with the columns that outcomes need."""
     engines.check_columns(jobs, "job_id", "status", "error_message")
-    frame = engines.wrap_frame(jobs).filter(~nw.col("job_id").is_null())
-    there = frame.collect_schema().names()
-    order = ["updated_at"] if "updated_at" in there else []
+    frame = jobs.filter(~nw.col("job_id").is_null())
+    existing = engines.column_names(frame)
+    order = ["updated_at"] if "updated_at" in existing else []
     if frame.implementation.is_dask():  # it would have to sort all jobs
         order = []
     if isinstance(frame, nw.DataFrame):
         frame, order = frame.with_row_index(_ROW), [*order, _ROW]
-    ends = frame.select(
+    selected = frame.select(
         "job_id",
         nw.col("status").alias(_JOB_STATUS),
         nw.col("error_message").alias("job_error_message"),
-        *(name for name in ("credits",) if name in there),
+        *(name for name in ("credits",) if name in existing),
         *order,
     )
     if not order:
-        return ends.unique(subset=["job_id"], keep="any")
-    return ends.unique(subset=["job_id"], keep="last", order_by=order).drop(order)
+        return selected.unique(subset=["job_id"], keep="any")
+    return selected.unique(subset=["job_id"], keep="last", order_by=order).drop(order)
 
 
-def _joined(frame: Any, ends: Any) -> Any:
-    """Give each row the end of its job; the rows keep their order where the engine has one."""
-    kinds = [(f.implementation, isinstance(f, nw.LazyFrame)) for f in (frame, ends)]
-    if kinds[0] != kinds[1]:
-        raise TypeError(
-            f"results is of {type(frame.to_native())} and jobs of {type(ends.to_native())}: pass "
-            "frames of one kind, such as both as pandas."
-        )
-    if isinstance(frame, nw.LazyFrame):
-        return frame.join(ends, on="job_id", how="left")
-    frame, ends = _align_id_dtypes(frame.to_native(), ends.to_native())
-    joined = frame.with_row_index(_ROW).join(ends, on="job_id", how="left")
-    return joined.sort(_ROW).drop(_ROW)
+def _join(results: Frame, jobs: Frame) -> Frame:
+    """Left-join the jobs; eager engines keep the order of the results."""
+    same_engine = results.implementation == jobs.implementation
+    if same_engine and isinstance(results, nw.LazyFrame) and isinstance(jobs, nw.LazyFrame):
+        return results.join(jobs, on="job_id", how="left")
+    if same_engine and isinstance(results, nw.DataFrame) and isinstance(jobs, nw.DataFrame):
+        results, jobs = _align_id_dtypes(results, jobs)
+        joined = results.with_row_index(_ROW).join(jobs, on="job_id", how="left")
+        return joined.sort(_ROW).drop(_ROW)
+    raise TypeError(
+        f"results is a {type(results.to_native())} and jobs is a {type(jobs.to_native())}: pass "
+        "frames of the same engine, for example both as pandas."
+    )
 
 
-def _align_id_dtypes(results: Any, ends: Any) -> tuple[Any, Any]:
-    """Make one kind of text of the ids on both sides, as some engines join no others.
+def _align_id_dtypes(
+    results: nw.DataFrame[Any], jobs: nw.DataFrame[Any]
+) -> tuple[nw.DataFrame[Any], nw.DataFrame[Any]]:
+    """Give ``job_id`` the same text dtype on both sides, as pandas and Arrow need for a join.
 
-    What holds nothing has another type: numbers in what pandas reads from CSV, null in Arrow.
+    Columns without any value have other dtypes: float in pandas (read from CSV), null in Arrow.
     """
-    if isinstance(results, pd.DataFrame):
-        ids = results["job_id"]
+    native = results.to_native()
+    if isinstance(native, pd.DataFrame):
+        ids = native["job_id"]
         if pd.api.types.is_float_dtype(ids) and ids.isna().all():
-            results = results.assign(job_id=ids.astype(STRING_DTYPE))
-    elif isinstance(results, pa.Table):
-        results = results.cast(_null_to_string(results.schema))
-        schema = _null_to_string(ends.schema)
-        ids = results.schema.field("job_id")
-        ends = ends.cast(schema.set(schema.get_field_index("job_id"), ids))
-    return nw.from_native(results), nw.from_native(ends)
+            results = _replace_column(results, "job_id", ids.astype(STRING_DTYPE))
+    elif isinstance(native, pa.Table):
+        results, jobs = _nulls_to_text(results), _nulls_to_text(jobs)
+        id_type = results.to_native().schema.field("job_id").type
+        jobs = _replace_column(jobs, "job_id", jobs.to_native()["job_id"].cast(id_type))
+    return results, jobs
 
 
-def _null_to_string(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in schema])
+def _nulls_to_text(frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+    for field in frame.to_native().schema:
+        if pa.types.is_null(field.type):
+            text = frame.to_native()[field.name].cast(pa.string())
+            frame = _replace_column(frame, field.name, text)
+    return frame
+
+
+def _replace_column(frame: nw.DataFrame[Any], name: str, values: Any) -> nw.DataFrame[Any]:
+    """Replace a column by a native series of the frame's engine."""
+    return frame.with_columns(nw.from_native(values, series_only=True).alias(name))
 
 
 def _job_outcome(status: nw.Expr) -> nw.Expr:
     outcome: nw.Expr = nw.lit("job_unknown")
-    for statuses, word in (
+    for statuses, value in (
         (_RUNNING, "job_running"),
         (("CANCELLED",), "job_cancelled"),
         (("FAILED",), "job_failed"),
         (("COMPLETED",), "succeeded"),
     ):
-        outcome = nw.when(status.is_in(statuses)).then(nw.lit(word)).otherwise(outcome)
+        outcome = nw.when(status.is_in(statuses)).then(nw.lit(value)).otherwise(outcome)
     return outcome

@@ -1,4 +1,4 @@
-"""What became of each batch, and a ledger of files that adds up. Pure; engines do the counting."""
+"""Summarize batches, and count files by outcome."""
 
 from __future__ import annotations
 
@@ -8,63 +8,70 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from llama_batches_nb.analysis import rates
-from llama_batches_nb.analysis.outcomes import outcomes
+from llama_batches_nb.analysis.frame_kinds import detect_kind
+from llama_batches_nb.analysis.outcomes import add_outcomes
+from llama_batches_nb.analysis.rates import COUNT_COLUMNS, count_failures
 from llama_batches_nb.tables import arguments, engines
-from llama_batches_nb.tables.statuses import OUTCOMES, TERMINAL_STATUSES
+from llama_batches_nb.tables.engines import Frame
+from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, OUTCOMES, TERMINAL_STATUSES
+from llama_batches_nb.types import IntoFrame
 
 SUMMARY_COLUMNS = ["n_files", "n_decided", "n_failed", "failure_rate", "duration"]
 CREDIT_COLUMNS = ["credits", "credits_on_failed"]
 
-_RELIABLE = ("COMPLETED", "CANCELLED")  # a batch that ended so has told of all its files
-_MAPPING_WORDS = ("mapped", "mapping_error", "no_job")
+_RELIABLE = ("COMPLETED", "CANCELLED")  # statuses of batches whose results are complete
+_OUTCOMES_WITHOUT_JOBS = ("mapped", "mapping_error", "no_job")
 _ROWS, _IN_FAILED_BATCHES = "rows", "in_failed_batches"
 
 
-def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
-    """Tell of each batch how many of its files failed, how long it took and what it cost.
+def summarize(
+    batches: IntoFrame, results: IntoFrame, jobs: IntoFrame | None = None
+) -> pd.DataFrame:
+    """Summarize each batch: file counts, failure rate, duration and credits.
 
     Parameters
     ----------
     batches
-        The frame of `fetch_batches`, or any with the columns ``batch_id``, ``status``,
-        ``created_at`` and ``updated_at``: pandas, or what else Narwhals takes.
+        The frame of `fetch_batches`, or any frame with the columns ``batch_id``, ``status``,
+        ``created_at`` and ``updated_at``, of any engine that Narwhals supports.
     results
-        The frame of `fetch_results` over all of these batches, or of `outcomes`.
+        The frame of `fetch_results` for all of these batches, or of `outcomes`.
     jobs
-        The frame of `fetch_jobs` over the results. Without it, and unless `results` come from
-        `outcomes` with jobs, only the mapping is known: a file is decided once it has a job, and
-        failed if it could get none.
+        The frame of `fetch_jobs` for the results. Without it, and unless `results` come from
+        `outcomes` with jobs, only the mapping is known: a file with a job counts as a success, and
+        a mapping error as a failure.
 
     Returns
     -------
     pandas.DataFrame
-        The batches, each row where it was, and the columns
+        The batches, in the same order, with the columns
 
         ================= =============== ====================================================
         n_files           Int64           files of the batch
-        n_decided         Int64           of these, successes and failures, as in `failure_rates`
-        n_failed          Int64           of these, failures
+        n_decided         Int64           successes and failures, as in `failure_rates`
+        n_failed          Int64           failures
         failure_rate      Float64         failed ÷ decided; missing where nothing is decided
         duration          timedelta64[us] from ``created_at`` to ``updated_at`` of an ended batch
         credits           Float64         billed for its jobs, each job once; only with jobs
-        credits_on_failed Float64         of these, for files that failed; only with jobs
+        credits_on_failed Float64         the part billed for failed files; only with jobs
         ================= =============== ====================================================
 
-        The counts are missing where nothing reliable is known: the batch is ``FAILED`` or has not
-        ended, or had not when its results were fetched. An ended batch of which `results` have no
-        row has 0 files. Credits are those recorded so far, whatever the batch's status: missing
-        where no job of the batch has any, and 0 on failed files where none of these has.
+        The counts are missing if the batch is ``FAILED`` or has not ended, or had not ended when
+        its results were fetched. An ended batch without a row in `results` has 0 files. Credits are
+        those recorded so far, whatever the batch's status: missing if no job of the batch has any,
+        and 0 on failed files if no job of a failed file has any.
 
     Raises
     ------
     ValueError
         If a frame lacks one of the columns.
+    TypeError
+        If an argument is not a frame, or `results` and `jobs` belong to different engines.
 
     Notes
     -----
-    The API gives no time of the end. An ended batch is not touched any more, so that its
-    ``updated_at`` is the nearest there is.
+    The API has no end time. An ended batch is not modified any more, so its ``updated_at`` is the
+    best approximation.
 
     Examples
     --------
@@ -77,46 +84,49 @@ def summarize(batches: Any, results: Any, jobs: Any = None) -> pd.DataFrame:
     >>> summary.columns[-4:].tolist()
     ['failure_rate', 'duration', 'credits', 'credits_on_failed']
     """
-    engines.check_columns(batches, "batch_id", "status", "created_at", "updated_at")
-    engines.check_columns(results, "batch_id")
-    names = engines.column_names(batches)
-    files = _with_outcomes(results, jobs)
-    own = [name for name in names if name not in (*SUMMARY_COLUMNS, *CREDIT_COLUMNS)]
+    batch_frame = engines.wrap_frame("batches", batches)
+    engines.check_columns(batch_frame, "batch_id", "status", "created_at", "updated_at")
+    result_frame = engines.wrap_frame("results", results)
+    engines.check_columns(result_frame, "batch_id")
+    files = _with_outcomes(result_frame, None if jobs is None else engines.wrap_frame("jobs", jobs))
+    added = (*SUMMARY_COLUMNS, *CREDIT_COLUMNS)
+    own = [name for name in engines.column_names(batch_frame) if name not in added]
     if isinstance(batches, pd.DataFrame):
-        kept = batches[own]
+        summary = batches[own]
     else:
-        kept = engines.collect_to_pandas(engines.wrap_frame(batches).select(own))
-    status, ids = kept["status"].astype(object), kept["batch_id"].astype(object)
-    known = status.isin(_RELIABLE) & ~ids.isin(_unreliable(files))
-    counted = rates.failure_rates(files, by="batch_id")
+        summary = engines.collect_to_pandas(batch_frame.select(own))
+    status, ids = summary["status"].astype(object), summary["batch_id"].astype(object)
+    reliable = status.isin(_RELIABLE) & ~ids.isin(_unreliable_batches(files))
+    counts = count_failures(files, detect_kind(files), ["batch_id"])
     total, decided, failed = (
-        _align_to(counted[["batch_id", name]], ids).fillna(0).astype("Int64").where(known)
-        for name in rates.COUNT_COLUMNS
+        _align_to(counts[["batch_id", name]], ids).fillna(0).astype("Int64").where(reliable)
+        for name in COUNT_COLUMNS
     )
-    summary = kept.assign(
+    summary = summary.assign(
         n_files=total,
         n_decided=decided,
         n_failed=failed,
         failure_rate=(failed / decided.mask(decided == 0)).astype("Float64"),
-        duration=_duration(kept).where(status.isin(list(TERMINAL_STATUSES))),
+        duration=_duration(summary).where(status.isin(list(TERMINAL_STATUSES))),
     )
     if "credits" in engines.column_names(files):
-        spent = _credits_per_batch(files)
+        credits_per_batch = _credits_per_batch(files)
         for name in CREDIT_COLUMNS:
-            summary[name] = _align_to(spent[["batch_id", name]], ids).astype("Float64")
+            values = _align_to(credits_per_batch[["batch_id", name]], ids)
+            summary[name] = values.astype("Float64")
     return summary
 
 
-def ledger(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.DataFrame:
-    """Count files by what became of them, so that the counts add up to the rows.
+def ledger(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Count files by outcome, so that the counts add up to the number of rows.
 
     Parameters
     ----------
     frame
-        The frame of `outcomes` or of `fetch_results`: pandas, or what else Narwhals takes. The
+        The frame of `outcomes` or `fetch_results`, of any engine that Narwhals supports; the
         counting runs there.
     by
-        A column or several to group by; without, all files are one group. Rows without a value
+        One or more columns to group by; by default all files are one group. Rows without a value
         form a group of their own.
 
     Returns
@@ -125,21 +135,23 @@ def ledger(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.DataFrame
         One row per group, sorted by its keys; the keys, then
 
         ================= ===== ================================================================
-        rows              int64 files of the group; the sum of the outcomes
-        …                 int64 files with that outcome, a column for each: ``succeeded``,
+        rows              int64 files of the group: the sum of the columns of outcomes
+        …                 int64 files with that outcome, one column each: ``succeeded``,
                                 ``mapping_error``, ``job_failed``, ``job_cancelled``,
                                 ``job_running``, ``job_unknown``, ``no_job`` if `outcomes` was
-                                given jobs, else ``mapped``, ``mapping_error``, ``no_job``; and
-                                any other that a row has
-        in_failed_batches int64 files of ``FAILED`` batches, whatever their outcome:
-                                `failure_rates` leaves them out, so its total is `rows` less these
+                                called with jobs, else ``mapped``, ``mapping_error``, ``no_job``;
+                                and any other outcome that occurs
+        in_failed_batches int64 files of ``FAILED`` batches, whatever their outcome.
+                                `failure_rates` excludes them, so its total is `rows` minus these
         ================= ===== ================================================================
 
     Raises
     ------
     ValueError
-        If a row has no outcome or an unknown one, so that the ledger would not add up, or the
+        If a row has no outcome or an unknown one, so that the counts would not add up, or if the
         frame lacks a column.
+    TypeError
+        If `frame` is not a frame.
 
     Examples
     --------
@@ -147,54 +159,52 @@ def ledger(frame: Any, *, by: str | Sequence[str] | None = None) -> pd.DataFrame
     >>> results = lb.fetch_results(status=["COMPLETED", "CANCELLED"], limit=20)
     >>> files = lb.outcomes(results, lb.fetch_jobs(results))
     >>> ledger = lb.ledger(files, by="configuration_id")
-    >>> words = files.outcome.cat.categories.intersection(ledger.columns)
-    >>> bool((ledger[words].sum(axis=1) == ledger.rows).all())
+    >>> counted = files.outcome.cat.categories.intersection(ledger.columns)
+    >>> bool((ledger[counted].sum(axis=1) == ledger.rows).all())
     True
     """
-    keys = arguments.parse_column_names("by", by)
-    if not {_ROWS, _IN_FAILED_BATCHES, *OUTCOMES}.isdisjoint(keys):
-        raise ValueError(f"by={by!r}: the answer has a column of that name too, so rename yours.")
-    engines.check_columns(frame, *keys)
-    files = _with_outcomes(frame, None)
-    counts = _counted(engines.wrap_frame(files), keys)
-    lost = int(counts[_ROWS].sum() - counts[list(OUTCOMES)].to_numpy().sum())
-    if lost:
+    keys = arguments.parse_group_columns(by, reserved=(_ROWS, _IN_FAILED_BATCHES, *OUTCOMES))
+    rows = engines.wrap_frame("frame", frame)
+    engines.check_columns(rows, *keys)
+    files = _with_outcomes(rows, None)
+    counts = _count_outcomes(files, keys)
+    n_unknown = int(counts[_ROWS].sum() - counts[list(OUTCOMES)].to_numpy().sum())
+    if n_unknown:
         raise ValueError(
-            f"{lost:,} rows have no outcome, or none of {', '.join(OUTCOMES)}: take the column "
-            "as outcomes(results, jobs) makes it."
+            f"{n_unknown:,} rows have no outcome or an unknown one; known are "
+            f"{', '.join(OUTCOMES)}. Use the column that outcomes(results, jobs) returns."
         )
     with_jobs = "job_error_message" in engines.column_names(files)
-    usual = set(OUTCOMES) - {"mapped"} if with_jobs else set(_MAPPING_WORDS)
-    words = [word for word in OUTCOMES if word in usual or counts[word].any()]
-    return counts[[*keys, _ROWS, *words, _IN_FAILED_BATCHES]]
+    expected = set(OUTCOMES) - {"mapped"} if with_jobs else set(_OUTCOMES_WITHOUT_JOBS)
+    listed = [name for name in OUTCOMES if name in expected or counts[name].any()]
+    return counts[[*keys, _ROWS, *listed, _IN_FAILED_BATCHES]]
 
 
-def _with_outcomes(results: Any, jobs: Any) -> Any:
+def _with_outcomes(results: Frame, jobs: Frame | None) -> Frame:
     if jobs is None and "outcome" in engines.column_names(results):
         return results
-    return outcomes(results, jobs)
+    return add_outcomes(results, jobs)
 
 
-def _unreliable(files: Any) -> list[Any]:
-    """Return the batches which had not ended, or had failed, when their results were fetched."""
+def _unreliable_batches(files: Frame) -> list[Any]:
+    """Return the batches that were FAILED or had not ended when their results were fetched."""
     if "batch_status" not in engines.column_names(files):
         return []
     status = nw.col("batch_status").cast(nw.String)
-    found = engines.wrap_frame(files).filter(~status.is_null() & ~status.is_in(_RELIABLE))
-    return engines.collect_to_pandas(found.select("batch_id").unique())["batch_id"].tolist()
+    unreliable = files.filter(~status.is_null() & ~status.is_in(_RELIABLE))
+    return engines.collect_to_pandas(unreliable.select("batch_id").unique())["batch_id"].tolist()
 
 
-def _credits_per_batch(files: Any) -> pd.DataFrame:
-    """Return what was billed for each batch, and of this for files that failed."""
-    failed = nw.col("outcome").cast(nw.String).is_in(rates.OUTCOMES_KIND.failures)
+def _credits_per_batch(files: Frame) -> pd.DataFrame:
+    """Sum the credits of each batch, and those of failed files, counting each job once."""
+    failed = nw.col("outcome").cast(nw.String).is_in(FAILURE_OUTCOMES)
     jobs = (
-        engines.wrap_frame(files)
-        .filter(~nw.col("credits").is_null())
+        files.filter(~nw.col("credits").is_null())
         .select(
             "batch_id",
             "job_id",
             nw.col("credits").cast(nw.Float64),
-            _as_int(failed).alias("credits_on_failed"),
+            engines.flag(failed).alias("credits_on_failed"),
         )
         .group_by("batch_id", "job_id")
         .agg(nw.col("credits").max(), nw.col("credits_on_failed").max())
@@ -203,25 +213,20 @@ def _credits_per_batch(files: Any) -> pd.DataFrame:
     return engines.collect_to_pandas(jobs.group_by("batch_id").agg(nw.col(*CREDIT_COLUMNS).sum()))
 
 
-def _counted(frame: Any, keys: list[str]) -> pd.DataFrame:
-    """Count each outcome per group."""
-    word = nw.col("outcome").cast(nw.String)
-    marks = [_as_int(word.is_in([one])).alias(one) for one in OUTCOMES]
-    in_failed = nw.lit(0).cast(nw.Int64)
-    if "batch_status" in frame.collect_schema().names():
-        in_failed = _as_int(nw.col("batch_status").cast(nw.String).is_in(["FAILED"]))
-    marked = frame.select(*keys, *marks, in_failed.alias(_IN_FAILED_BATCHES))
+def _count_outcomes(files: Frame, keys: list[str]) -> pd.DataFrame:
+    """Count rows per group: all, with each outcome, and in FAILED batches."""
+    outcome = nw.col("outcome").cast(nw.String)
+    flags = [engines.flag(outcome.is_in([name])).alias(name) for name in OUTCOMES]
+    in_failed_batch = nw.lit(0).cast(nw.Int64)
+    if "batch_status" in engines.column_names(files):
+        in_failed_batch = engines.flag(nw.col("batch_status").cast(nw.String).is_in(["FAILED"]))
+    flagged = files.select(*keys, *flags, in_failed_batch.alias(_IN_FAILED_BATCHES))
     sums = (nw.len().alias(_ROWS), nw.col(*OUTCOMES, _IN_FAILED_BATCHES).sum())
-    return engines.aggregate(marked, keys, *sums)
-
-
-def _as_int(condition: nw.Expr) -> nw.Expr:
-    """Return 1 or 0, which every engine can sum."""
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int64)
+    return engines.aggregate(flagged, keys, *sums)
 
 
 def _align_to(per_batch: pd.DataFrame, ids: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the value of each batch on the rows of its id; missing where it has none."""
+    """Return the value of each id's batch, with the index of the ids; missing if it has none."""
     _, name = per_batch.columns
     values = per_batch.set_index(per_batch["batch_id"].astype(object))[name]
     return values.astype("float64").reindex(ids).set_axis(ids.index)

@@ -70,8 +70,10 @@ def export_parquet(
     True
     """
     keys = arguments.parse_column_names("partition_by", partition_by)
-    engines.check_columns(frame, *keys)
-    table = _to_arrow(engines.frame_to_pandas(frame))
+    wrapped = engines.wrap_frame("frame", frame)
+    engines.check_columns(wrapped, *keys)
+    pandas = frame if isinstance(frame, pd.DataFrame) else engines.frame_to_pandas(wrapped)
+    table = _to_arrow(pandas)
     _check_partitions(table, keys)
     local = local_path(path)
     if local is None:

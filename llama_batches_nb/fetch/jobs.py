@@ -82,7 +82,9 @@ def fetch_jobs(
     >>> len(jobs) == results.job_id.nunique()
     True
     """
-    chunks = split_job_ids(engines.select_to_pandas(results, "job_id", "job_type"))
+    chunks = split_job_ids(
+        engines.select_to_pandas(engines.wrap_frame("results", results), "job_id", "job_type")
+    )
     client = get_client(client)
     scope = project_params(project_id, organization_id)
     n_requested = sum(len(ids) for _, ids in chunks)

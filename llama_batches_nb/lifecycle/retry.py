@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from llama_batches_nb.analysis.attempts import attempts
+from llama_batches_nb.analysis.frame_kinds import OUTCOMES_KIND
 from llama_batches_nb.analysis.outcomes import outcomes
-from llama_batches_nb.analysis.rates import OUTCOMES_KIND
 from llama_batches_nb.errors import BatchesError, NotFoundError, attach_partial
 from llama_batches_nb.fetch.directories import fetch_directory_files
 from llama_batches_nb.fetch.filters import project_params
@@ -134,9 +134,10 @@ def retry_failed(
     >>> set(retries.status) <= {"COMPLETED"}
     True
     """
-    has_outcome = "outcome" in engines.column_names(results)
+    result_frame = engines.wrap_frame("results", results)
+    has_outcome = "outcome" in engines.column_names(result_frame)
     engines.check_columns(
-        results, *_REQUIRED_COLUMNS, *(() if has_outcome else ("job_id", "error_message"))
+        result_frame, *_REQUIRED_COLUMNS, *(() if has_outcome else ("job_id", "error_message"))
     )
     if job_type is not None:
         arguments.parse_choice("job_type", job_type, JOB_TYPES)
@@ -147,11 +148,11 @@ def retry_failed(
     )
     scope = project_params(project_id, organization_id)
     client = get_client(client)
-    frame = engines.frame_to_pandas(results)
+    frame = engines.frame_to_pandas(result_frame)
     if jobs is None and (not has_outcome or frame["outcome"].isin(["mapped"]).any()):
         jobs = fetch_jobs(frame, progress=progress, client=client, **scope)
     if jobs is not None:
-        frame = outcomes(frame, engines.frame_to_pandas(jobs))
+        frame = outcomes(frame, engines.frame_to_pandas(engines.wrap_frame("jobs", jobs)))
     deleted_directories: set[str] = set()
     earlier_retries: dict[str, BatchRecord] = {}
     if frame["outcome"].isin(OUTCOMES_KIND.failures).any():

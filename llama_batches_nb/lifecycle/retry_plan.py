@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from llama_batches_nb.analysis.attempts import file_identity
-from llama_batches_nb.analysis.rates import OUTCOMES_KIND
+from llama_batches_nb.analysis.frame_kinds import OUTCOMES_KIND
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
 from llama_batches_nb.tables.schema import STRING_DTYPE
 

@@ -115,12 +115,13 @@ def format_duration(seconds: float) -> str:
 
 def _read_durations(batches: IntoFrame, groups: list[str]) -> pd.DataFrame:
     """Return the group columns, whether each batch has ended, and its duration in seconds."""
-    names = engines.column_names(batches)
+    wrapped = engines.wrap_frame("batches", batches)
+    names = engines.column_names(wrapped)
     if "duration" in names:
         needed = ["duration", *(name for name in ["status"] if name in names)]
     else:
         needed = ["status", "created_at", "updated_at"]
-    frame = engines.select_to_pandas(batches, *dict.fromkeys([*groups, *needed]))
+    frame = engines.select_to_pandas(wrapped, *dict.fromkeys([*groups, *needed]))
     frame = frame.reset_index(drop=True)
     if "duration" in names:
         durations = pd.to_timedelta(frame["duration"])

@@ -10,11 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from llama_batches_nb.analysis.changes import significant_increases
+from llama_batches_nb.analysis.frame_kinds import FrameKind, detect_kind
 from llama_batches_nb.analysis.rates import (
     COUNT_COLUMNS,
     RATE_COLUMNS,
-    FrameKind,
-    detect_kind,
     failure_rates,
     format_rate,
 )
@@ -83,12 +82,13 @@ def plot_failure_rates(
     >>> ax.get_ylabel()
     'failed batches (% of decided)'
     """
-    columns = engines.column_names(frame_or_rates)
+    wrapped = engines.wrap_frame("frame_or_rates", frame_or_rates)
+    columns = engines.column_names(wrapped)
     kind: FrameKind | None = None
     if set(columns) >= {*COUNT_COLUMNS, *RATE_COLUMNS}:
-        rates = engines.select_to_pandas(frame_or_rates, *columns)
+        rates = engines.select_to_pandas(wrapped, *columns)
     else:
-        kind = detect_kind(frame_or_rates)
+        kind = detect_kind(wrapped)
         rates = failure_rates(frame_or_rates, by=by, freq=freq, confidence=confidence)
     keys = [name for name in rates.columns if name not in (*COUNT_COLUMNS, *RATE_COLUMNS)]
     times = [key for key in keys if pd.api.types.is_datetime64_any_dtype(rates[key])]

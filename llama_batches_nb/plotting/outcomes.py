@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from llama_batches_nb.analysis.frame_kinds import RESULTS_KIND, FrameKind, detect_kind
 from llama_batches_nb.analysis.outcomes import outcomes
-from llama_batches_nb.analysis.rates import RESULTS_KIND, FrameKind, detect_kind, failure_rates
+from llama_batches_nb.analysis.rates import failure_rates
 from llama_batches_nb.plotting import layout
 from llama_batches_nb.plotting.fonts import font_families
 from llama_batches_nb.plotting.layout import (  # fmt: skip
@@ -105,7 +106,8 @@ def plot_outcomes(
     >>> ax.get_xlabel()
     'files'
     """
-    kind = detect_kind(frame)
+    wrapped = engines.wrap_frame("frame", frame)
+    kind = detect_kind(wrapped)
     column = "outcome" if kind is RESULTS_KIND else kind.column
     groups = arguments.parse_column_names("by", by)
     if column in groups:
@@ -115,7 +117,7 @@ def plot_outcomes(
     with_outcomes = outcomes(frame) if kind is RESULTS_KIND else frame
     rates = failure_rates(with_outcomes, by=[*groups, column], freq=freq)
     counts = _with_outcome_and_group(rates, groups, column)
-    title = _title(counts, groups, kind, _count_files_of_failed_batches(frame))
+    title = _title(counts, groups, kind, _count_files_of_failed_batches(wrapped))
     if ax is None:
         n_groups = counts["_group"].nunique()
         ax = layout.new_axes(3 * min(n_groups, MAX_STRIPS) if freq else n_groups)
@@ -335,9 +337,8 @@ def _set_count_axis(axis: Axis, max_ticks: float) -> None:
     axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def _count_files_of_failed_batches(frame: IntoFrame) -> int:
+def _count_files_of_failed_batches(rows: engines.Frame) -> int:
     """Return how many files `failure_rates` excludes because their batch is FAILED."""
-    rows = engines.wrap_frame(frame)
     if "batch_status" not in rows.collect_schema().names():
         return 0
     count = rows.filter(nw.col("batch_status").cast(nw.String) == "FAILED").select(nw.len())

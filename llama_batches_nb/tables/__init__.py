@@ -1,1 +1,1 @@
-"""What a row is: columns, dtypes, statuses, and user arguments."""
+"""Columns and dtypes of each table, API records, frame engines and user arguments."""

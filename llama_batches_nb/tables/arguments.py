@@ -1,4 +1,4 @@
-"""Loose at the door: whatever a person passes as a time, a status or a set of ids becomes exact."""
+"""Validate and normalize user arguments: times, statuses, ids, numbers and column names."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, timedelta
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from llama_batches_nb.tables.engines import select_to_pandas, wrap_frame
+from llama_batches_nb.tables.engines import select_to_pandas, try_wrap
 from llama_batches_nb.types import Ids, TimeLike
 
 
 def format_time(name: str, value: TimeLike | None) -> str | None:
-    """Return a time as the API writes it, in UTC; one without a zone is UTC already."""
+    """Format a time in UTC as the API writes it; a time without a zone is UTC."""
     if value is None:
         return None
     if not isinstance(value, str | date | np.datetime64):
@@ -26,11 +25,11 @@ def format_time(name: str, value: TimeLike | None) -> str | None:
         stamp = pd.Timestamp(value)
         if pd.isna(stamp):
             raise ValueError("not a time")
-        time = stamp.to_pydatetime(warn=False)  # pandas 2.2 loses the ",5" of a second in UTC
+        time = stamp.to_pydatetime(warn=False)  # pandas 2.2 drops a decimal comma's digits in UTC
         in_utc = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"{name}={value!r} is not a time: write it as '2026-08-01 14:00'."
+            f"{name}={value!r} is not a time: write it like '2026-08-01 14:00'."
         ) from error
     return in_utc.isoformat().replace("+00:00", "Z")
 
@@ -38,31 +37,38 @@ def format_time(name: str, value: TimeLike | None) -> str | None:
 def parse_choices(
     name: str, value: str | Iterable[str] | None, known: tuple[str, ...]
 ) -> tuple[str, ...] | None:
-    """Return one or several of the API's words, in its order; None stands for no filter."""
+    """Return one or more of the known values, in their order, ignoring case."""
     if value is None:
         return None
     if not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be one or several of {', '.join(known)}, not {value!r}.")
-    given = [value] if isinstance(value, str) else list(value)
-    if not given:
-        raise ValueError(f"{name} is empty: leave it out for all, or name some of {known}.")
-    spelled = {word.casefold(): word for word in known}
-    found = set()
-    for word in given:
-        if not isinstance(word, str) or word.strip().casefold() not in spelled:
-            near = difflib.get_close_matches(str(word).casefold(), spelled, n=1)
-            hint = f" Did you mean {spelled[near[0]]!r}?" if near else ""
-            raise ValueError(f"{name}={word!r} is none of {', '.join(known)}.{hint}")
-        found.add(spelled[word.strip().casefold()])
-    return tuple(word for word in known if word in found)
+        raise TypeError(f"{name} must be one or more of {', '.join(known)}, not {value!r}.")
+    values = [value] if isinstance(value, str) else list(value)
+    if not values:
+        raise ValueError(f"{name} is empty: omit it for all, or pass one or more of {known}.")
+    spelling = {choice.casefold(): choice for choice in known}
+    chosen = set()
+    for item in values:
+        if not isinstance(item, str) or item.strip().casefold() not in spelling:
+            close = difflib.get_close_matches(str(item).casefold(), spelling, n=1)
+            hint = f" Did you mean {spelling[close[0]]!r}?" if close else ""
+            raise ValueError(f"{name}={item!r} is not one of {', '.join(known)}.{hint}")
+        chosen.add(spelling[item.strip().casefold()])
+    return tuple(choice for choice in known if choice in chosen)
+
+
+def parse_choice(name: str, value: str, known: tuple[str, ...]) -> str:
+    """Return the value if it is one of the known ones."""
+    if value not in known:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, known))}.")
+    return value
 
 
 def parse_int(name: str, value: int | None, *, minimum: int = 1) -> int | None:
-    """Return a number of rows, which is at least `minimum`."""
+    """Return an integer that is at least `minimum`."""
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, not {value!r}.")
+        raise TypeError(f"{name} must be an integer, not {value!r}.")
     if value.__index__() < minimum:
         raise ValueError(f"{name}={value!r} must be at least {minimum}.")
     return value.__index__()
@@ -71,7 +77,7 @@ def parse_int(name: str, value: int | None, *, minimum: int = 1) -> int | None:
 def parse_seconds(
     name: str, value: float | timedelta | None, *, positive: bool = False
 ) -> float | None:
-    """Return a number of seconds, which is not negative."""
+    """Return a duration in seconds, which is not negative."""
     if value is None:
         return None
     if isinstance(value, timedelta):
@@ -84,7 +90,7 @@ def parse_seconds(
 
 
 def parse_confidence(value: float) -> float:
-    """Return the confidence of an interval, which is between 0 and 1."""
+    """Return a confidence level, which is between 0 and 1."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"confidence must be a number such as 0.95, not {value!r}.")
     if not 0 < value < 1:
@@ -93,7 +99,7 @@ def parse_confidence(value: float) -> float:
 
 
 def format_bool(name: str, value: bool | None) -> str | None:
-    """Return yes or no as JSON writes it."""
+    """Format a bool for the query of a URL."""
     if value is None:
         return None
     if not isinstance(value, bool):
@@ -101,59 +107,59 @@ def format_bool(name: str, value: bool | None) -> str | None:
     return "true" if value else "false"
 
 
-def parse_choice(name: str, value: str, known: tuple[str, ...]) -> str:
-    """Return one of a few words."""
-    if value not in known:
-        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, known))}.")
-    return value
-
-
-def parse_id(name: str, value: Any) -> str:
-    """Return one id, or say what is wrong with it before it becomes part of a URL."""
+def parse_id(name: str, value: object) -> str:
+    """Return an id, or raise an error if it cannot be part of a URL."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r}.")
-    odd = any(unicodedata.category(c)[0] == "C" for c in value)
-    if odd or value.strip() in ("", ".", ".."):
-        raise ValueError(
-            f"{name}={value!r} is not an id: copy it from a frame or from the web page."
-        )
+    has_control_chars = any(unicodedata.category(char)[0] == "C" for char in value)
+    if has_control_chars or value.strip() in ("", ".", ".."):
+        raise ValueError(f"{name}={value!r} is not an id: copy it from a frame or the web page.")
     return value
 
 
 def parse_ids(column: str, value: Ids) -> list[str]:
-    """Return the ids that a person means, each once, in order.
+    """Return the ids in the argument without duplicates, in order.
 
-    A frame gives its `column`, or the level of its index that has this name, as groupby and
-    set_index leave it; and so does one row of a frame.
+    The argument is an id, an iterable of ids, a frame with the column or index level `column`, or
+    a row of such a frame.
     """
-    return list(dict.fromkeys(parse_id(column, one) for one in _iter_ids(column, value)))
+    return list(dict.fromkeys(parse_id(column, item) for item in _iter_ids(column, value)))
 
 
 def parse_single_id(column: str, value: Ids) -> str:
-    """Return the one id in a text or a frame."""
+    """Return the id in the argument, which is as for `parse_ids` but has exactly one."""
     ids = parse_ids(column, value)
     if len(ids) != 1:
-        raise ValueError(f"One {column} is needed here, and {len(ids)} were given.")
+        raise ValueError(f"Expected one {column}, got {len(ids)}.")
     return ids[0]
 
 
 def parse_column_names(name: str, value: str | Iterable[str] | None) -> list[str]:
-    """Return the names of one column or of several, each once; None stands for none."""
+    """Return one or more column names without duplicates."""
     if not isinstance(value, Iterable | None):
-        raise TypeError(f"{name} must be a column's name or several of them, not {value!r}.")
-    given = [value] if isinstance(value, str) else () if value is None else value
-    return list(dict.fromkeys(given))
+        raise TypeError(f"{name} must be a column name or several, not {value!r}.")
+    names = [value] if isinstance(value, str) else () if value is None else value
+    return list(dict.fromkeys(names))
 
 
-def _iter_ids(column: str, value: Ids) -> list[Any]:
+def parse_group_columns(by: str | Iterable[str] | None, *, reserved: Iterable[str]) -> list[str]:
+    """Return the names of the columns to group by, none of which is a column of the result."""
+    keys = parse_column_names("by", by)
+    if not set(reserved).isdisjoint(keys):
+        raise ValueError(f"by={by!r} conflicts with a result column; rename your column.")
+    return keys
+
+
+def _iter_ids(column: str, value: Any) -> list[Any]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, pd.Series) and column in value.index:
         return [value[column]]
     if isinstance(value, pd.DataFrame) and column not in value and column in value.index.names:
         value = value.index.to_frame(index=False)
-    if isinstance(wrap_frame(value), nw.DataFrame | nw.LazyFrame):
-        ids = select_to_pandas(value, column)[column]
+    frame = try_wrap(value)
+    if frame is not None:
+        ids = select_to_pandas(frame, column)[column]
         if ids.isna().any():
             raise ValueError(f"{int(ids.isna().sum())} rows of the frame have no {column}.")
         return ids.tolist()

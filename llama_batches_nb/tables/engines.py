@@ -1,18 +1,107 @@
-"""Read data frames of any engine through Narwhals."""
+"""Read frames of any engine through Narwhals.
+
+A public function wraps each of its frame arguments once with `wrap_frame`; the other functions
+take the wrapped frame.
+"""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, TypeAlias
 
 import narwhals as nw
 import pandas as pd
 
 from llama_batches_nb.tables import schema
 
+Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
+
+
+def wrap_frame(argument: str, value: object) -> Frame:
+    """Wrap a frame for Narwhals, or raise `TypeError` naming the argument if it is no frame."""
+    frame = try_wrap(value)
+    if frame is None:
+        raise TypeError(
+            f"{argument} must be a frame (pandas, Polars, PyArrow, DuckDB, Dask or PySpark), "
+            f"not {value!r:.80}."
+        )
+    return frame
+
+
+def try_wrap(value: Any) -> Frame | None:
+    """Wrap a frame for Narwhals; return None for any other value."""
+    if isinstance(value, pd.DataFrame) and not set(value.columns).isdisjoint(value.index.names):
+        # pandas refuses to group by a name that is both a column and an index level
+        value = value.set_axis(value.index.set_names([None] * value.index.nlevels))
+    if nw.dependencies.is_dask_dataframe(value):
+        with warnings.catch_warnings():  # a notice for authors of packages, not for their users
+            warnings.filterwarnings("ignore", "Dask support is moving", FutureWarning)
+            return nw.from_native(value)
+    frame = nw.from_native(value, pass_through=True)
+    return frame if isinstance(frame, nw.DataFrame | nw.LazyFrame) else None
+
+
+def column_names(frame: Frame) -> list[str]:
+    """Return the names of the columns, which may be other objects than text in pandas."""
+    return frame.collect_schema().names()
+
+
+def check_columns(frame: Frame, *names: str) -> None:
+    """Raise `ValueError` if the frame lacks one of the columns."""
+    existing = column_names(frame)
+    missing = [name for name in names if name not in existing]
+    if missing:
+        raise ValueError(
+            f"The frame has no column {', '.join(map(repr, missing))}; it has "
+            f"{', '.join(map(repr, existing)) or 'none'}."
+        )
+
+
+def select_to_pandas(frame: Frame, *names: str) -> pd.DataFrame:
+    """Return some columns as pandas, with the dtypes that the engine chooses."""
+    check_columns(frame, *names)
+    selected = frame.select(*names)
+    collected = selected.collect() if isinstance(selected, nw.LazyFrame) else selected
+    result: pd.DataFrame = collected.to_pandas()
+    return result
+
+
+def frame_to_pandas(frame: Frame) -> pd.DataFrame:
+    """Return all columns as pandas; a pandas frame is not copied."""
+    native = frame.to_native()
+    if isinstance(native, pd.DataFrame):
+        return native
+    return select_to_pandas(frame, *column_names(frame))
+
+
+def collect_to_pandas(frame: Frame) -> pd.DataFrame:
+    """Compute a result and return it as pandas, with the same dtypes for every engine."""
+    collected = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    result: pd.DataFrame = collected.to_pandas()
+    return schema.normalize_dtypes(result, is_pandas=frame.implementation.is_pandas())
+
+
+def aggregate(frame: Frame, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:
+    """Count per group in the engine and return the result as pandas.
+
+    The keys come first and sort the rows; the counts follow as int64.
+    """
+    grouped = frame.group_by(*keys).agg(*counts) if keys else frame.select(*counts)
+    result = collect_to_pandas(grouped).reset_index(drop=True).rename_axis(columns=None)
+    names = [str(name) for name in result if name not in keys]
+    result[names] = result[names].fillna(0).astype("int64")
+    if keys:
+        result = result.sort_values(keys, na_position="last", ignore_index=True)
+    return result[[*keys, *names]]
+
+
+def flag(condition: nw.Expr) -> nw.Expr:
+    """Return 1 where the condition holds and 0 elsewhere, which every engine can sum."""
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int64)
+
 
 def to_utc(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
-    """Return times of any zone as UTC's; text is ISO 8601, and one without a zone is UTC."""
+    """Return times in UTC; text is ISO 8601, and a time without a zone is UTC."""
     try:
         in_utc = pd.to_datetime(values, utc=True, format="ISO8601")
     except ValueError as error:
@@ -20,69 +109,12 @@ def to_utc(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
     return in_utc.astype("datetime64[us, UTC]")
 
 
-def wrap_frame(value: Any) -> Any:
-    """Return any frame as Narwhals', whose questions its engine answers; another value as it is."""
-    if isinstance(value, pd.DataFrame) and not set(value.columns).isdisjoint(value.index.names):
-        value = value.set_axis(value.index.set_names([None] * value.index.nlevels))
-    if not nw.dependencies.is_dask_dataframe(value):
-        return nw.from_native(value, pass_through=True)
-    with warnings.catch_warnings():  # it tells us, not our users, of a package that is to come
-        warnings.filterwarnings("ignore", "Dask support is moving", FutureWarning)
-        return nw.from_native(value)
+def convert_pandas_times(frame: Frame, column: str) -> Frame:
+    """Convert a column of a pandas frame to UTC; it may hold text or zones unknown to Narwhals.
 
-
-def column_names(value: Any) -> list[str]:
-    """Return the names of any frame's columns."""
-    given = wrap_frame(value)
-    if not isinstance(given, nw.DataFrame | nw.LazyFrame):
-        raise TypeError(f"A frame is needed, not {value!r:.80}.")
-    return given.collect_schema().names()
-
-
-def check_columns(value: Any, *names: str) -> None:
-    """Raise `ValueError` if a frame lacks one of the columns."""
-    there = column_names(value)
-    missing = [name for name in names if name not in there]
-    if missing:
-        raise ValueError(
-            f"The frame has no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, there)) or 'none'}."
-        )
-
-
-def select_to_pandas(value: Any, *names: str) -> pd.DataFrame:
-    """Return some columns of any frame, as pandas."""
-    check_columns(value, *names)
-    chosen = wrap_frame(value).select(*names)
-    found: pd.DataFrame = (
-        chosen.collect() if isinstance(chosen, nw.LazyFrame) else chosen
-    ).to_pandas()
-    return found
-
-
-def frame_to_pandas(value: Any) -> pd.DataFrame:
-    """Return any frame as pandas; a pandas one as it is."""
-    return (
-        value if isinstance(value, pd.DataFrame) else select_to_pandas(value, *column_names(value))
-    )
-
-
-def aggregate(frame: Any, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:
-    """Count per group in the engine, and return the small answer in one form whatever the engine.
-
-    The keys come first, sorted by them; then the counts as int64, in the order given.
+    Frames of other engines are returned unchanged.
     """
-    grouped = frame.group_by(*keys).agg(*counts) if keys else frame.select(*counts)
-    answer = collect_to_pandas(grouped).reset_index(drop=True).rename_axis(columns=None)
-    names = [str(name) for name in answer if name not in keys]
-    answer[names] = answer[names].fillna(0).astype("int64")
-    if keys:
-        answer = answer.sort_values(keys, na_position="last", ignore_index=True)
-    return answer[[*keys, *names]]
-
-
-def collect_to_pandas(frame: Any) -> pd.DataFrame:
-    """Return what an engine answers as pandas, with the same dtypes whatever the engine."""
-    answer = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-    found: pd.DataFrame = answer.to_pandas()
-    return schema.normalize_dtypes(found, of_pandas=frame.implementation.is_pandas())
+    native = frame.to_native()
+    if not isinstance(native, pd.DataFrame):
+        return frame
+    return frame.with_columns(nw.from_native(to_utc(native[column]), series_only=True))

@@ -1,4 +1,4 @@
-"""Records of the API become frames. Pure: no network, no clock."""
+"""Convert JSON records of the API to Arrow tables and pandas frames."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from llama_batches_nb.tables.schema import BATCHES, MAPPINGS, RESULTS, Column, T
 
 
 def to_pandas(table: Table, records: Iterable[Mapping[str, Any]], **constants: str) -> pd.DataFrame:
-    """Return one row per record, in the table's columns; `constants` fill whole columns."""
+    """Return one row per record, with the table's columns; `constants` fill whole columns."""
     return schema.to_pandas(to_arrow(table, list(records), **constants), table.columns)
 
 
 def to_arrow(table: Table, records: Sequence[Mapping[str, Any]], **constants: str) -> pa.Table:
-    """Return one Arrow row per record, or raise `ResponseError` if a value is not as promised."""
+    """Return one Arrow row per record, or raise `ResponseError` if a value has the wrong type."""
     arrays = []
     for column in table.columns:
         if column.name in constants:
@@ -43,85 +43,85 @@ class _BatchId(msgspec.Struct):
     id: str
 
 
-_SKIM = msgspec.json.Decoder(_BatchId)
+_ID_DECODER = msgspec.json.Decoder(_BatchId)
 
 
 def validate_batch_json(batch_id: str, body: bytes) -> bytes:
-    """Return the JSON of a batch as it came, or raise what there is to say against it."""
+    """Return the JSON of a batch unchanged, or raise an error if it is not that batch."""
     try:
-        found = _SKIM.decode(body).id
+        returned_id = _ID_DECODER.decode(body).id
     except (msgspec.DecodeError, ValueError):
         batch = json.loads(body)
         results_from_record(batch)
-        found = batch["id"]
-    check_response_id(batch_id, found)
+        returned_id = batch["id"]
+    check_response_id(batch_id, returned_id)
     return body
 
 
-def check_response_id(asked: str, found: str) -> None:
-    """Raise `ResponseError` if a server answered with another batch than was asked for."""
-    if found.casefold() != asked.casefold():
+def check_response_id(requested_id: str, returned_id: str) -> None:
+    """Raise `ResponseError` if the server returned another batch than the requested one."""
+    if returned_id.casefold() != requested_id.casefold():
         raise ResponseError(
-            f"The server answered with batch {found!r:.80} when asked for {asked!r:.80}."
+            f"Expected batch {requested_id!r:.80}, but the server returned {returned_id!r:.80}."
         )
 
 
 def parse_results(bodies: Sequence[bytes]) -> list[pa.Table]:
-    """Return the results of each batch, given the JSON of batches with ``expand=results``."""
+    """Return the results of each batch, from the JSON of batches with ``expand=results``."""
     return parse_batches_with_results(bodies)[1]
 
 
 def parse_batches_with_results(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
     """Return the batches, one row each, and the results of each.
 
-    Arrow's reader makes columns of many bodies at once, and lets the other threads go on meanwhile.
-    What it will not read is read again by Python's, as we know what to say of that.
+    Arrow's reader parses many responses at once and releases the GIL. What it rejects is parsed
+    again by Python's reader, whose errors are more precise.
     """
     try:
-        return _read_by_arrow(bodies)
+        return _parse_with_arrow(bodies)
     except (pa.ArrowInvalid, ValueError):
-        read = [json.loads(body) for body in bodies]
-        results = [results_from_record(batch) for batch in read]
-        return to_arrow(BATCHES, read), results
+        batches = [json.loads(body) for body in bodies]
+        results = [results_from_record(batch) for batch in batches]
+        return to_arrow(BATCHES, batches), results
 
 
 def results_from_record(batch: Any) -> pa.Table:
-    """Return one row per file of a batch; null results are none."""
+    """Return one row per file of a batch; ``null`` results are an empty list."""
     if not isinstance(batch, dict):
         raise ResponseError(f"A batch is not a JSON object: {str(batch)[:80]!r}.")
     results = batch.get("results")
     if not isinstance(results, list | None):
         raise ResponseError(f"The results of batch {batch.get('id')} are not a list.")
-    return _results(
+    return _join_batches(
         to_arrow(BATCHES, [batch]), [len(results or [])], to_arrow(MAPPINGS, results or [])
     )
 
 
-def _read_by_arrow(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
+def _parse_with_arrow(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
     lines = b"\n".join(bodies)
-    read = pa_json.read_json(
+    parsed = pa_json.read_json(
         pa.BufferReader(lines),
         pa_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
         _JSON_OPTIONS,
     )
-    read.validate(full=True)
-    results = read["results"].combine_chunks()
+    parsed.validate(full=True)
+    results = parsed["results"].combine_chunks()
     files = results.flatten()
     mappings = pa.Table.from_arrays(
         [pc.struct_field(files, list(column.path)) for column in MAPPINGS.columns],
         schema=MAPPINGS.arrow_schema,
     )
-    if len(read) != len(bodies) or mappings[MAPPINGS.key].null_count:
-        raise ValueError("this is for Python's reader")
+    if len(parsed) != len(bodies) or mappings[MAPPINGS.key].null_count:
+        raise ValueError("incomplete: parse again with Python's reader")
     sizes = pc.list_value_length(results).fill_null(0).to_pylist()
-    batches = to_arrow(BATCHES, read.drop_columns("results").to_pylist())
-    together = _results(batches, sizes, mappings)
+    batches = to_arrow(BATCHES, parsed.drop_columns("results").to_pylist())
+    together = _join_batches(batches, sizes, mappings)
     starts = accumulate(sizes, initial=0)
     return batches, [together.slice(start, n) for start, n in zip(starts, sizes, strict=False)]
 
 
-def _results(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa.Table:
-    """Return one row per mapping, its batch's own columns repeated on it."""
+def _join_batches(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa.Table:
+    """Return one row per mapping, with the columns of its batch."""
     repeated = batches.take(pa.array(np.repeat(np.arange(len(sizes)), sizes), pa.int64()))
     columns = {
         "batch_id": repeated["batch_id"],
@@ -140,15 +140,15 @@ def _results(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa.Tabl
 def _extract_column(
     table: Table, column: Column, records: Sequence[Mapping[str, Any]]
 ) -> list[Any]:
-    """Return each record's value at the column's path, None where a step is missing."""
+    """Return each record's value at the column's path, or None if a key is missing."""
     values: list[Any] = list(records)
     try:
-        for step in column.path:
-            values = [None if value is None else value.get(step) for value in values]
+        for key in column.path:
+            values = [None if value is None else value.get(key) for value in values]
     except AttributeError:
         raise ResponseError(
-            f"The server sent a {table.row} that is not the JSON object the API promises "
-            f"(at {'.'.join(column.path)!r})."
+            f"The server sent a {table.row} with an unexpected JSON structure at "
+            f"{'.'.join(column.path)!r}."
         ) from None
     return values
 
@@ -170,7 +170,7 @@ def _to_arrow_array(table: Table, column: Column, values: list[Any]) -> pa.Array
 
 
 def _parse_timestamp(text: str | None) -> datetime | None:
-    """Parse ISO 8601; a time without a zone is UTC."""
+    """Parse an ISO 8601 time; a time without a zone is UTC."""
     if text is None or text == "":
         return None
     time = datetime.fromisoformat(text)
@@ -178,30 +178,30 @@ def _parse_timestamp(text: str | None) -> datetime | None:
 
 
 def _replace_surrogates(value: Any) -> Any:
-    """Return text without halves of surrogate pairs: JSON can hold them, UTF-8 can't."""
+    """Replace lone surrogates in text, which JSON can contain but UTF-8 cannot."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def concat_to_pandas(table: Table, parts: Iterable[pa.Table]) -> pd.DataFrame:
-    """Return the rows of several tables of one kind, in order, as one frame."""
-    whole = pa.concat_tables([table.arrow_schema.empty_table(), *parts])
-    return schema.to_pandas(whole, table.columns)
+    """Concatenate Arrow tables with the same columns and convert them to pandas."""
+    combined = pa.concat_tables([table.arrow_schema.empty_table(), *parts])
+    return schema.to_pandas(combined, table.columns)
 
 
 def _json_fields(table: Table) -> list[pa.Field]:
-    """Return how the table's values lie in a record: text, at the end of the columns' paths."""
+    """Return the Arrow fields of a record that has the table's values, as text, at their paths."""
     tree: dict[str, Any] = {}
     for column in table.columns:
-        *steps, last = column.path
+        *parents, last = column.path
         node = tree
-        for step in steps:
-            node = node.setdefault(step, {})
+        for parent in parents:
+            node = node.setdefault(parent, {})
         node[last] = pa.string()
 
     def fields(node: dict[str, Any]) -> list[pa.Field]:
         return [
-            pa.field(name, pa.struct(fields(below)) if isinstance(below, dict) else below)
-            for name, below in node.items()
+            pa.field(name, pa.struct(fields(child)) if isinstance(child, dict) else child)
+            for name, child in node.items()
         ]
 
     return fields(tree)

@@ -1,4 +1,4 @@
-"""The columns of each table: one truth for dtypes, empty frames, Parquet and documentation."""
+"""Define the columns of each table, for dtypes, empty frames, Parquet and documentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ColumnType = Literal["string", "category", "time", "Float64"]
 STRING_DTYPE = pd.api.types.pandas_dtype(
     "str" if int(pd.__version__.split(".")[0]) >= 3 else "string"
 )
-"""The running pandas' own dtype for text."""
+"""The text dtype of the installed pandas."""
 
 _ARROW: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -30,12 +30,12 @@ _ARROW: dict[ColumnType, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, its kind, and where the API's record has its value."""
+    """A column: its name, its type, and the path of its value in the API's record."""
 
     name: str
     type: ColumnType
     path: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()  # of a category: the known ones, in order
+    categories: tuple[str, ...] = ()  # known ones, in order; only for type "category"
 
     @cached_property
     def field(self) -> pa.Field:
@@ -44,7 +44,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: what one row is called, its columns, and the one that is never missing."""
+    """A table: its name, the noun for one row, and its columns; the first one is never missing."""
 
     name: str
     row: str
@@ -71,8 +71,8 @@ def _time(name: str, *path: str) -> Column:
     return Column(name, "time", path or (name,))
 
 
-def _category(name: str, words: tuple[str, ...], *path: str) -> Column:
-    return Column(name, "category", path or (name,), words)
+def _category(name: str, categories: tuple[str, ...], *path: str) -> Column:
+    return Column(name, "category", path or (name,), categories)
 
 
 BATCHES = Table(
@@ -100,7 +100,7 @@ MAPPINGS = Table(
         _text("error_message"),
     ),
 )
-"""What a batch's `results` hold of each file; together with the batch it makes a result."""
+"""An item of a batch's `results` field; with columns of the batch it makes a row of RESULTS."""
 
 RESULTS = Table(
     "results",
@@ -176,33 +176,33 @@ CREDITS_COLUMN = Column("credits", "Float64")
 
 
 def to_pandas(rows: pa.Table, columns: Iterable[Column]) -> pd.DataFrame:
-    """Return Arrow columns as a frame with the exact dtypes, also when there are no rows."""
-    frame: pd.DataFrame = rows.to_pandas(types_mapper=_dtype)
+    """Convert an Arrow table to pandas with the documented dtypes, also without rows."""
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=_pandas_dtype)
     for column in columns:
         if column.type == "category":
             frame[column.name] = to_categorical(rows[column.name], column.categories)
     return frame
 
 
-def normalize_dtypes(frame: pd.DataFrame, *, of_pandas: bool) -> pd.DataFrame:
-    """Return an engine's answer with the dtypes that the API's columns have.
+def normalize_dtypes(frame: pd.DataFrame, *, is_pandas: bool) -> pd.DataFrame:
+    """Convert a frame that an engine computed to the documented dtypes.
 
-    Other text becomes text too, and times that have a zone are in UTC. What pandas has as text or
-    as a category stays so, for a person chose it; elsewhere the engine did.
+    Other text columns get the pandas text dtype, and times with a zone are converted to UTC. In a
+    pandas frame, text and categories keep their dtype, which the user chose.
     """
     columns = {c.name: c for table in (BATCHES, RESULTS, JOBS) for c in table.columns}
     columns[OUTCOME_COLUMN.name] = OUTCOME_COLUMN
-    made = frame.copy(deep=False)
+    result = frame.copy(deep=False)
     for name, values in frame.items():
         known = columns.get(str(name))
         if isinstance(values.dtype, pd.DatetimeTZDtype):
-            made[name] = values.dt.tz_convert("UTC").dt.as_unit("us")
-        elif known and known.type == "category" and not of_pandas:
-            words = pa.array(values.astype(object), pa.string(), from_pandas=True)
-            made[name] = to_categorical(pa.chunked_array([words]), known.categories)
+            result[name] = values.dt.tz_convert("UTC").dt.as_unit("us")
+        elif known and known.type == "category" and not is_pandas:
+            text = pa.array(values.astype(object), pa.string(), from_pandas=True)
+            result[name] = to_categorical(pa.chunked_array([text]), known.categories)
         elif _is_text(values):
-            made[name] = values.astype(STRING_DTYPE)
-    return made
+            result[name] = values.astype(STRING_DTYPE)
+    return result
 
 
 def _is_text(values: pd.Series[Any]) -> bool:
@@ -210,15 +210,15 @@ def _is_text(values: pd.Series[Any]) -> bool:
     return not is_category and pd.api.types.infer_dtype(values) in ("string", "empty")
 
 
-def to_categorical(values: pa.ChunkedArray, words: Iterable[str]) -> pd.Categorical:
-    """Return text as a category of the known words, in their order, then of any others."""
-    found = {word for word in values.unique().to_pylist() if word is not None}
-    categories = [*words, *sorted(found.difference(words))]
+def to_categorical(values: pa.ChunkedArray, known: Iterable[str]) -> pd.Categorical:
+    """Convert text to a categorical with the known categories in order, then any others."""
+    existing = {value for value in values.unique().to_pylist() if value is not None}
+    categories = [*known, *sorted(existing.difference(known))]
     codes = pc.index_in(values, value_set=pa.array(categories, pa.string())).fill_null(-1)
     return pd.Categorical.from_codes(codes.to_numpy(), categories=pd.Index(categories))
 
 
-def _dtype(arrow: pa.DataType) -> object:
+def _pandas_dtype(arrow: pa.DataType) -> object:
     if pa.types.is_string(arrow):
         return STRING_DTYPE
     if pa.types.is_floating(arrow):

@@ -1,4 +1,4 @@
-"""The API's words, in the order in which a person would list them."""
+"""Known values of the API's status and type fields, in display order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIRECTORY_TYPES: tuple[str, ...] = get_args(DirectoryType)
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 TERMINAL_STATUSES: frozenset[str] = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-"""The statuses that no batch or job leaves again; any other word means that it goes on."""
+"""Final statuses of batches and jobs; a batch or job with any other status is still running."""
 
 FAILURE_OUTCOMES: tuple[Outcome, ...] = ("mapping_error", "job_failed")
-"""The outcomes of a file that count as its failure."""
+"""Outcomes that count as failures."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,12 +55,6 @@ def test_files_may_be_of_another_kind() -> None:
     found = lb.attempts(runs(first=1, again=2), pl.from_pandas(FILES))
     assert found.attempt.tolist() == [1, 2]
     pd.testing.assert_frame_equal(lb.attempts(found, FILES), found)
-
-
-@pytest.mark.parametrize("column", ["file_id", "display_name", "source_directory_file_id"])
-def test_a_column_that_is_missing_is_named(column: str) -> None:
-    with pytest.raises(ValueError, match=column):
-        lb.attempts(runs(first=1), FILES.drop(columns=column))
 
 
 @few

@@ -503,7 +503,7 @@ def test_invalid_partition_column_raises(
 
 
 def test_value_that_is_no_frame_raises(tmp_path: Path) -> None:
-    with nothing_changed(tmp_path), pytest.raises(TypeError, match="A frame is needed"):
+    with nothing_changed(tmp_path), pytest.raises(TypeError, match="frame must be a frame"):
         lb.export_parquet([1], tmp_path / "one.parquet")  # type: ignore[type-var]
 
 

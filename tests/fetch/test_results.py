@@ -97,7 +97,9 @@ def test_empty_batches_return_no_rows_without_a_request(serve: Serve) -> None:
 def test_response_with_another_batch_raises(serve: Serve) -> None:
     serve(lambda asked: batch("bat-9", results=[]))
     for function in (lb.get_batch, lb.fetch_results):
-        with pytest.raises(lb.ResponseError, match="with batch 'bat-9' when asked for 'bat-1'"):
+        with pytest.raises(
+            lb.ResponseError, match="Expected batch 'bat-1', but the server returned 'bat-9'"
+        ):
             function("bat-1")
     assert len(lb.get_batch("BAT-9")) == 1  # case is ignored
 

@@ -58,6 +58,7 @@ def _choices(board: Dashboard) -> list[tuple[str, str]]:
 
 
 def test_it_shows_what_the_functions_give(board: Dashboard) -> None:
+    assert board.results is not None
     files = lb.outcomes(board.results, board.jobs)
     assert_frame_equal(_outcomes(board), files)
     rate = lb.failure_rates(files).iloc[0]

@@ -552,6 +552,7 @@ def test_where_nothing_matches_it_says_what_to_widen(serve: Serve, keep: Keep[Fi
 def test_the_line_below_the_table_adds_up(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
+    assert panel.results is not None
     files = lb.outcomes(panel.results, panel.jobs)
     rate = lb.failure_rates(files).iloc[0]
     share, failed = 100 * float(rate.failure_rate), int(rate.failed)

@@ -456,7 +456,7 @@ def test_both_readers_of_json_agree(batches: list[Record], ascii_only: bool) -> 
         (b'{"id": null}', "without 'id'"),
         (b'{"id": "b", "results": {}}', "not a list"),
         (b'{"id": "b", "results": [null]}', "without 'source_directory_file_id'"),
-        (b'{"id": "b", "results": [5]}', "not the JSON object"),
+        (b'{"id": "b", "results": [5]}', "unexpected JSON structure"),
         (b'{"id": "b", "results": [{"source_directory_file_id": 5}]}', "source_directory_file_id"),
         (b'{"id": 5, "results": []}', "'id'"),
         (b'{"id": "b", "config": 5, "results": []}', "config"),

@@ -93,7 +93,8 @@ class BatchRun:
     def outcomes_of_chain(self) -> pd.DataFrame:
         """Return the outcomes of this run and of the runs it retries, for `retry_failed`."""
         files: pd.DataFrame = pd.concat(
-            [outcomes(run.results, run.jobs) for run in self.chain], ignore_index=True
+            [outcomes(run.results, run.jobs) for run in self.chain if run.results is not None],
+            ignore_index=True,
         )
         return files
 

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from llama_batches_nb.analysis import rates
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
-from llama_batches_nb.analysis.rates import failure_rates, format_rate
+from llama_batches_nb.analysis.rates import COUNT_COLUMNS, failure_rates, format_rate
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
@@ -91,7 +90,7 @@ class Overview:
     def tiles(self) -> list[Tile]:
         """Return the counts; succeeded, failed and undecided add up to the files."""
         rate = failure_rates(self.shown).iloc[0]
-        total, decided, failed = (int(rate[name]) for name in rates.COUNT_COLUMNS)
+        total, decided, failed = (int(rate[name]) for name in COUNT_COLUMNS)
         unreliable = len(self.shown) - total
         note = f"{unreliable:,} more in FAILED batches" if unreliable else ""
         good = "succeeded" if self.frames.jobs is not None else "mapped to a job"

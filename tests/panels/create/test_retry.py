@@ -56,6 +56,7 @@ def test_failed_files_are_retried_by_a_second_click(
     assert len(lb.fetch_batches()) == n_batches + 1
     assert panel.batches.status.tolist() == ["COMPLETED", "COMPLETED"]
     assert panel.results is not None
+    assert panel.files is not None
     assert panel.results.batch_id.value_counts().tolist() == [2, 1]
     assert "retry_failed" in panel.code
     check_code(panel)

@@ -1,0 +1,81 @@
+"""What a frame holds: batches, results, jobs or outcomes, and which of its rows failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import narwhals as nw
+
+from llama_batches_nb.tables.engines import Frame, column_names, flag
+from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES
+
+
+@dataclass(frozen=True)
+class FrameKind:
+    """A kind of frame: how it marks failures and successes, and what to call its rows."""
+
+    column: str  # with the status or outcome
+    failures: tuple[str, ...]
+    successes: tuple[str, ...]
+    time: str  # column of the time of creation
+    noun: str  # for several rows
+    layer: str  # in which the failures occur
+
+
+BATCHES_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "batches", "batch")
+JOBS_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "jobs", "job")
+OUTCOMES_KIND = FrameKind(
+    "outcome",
+    FAILURE_OUTCOMES,
+    ("succeeded", "mapped"),
+    "batch_created_at",
+    "files",
+    "mapping or job",
+)
+RESULTS_KIND = FrameKind(
+    "_mapping", ("mapping_error",), ("mapped",), "batch_created_at", "files", "mapping"
+)
+"""Results have no column of outcomes: `flag_failures` reads ``job_id`` and ``error_message``."""
+
+
+def detect_kind(frame: Frame) -> FrameKind:
+    """Return the kind of a frame, judged by its columns."""
+    columns = set(map(str, column_names(frame)))
+    if "outcome" in columns:
+        return OUTCOMES_KIND
+    if columns >= {"job_id", "error_message", "batch_status", "status"}:
+        raise ValueError(
+            "Results with a column 'status', which may belong to the batches or to the jobs: "
+            "rename it to count failed mappings, or pass outcomes(results, jobs) to count failed "
+            "files."
+        )
+    if columns >= {"job_id", "error_message"} and "status" not in columns:
+        return RESULTS_KIND
+    if "status" in columns:
+        return JOBS_KIND if "job_id" in columns else BATCHES_KIND
+    raise ValueError(
+        "Failure rates need the frame of fetch_batches, fetch_results, fetch_jobs or outcomes; "
+        f"this one has the columns {', '.join(sorted(columns)) or '(none)'}."
+    )
+
+
+def flag_failures(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
+    """Flag decided and failed rows with 0 or 1; drop files of ``FAILED`` batches.
+
+    Returns the columns `_decided`, `_failed` and `kept`, with those that the flags are made from.
+    Other columns are dropped first, because Dask would read and carry them.
+    """
+    sources = ("job_id", "error_message") if kind is RESULTS_KIND else (kind.column,)
+    existing = column_names(frame)
+    frame = frame.select(name for name in existing if name in (*sources, *kept, "batch_status"))
+    if "batch_status" in existing:
+        status = nw.col("batch_status").cast(nw.String)
+        frame = frame.filter(status.is_null() | (status != "FAILED"))
+    if kind is RESULTS_KIND:
+        failed = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
+        decided = failed | ~nw.col("job_id").is_null()
+    else:
+        status = nw.col(kind.column).cast(nw.String)
+        failed = status.is_in(kind.failures)
+        decided = status.is_in((*kind.failures, *kind.successes))
+    return frame.with_columns(flag(decided).alias("_decided"), flag(failed).alias("_failed"))
