@@ -1,4 +1,4 @@
-"""What the API may send and what becomes of it, for Hypothesis: records, frames, times."""
+"""Hypothesis strategies for API records, frames and times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from llama_batches_nb.tables.statuses import BATCH_STATUSES, JOB_STATUSES, JOB_T
 from llama_batches_nb.types import Record
 
 LISTED = (BATCHES, JOBS, FILES, DIRECTORIES, CONFIGURATIONS, MAPPINGS)
-"""The tables whose rows are records of the API."""
+"""Tables whose rows are API records."""
 TABLES = (*LISTED, RESULTS)
 
 few = settings(max_examples=12, deadline=None)
@@ -38,13 +38,13 @@ ids = st.text(min_size=1, max_size=6)
 job_ids = st.sampled_from(["pjb-1", "pjb-2", "pjb-3", "ejb-ж"])
 
 
-def words(known: Iterable[str]) -> st.SearchStrategy[str]:
-    """One of the API's words, or one that it adds tomorrow."""
+def known_or_unknown(known: Iterable[str]) -> st.SearchStrategy[str]:
+    """One of the known values, or an unknown one."""
     return st.sampled_from(tuple(known)) | st.sampled_from(["PAUSED", "NaN", "None", "état"])
 
 
 def instants(year: int = 2026) -> st.SearchStrategy[datetime]:
-    """Times of a year and a half, in UTC."""
+    """Times within 18 months, in UTC."""
     return st.datetimes(datetime(year, 1, 1), datetime(year + 1, 6, 30), timezones=st.just(UTC))
 
 
@@ -53,9 +53,9 @@ def zones() -> st.SearchStrategy[timezone]:
 
 
 def values(column: Column) -> st.SearchStrategy[Any]:
-    """What the API may send for a column, missing included."""
+    """Values that the API can send for a column, including missing ones."""
     if column.type == "category":
-        return st.none() | words(column.categories)
+        return st.none() | known_or_unknown(column.categories)
     if column.type == "time":
         return st.none() | instants().map(datetime.isoformat)
     if column.type == "Float64":
@@ -65,31 +65,33 @@ def values(column: Column) -> st.SearchStrategy[Any]:
 
 @st.composite
 def api_records(draw: st.DrawFn, table: Table) -> Record:
-    """One record of a table, with fields left out, and one that nobody knows yet."""
+    """One record of a table, with some fields missing and an unknown field."""
     record: Record = {"tomorrow": draw(st.none() | st.integers())}
     for column in table.columns:
         required = column.name == table.key
         if required or draw(st.integers(0, 4)):
-            *steps, last = column.path
-            place = record
-            for step in steps:
-                place = place.setdefault(step, {})
-            place[last] = draw(ids if required else values(column))
+            *parents, last = column.path
+            parent = record
+            for key in parents:
+                parent = parent.setdefault(key, {})
+            parent[last] = draw(ids if required else values(column))
     return record
 
 
 def at(record: Record, path: Iterable[str]) -> Any:
-    """Return what a record has at a path, None where a step is missing."""
+    """Return the value at a path of a record, or None if a key is missing."""
     value: Any = record
-    for step in path:
-        value = None if value is None else value.get(step)
+    for key in path:
+        value = None if value is None else value.get(key)
     return value
 
 
 @st.composite
 def mappings(draw: st.DrawFn) -> Record:
-    """How a file was mapped: to a job, or not, with a message or without."""
-    job = st.fixed_dictionaries({"id": st.none() | job_ids}, optional={"type": words(JOB_TYPES)})
+    """The mapping of a file: with or without a job, with or without a message."""
+    job = st.fixed_dictionaries(
+        {"id": st.none() | job_ids}, optional={"type": known_or_unknown(JOB_TYPES)}
+    )
     return {
         "source_directory_file_id": draw(ids),
         "job_reference": draw(st.none() | job),
@@ -98,7 +100,7 @@ def mappings(draw: st.DrawFn) -> Record:
 
 
 def result_frames() -> st.SearchStrategy[pd.DataFrame]:
-    """Results of a few batches, some of them without files."""
+    """Frames of the results of a few batches, some without files."""
     batch = st.builds(
         lambda record, results: {**record, "results": results},
         api_records(BATCHES),
@@ -108,14 +110,14 @@ def result_frames() -> st.SearchStrategy[pd.DataFrame]:
 
 
 def results_of(*batches: Record) -> pd.DataFrame:
-    """Return the results of batches, given what the API says of each."""
+    """Return the results of batches, from the API's record of each."""
     return records.concat_to_pandas(RESULTS, map(records.results_from_record, batches))
 
 
 def job_frames() -> st.SearchStrategy[pd.DataFrame]:
-    """Jobs, some of which results refer to, some of them more than once."""
+    """Frames of jobs, with duplicates and with jobs that no result refers to."""
     job = st.fixed_dictionaries(
-        {"id": job_ids | ids, "status": st.none() | words(JOB_STATUSES)},
+        {"id": job_ids | ids, "status": st.none() | known_or_unknown(JOB_STATUSES)},
         optional={"error_message": st.none() | texts, "usage": st.just({"credits": 3})},
     )
     return st.lists(job, max_size=6).map(lambda jobs: records.to_pandas(JOBS, jobs))
@@ -132,7 +134,7 @@ def batch_frames() -> st.SearchStrategy[pd.DataFrame]:
 
 
 def table_frames(table: Table) -> st.SearchStrategy[pd.DataFrame]:
-    """Frames of any table."""
+    """Frames of a table."""
     if table is RESULTS:
         return result_frames()
     return st.lists(api_records(table), max_size=6).map(
@@ -141,7 +143,7 @@ def table_frames(table: Table) -> st.SearchStrategy[pd.DataFrame]:
 
 
 def batches(*statuses: str, **columns: Any) -> pd.DataFrame:
-    """Return batches of these statuses, with these columns."""
+    """Return batches with these statuses, and set columns."""
     assert set(statuses) <= set(BATCH_STATUSES)
     found = [{"id": f"bat-{n}", "status": status} for n, status in enumerate(statuses)]
     return records.to_pandas(BATCHES, found).assign(**columns)

@@ -1,4 +1,4 @@
-"""A rise is an interval above the one before, of the same group, skipping what is not decided."""
+"""Significant increases of failure rates."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def rates(*intervals: tuple[float, float] | None, group: str = "a") -> pd.DataFr
     )
 
 
-def test_interval_wholly_above_is_a_rise() -> None:
-    found = significant_increases(rates((0.1, 0.2), (0.3, 0.4), (0.35, 0.5), (0.1, 0.2)), "week")
-    assert found.tolist() == [False, True, False, False]
-    assert found.dtype == bool
+def test_separate_higher_interval_is_significant_increase() -> None:
+    result = significant_increases(rates((0.1, 0.2), (0.3, 0.4), (0.35, 0.5), (0.1, 0.2)), "week")
+    assert result.tolist() == [False, True, False, False]
+    assert result.dtype == bool
 
 
-def test_intervals_that_touch_are_no_rise() -> None:
+def test_touching_intervals_are_not_significant() -> None:
     assert not significant_increases(rates((0.1, 0.2), (0.2, 0.4)), "week").any()
 
 
-def test_period_before_is_the_last_decided_one() -> None:
+def test_undecided_periods_are_skipped() -> None:
     assert significant_increases(rates((0.1, 0.2), None, (0.3, 0.4)), "week").tolist() == [
         False,
         False,
@@ -45,20 +45,20 @@ def test_period_before_is_the_last_decided_one() -> None:
     ]
 
 
-def test_groups_are_compared_with_themselves() -> None:
+def test_each_group_is_compared_with_itself() -> None:
     both = pd.concat([rates((0.1, 0.2), (0.1, 0.3)), rates((0.5, 0.6), (0.7, 0.8), group="b")])
     mixed = both.sort_values("week", kind="stable")
     assert significant_increases(mixed, "week", ["group"]).tolist() == [False, False, False, True]
 
 
-def test_order_and_index_of_the_rows_are_kept() -> None:
+def test_increases_keep_order_and_index() -> None:
     backwards = rates((0.1, 0.2), (0.3, 0.4))[::-1].set_axis([7, 7])
-    found = significant_increases(backwards, "week")
-    assert found.tolist() == [True, False]
-    assert found.index.tolist() == [7, 7]
+    result = significant_increases(backwards, "week")
+    assert result.tolist() == [True, False]
+    assert result.index.tolist() == [7, 7]
 
 
-def test_rows_without_a_time_are_no_rise() -> None:
+def test_missing_time_is_not_significant() -> None:
     frame = rates((0.1, 0.2), (0.3, 0.4))
     frame.loc[1, "week"] = pd.NaT
     assert not significant_increases(frame, "week").any()
@@ -67,13 +67,13 @@ def test_rows_without_a_time_are_no_rise() -> None:
 
 @given(batch_frames(), st.sampled_from(["D", "W", "MS"]), st.sampled_from([None, "job_type"]))
 @some
-def test_a_rise_has_a_lower_end_above_some_earlier_upper_end(
+def test_significant_increase_starts_above_an_earlier_interval(
     frame: pd.DataFrame, freq: str, by: str | None
 ) -> None:
-    found = lb.failure_rates(frame, by=by, freq=freq)
+    result = lb.failure_rates(frame, by=by, freq=freq)
     keys = [by] if by else []
-    risen = found[significant_increases(found, "created_at", keys)]
+    risen = result[significant_increases(result, "created_at", keys)]
     for _, row in risen.iterrows():
-        same = found[found[by].eq(row[by]) | found[by].isna()] if by else found
+        same = result[result[by].eq(row[by]) | result[by].isna()] if by else result
         before = same[(same.created_at < row.created_at) & (same.decided > 0)]
         assert (before.ci_high < row.ci_low).any()

@@ -1,4 +1,4 @@
-"""Two configurations are compared on the files that both ran, and no more is said than is known."""
+"""Comparison of two configurations on the same files."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def table(both_succeeded: int, only_a: int, only_b: int, both_failed: int) -> pd
 
 def compared(frame: Any, **options: Any) -> dict[str, Any]:
     """Return the one row of a comparison of "a" with "b"."""
-    found = compare_configurations(frame, "a", "b", **options)
-    assert found.columns.tolist() == COLUMNS
-    assert len(found) == 1
-    assert {str(found[name].dtype) for name in COUNTS} == {"int64"}
-    assert {str(found[name].dtype) for name in RATES} == {"float64"}
+    result = compare_configurations(frame, "a", "b", **options)
+    assert result.columns.tolist() == COLUMNS
+    assert len(result) == 1
+    assert {str(result[name].dtype) for name in COUNTS} == {"int64"}
+    assert {str(result[name].dtype) for name in RATES} == {"float64"}
     for name in ("configuration_a", "configuration_b", "conclusion"):
-        assert found[name].dtype == STRING_DTYPE
-    return dict(found.iloc[0])
+        assert result[name].dtype == STRING_DTYPE
+    return dict(result.iloc[0])
 
 
 def counts(frame: Any, **options: Any) -> list[int]:
@@ -82,7 +82,7 @@ def counts(frame: Any, **options: Any) -> list[int]:
 # --- what is counted ----------------------------------------------------------------------------
 
 
-def test_each_pair_of_ends_is_counted() -> None:
+def test_pairs_are_counted_by_both_outcomes() -> None:
     row = compared(table(5, 4, 2, 1))
     assert [row[name] for name in COUNTS] == [12, 5, 4, 2, 1, 0, 0, 0]
     assert [row["failure_rate_a"], row["failure_rate_b"]] == [5 / 12, 3 / 12]
@@ -91,23 +91,23 @@ def test_each_pair_of_ends_is_counted() -> None:
 
 @pytest.mark.parametrize("failure", OUTCOMES_KIND.failures)
 @pytest.mark.parametrize("success", OUTCOMES_KIND.successes)
-def test_failures_and_successes_are_those_of_the_rates(failure: str, success: str) -> None:
+def test_comparison_counts_failures_like_failure_rates(failure: str, success: str) -> None:
     assert counts(files(("x", "a", failure), ("x", "b", success))) == [1, 0, 1, 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("word", ["job_cancelled", "job_running", "job_unknown", "no_job"])
-def test_what_is_not_decided_makes_no_pair(word: str) -> None:
+def test_undecided_files_make_no_pair(word: str) -> None:
     runs = files(("x", "a", word), ("x", "b", "succeeded"), ("y", "a", word), ("y", "b", word))
     assert counts(runs) == [0, 0, 0, 0, 0, 2, 0, 0]
 
 
-def test_missing_and_unknown_outcomes_are_not_decided() -> None:
+def test_missing_and_unknown_outcomes_are_undecided() -> None:
     runs = files(("x", "a", "succeeded"), ("x", "b", "succeeded"))
     for word in (None, "état"):
         assert counts(runs.assign(outcome=text("succeeded", word)))[0] == 0
 
 
-def test_files_of_one_configuration_alone_are_told() -> None:
+def test_files_of_only_one_configuration_are_counted() -> None:
     runs = files(
         ("x", "a", "succeeded"),
         ("y", "a", "no_job"),
@@ -117,7 +117,7 @@ def test_files_of_one_configuration_alone_are_told() -> None:
     assert counts(runs) == [0, 0, 0, 0, 0, 0, 2, 1]
 
 
-def test_the_latest_decided_run_of_a_file_counts() -> None:
+def test_latest_decided_run_of_file_counts() -> None:
     runs = files(
         ("x", "a", "job_failed"),
         ("x", "b", "job_failed"),
@@ -128,7 +128,7 @@ def test_the_latest_decided_run_of_a_file_counts() -> None:
     assert counts(runs.iloc[::-1]) == counts(runs)
 
 
-def test_of_runs_at_one_time_the_last_row_counts_and_one_without_a_time_is_the_oldest() -> None:
+def test_last_row_wins_ties_and_missing_time_is_oldest() -> None:
     runs = files(("x", "b", "succeeded"), ("x", "a", "job_failed"), ("x", "a", "succeeded"))
     same = runs.assign(batch_created_at=runs.batch_created_at.iloc[0])
     assert counts(same)[:2] == [1, 1]
@@ -136,13 +136,13 @@ def test_of_runs_at_one_time_the_last_row_counts_and_one_without_a_time_is_the_o
     assert counts(no_time)[2] == 1
 
 
-def test_of_many_runs_at_one_time_the_last_row_counts() -> None:
+def test_last_row_wins_among_many_ties() -> None:
     many = [("x", "a", "succeeded")] * 99 + [("x", "a", "job_failed"), ("x", "b", "succeeded")]
     runs = files(*many)
     assert counts(runs.assign(batch_created_at=runs.batch_created_at.iloc[0]))[2] == 1
 
 
-def test_files_of_failed_batches_are_left_out() -> None:
+def test_files_of_failed_batches_are_excluded() -> None:
     runs = files(("x", "a", "succeeded"), ("x", "b", "job_failed"), ("x", "b", "succeeded"))
     assert counts(runs.assign(batch_status=text("COMPLETED", None, "FAILED")))[3] == 1
     assert counts(runs.assign(batch_status=text("FAILED", None, None))) == [0, 0, 0, 0, 0, 0, 0, 1]
@@ -158,7 +158,7 @@ def test_outcomes_without_jobs_compare_mappings() -> None:
 # --- which rows are the same file ---------------------------------------------------------------
 
 
-def test_files_may_be_paired_by_another_column() -> None:
+def test_files_are_paired_by_column_on() -> None:
     runs = files(("x", "a", "succeeded"), ("y", "b", "job_failed"))
     assert counts(runs)[0] == 0
     assert counts(runs.assign(file_id="f"), on="file_id")[3] == 1
@@ -168,7 +168,7 @@ def test_files_may_be_paired_by_another_column() -> None:
     ]
 
 
-def test_files_may_be_paired_by_several_columns() -> None:
+def test_files_are_paired_by_several_columns() -> None:
     runs = files(
         ("w", "a", "succeeded"), ("x", "a", "succeeded"), ("y", "b", "succeeded"),
         name=["1.pdf", "1.pdf", "1.pdf"], folder=["p", "q", "q"],
@@ -178,7 +178,7 @@ def test_files_may_be_paired_by_several_columns() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["object", "category", "string"])
-def test_ids_may_be_of_any_dtype(dtype: str) -> None:
+def test_configuration_ids_may_have_any_dtype(dtype: str) -> None:
     runs = table(3, 2, 1, 1).astype(
         {"source_directory_file_id": dtype, "configuration_id": dtype, "outcome": dtype}
     )
@@ -188,7 +188,7 @@ def test_ids_may_be_of_any_dtype(dtype: str) -> None:
 # --- the test and the interval ------------------------------------------------------------------
 
 
-def test_interval_is_newcombes() -> None:
+def test_interval_matches_newcombes_examples() -> None:
     """The data of Cavo et al. 2012, with the limits in the tests of R's contingencytables."""
     assert PairedCounts(80, 16, 6, 59).interval(0.95) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
 
@@ -202,7 +202,7 @@ def test_interval_is_newcombes() -> None:
         (0.40, 0.15, 0.05, 0.40),
     ],
 )
-def test_interval_covers_the_truth_as_often_as_it_says(
+def test_interval_covers_true_difference_at_confidence_level(
     chances: tuple[float, float, float, float],
 ) -> None:
     """Summed over all tables of 20 files, each with its chance."""
@@ -225,13 +225,13 @@ def test_interval_covers_the_truth_as_often_as_it_says(
         (PairedCounts(33, 59, 121, 101), 4.4344492637551645e-06),
     ],
 )
-def test_p_is_mcnemars(pairs: PairedCounts, p_value: float) -> None:
+def test_p_value_matches_mcnemars_test(pairs: PairedCounts, p_value: float) -> None:
     assert pairs.p_value() == pytest.approx(p_value, rel=1e-10)
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
 @some
-def test_p_is_the_share_of_splits_of_a_fair_coin_at_least_so_uneven(a: int, b: int) -> None:
+def test_p_value_is_two_sided_binomial_tail(a: int, b: int) -> None:
     throws = a + b
     uneven = sum(
         math.comb(throws, k) for k in range(throws + 1) if abs(2 * k - throws) >= abs(a - b)
@@ -247,7 +247,7 @@ def test_p_is_the_share_of_splits_of_a_fair_coin_at_least_so_uneven(a: int, b: i
         (3, 1_000_000, 0.0),
     ],
 )
-def test_p_of_many_files(fewer: int, throws: int, p_value: float) -> None:
+def test_p_value_of_many_files(fewer: int, throws: int, p_value: float) -> None:
     assert PairedCounts(0, fewer, throws - fewer, 0).p_value() == pytest.approx(p_value, rel=1e-8)
 
 
@@ -257,9 +257,7 @@ tables = st.builds(PairedCounts, cells, cells, cells, cells)
 
 @given(tables, st.floats(0.5, 0.999))
 @some
-def test_the_difference_lies_in_its_interval_and_the_interval_in_all(
-    pairs: PairedCounts, confidence: float
-) -> None:
+def test_difference_is_within_its_interval(pairs: PairedCounts, confidence: float) -> None:
     low, high = pairs.interval(confidence)
     if pairs.n:
         assert -1 - 1e-12 <= low <= pairs.difference <= high <= 1 + 1e-12
@@ -271,7 +269,7 @@ def test_the_difference_lies_in_its_interval_and_the_interval_in_all(
 
 @given(tables)
 @some
-def test_b_against_a_is_the_mirror_image(pairs: PairedCounts) -> None:
+def test_swapping_configurations_negates_difference(pairs: PairedCounts) -> None:
     low, high = pairs.interval(0.95)
     mirrored = pairs.swapped().interval(0.95)
     assert mirrored == pytest.approx((-high, -low), abs=1e-12, nan_ok=True)
@@ -280,7 +278,7 @@ def test_b_against_a_is_the_mirror_image(pairs: PairedCounts) -> None:
 
 @given(tables)
 @some
-def test_success_and_failure_are_mirror_images(pairs: PairedCounts) -> None:
+def test_swapping_success_and_failure_negates_difference(pairs: PairedCounts) -> None:
     other = PairedCounts(
         pairs.both_failed, pairs.only_b_failed, pairs.only_a_failed, pairs.both_succeeded
     )
@@ -303,7 +301,7 @@ def histories(draw: st.DrawFn) -> pd.DataFrame:
 
 @given(histories())
 @some
-def test_every_file_is_counted_once(runs: pd.DataFrame) -> None:
+def test_comparison_counts_every_file_once(runs: pd.DataFrame) -> None:
     row = compared(runs)
     kept = runs[runs.batch_status != "FAILED"]
     ran = {one: set(kept.source_directory_file_id[kept.configuration_id == one]) for one in "ab"}
@@ -315,7 +313,7 @@ def test_every_file_is_counted_once(runs: pd.DataFrame) -> None:
 
 @given(histories())
 @some
-def test_rates_are_those_of_failure_rates_on_the_runs_that_count(runs: pd.DataFrame) -> None:
+def test_rates_equal_failure_rates_of_counted_runs(runs: pd.DataFrame) -> None:
     row = compared(runs)
     decided = runs[
         (runs.batch_status != "FAILED")
@@ -334,7 +332,7 @@ def test_rates_are_those_of_failure_rates_on_the_runs_that_count(runs: pd.DataFr
 
 @given(histories())
 @some
-def test_a_and_b_may_change_places(runs: pd.DataFrame) -> None:
+def test_swapping_arguments_swaps_columns(runs: pd.DataFrame) -> None:
     one = compare_configurations(runs, "a", "b").iloc[0]
     other = compare_configurations(runs, "b", "a").iloc[0]
     assert other["only_in_a"] == one["only_in_b"]
@@ -408,7 +406,7 @@ def test_conclusion_prints_small_p_value_as_bound() -> None:
 RUNS = table(1, 1, 1, 1)
 
 
-def test_a_configuration_that_is_not_there_is_named_with_those_that_are() -> None:
+def test_unknown_configuration_error_lists_known_ones() -> None:
     with pytest.raises(ValueError, match=r"No file ran under 'cfg-x'.*: 'a', 'b'\."):
         compare_configurations(RUNS, "a", "cfg-x")
     many = RUNS.assign(configuration_id=[f"cfg-{n}" for n in range(8)])
@@ -419,12 +417,12 @@ def test_a_configuration_that_is_not_there_is_named_with_those_that_are() -> Non
         compare_configurations(lots, "a", "0")
 
 
-def test_a_frame_without_rows_has_no_configurations() -> None:
+def test_empty_frame_error_lists_no_configurations() -> None:
     with pytest.raises(ValueError, match="configurations are: none"):
         compare_configurations(RUNS.iloc[:0], "a", "b")
 
 
-def test_two_are_needed() -> None:
+def test_comparison_needs_two_different_configurations() -> None:
     with pytest.raises(ValueError, match="both 'a': compare two different"):
         compare_configurations(RUNS, "a", "a")
     with pytest.raises(ValueError, match="Expected one configuration_id, got 2"):
@@ -433,17 +431,17 @@ def test_two_are_needed() -> None:
         compare_configurations(RUNS, None, "b")  # type: ignore[arg-type]
 
 
-def test_a_configuration_may_be_given_as_a_frame() -> None:
+def test_configuration_may_be_a_frame() -> None:
     saved = pd.DataFrame({"configuration_id": ["b"], "name": ["Agentic"]})
     assert compare_configurations(RUNS, "a", saved).configuration_b.tolist() == ["b"]
 
 
-def test_results_are_to_be_made_outcomes_first() -> None:
+def test_comparison_of_results_suggests_outcomes() -> None:
     with pytest.raises(ValueError, match=r"no column 'outcome': pass outcomes\(results"):
         compare_configurations(RUNS.drop(columns="outcome"), "a", "b")
 
 
-def test_on_names_columns() -> None:
+def test_on_must_name_existing_columns() -> None:
     with pytest.raises(ValueError, match="no column 'file_id'"):
         compare_configurations(RUNS, "a", "b", on="file_id")
     with pytest.raises(ValueError, match="on is empty"):
@@ -451,6 +449,6 @@ def test_on_names_columns() -> None:
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95, float("nan")])
-def test_confidence_is_between_0_and_1(confidence: float) -> None:
+def test_comparison_confidence_must_be_between_0_and_1(confidence: float) -> None:
     with pytest.raises(ValueError, match="confidence="):
         compare_configurations(RUNS, "a", "b", confidence=confidence)

@@ -1,4 +1,4 @@
-"""One world, the same questions on every engine: the same frames, to the last dtype."""
+"""All analysis functions on all engines: equal results, dtypes included."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def in_order(summary: pd.DataFrame) -> pd.DataFrame:
     ],
     indirect=["read"],
 )
-def test_the_answer_is_that_of_pandas(read: Read, folder: Path, question: str) -> None:
+def test_engine_gives_results_of_pandas(read: Read, folder: Path, question: str) -> None:
     ask = QUESTIONS[question]
     expected = ask(*WORLD)
     assert len(expected)
@@ -286,13 +286,13 @@ def test_the_answer_is_that_of_pandas(read: Read, folder: Path, question: str) -
 @pytest.mark.parametrize(
     "question", ["rates of batches", "rates of outcomes", "ledger", "patterns of outcomes"]
 )
-def test_plain_text_of_pandas_gives_the_same(folder: Path, question: str) -> None:
+def test_pandas_text_gives_results_of_categories(folder: Path, question: str) -> None:
     ask = QUESTIONS[question]
     plain = [pd.read_parquet(folder / table) for table in TABLES]
     pd.testing.assert_frame_equal(ask(*plain), ask(*WORLD))
 
 
-def test_text_of_pandas_stays_text(folder: Path) -> None:
+def test_pandas_text_key_keeps_text_dtype(folder: Path) -> None:
     plain = pd.read_parquet(folder / "batches").astype({"job_type": object})
     assert lb.failure_rates(plain, by="job_type").job_type.dtype == STRING_DTYPE
 
@@ -373,7 +373,7 @@ def test_each_frame_argument_is_wrapped_once(call: str, monkeypatch: pytest.Monk
 
 
 @on_every_engine
-def test_outcomes_stay_with_their_engine(read: Read, folder: Path) -> None:
+def test_outcomes_return_the_type_of_results(read: Read, folder: Path) -> None:
     results, jobs = read(folder / "results"), read(folder / "jobs")
     assert type(lb.outcomes(results)) is type(results)
     assert type(lb.outcomes(results, jobs)) is type(results)
@@ -390,7 +390,7 @@ def test_outcomes_stay_with_their_engine(read: Read, folder: Path) -> None:
     ],
     ids=["rates", "rates by the month", "ledger", "patterns"],
 )
-def test_only_the_answer_is_collected(
+def test_lazy_engine_collects_only_aggregates(
     read: Read,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -412,7 +412,7 @@ def test_only_the_answer_is_collected(
 
 @on_lazy_engines
 @pytest.mark.parametrize("turned", [False, True], ids=["older first", "newer first"])
-def test_job_that_is_there_twice_has_its_latest_status(
+def test_duplicate_job_has_latest_status_on_lazy_engines(
     read: Read, tmp_path: Path, turned: bool, request: pytest.FixtureRequest
 ) -> None:
     found = results_of({**batch(8), "status": "COMPLETED"})
@@ -443,14 +443,14 @@ def synced(sandbox_server: Server, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @on_every_engine
 @pytest.mark.parametrize("question", ["rates of outcomes", "patterns of jobs", "summary"])
-def test_synced_files_are_read_as_they_lie(read: Read, synced: Path, question: str) -> None:
+def test_engines_read_synced_parquet_files(read: Read, synced: Path, question: str) -> None:
     ask = QUESTIONS[question]
     expected = ask(*(lb.read_dataset(synced, table) for table in TABLES))
     pd.testing.assert_frame_equal(ask(*(read(synced / table) for table in TABLES)), expected)
 
 
 @on_every_engine
-def test_times_of_synced_files_are_instants_to_the_microsecond(read: Read, synced: Path) -> None:
+def test_synced_times_have_zone_and_microseconds(read: Read, synced: Path) -> None:
     rows = wrap_frame("results", read(synced / "results")).select("batch_created_at")
     kind = rows.collect_schema()["batch_created_at"]
     assert isinstance(kind, nw.Datetime)

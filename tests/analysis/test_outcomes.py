@@ -1,4 +1,4 @@
-"""Every file has exactly one outcome, told from the mapping and from its job."""
+"""Outcome of each file from its mapping and its job."""
 
 from __future__ import annotations
 
@@ -76,50 +76,50 @@ def words(outcome: Any) -> list[str]:
 # --- one outcome each ---------------------------------------------------------------------------
 
 
-def test_each_file_has_the_outcome_that_its_mapping_and_job_tell() -> None:
+def test_outcome_combines_mapping_and_job_status() -> None:
     assert words(lb.outcomes(FILES, ENDED).outcome) == EXPECTED
 
 
-def test_without_jobs_a_file_with_a_job_is_mapped() -> None:
-    found = lb.outcomes(FILES)
-    assert words(found.outcome) == ["mapped"] * 2 + ["mapping_error", "no_job"] + ["mapped"] * 4
-    assert found.columns.tolist() == [*RESULTS.names, "outcome"]
+def test_file_with_job_is_mapped_without_jobs_frame() -> None:
+    result = lb.outcomes(FILES)
+    assert words(result.outcome) == ["mapped"] * 2 + ["mapping_error", "no_job"] + ["mapped"] * 4
+    assert result.columns.tolist() == [*RESULTS.names, "outcome"]
 
 
 @pytest.mark.parametrize("status", [*JOB_STATUSES, "PAUSED", None])
-def test_status_of_the_job_decides(status: str | None) -> None:
-    found = lb.outcomes(results(("job", None)), jobs(job=status))
-    assert words(found.outcome) == [ENDS[status]]
+def test_job_status_determines_outcome(status: str | None) -> None:
+    result = lb.outcomes(results(("job", None)), jobs(job=status))
+    assert words(result.outcome) == [ENDS[status]]
 
 
 @pytest.mark.parametrize("status", [*JOB_STATUSES, None])
-def test_mapping_error_outweighs_any_job(status: str | None) -> None:
-    found = lb.outcomes(results(("job", "mapped too late")), jobs(job=status))
-    assert words(found.outcome) == ["mapping_error"]
+def test_mapping_error_overrides_job_status(status: str | None) -> None:
+    result = lb.outcomes(results(("job", "mapped too late")), jobs(job=status))
+    assert words(result.outcome) == ["mapping_error"]
 
 
 @pytest.mark.parametrize("message", [None, ""])
-def test_empty_message_is_no_error(message: str | None) -> None:
+def test_empty_message_is_not_a_mapping_error(message: str | None) -> None:
     assert words(lb.outcomes(results(("job", message))).outcome) == ["mapped"]
     assert words(lb.outcomes(results((None, message))).outcome) == ["no_job"]
 
 
-def test_job_that_was_not_fetched_is_unknown() -> None:
+def test_missing_job_is_job_unknown() -> None:
     assert words(lb.outcomes(FILES, ENDED.iloc[:0]).outcome).count("job_unknown") == 6
 
 
-def test_jobs_message_and_credits_stand_beside_their_files() -> None:
-    found = lb.outcomes(FILES, ENDED)
-    mapped = found.job_id.isin(ENDED.job_id)
+def test_job_message_and_credits_are_added() -> None:
+    result = lb.outcomes(FILES, ENDED)
+    mapped = result.job_id.isin(ENDED.job_id)
     assert mapped.tolist() == [True, True, False, False, True, True, False, True]
-    assert found[mapped].job_error_message.tolist() == [f"why {j}" for j in found[mapped].job_id]
-    assert found[mapped].credits.tolist() == [3.0] * 5
-    assert found[~mapped][["job_error_message", "credits"]].isna().to_numpy().all()
+    assert result[mapped].job_error_message.tolist() == [f"why {j}" for j in result[mapped].job_id]
+    assert result[mapped].credits.tolist() == [3.0] * 5
+    assert result[~mapped][["job_error_message", "credits"]].isna().to_numpy().all()
 
 
-def test_jobs_may_tell_nothing_of_credits() -> None:
-    found = lb.outcomes(FILES, ENDED.drop(columns="credits"))
-    pd.testing.assert_frame_equal(found, lb.outcomes(FILES, ENDED).drop(columns="credits"))
+def test_jobs_without_credits_add_no_credits_column() -> None:
+    result = lb.outcomes(FILES, ENDED.drop(columns="credits"))
+    pd.testing.assert_frame_equal(result, lb.outcomes(FILES, ENDED).drop(columns="credits"))
 
 
 # --- laws ---------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ ENGINES: dict[str, Callable[[pd.DataFrame], Any]] = {
 @pytest.mark.parametrize("engine", ENGINES)
 @given(files=result_frames(), ended=st.none() | job_frames())
 @some
-def test_outcomes_partition_the_files(
+def test_every_file_has_the_expected_outcome(
     engine: str, files: pd.DataFrame, ended: pd.DataFrame | None
 ) -> None:
     """Each file has one outcome, the one that a plain reading of its row gives."""
@@ -159,62 +159,60 @@ def test_outcomes_partition_the_files(
         last = dict(zip(ended.job_id, statuses, strict=True))
     rows = files.astype(object).where(files.notna(), None).to_dict("records")
     of = ENGINES[engine]
-    found = words(lb.outcomes(of(files), ended if ended is None else of(ended))["outcome"])
-    assert found == [expected(row, last) for row in rows]
-    assert set(found) <= set(OUTCOMES)
+    result = words(lb.outcomes(of(files), ended if ended is None else of(ended))["outcome"])
+    assert result == [expected(row, last) for row in rows]
+    assert set(result) <= set(OUTCOMES)
 
 
 @given(result_frames(), st.none() | job_frames())
 @some
-def test_results_are_kept_as_they_were(files: pd.DataFrame, ended: pd.DataFrame | None) -> None:
+def test_outcomes_keep_results_unchanged(files: pd.DataFrame, ended: pd.DataFrame | None) -> None:
     before = files.copy(deep=True)
-    found = lb.outcomes(files, ended)
-    pd.testing.assert_frame_equal(found[RESULTS.names], before)
+    result = lb.outcomes(files, ended)
+    pd.testing.assert_frame_equal(result[RESULTS.names], before)
     pd.testing.assert_frame_equal(files, before)
 
 
 @given(result_frames(), job_frames())
 @few
-def test_twice_is_once(files: pd.DataFrame, ended: pd.DataFrame) -> None:
+def test_outcomes_are_idempotent(files: pd.DataFrame, ended: pd.DataFrame) -> None:
     once = lb.outcomes(files, ended)
     pd.testing.assert_frame_equal(lb.outcomes(once, ended), once)
     pd.testing.assert_frame_equal(lb.outcomes(once), lb.outcomes(files))
 
 
-def test_job_that_is_listed_twice_has_its_last_status() -> None:
+def test_duplicate_job_has_status_of_last_row() -> None:
     twice = pd.concat([jobs(job="RUNNING"), jobs(job="FAILED")])
     assert words(lb.outcomes(results(("job", None)), twice).outcome) == ["job_failed"]
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_job_that_is_listed_twice_has_the_status_it_came_to_last(turned: bool) -> None:
+def test_duplicate_job_has_status_of_latest_update(turned: bool) -> None:
     both = pd.concat([jobs(job="RUNNING"), jobs(job="FAILED")], ignore_index=True)
     both["updated_at"] = pd.to_datetime(["2026-08-01", "2026-08-02"], utc=True)
-    found = lb.outcomes(results(("job", None)), both[::-1] if turned else both)
-    assert words(found.outcome) == ["job_failed"]
+    result = lb.outcomes(results(("job", None)), both[::-1] if turned else both)
+    assert words(result.outcome) == ["job_failed"]
 
 
 @given(result_frames(), job_frames())
 @few
-def test_last_word_on_a_job_counts_and_doubles_no_row(
-    files: pd.DataFrame, ended: pd.DataFrame
-) -> None:
+def test_duplicate_jobs_do_not_duplicate_results(files: pd.DataFrame, ended: pd.DataFrame) -> None:
     last = ended.drop_duplicates("job_id", keep="last")
     pd.testing.assert_frame_equal(lb.outcomes(files, ended), lb.outcomes(files, last))
 
 
 @given(result_frames(), st.none() | job_frames())
 @few
-def test_dtypes_are_exact_with_rows_and_without(
+def test_outcome_dtypes_with_and_without_rows(
     files: pd.DataFrame, ended: pd.DataFrame | None
 ) -> None:
-    found = lb.outcomes(files, ended)
-    assert found.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
+    result = lb.outcomes(files, ended)
+    assert result.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
     added = ["outcome"] if ended is None else ["outcome", "job_error_message", "credits"]
-    assert found.columns.tolist() == [*RESULTS.names, *added]
+    assert result.columns.tolist() == [*RESULTS.names, *added]
     if ended is not None:
-        assert found.job_error_message.dtype == schema.STRING_DTYPE
-        assert found.credits.dtype == pd.Float64Dtype()
+        assert result.job_error_message.dtype == schema.STRING_DTYPE
+        assert result.credits.dtype == pd.Float64Dtype()
 
 
 @pytest.mark.parametrize(
@@ -226,20 +224,20 @@ def test_dtypes_are_exact_with_rows_and_without(
     ],
     ids=["repeated", "multi", "times"],
 )
-def test_index_is_kept(index: pd.Index[Any]) -> None:
-    found = lb.outcomes(FILES.set_axis(index), ENDED)
-    pd.testing.assert_index_equal(found.index, index)
-    assert words(found.outcome) == EXPECTED
+def test_outcomes_keep_index(index: pd.Index[Any]) -> None:
+    result = lb.outcomes(FILES.set_axis(index), ENDED)
+    pd.testing.assert_index_equal(result.index, index)
+    assert words(result.outcome) == EXPECTED
 
 
-def test_columns_of_ones_own_stay_where_they_are() -> None:
+def test_outcomes_keep_extra_columns() -> None:
     mine = FILES[["error_message", "job_id"]].assign(pages=range(8))
-    found = lb.outcomes(mine, ENDED)
-    assert found.columns.tolist()[:4] == ["error_message", "job_id", "pages", "outcome"]
-    assert found.pages.tolist() == list(range(8))
+    result = lb.outcomes(mine, ENDED)
+    assert result.columns.tolist()[:4] == ["error_message", "job_id", "pages", "outcome"]
+    assert result.pages.tolist() == list(range(8))
 
 
-def test_rows_keep_their_order_among_many() -> None:
+def test_outcomes_keep_order_of_many_rows() -> None:
     many = pd.concat([FILES] * 500, ignore_index=True)
     assert words(lb.outcomes(many, ENDED).outcome) == EXPECTED * 500
 
@@ -248,45 +246,45 @@ def test_rows_keep_their_order_among_many() -> None:
 
 
 @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow", None])
-def test_frames_that_come_back_from_parquet(backend: Any, tmp_path: Path) -> None:
+def test_outcomes_of_frames_read_from_parquet(backend: Any, tmp_path: Path) -> None:
     how = {"dtype_backend": backend} if backend else {}
     FILES.pipe(lb.export_parquet, tmp_path / "results.parquet")
     ENDED.pipe(lb.export_parquet, tmp_path / "jobs.parquet")
     files = pd.read_parquet(tmp_path / "results.parquet", **how)
     ended = pd.read_parquet(tmp_path / "jobs.parquet", **how)
-    found = lb.outcomes(files, ended)
-    assert words(found.outcome) == EXPECTED
-    assert found.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
+    result = lb.outcomes(files, ended)
+    assert words(result.outcome) == EXPECTED
+    assert result.outcome.dtype == pd.CategoricalDtype(list(OUTCOMES))
     assert words(lb.outcomes(files, ENDED).outcome) == EXPECTED
 
 
-def test_ids_may_be_objects_or_categories() -> None:
+def test_job_ids_may_be_objects_or_categories() -> None:
     for dtype in ("object", "category"):
         files = FILES.astype({"job_id": dtype})
         assert words(lb.outcomes(files, ENDED).outcome) == EXPECTED
 
 
 @pytest.mark.parametrize("index", ["job_id", "batch_id"])
-def test_index_may_be_one_of_the_columns(index: str) -> None:
+def test_index_may_be_named_like_a_column(index: str) -> None:
     indexed = FILES.set_index(index, drop=False)
-    found = lb.outcomes(indexed, ENDED.set_index("job_id", drop=False))
-    pd.testing.assert_index_equal(found.index, indexed.index)
-    assert words(found.outcome) == EXPECTED
+    result = lb.outcomes(indexed, ENDED.set_index("job_id", drop=False))
+    pd.testing.assert_index_equal(result.index, indexed.index)
+    assert words(result.outcome) == EXPECTED
 
 
-def test_columns_of_ones_own_may_have_numbers_for_names() -> None:
-    found = lb.outcomes(FILES.assign(x=1).rename(columns={"x": 0}), ENDED)
-    assert words(found.outcome) == EXPECTED
+def test_extra_columns_may_have_integer_names() -> None:
+    result = lb.outcomes(FILES.assign(x=1).rename(columns={"x": 0}), ENDED)
+    assert words(result.outcome) == EXPECTED
 
 
-def test_files_that_all_got_no_job_may_come_from_csv(tmp_path: Path) -> None:
+def test_results_from_csv_may_have_no_job_ids(tmp_path: Path) -> None:
     unmapped = results((None, "Too large"), (None, None))
     unmapped.to_csv(tmp_path / "results.csv", index=False)
-    found = lb.outcomes(pd.read_csv(tmp_path / "results.csv"), ENDED)
-    assert words(found.outcome) == ["mapping_error", "no_job"]
+    result = lb.outcomes(pd.read_csv(tmp_path / "results.csv"), ENDED)
+    assert words(result.outcome) == ["mapping_error", "no_job"]
 
 
-def test_arrow_may_hold_nothing_and_two_kinds_of_text() -> None:
+def test_arrow_null_and_large_string_columns_join() -> None:
     files = pa.table({"job_id": ["a", "b"], "error_message": pa.nulls(2), "mine": pa.nulls(2)})
     ended = pa.table(
         {
@@ -300,16 +298,16 @@ def test_arrow_may_hold_nothing_and_two_kinds_of_text() -> None:
     assert lb.outcomes(unmapped, ended)["outcome"].to_pylist() == ["no_job", "no_job"]
 
 
-def test_polars_gives_polars() -> None:
-    found = lb.outcomes(pl.from_pandas(FILES), pl.from_pandas(ENDED))
-    assert isinstance(found, pl.DataFrame)
-    assert found["outcome"].to_list() == EXPECTED
-    assert found.columns == lb.outcomes(FILES, ENDED).columns.tolist()
-    assert found["source_directory_file_id"].to_list() == FILES.source_directory_file_id.tolist()
+def test_polars_results_give_polars_outcomes() -> None:
+    result = lb.outcomes(pl.from_pandas(FILES), pl.from_pandas(ENDED))
+    assert isinstance(result, pl.DataFrame)
+    assert result["outcome"].to_list() == EXPECTED
+    assert result.columns == lb.outcomes(FILES, ENDED).columns.tolist()
+    assert result["source_directory_file_id"].to_list() == FILES.source_directory_file_id.tolist()
 
 
 @pytest.mark.parametrize("kind", [pl.from_pandas, pa.Table.from_pandas, duckdb.from_df])
-def test_frames_of_two_kinds_are_refused_by_name(kind: Callable[[pd.DataFrame], Any]) -> None:
+def test_frames_of_two_engines_raise_type_error(kind: Callable[[pd.DataFrame], Any]) -> None:
     mine, theirs = results(("pjb-1", None)), jobs(**{"pjb-1": "FAILED"})
     with pytest.raises(TypeError, match=r"results is a .* and jobs is a .*pandas"):
         lb.outcomes(kind(mine), theirs)
@@ -322,24 +320,24 @@ def test_polars_keeps_the_order_of_many_rows() -> None:
     assert lb.outcomes(many, pl.from_pandas(ENDED))["outcome"].to_list() == EXPECTED * 500
 
 
-def test_lazy_polars_stays_lazy() -> None:
-    found = lb.outcomes(pl.from_pandas(FILES).lazy(), pl.from_pandas(ENDED).lazy())
-    assert isinstance(found, pl.LazyFrame)
-    assert found.collect().sort("source_directory_file_id")["outcome"].to_list() == EXPECTED
+def test_lazy_polars_results_give_lazy_outcomes() -> None:
+    result = lb.outcomes(pl.from_pandas(FILES).lazy(), pl.from_pandas(ENDED).lazy())
+    assert isinstance(result, pl.LazyFrame)
+    assert result.collect().sort("source_directory_file_id")["outcome"].to_list() == EXPECTED
 
 
-def test_arrow_gives_arrow_in_order() -> None:
+def test_arrow_results_give_arrow_outcomes_in_order() -> None:
     files, ended = (pa.Table.from_pandas(f, preserve_index=False) for f in (FILES, ENDED))
-    found = lb.outcomes(files, ended)
-    assert isinstance(found, pa.Table)
-    assert found["outcome"].to_pylist() == EXPECTED
-    assert found["source_directory_file_id"].to_pylist() == FILES.source_directory_file_id.tolist()
+    result = lb.outcomes(files, ended)
+    assert isinstance(result, pa.Table)
+    assert result["outcome"].to_pylist() == EXPECTED
+    assert result["source_directory_file_id"].to_pylist() == FILES.source_directory_file_id.tolist()
 
 
-def test_duckdb_relations_join_where_they_are() -> None:
+def test_duckdb_results_give_duckdb_outcomes() -> None:
     with duckdb.connect() as connection:
         files, ended = (connection.from_arrow(pa.Table.from_pandas(f)) for f in (FILES, ENDED))
-        found = lb.outcomes(files, ended)
-        assert isinstance(found, duckdb.DuckDBPyRelation)
-        pairs = found.select("source_directory_file_id, outcome").order("1").fetchall()
+        result = lb.outcomes(files, ended)
+        assert isinstance(result, duckdb.DuckDBPyRelation)
+        pairs = result.select("source_directory_file_id, outcome").order("1").fetchall()
     assert [outcome for _, outcome in pairs] == EXPECTED

@@ -1,4 +1,4 @@
-"""Kinds of message: told apart by their words, and counted as the failures are."""
+"""Masked messages, their ids and their counts."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ NAMES = [
 ]
 
 
-def jobs(*found: str | None, status: str = "FAILED", **columns: Any) -> pd.DataFrame:
+def jobs(*result: str | None, status: str = "FAILED", **columns: Any) -> pd.DataFrame:
     """Return jobs that failed with these messages."""
     failed = [
         {"id": f"pjb-{n}", "status": status, "error_message": message}
-        for n, message in enumerate(found)
+        for n, message in enumerate(result)
     ]
     return records.to_pandas(JOBS, failed).assign(**columns)
 
 
-def files(*found: str | None, **batch: Any) -> pd.DataFrame:
+def files(*result: str | None, **batch: Any) -> pd.DataFrame:
     """Return results of one batch whose files could not be mapped, for these reasons."""
     mappings = [
         {"source_directory_file_id": f"dfl-{n}", "error_message": message}
-        for n, message in enumerate(found)
+        for n, message in enumerate(result)
     ]
     return results_of({"id": "bat-1", "status": "COMPLETED", "results": mappings, **batch})
 
@@ -120,7 +120,7 @@ ALIKE = [
 
 
 @pytest.mark.parametrize(("pattern", "alike"), ALIKE)
-def test_messages_of_one_kind_have_one_pattern(pattern: str, alike: list[str]) -> None:
+def test_similar_messages_have_one_pattern(pattern: str, alike: list[str]) -> None:
     assert {message: mask(message) for message in alike} == dict.fromkeys(alike, pattern)
 
 
@@ -136,17 +136,17 @@ def test_messages_of_one_kind_have_one_pattern(pattern: str, alike: list[str]) -
         "the org-wide limit of the dir-level cache",
     ],
 )
-def test_words_stay(words: str) -> None:
+def test_mask_keeps_words(words: str) -> None:
     assert mask(words) == words
 
 
-def test_digits_go_and_the_word_stays() -> None:
+def test_mask_replaces_digits_beside_words() -> None:
     assert mask("no utf8 in S3, HTTP/1.1, parse_v2") == "no utf<n> in S<n>, HTTP/<n>, parse_v<n>"
 
 
 @given(st.text(), st.text(alphabet="0a.,'\"/\\ :-<b~"))
 @some
-def test_no_digit_is_left(anything: str, awkward: str) -> None:
+def test_mask_leaves_no_digit(anything: str, awkward: str) -> None:
     for message in (anything, awkward):
         assert not re.search(r"\d", mask(message))
 
@@ -162,9 +162,7 @@ TEMPLATES += [error_messages.UNSUPPORTED_FILE_ERROR]
 
 @given(st.randoms(use_true_random=False), st.sampled_from(TEMPLATES))
 @some
-def test_each_message_of_the_sandbox_has_the_pattern_of_its_kind(
-    draw: Random, template: str
-) -> None:
+def test_sandbox_messages_have_pattern_of_their_template(draw: Random, template: str) -> None:
     one, other = (
         error_messages.format_message(template, draw, draw.choice(NAMES), 30, f"dfl-{UUID}")
         for _ in "ab"
@@ -172,13 +170,13 @@ def test_each_message_of_the_sandbox_has_the_pattern_of_its_kind(
     assert mask(one) == mask(other)
 
 
-def test_kinds_of_the_sandbox_are_told_apart() -> None:
+def test_sandbox_templates_have_distinct_patterns() -> None:
     draw = Random(0)
-    found = {
+    result = {
         t: mask(error_messages.format_message(t, draw, NAMES[2], 30, f"dfl-{UUID}"))
         for t in TEMPLATES
     }
-    assert len(set(found.values())) == len(found)
+    assert len(set(result.values())) == len(result)
 
 
 PIECES = [
@@ -188,31 +186,31 @@ PIECES = [
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_no_long_message_holds_it_up(piece: str) -> None:
+def test_mask_of_long_messages_is_fast(piece: str) -> None:
     assert mask(piece * 20_000)  # a search that is not linear outlasts the suite's time limit
 
 
 # --- what is counted ----------------------------------------------------------------------------
 
 
-def test_commonest_is_first_with_its_share_and_an_example() -> None:
-    found = error_patterns(jobs("b", "Page 9 is blank", None, "a", "Page 10 is blank"))
-    assert found.columns.tolist() == PATTERN_COLUMNS
-    assert found["pattern"].tolist() == ["Page <n> is blank", "(no message)", "a", "b"]
-    assert found["count"].tolist() == [2, 1, 1, 1]
-    assert found["share"].tolist() == [0.4, 0.2, 0.2, 0.2]
-    assert found["example"].fillna("-").tolist() == ["Page 10 is blank", "-", "a", "b"]
-    assert found["layer"].tolist() == ["job"] * 4
-    assert found.index.tolist() == [0, 1, 2, 3]
+def test_patterns_are_sorted_by_count_with_share_and_example() -> None:
+    result = error_patterns(jobs("b", "Page 9 is blank", None, "a", "Page 10 is blank"))
+    assert result.columns.tolist() == PATTERN_COLUMNS
+    assert result["pattern"].tolist() == ["Page <n> is blank", "(no message)", "a", "b"]
+    assert result["count"].tolist() == [2, 1, 1, 1]
+    assert result["share"].tolist() == [0.4, 0.2, 0.2, 0.2]
+    assert result["example"].fillna("-").tolist() == ["Page 10 is blank", "-", "a", "b"]
+    assert result["layer"].tolist() == ["job"] * 4
+    assert result.index.tolist() == [0, 1, 2, 3]
 
 
-def test_results_are_counted_where_there_is_a_message() -> None:
-    found = error_patterns(files("no such file", "", None, " "))
-    assert counts(found) == {"(no message)": 1, "no such file": 1}
-    assert found["layer"].tolist() == ["mapping"] * 2
+def test_failed_results_are_counted_by_message() -> None:
+    result = error_patterns(files("no such file", "", None, " "))
+    assert counts(result) == {"(no message)": 1, "no such file": 1}
+    assert result["layer"].tolist() == ["mapping"] * 2
 
 
-def test_jobs_are_counted_where_they_failed() -> None:
+def test_failed_jobs_are_counted_by_message() -> None:
     both = pd.concat([jobs("bad", ""), jobs("odd", status="COMPLETED"), jobs("on", status="NEW")])
     assert counts(error_patterns(both)) == {"(no message)": 1, "bad": 1}
 
@@ -228,26 +226,26 @@ def outcomes() -> pd.DataFrame:
 
 
 def test_each_layer_counts_its_own_messages() -> None:
-    found = error_patterns(outcomes())
-    rows = found[["pattern", "layer", "count"]].to_numpy().tolist()
+    result = error_patterns(outcomes())
+    rows = result[["pattern", "layer", "count"]].to_numpy().tolist()
     assert rows == [
         ["(no message)", "job", 1],
         ["full", "mapping", 1],
         ["full", "job", 1],
         ["lost", "mapping", 1],
     ]
-    assert found["pattern_id"].nunique() == 3
+    assert result["pattern_id"].nunique() == 3
 
 
-def test_outcomes_need_no_messages_of_jobs() -> None:
-    found = error_patterns(outcomes().drop(columns="job_error_message"))
-    assert counts(found) == {"(no message)": 2, "full": 1, "lost": 1}
+def test_outcomes_without_job_messages_have_patterns() -> None:
+    result = error_patterns(outcomes().drop(columns="job_error_message"))
+    assert counts(result) == {"(no message)": 2, "full": 1, "lost": 1}
 
 
-def test_files_of_failed_batches_are_left_out() -> None:
+def test_files_of_failed_batches_are_excluded() -> None:
     both = pd.concat([files("a"), files("b", id="bat-2", status="FAILED")])
-    for found in (error_patterns(both), error_patterns(lb.outcomes(both))):
-        assert counts(found) == {"a": 1}
+    for result in (error_patterns(both), error_patterns(lb.outcomes(both))):
+        assert counts(result) == {"a": 1}
 
 
 FAILURES = st.one_of(result_frames(), outcome_frames(), job_frames())
@@ -255,11 +253,11 @@ FAILURES = st.one_of(result_frames(), outcome_frames(), job_frames())
 
 @given(FAILURES, st.sampled_from([None, "job_type", ["job_type", "job_id"]]))
 @some
-def test_counts_add_up_to_the_failures(found: pd.DataFrame, by: Any) -> None:
-    patterns = error_patterns(found, by=by)
+def test_pattern_counts_add_up_to_failures(result: pd.DataFrame, by: Any) -> None:
+    patterns = error_patterns(result, by=by)
     assert_exact_dtypes(patterns)
     assert patterns["count"].min() > 0 or patterns.empty
-    rates = lb.failure_rates(found, by=by)
+    rates = lb.failure_rates(result, by=by)
     failed = rates[rates.failed > 0]
     keys = [by] if isinstance(by, str) else by
     if keys is None:
@@ -274,20 +272,20 @@ def test_counts_add_up_to_the_failures(found: pd.DataFrame, by: Any) -> None:
 
 @given(FAILURES)
 @some
-def test_each_failure_finds_its_pattern(found: pd.DataFrame) -> None:
-    ids = pattern_ids(found)
-    pd.testing.assert_index_equal(ids.index, found.index)
+def test_pattern_ids_match_error_patterns(result: pd.DataFrame) -> None:
+    ids = pattern_ids(result)
+    pd.testing.assert_index_equal(ids.index, result.index)
     assert ids.dtype == STRING_DTYPE
-    patterns = error_patterns(found)
+    patterns = error_patterns(result)
     expected = patterns.groupby("pattern_id")["count"].sum().to_dict()
     assert ids.value_counts().to_dict() == expected
 
 
 @given(FAILURES, st.randoms(use_true_random=False))
 @some
-def test_order_does_not_matter(found: pd.DataFrame, draw: Random) -> None:
-    shuffled = found.iloc[draw.sample(range(len(found)), len(found))]
-    pd.testing.assert_frame_equal(error_patterns(shuffled), error_patterns(found))
+def test_patterns_do_not_depend_on_row_order(result: pd.DataFrame, draw: Random) -> None:
+    shuffled = result.iloc[draw.sample(range(len(result)), len(result))]
+    pd.testing.assert_frame_equal(error_patterns(shuffled), error_patterns(result))
 
 
 def counts_by_id(patterns: pd.DataFrame) -> Counter[tuple[str, str, str]]:
@@ -297,20 +295,20 @@ def counts_by_id(patterns: pd.DataFrame) -> Counter[tuple[str, str, str]]:
 
 @given(FAILURES, st.integers(0, 8))
 @some
-def test_company_does_not_matter(found: pd.DataFrame, cut: int) -> None:
-    parts = (counts_by_id(error_patterns(part)) for part in (found.iloc[:cut], found.iloc[cut:]))
-    assert counts_by_id(error_patterns(found)) == sum(parts, Counter())
+def test_pattern_ids_do_not_depend_on_other_rows(result: pd.DataFrame, cut: int) -> None:
+    parts = (counts_by_id(error_patterns(part)) for part in (result.iloc[:cut], result.iloc[cut:]))
+    assert counts_by_id(error_patterns(result)) == sum(parts, Counter())
 
 
-def test_ids_are_what_they_were() -> None:
-    found = error_patterns(jobs("Page 3 of 'a.pdf' is blank", "Out of memory"))
-    assert sorted(found.pattern_id) == ["pat-85f86cd9a3", "pat-9aed18e093"]
+def test_pattern_ids_are_stable() -> None:
+    result = error_patterns(jobs("Page 3 of 'a.pdf' is blank", "Out of memory"))
+    assert sorted(result.pattern_id) == ["pat-85f86cd9a3", "pat-9aed18e093"]
 
 
-def test_many_messages_of_few_kinds() -> None:
+def test_many_messages_have_few_patterns() -> None:
     many = [f"Page {n} of 'file {n}.pdf' {'in' if n % 2 else 'out'}" for n in range(100_000)]
-    found = error_patterns(jobs(*many))
-    assert found["count"].tolist() == [50_000, 50_000]
+    result = error_patterns(jobs(*many))
+    assert result["count"].tolist() == [50_000, 50_000]
 
 
 # --- what is told -------------------------------------------------------------------------------
@@ -327,8 +325,8 @@ def assert_exact_dtypes(patterns: pd.DataFrame) -> None:
     assert patterns["layer"].dtype == pd.CategoricalDtype(["mapping", "job"])
 
 
-def times(*found: str | None) -> pd.Series[Any]:
-    return pd.Series(found, dtype="datetime64[us, UTC]")
+def times(*result: str | None) -> pd.Series[Any]:
+    return pd.Series(result, dtype="datetime64[us, UTC]")
 
 
 SEEN = times("2026-08-03", None, "2026-08-01T12:00", "2026-08-02", None)
@@ -344,86 +342,88 @@ EXPECTED = [["01 12", "03 00"], ["02 00", "02 00"], ["-", "-"]]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Etc/GMT+5", "+05:30", None])
-def test_first_and_last_time_are_in_utc(zone: str | None) -> None:
+def test_first_and_last_seen_are_in_utc(zone: str | None) -> None:
     there = SEEN.dt.tz_convert(zone) if zone else SEEN.dt.tz_localize(None)
-    found = error_patterns(DATED.assign(created_at=there))
-    assert_exact_dtypes(found)
-    assert seen(found) == EXPECTED
+    result = error_patterns(DATED.assign(created_at=there))
+    assert_exact_dtypes(result)
+    assert seen(result) == EXPECTED
 
 
-def test_times_may_be_text_in_pandas() -> None:
+def test_pandas_times_may_be_text() -> None:
     text = pd.Series(
         ["2026-08-03", None, "2026-08-01T12:00:00.5Z", "2026-08-02 00:00:00+00:00", None]
     )
     assert seen(error_patterns(DATED.assign(created_at=text))) == EXPECTED
 
 
-def test_times_may_not_be_text_elsewhere() -> None:
+def test_text_times_of_other_engines_raise() -> None:
     text = pl.from_pandas(DATED.drop(columns="created_at")).with_columns(created_at=pl.lit("now"))
     with pytest.raises(ValueError, match="'created_at' must hold times; it holds String"):
         error_patterns(text)
 
 
-def test_results_are_seen_when_their_batch_was_created() -> None:
-    found = error_patterns(files("a", created_at="2026-08-05T00:00:00Z"))
-    assert seen(found) == [["05 00", "05 00"]]
+def test_results_are_dated_by_their_batch() -> None:
+    result = error_patterns(files("a", created_at="2026-08-05T00:00:00Z"))
+    assert seen(result) == [["05 00", "05 00"]]
 
 
-def test_without_times_they_are_missing() -> None:
-    found = error_patterns(jobs("a").drop(columns="created_at"))
-    assert_exact_dtypes(found)
-    assert seen(found) == [["-", "-"]]
+def test_first_and_last_seen_are_missing_without_times() -> None:
+    result = error_patterns(jobs("a").drop(columns="created_at"))
+    assert_exact_dtypes(result)
+    assert seen(result) == [["-", "-"]]
 
 
-def test_long_pattern_is_cut_but_its_id_is_of_the_whole() -> None:
+def test_long_pattern_is_truncated_but_id_hashes_all_of_it() -> None:
     long = "word " * 4000
-    found = error_patterns(jobs(long + "one", long + "other"))
-    assert found["pattern"].nunique() == 1
-    assert len(found["pattern"][0]) == MAX_PATTERN_LENGTH
-    assert found["pattern"][0].endswith("…")
-    assert found["pattern_id"].nunique() == 2
-    assert set(found["example"]) == {long + "one", long + "other"}
+    result = error_patterns(jobs(long + "one", long + "other"))
+    assert result["pattern"].nunique() == 1
+    assert len(result["pattern"][0]) == MAX_PATTERN_LENGTH
+    assert result["pattern"][0].endswith("…")
+    assert result["pattern_id"].nunique() == 2
+    assert set(result["example"]) == {long + "one", long + "other"}
     exact = "a" + " b" * (MAX_PATTERN_LENGTH // 2 - 1) + "c"
     assert len(exact) == MAX_PATTERN_LENGTH
     assert error_patterns(jobs(exact))["pattern"].tolist() == [exact]
 
 
-def test_groups_have_shares_of_their_own() -> None:
-    found = error_patterns(
+def test_shares_add_up_to_one_per_group() -> None:
+    result = error_patterns(
         jobs("x 1", "x 2", "y", "y", job_type=["b", None, "b", "a"]), by="job_type"
     )
-    assert found.columns.tolist() == ["job_type", *PATTERN_COLUMNS]
-    assert found["job_type"].fillna("-").tolist() == ["a", "b", "b", "-"]
-    assert found["pattern"].tolist() == ["y", "x <n>", "y", "x <n>"]
-    assert found["share"].tolist() == [1, 0.5, 0.5, 1]
+    assert result.columns.tolist() == ["job_type", *PATTERN_COLUMNS]
+    assert result["job_type"].fillna("-").tolist() == ["a", "b", "b", "-"]
+    assert result["pattern"].tolist() == ["y", "x <n>", "y", "x <n>"]
+    assert result["share"].tolist() == [1, 0.5, 0.5, 1]
 
 
-def test_groups_may_be_of_the_time() -> None:
-    found = error_patterns(DATED, by="created_at")
-    assert found["created_at"].equals(found["first_seen"])
+def test_patterns_group_by_time() -> None:
+    result = error_patterns(DATED, by="created_at")
+    assert result["created_at"].equals(result["first_seen"])
 
 
 @pytest.mark.parametrize("by", [None, "job_type", ["job_type", "created_at"]])
-@pytest.mark.parametrize("found", [jobs(), jobs("a", status="RUNNING")], ids=["no rows", "no fail"])
-def test_no_failures_have_no_patterns(found: pd.DataFrame, by: Any) -> None:
-    patterns = error_patterns(found, by=by)
+@pytest.mark.parametrize(
+    "result", [jobs(), jobs("a", status="RUNNING")], ids=["no rows", "no fail"]
+)
+def test_no_failures_give_no_patterns(result: pd.DataFrame, by: Any) -> None:
+    patterns = error_patterns(result, by=by)
     assert len(patterns) == 0
     assert_exact_dtypes(patterns)
-    assert pattern_ids(found).isna().all()
+    assert pattern_ids(result).isna().all()
 
 
-def test_index_does_not_matter() -> None:
-    found = jobs("a", "a", "b").set_axis([7, 7, 3])
-    assert counts(error_patterns(found)) == {"a": 2, "b": 1}
-    ids = pattern_ids(found)
+def test_patterns_do_not_depend_on_index() -> None:
+    result = jobs("a", "a", "b").set_axis([7, 7, 3])
+    assert counts(error_patterns(result)) == {"a": 2, "b": 1}
+    ids = pattern_ids(result)
     assert ids.index.tolist() == [7, 7, 3]
-    assert found[(ids == ids.iloc[0]).to_numpy()].job_id.tolist() == ["pjb-0", "pjb-1"]
+    assert result[(ids == ids.iloc[0]).to_numpy()].job_id.tolist() == ["pjb-0", "pjb-1"]
 
 
 @pytest.mark.parametrize("dtype", [object, "string", "category"])
-def test_messages_may_be_of_any_dtype_of_text(dtype: Any) -> None:
-    found = jobs("a 1", "a 2", None).astype({"error_message": dtype, "status": dtype})
-    assert counts(error_patterns(found)) == {"a <n>": 2, "(no message)": 1}
+def test_messages_may_have_any_text_dtype(dtype: Any) -> None:
+    result = jobs("a 1", "a 2", None).astype({"error_message": dtype, "status": dtype})
+    assert counts(error_patterns(result)) == {"a <n>": 2, "(no message)": 1}
     none = jobs(None, None).astype({"error_message": dtype})
     assert counts(error_patterns(none)) == {"(no message)": 2}
 
@@ -432,28 +432,28 @@ def test_messages_may_be_of_any_dtype_of_text(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
-def test_times_are_in_utc_whatever_the_session(zone: str) -> None:
+def test_pattern_times_are_in_utc_in_any_session_zone(zone: str) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"set timezone = '{zone}'")
-        found = error_patterns(connection.from_arrow(pa.Table.from_pandas(DATED)))
-    assert seen(found) == EXPECTED
+        result = error_patterns(connection.from_arrow(pa.Table.from_pandas(DATED)))
+    assert seen(result) == EXPECTED
 
 
 # --- errors -------------------------------------------------------------------------------------
 
 
-def test_batches_have_no_messages() -> None:
+def test_patterns_of_batches_raise() -> None:
     with pytest.raises(ValueError, match=r"Batches have no messages: pass .* fetch_results"):
         error_patterns(batches("FAILED"))
 
 
-def test_by_names_columns_that_are_there_and_free() -> None:
+def test_patterns_by_invalid_column_raises() -> None:
     with pytest.raises(ValueError, match="no column 'config'"):
         error_patterns(jobs("a"), by=["status", "config"])
     with pytest.raises(ValueError, match="by='layer'"):
         error_patterns(jobs("a", layer="x"), by="layer")
 
 
-def test_rows_of_a_lazy_frame_are_not_asked_for() -> None:
+def test_pattern_ids_of_lazy_frame_raise() -> None:
     with pytest.raises(TypeError, match="collect the frame first"):
         pattern_ids(pl.from_pandas(DATED).lazy())

@@ -1,4 +1,4 @@
-"""Failed ÷ decided: counted right in every grouping and engine, and honest about few rows."""
+"""Counts, rates, intervals and periods of `failure_rates`."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ Z95 = 1.959963984540054
 
 def counts(rates: pd.DataFrame) -> list[list[int]]:
     """Return total, decided and failed of each row."""
-    found: list[list[int]] = rates[COUNT_COLUMNS].to_numpy().tolist()
-    return found
+    result: list[list[int]] = rates[COUNT_COLUMNS].to_numpy().tolist()
+    return result
 
 
 def at(*times: str | None) -> pd.Series[Any]:
@@ -51,16 +51,16 @@ def at(*times: str | None) -> pd.Series[Any]:
 # --- what is counted ----------------------------------------------------------------------------
 
 
-def test_batches_fail_by_their_status() -> None:
-    found = lb.failure_rates(
+def test_batches_are_counted_by_status() -> None:
+    result = lb.failure_rates(
         batches("COMPLETED", "COMPLETED", "FAILED", "CANCELLED", "RUNNING", "PENDING", "THROTTLED")
     )
-    assert found.columns.tolist() == [*COUNT_COLUMNS, *RATE_COLUMNS]
-    assert counts(found) == [[7, 3, 1]]
-    assert found.failure_rate[0] == 1 / 3
+    assert result.columns.tolist() == [*COUNT_COLUMNS, *RATE_COLUMNS]
+    assert counts(result) == [[7, 3, 1]]
+    assert result.failure_rate[0] == 1 / 3
 
 
-def test_jobs_fail_by_their_status() -> None:
+def test_jobs_are_counted_by_status() -> None:
     ended = [{"id": str(n), "status": s} for n, s in enumerate(["FAILED", "COMPLETED", "PAUSED"])]
     assert counts(lb.failure_rates(records.to_pandas(JOBS, ended))) == [[3, 2, 1]]
 
@@ -81,11 +81,11 @@ def files(**batch: Any) -> pd.DataFrame:
     return results_of(whole)
 
 
-def test_results_fail_where_there_is_a_message() -> None:
+def test_results_are_counted_by_message() -> None:
     assert counts(lb.failure_rates(files())) == [[4, 3, 1]]
 
 
-def test_results_with_a_status_are_not_taken_for_jobs() -> None:
+def test_results_with_status_column_raise() -> None:
     joined = files().assign(status="COMPLETED")
     with pytest.raises(ValueError, match="'status', which may be"):
         lb.failure_rates(joined)
@@ -93,17 +93,17 @@ def test_results_with_a_status_are_not_taken_for_jobs() -> None:
     assert counts(lb.failure_rates(joined.pipe(lb.outcomes))) == [[4, 3, 1]]
 
 
-def test_outcomes_fail_by_mapping_or_by_job() -> None:
+def test_outcomes_fail_by_mapping_or_job() -> None:
     words = ["succeeded", "mapping_error", "job_failed", "mapped", "no_job", "job_running"]
     words += ["job_cancelled", "job_unknown"]
     assert counts(lb.failure_rates(pd.DataFrame({"outcome": words}))) == [[8, 4, 2]]
 
 
-def test_outcomes_without_jobs_have_the_rate_of_the_results() -> None:
+def test_outcomes_without_jobs_have_rate_of_results() -> None:
     pd.testing.assert_frame_equal(lb.failure_rates(lb.outcomes(files())), lb.failure_rates(files()))
 
 
-def test_files_of_failed_batches_are_left_out() -> None:
+def test_files_of_failed_batches_are_excluded() -> None:
     both = pd.concat([files(), files(id="bat-2", status="FAILED")])
     assert counts(lb.failure_rates(both)) == [[4, 3, 1]]
     assert counts(lb.failure_rates(lb.outcomes(both))) == [[4, 3, 1]]
@@ -111,37 +111,39 @@ def test_files_of_failed_batches_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "RUNNING", "CANCELLED", "PAUSED", None])
-def test_files_of_other_batches_are_counted(status: str | None) -> None:
+def test_files_of_batches_that_did_not_fail_are_counted(status: str | None) -> None:
     assert counts(lb.failure_rates(files(status=status))) == [[4, 3, 1]]
 
 
 def test_status_may_be_text() -> None:
     for dtype in (object, "string"):
-        found = batches("FAILED", "COMPLETED").astype({"status": dtype})
-        assert counts(lb.failure_rates(found)) == [[2, 2, 1]]
+        result = batches("FAILED", "COMPLETED").astype({"status": dtype})
+        assert counts(lb.failure_rates(result)) == [[2, 2, 1]]
 
 
 # --- missing, not zero --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("found", [batches("RUNNING", "CANCELLED"), batches()], ids=["open", "no"])
-def test_rate_is_missing_where_nothing_is_decided(found: pd.DataFrame) -> None:
-    rates = lb.failure_rates(found)
-    assert counts(rates) == [[len(found), 0, 0]]
+@pytest.mark.parametrize("result", [batches("RUNNING", "CANCELLED"), batches()], ids=["open", "no"])
+def test_rate_is_missing_without_decided_rows(result: pd.DataFrame) -> None:
+    rates = lb.failure_rates(result)
+    assert counts(rates) == [[len(result), 0, 0]]
     assert rates[RATE_COLUMNS].isna().to_numpy().all()
 
 
-def test_no_failures_are_zero_not_missing() -> None:
+def test_rate_without_failures_is_zero() -> None:
     rates = lb.failure_rates(batches("COMPLETED"))
     assert rates[["failure_rate", "ci_low"]].to_numpy().tolist() == [[0, 0]]
     assert rates.ci_high[0] < 1
 
 
 @pytest.mark.parametrize(("by", "freq"), [("job_type", None), (None, "W"), ("job_type", "MS")])
-@pytest.mark.parametrize("found", [batches(), files().iloc[:0]], ids=["batches", "results"])
-def test_no_rows_give_no_groups(found: pd.DataFrame, by: str | None, freq: str | None) -> None:
-    rates = lb.failure_rates(found, by=by, freq=freq)
-    time = "created_at" if "created_at" in found else "batch_created_at"
+@pytest.mark.parametrize("result", [batches(), files().iloc[:0]], ids=["batches", "results"])
+def test_empty_frame_gives_no_groups(
+    result: pd.DataFrame, by: str | None, freq: str | None
+) -> None:
+    rates = lb.failure_rates(result, by=by, freq=freq)
+    time = "created_at" if "created_at" in result else "batch_created_at"
     assert len(rates) == 0
     keys = [name for name, given in ((by, by), (time, freq)) if given]
     assert rates.columns.tolist() == [*keys, *COUNT_COLUMNS, *RATE_COLUMNS]
@@ -167,7 +169,9 @@ def assert_exact_dtypes(rates: pd.DataFrame) -> None:
         (10, 10, 0.72246721, 1),
     ],
 )
-def test_interval_is_wilsons(failed: int, decided: int, low: float, high: float) -> None:
+def test_interval_matches_wilsons_formula(
+    failed: int, decided: int, low: float, high: float
+) -> None:
     rates = lb.failure_rates(batches(*["FAILED"] * failed, *["COMPLETED"] * (decided - failed)))
     assert (rates.ci_low[0], rates.ci_high[0]) == pytest.approx((low, high), abs=1e-8)
 
@@ -188,14 +192,14 @@ def test_interval_solves_wilsons_equation(decided: int, data: st.DataObject) -> 
 
 @given(st.integers(0, 50), st.integers(0, 50))
 @few
-def test_failures_and_successes_are_mirror_images(failed: int, succeeded: int) -> None:
+def test_swapping_failures_and_successes_mirrors_interval(failed: int, succeeded: int) -> None:
     decided = failed + succeeded
     low, high = wilson([failed, succeeded], [decided, decided], 0.9)
     assert low[0] == pytest.approx(1 - high[1], nan_ok=True)
     assert high[0] == pytest.approx(1 - low[1], nan_ok=True)
 
 
-def test_more_confidence_is_a_wider_interval_and_more_rows_a_narrower() -> None:
+def test_interval_widens_with_confidence_and_narrows_with_rows() -> None:
     one = batches("FAILED", "COMPLETED", "COMPLETED")
     widths = [
         float((rates.ci_high - rates.ci_low).iloc[0])
@@ -228,16 +232,16 @@ CONFIDENCES = st.floats(1e-9, 1 - 1e-9)
 @st.composite
 def groupings(draw: st.DrawFn) -> tuple[pd.DataFrame, list[str], str | None]:
     """A frame of any kind, some of its columns, and a period or none."""
-    found = draw(ANY_KIND)
+    result = draw(ANY_KIND)
     freq = draw(FREQUENCIES)
-    columns = [str(name) for name in found if freq is None or name not in TIMES]
-    return found, draw(st.lists(st.sampled_from(columns), max_size=3, unique=True)), freq
+    columns = [str(name) for name in result if freq is None or name not in TIMES]
+    return result, draw(st.lists(st.sampled_from(columns), max_size=3, unique=True)), freq
 
 
-def verdicts(found: pd.DataFrame) -> list[tuple[bool, bool] | None]:
+def verdicts(result: pd.DataFrame) -> list[tuple[bool, bool] | None]:
     """Say of each row whether it is decided and failed; None if it does not count."""
     told: list[tuple[bool, bool] | None] = []
-    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
+    for row in result.astype(object).where(result.notna(), None).to_dict("records"):
         if "outcome" in row:
             failed = row["outcome"] in ("mapping_error", "job_failed")
             decided = failed or row["outcome"] in ("succeeded", "mapped")
@@ -253,12 +257,12 @@ def verdicts(found: pd.DataFrame) -> list[tuple[bool, bool] | None]:
 
 @given(groupings(), CONFIDENCES)
 @some
-def test_counts_of_any_grouping_add_up(
+def test_counts_add_up_in_any_grouping(
     grouping: tuple[pd.DataFrame, list[str], str | None], confidence: float
 ) -> None:
-    found, by, freq = grouping
-    counted = [verdict for verdict in verdicts(found) if verdict]
-    rates = lb.failure_rates(found, by=by, freq=freq, confidence=confidence)
+    result, by, freq = grouping
+    counted = [verdict for verdict in verdicts(result) if verdict]
+    rates = lb.failure_rates(result, by=by, freq=freq, confidence=confidence)
     whole = [len(counted), sum(d for d, _ in counted), sum(f for _, f in counted)]
     assert rates[COUNT_COLUMNS].sum().tolist() == whole
     assert_exact_dtypes(rates)
@@ -271,12 +275,12 @@ def test_counts_of_any_grouping_add_up(
 
 @given(groupings(), CONFIDENCES, CONFIDENCES)
 @some
-def test_rate_lies_in_its_interval_between_none_and_all(
+def test_rate_is_within_its_interval(
     grouping: tuple[pd.DataFrame, list[str], str | None], one: float, other: float
 ) -> None:
-    found, by, freq = grouping
+    result, by, freq = grouping
     sure, surer = (
-        lb.failure_rates(found, by=by, freq=freq, confidence=confidence)
+        lb.failure_rates(result, by=by, freq=freq, confidence=confidence)
         for confidence in sorted((one, other))
     )
     assert ((sure.failed >= 0) & (sure.failed <= sure.decided)).all()
@@ -291,12 +295,12 @@ def test_rate_lies_in_its_interval_between_none_and_all(
 
 @given(groupings())
 @some
-def test_group_has_the_counts_of_its_rows_alone(
+def test_group_counts_equal_counts_of_its_rows(
     grouping: tuple[pd.DataFrame, list[str], str | None],
 ) -> None:
-    found, by, _ = grouping
-    groups = lb.failure_rates(found, by=by)
-    rows = list(zip(keys_of(found, by), verdicts(found), strict=True))
+    result, by, _ = grouping
+    groups = lb.failure_rates(result, by=by)
+    rows = list(zip(keys_of(result, by), verdicts(result), strict=True))
     for keys, expected in zip(keys_of(groups, by), counts(groups), strict=True):
         mine = [verdict for row, verdict in rows if verdict and row == keys]
         assert [len(mine), sum(d for d, _ in mine), sum(f for _, f in mine)] == expected
@@ -314,8 +318,8 @@ def keys_of(frame: pd.DataFrame, by: list[str]) -> list[list[Any]]:
 
 def test_groups_are_sorted_by_their_keys_with_missing_ones_last() -> None:
     words = ["b", None, "a", "b"]
-    found = batches("FAILED", "FAILED", "COMPLETED", "COMPLETED", configuration_id=words)
-    rates = lb.failure_rates(found, by="configuration_id")
+    result = batches("FAILED", "FAILED", "COMPLETED", "COMPLETED", configuration_id=words)
+    rates = lb.failure_rates(result, by="configuration_id")
     assert named(rates.configuration_id) == ["a", "b", "missing"]
     assert counts(rates) == [[1, 1, 0], [2, 2, 1], [1, 1, 1]]
     assert rates.index.tolist() == [0, 1, 2]
@@ -323,31 +327,29 @@ def test_groups_are_sorted_by_their_keys_with_missing_ones_last() -> None:
 
 @pytest.mark.parametrize("by", [None, "job_type"])
 @pytest.mark.parametrize("freq", [None, "D", "W"])
-def test_rows_are_numbered_and_the_names_of_axes_are_not_kept(
-    by: str | None, freq: str | None
-) -> None:
-    found = batches("FAILED", "COMPLETED").rename_axis(index="row", columns="column")
-    rates = lb.failure_rates(found, by=by, freq=freq)
+def test_rates_have_range_index_without_axis_names(by: str | None, freq: str | None) -> None:
+    result = batches("FAILED", "COMPLETED").rename_axis(index="row", columns="column")
+    rates = lb.failure_rates(result, by=by, freq=freq)
     assert isinstance(rates.index, pd.RangeIndex)
     assert rates.index.name is rates.columns.name is None
 
 
-def test_categories_without_rows_are_no_groups() -> None:
+def test_unused_categories_are_not_groups() -> None:
     assert lb.failure_rates(batches("RUNNING"), by="status").status.tolist() == ["RUNNING"]
 
 
-def test_several_columns_make_groups_of_their_pairs() -> None:
-    found = batches("FAILED", "COMPLETED", "FAILED", x=[2, 1, 2], y=["p", "p", None])
-    rates = lb.failure_rates(found, by=("x", "y"))
+def test_several_columns_group_by_their_combinations() -> None:
+    result = batches("FAILED", "COMPLETED", "FAILED", x=[2, 1, 2], y=["p", "p", None])
+    rates = lb.failure_rates(result, by=("x", "y"))
     assert rates.x.tolist() == [1, 2, 2]
     assert named(rates.y) == ["p", "p", "missing"]
     assert rates.columns.tolist() == ["x", "y", *COUNT_COLUMNS, *RATE_COLUMNS]
 
 
-def test_column_named_twice_groups_once() -> None:
-    found = batches("FAILED", "COMPLETED")
+def test_duplicate_key_groups_once() -> None:
+    result = batches("FAILED", "COMPLETED")
     pd.testing.assert_frame_equal(
-        lb.failure_rates(found, by=["status", "status"]), lb.failure_rates(found, by="status")
+        lb.failure_rates(result, by=["status", "status"]), lb.failure_rates(result, by="status")
     )
 
 
@@ -379,7 +381,7 @@ def assert_periods(created: pd.Series[Any], freq: str) -> None:
 
 
 @pytest.mark.parametrize("freq", [*PERIODS, "2D", "7D", "6h", "90min", "15min"])
-def test_periods_start_where_pandas_says(freq: str) -> None:
+def test_periods_start_like_pandas_periods(freq: str) -> None:
     assert_periods(YEARS, freq)
 
 
@@ -388,24 +390,24 @@ def test_periods_start_where_pandas_says(freq: str) -> None:
     st.sampled_from([*PERIODS, "3D", "4h", "5min"]),
 )
 @some
-def test_periods_of_any_times_start_where_pandas_says(times: list[datetime], freq: str) -> None:
+def test_periods_of_any_times_start_like_pandas_periods(times: list[datetime], freq: str) -> None:
     assert_periods(pd.Series(times).astype("datetime64[us, UTC]"), freq)
 
 
-def test_week_is_from_monday() -> None:
+def test_week_starts_on_monday() -> None:
     created = at("2026-08-02T23:59:59Z", "2026-08-03T00:00:00Z")
     rates = lb.failure_rates(batches("FAILED", "COMPLETED", created_at=created), freq="W")
     assert rates.created_at.dt.day_name().unique().tolist() == ["Monday"]
     assert rates.created_at.dt.day.tolist() == [27, 3]
 
 
-def test_results_are_grouped_by_the_creation_of_their_batch() -> None:
+def test_results_are_grouped_by_creation_of_batch() -> None:
     rates = lb.failure_rates(files(created_at="2026-08-05T00:00:00Z"), freq="MS")
     assert rates.batch_created_at.tolist() == [pd.Timestamp("2026-08-01", tz="UTC")]
 
 
 @pytest.mark.parametrize("freq", ["D", "W", "MS", "2D"])
-def test_rows_without_a_time_are_a_period_of_their_own_and_last(freq: str) -> None:
+def test_rows_without_time_are_the_last_group(freq: str) -> None:
     created = at(None, "2026-08-05", None)
     rates = lb.failure_rates(
         batches("FAILED", "COMPLETED", "RUNNING", created_at=created), freq=freq
@@ -422,53 +424,53 @@ NIGHT = at("2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z", "2026-12-01T03:00:00Z
 @pytest.mark.parametrize(
     "zone", ["America/New_York", "Asia/Kathmandu", "Etc/GMT+5", "+05:30", None]
 )
-def test_periods_are_in_utc_whatever_the_zone(freq: str, zone: str | None) -> None:
-    found = batches("FAILED", "FAILED", "COMPLETED", "RUNNING", created_at=NIGHT)
+def test_periods_are_in_utc_for_any_zone(freq: str, zone: str | None) -> None:
+    result = batches("FAILED", "FAILED", "COMPLETED", "RUNNING", created_at=NIGHT)
     there = NIGHT.dt.tz_convert(zone) if zone else NIGHT.dt.tz_localize(None)
-    expected = lb.failure_rates(found, freq=freq)
+    expected = lb.failure_rates(result, freq=freq)
     pd.testing.assert_frame_equal(
-        lb.failure_rates(found.assign(created_at=there), freq=freq), expected
+        lb.failure_rates(result.assign(created_at=there), freq=freq), expected
     )
     if zone and zone[0] != "+":
-        lazy = pl.from_pandas(found.assign(created_at=there)).lazy()
+        lazy = pl.from_pandas(result.assign(created_at=there)).lazy()
         pd.testing.assert_frame_equal(lb.failure_rates(lazy, freq=freq), expected)
 
 
 @pytest.mark.parametrize("freq", ["h", "D", "W", "MS", "2D"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu"])
-def test_periods_are_in_utc_whatever_the_session(freq: str, zone: str) -> None:
-    found = batches("FAILED", "FAILED", "COMPLETED", "RUNNING", created_at=NIGHT)
+def test_periods_are_in_utc_in_any_session_zone(freq: str, zone: str) -> None:
+    result = batches("FAILED", "FAILED", "COMPLETED", "RUNNING", created_at=NIGHT)
     with duckdb.connect() as connection:
         connection.execute(f"set timezone = '{zone}'")
-        relation = connection.from_arrow(pa.Table.from_pandas(found))
+        relation = connection.from_arrow(pa.Table.from_pandas(result))
         rates = lb.failure_rates(relation, freq=freq)
-    pd.testing.assert_frame_equal(rates, lb.failure_rates(found, freq=freq))
+    pd.testing.assert_frame_equal(rates, lb.failure_rates(result, freq=freq))
 
 
-def test_units_of_time_do_not_matter() -> None:
+def test_times_may_have_any_unit() -> None:
     for unit in ("s", "ms", "us", "ns"):
-        found = batches(
+        result = batches(
             "FAILED", "FAILED", "COMPLETED", "RUNNING", created_at=NIGHT.dt.as_unit(unit)
         )
-        assert_exact_dtypes(lb.failure_rates(found, freq="W"))
+        assert_exact_dtypes(lb.failure_rates(result, freq="W"))
 
 
 # --- errors -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("confidence", [0, 1, -0.5, 95, NAN])
-def test_confidence_lies_between_none_and_all(confidence: float) -> None:
+def test_confidence_must_be_between_0_and_1(confidence: float) -> None:
     with pytest.raises(ValueError, match="confidence="):
         lb.failure_rates(batches("FAILED"), confidence=confidence)
 
 
 @pytest.mark.parametrize("freq", ["", "X", "daily", 5, "2W", "B", "-1D", "0D", "QS-FEB", "YS-APR"])
-def test_freq_that_makes_no_sense_is_named(freq: Any) -> None:
+def test_unsupported_freq_raises(freq: Any) -> None:
     with pytest.raises(ValueError, match=f"freq={freq!r}"):
         lb.failure_rates(batches("FAILED"), freq=freq)
 
 
-def test_times_may_be_text_of_several_forms_in_pandas() -> None:
+def test_pandas_times_may_be_text_in_several_formats() -> None:
     times = ["2026-08-01T12:00:00Z", "2026-08-01T23:30:00.5-02:00", "2026-08-02", None]
     frame = batches(*["FAILED"] * 4).assign(created_at=pd.Series(times))
     rates = lb.failure_rates(frame, freq="D")
@@ -479,23 +481,23 @@ def test_times_may_be_text_of_several_forms_in_pandas() -> None:
 
 
 @pytest.mark.parametrize("names", [list, tuple, pd.Index, pd.Series])
-def test_by_may_be_several_of_any_kind(names: Any) -> None:
+def test_by_may_be_any_iterable(names: Any) -> None:
     rates = lb.failure_rates(batches("FAILED"), by=names(["status", "job_type"]))
     assert rates.columns.tolist()[:2] == ["status", "job_type"]
 
 
-def test_by_is_no_number() -> None:
+def test_by_number_raises_type_error() -> None:
     with pytest.raises(TypeError, match="by must be a column name or several, not 3"):
         lb.failure_rates(batches("FAILED"), by=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", [*COUNT_COLUMNS, *RATE_COLUMNS])
-def test_by_does_not_name_a_column_of_the_answer(name: str) -> None:
+def test_by_result_column_raises(name: str) -> None:
     with pytest.raises(ValueError, match=f"by='{name}'"):
         lb.failure_rates(batches("FAILED").assign(**{name: 1}), by=name)
 
 
-def test_time_is_grouped_by_once() -> None:
+def test_grouping_by_time_and_freq_raises() -> None:
     with pytest.raises(ValueError, match="both group by 'created_at'"):
         lb.failure_rates(batches("FAILED"), by="created_at", freq="D")
 
@@ -509,18 +511,18 @@ def test_freq_needs_times() -> None:
 
 
 @pytest.mark.parametrize("columns", [["batch_id"], RESULTS.names[:3], []])
-def test_frame_of_no_known_kind_tells_what_it_has(columns: list[str]) -> None:
+def test_unknown_frame_kind_error_lists_columns(columns: list[str]) -> None:
     with pytest.raises(ValueError, match=f"columns {', '.join(sorted(columns)) or '.none.'}"):
         lb.failure_rates(pd.DataFrame(columns=columns))
 
 
-def test_columns_of_several_levels_are_none_of_ours() -> None:
+def test_multiindex_columns_are_an_unknown_kind() -> None:
     columns = pd.MultiIndex.from_tuples([("status", "max"), ("job_id", "count")])
     with pytest.raises(ValueError, match=r"columns \('job_id', 'count'\)"):
         lb.failure_rates(pd.DataFrame(columns=columns))
 
 
-def test_rate_in_words_has_its_base_and_interval() -> None:
+def test_format_rate_shows_counts_and_interval() -> None:
     rates = lb.failure_rates(batches("FAILED", "COMPLETED", "RUNNING"), by="batch_id")
     assert format_rate(rates.iloc[0]).startswith("100.0 % (1 of 1; ")
     assert format_rate(rates.iloc[2]) == "none of 1 decided"

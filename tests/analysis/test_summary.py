@@ -1,4 +1,4 @@
-"""What is told of a batch adds up to what is told of its files, and nothing else is told."""
+"""Summary of each batch, and the ledger of outcomes."""
 
 from __future__ import annotations
 
@@ -55,77 +55,77 @@ def batch(id: str = "bat-1", status: str | None = "COMPLETED", **fields: Any) ->
     return {"id": id, "status": status, **times, "results": FILES, **fields}
 
 
-def batches_of(*found: Record) -> pd.DataFrame:
-    return records.to_pandas(BATCHES, found)
+def batches_of(*result: Record) -> pd.DataFrame:
+    return records.to_pandas(BATCHES, result)
 
 
-def summary(*found: Record, jobs: Any = None) -> pd.DataFrame:
-    return summarize(batches_of(*found), results_of(*found), jobs)
+def summary(*result: Record, jobs: Any = None) -> pd.DataFrame:
+    return summarize(batches_of(*result), results_of(*result), jobs)
 
 
-def told(found: pd.DataFrame, *names: str) -> list[list[Any]]:
+def told(result: pd.DataFrame, *names: str) -> list[list[Any]]:
     """Return columns as rows, with None for what is missing."""
     return [
         [None if pd.isna(value) else value for value in row]
-        for row in found[list(names)].astype(object).to_numpy().tolist()
+        for row in result[list(names)].astype(object).to_numpy().tolist()
     ]
 
 
-def assert_exact_dtypes(found: pd.DataFrame, *, jobs: bool) -> None:
+def assert_exact_dtypes(result: pd.DataFrame, *, jobs: bool) -> None:
     names = [*SUMMARY_COLUMNS, *(CREDIT_COLUMNS if jobs else [])]
-    assert found.columns[-len(names) :].tolist() == names
+    assert result.columns[-len(names) :].tolist() == names
     dtypes = dict.fromkeys(SUMMARY_COLUMNS[:3], "Int64") | {"failure_rate": "Float64"}
     dtypes |= {"duration": "timedelta64[us]"} | dict.fromkeys(CREDIT_COLUMNS, "Float64")
-    assert {name: str(found[name].dtype) for name in names} == {n: dtypes[n] for n in names}
+    assert {name: str(result[name].dtype) for name in names} == {n: dtypes[n] for n in names}
 
 
 # --- counts -------------------------------------------------------------------------------------
 
 
-def test_without_jobs_the_mapping_is_counted() -> None:
-    found = summary(batch())
-    assert told(found, *SUMMARY_COLUMNS[:4]) == [[4, 3, 1, 1 / 3]]
-    assert_exact_dtypes(found, jobs=False)
-    assert found.columns.tolist() == [*BATCHES.names, *SUMMARY_COLUMNS]
+def test_summary_without_jobs_counts_mappings() -> None:
+    result = summary(batch())
+    assert told(result, *SUMMARY_COLUMNS[:4]) == [[4, 3, 1, 1 / 3]]
+    assert_exact_dtypes(result, jobs=False)
+    assert result.columns.tolist() == [*BATCHES.names, *SUMMARY_COLUMNS]
 
 
-def test_with_jobs_their_ends_are_counted() -> None:
-    found = summary(batch(), jobs=ENDED_JOBS)
-    assert told(found, *SUMMARY_COLUMNS[:4]) == [[4, 3, 2, 2 / 3]]
-    assert_exact_dtypes(found, jobs=True)
+def test_summary_with_jobs_counts_outcomes() -> None:
+    result = summary(batch(), jobs=ENDED_JOBS)
+    assert told(result, *SUMMARY_COLUMNS[:4]) == [[4, 3, 2, 2 / 3]]
+    assert_exact_dtypes(result, jobs=True)
 
 
 @pytest.mark.parametrize("status", [*BATCH_STATUSES, "PAUSED", None])
-def test_counts_are_missing_unless_the_batch_has_told_of_all_its_files(status: str | None) -> None:
+def test_counts_are_missing_unless_batch_ended_reliably(status: str | None) -> None:
     known = status in ("COMPLETED", "CANCELLED")
     expected = [4, 3, 1, 1 / 3] if known else [None] * 4
     assert told(summary(batch(status=status)), *SUMMARY_COLUMNS[:4]) == [expected]
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING", "THROTTLED", "PAUSED", "FAILED"])
-def test_results_from_before_the_end_are_not_taken_for_all(status: str) -> None:
-    found = summarize(batches_of(batch()), results_of(batch(status=status)))
-    assert told(found, *SUMMARY_COLUMNS[:4]) == [[None] * 4]
-    assert found.duration.notna().all()
+def test_results_fetched_before_end_give_no_counts(status: str) -> None:
+    result = summarize(batches_of(batch()), results_of(batch(status=status)))
+    assert told(result, *SUMMARY_COLUMNS[:4]) == [[None] * 4]
+    assert result.duration.notna().all()
 
 
-def test_results_that_tell_no_status_are_believed() -> None:
+def test_results_without_batch_status_are_counted() -> None:
     results = results_of(batch(status="RUNNING")).drop(columns="batch_status")
     assert told(summarize(batches_of(batch()), results), "n_files") == [[4]]
 
 
-def test_an_ended_batch_without_files_has_none() -> None:
-    found = summary(batch(results=[]), batch("bat-2", "RUNNING", results=None))
-    assert told(found, *SUMMARY_COLUMNS[:4]) == [[0, 0, 0, None], [None] * 4]
+def test_ended_batch_without_results_has_zero_files() -> None:
+    result = summary(batch(results=[]), batch("bat-2", "RUNNING", results=None))
+    assert told(result, *SUMMARY_COLUMNS[:4]) == [[0, 0, 0, None], [None] * 4]
 
 
-def test_rate_is_missing_where_nothing_is_decided() -> None:
-    found = summary(batch(results=[mapping(None)]))
-    assert told(found, *SUMMARY_COLUMNS[:4]) == [[1, 0, 0, None]]
-    assert found.failure_rate.isna().all()
+def test_rate_is_missing_without_decided_rows() -> None:
+    result = summary(batch(results=[mapping(None)]))
+    assert told(result, *SUMMARY_COLUMNS[:4]) == [[1, 0, 0, None]]
+    assert result.failure_rate.isna().all()
 
 
-def test_outcomes_are_taken_for_results() -> None:
+def test_summary_accepts_outcomes_as_results() -> None:
     one = batch()
     files = lb.outcomes(results_of(one), ENDED_JOBS)
     expected = summary(one, jobs=ENDED_JOBS)
@@ -140,74 +140,74 @@ def test_outcomes_are_taken_for_results() -> None:
 
 
 @pytest.mark.parametrize("status", [*BATCH_STATUSES, "PAUSED", None])
-def test_duration_is_of_ended_batches(status: str | None) -> None:
-    found = summary(batch(status=status)).duration
+def test_only_ended_batches_have_duration(status: str | None) -> None:
+    result = summary(batch(status=status)).duration
     if status in TERMINAL_STATUSES:
-        assert found.tolist() == [pd.Timedelta("2min 30.5s")]
+        assert result.tolist() == [pd.Timedelta("2min 30.5s")]
     else:
-        assert found.isna().all()
+        assert result.isna().all()
 
 
 @pytest.mark.parametrize("name", ["created_at", "updated_at"])
-def test_duration_is_missing_without_a_time(name: str) -> None:
+def test_duration_is_missing_without_time(name: str) -> None:
     one = {**batch(), name: None}
     assert summary(one).duration.isna().all()
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "+05:30", None])
-def test_duration_is_the_same_in_any_unit_and_zone(unit: Any, zone: str | None) -> None:
+def test_duration_does_not_depend_on_unit_or_zone(unit: Any, zone: str | None) -> None:
     one = batch(created_at="2026-11-01T05:30:00Z", updated_at="2026-11-01T06:30:00Z")
     frame = batches_of(one)
     for name in ("created_at", "updated_at"):
         times = frame[name].dt.as_unit(unit)
         frame[name] = times.dt.tz_convert(zone) if zone else times.dt.tz_localize(None)
-    found = summarize(frame, results_of(one))
-    assert found.duration.tolist() == [pd.Timedelta("1h")]
-    assert_exact_dtypes(found, jobs=False)
+    result = summarize(frame, results_of(one))
+    assert result.duration.tolist() == [pd.Timedelta("1h")]
+    assert_exact_dtypes(result, jobs=False)
 
 
-def test_times_may_be_text_of_several_forms() -> None:
+def test_summary_times_may_be_text_in_several_formats() -> None:
     batches = batches_of(batch("bat-1"), batch("bat-2")).assign(
         created_at=["2026-08-01T12:00:00Z", "2026-08-01 12:00:00.5"],
         updated_at=["2026-08-01T12:00:01.250Z", "2026-08-01T14:00:01+02:00"],
     )
-    found = summarize(batches, results_of(batch("bat-1")))
-    assert found.duration.dt.total_seconds().tolist() == [1.25, 0.5]
+    result = summarize(batches, results_of(batch("bat-1")))
+    assert result.duration.dt.total_seconds().tolist() == [1.25, 0.5]
 
 
 # --- credits ------------------------------------------------------------------------------------
 
 
-def test_credits_are_told_with_those_on_failed_files() -> None:
+def test_credits_include_those_on_failed_files() -> None:
     assert told(summary(batch(), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
 
 
-def test_credits_are_missing_where_no_job_has_any() -> None:
-    found = summary(
+def test_credits_are_missing_if_no_job_has_any() -> None:
+    result = summary(
         batch(results=[mapping("free"), mapping("on"), mapping("lost")]),
         batch("bat-2", results=[]),
         batch("bat-3", results=[mapping("done"), mapping("free")]),
         jobs=ENDED_JOBS,
     )
-    assert told(found, *CREDIT_COLUMNS) == [[None, None], [None, None], [3.0, 0.0]]
+    assert told(result, *CREDIT_COLUMNS) == [[None, None], [None, None], [3.0, 0.0]]
 
 
 @pytest.mark.parametrize("status", [*BATCH_STATUSES, "PAUSED", None])
-def test_credits_are_what_is_recorded_so_far(status: str | None) -> None:
+def test_running_batch_has_recorded_credits(status: str | None) -> None:
     assert told(summary(batch(status=status), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
 
 
-def test_a_job_is_billed_once_whichever_files_share_it() -> None:
-    found = summary(
+def test_shared_job_is_billed_once() -> None:
+    result = summary(
         batch(results=[mapping("bad"), mapping("bad"), mapping("done")]), jobs=ENDED_JOBS
     )
-    assert told(found, "n_failed", *CREDIT_COLUMNS) == [[2, 5.0, 2.0]]
+    assert told(result, "n_failed", *CREDIT_COLUMNS) == [[2, 5.0, 2.0]]
 
 
-def test_a_mapping_error_outweighs_its_job_for_the_credits_too() -> None:
-    found = summary(batch(results=[mapping("done", "mapped too late")]), jobs=ENDED_JOBS)
-    assert told(found, *CREDIT_COLUMNS) == [[3.0, 3.0]]
+def test_mapping_error_with_job_counts_as_failed_credits() -> None:
+    result = summary(batch(results=[mapping("done", "mapped too late")]), jobs=ENDED_JOBS)
+    assert told(result, *CREDIT_COLUMNS) == [[3.0, 3.0]]
 
 
 # --- the batches stay as they were --------------------------------------------------------------
@@ -223,51 +223,51 @@ def test_a_mapping_error_outweighs_its_job_for_the_credits_too() -> None:
     ],
     ids=["repeated", "multi", "times", "ids"],
 )
-def test_rows_columns_and_index_are_kept(index: Any) -> None:
-    found = [batch(), batch("bat-2", results=[]), batch("bat-3", results=FILES[:1])]
-    mine = batches_of(*found).assign(note=["x", "y", "z"]).set_axis(index)
+def test_summary_keeps_rows_columns_and_index(index: Any) -> None:
+    result = [batch(), batch("bat-2", results=[]), batch("bat-3", results=FILES[:1])]
+    mine = batches_of(*result).assign(note=["x", "y", "z"]).set_axis(index)
     before = mine.copy(deep=True)
-    answer = summarize(mine, results_of(*found))
+    answer = summarize(mine, results_of(*result))
     assert answer.n_files.tolist() == [4, 0, 1]
     pd.testing.assert_frame_equal(answer[mine.columns], before)
     pd.testing.assert_frame_equal(mine, before)
 
 
-def test_a_batch_that_stands_twice_is_told_of_twice() -> None:
+def test_duplicate_batch_is_summarized_twice() -> None:
     twice = batches_of(batch(), batch("bat-2", "RUNNING"), batch())
     answer = summarize(twice, results_of(batch()))
     assert told(answer, "n_files") == [[4], [None], [4]]
 
 
-def test_results_of_other_batches_do_not_matter() -> None:
+def test_results_of_other_batches_are_ignored() -> None:
     both = results_of(batch(), batch("bat-2"))
     pd.testing.assert_frame_equal(summarize(batches_of(batch()), both), summary(batch()))
 
 
 @pytest.mark.parametrize("jobs", [None, ENDED_JOBS], ids=["mappings", "jobs"])
 @pytest.mark.parametrize("any_results", [False, True])
-def test_dtypes_are_exact_without_rows(jobs: Any, any_results: bool) -> None:
+def test_summary_dtypes_without_rows(jobs: Any, any_results: bool) -> None:
     results = results_of(batch()) if any_results else results_of()
-    found = summarize(batches_of(), results, jobs)
-    assert len(found) == 0
-    assert_exact_dtypes(found, jobs=jobs is not None)
+    result = summarize(batches_of(), results, jobs)
+    assert len(result) == 0
+    assert_exact_dtypes(result, jobs=jobs is not None)
 
 
 @pytest.mark.parametrize("dtype", ["object", "category", "string"])
-def test_ids_and_statuses_may_be_of_any_dtype(dtype: str) -> None:
-    found = [batch(), batch("bat-2", "FAILED"), batch("bat-3", "RUNNING")]
-    batches = batches_of(*found).astype({"batch_id": dtype, "status": dtype})
-    results = results_of(*found).astype({"batch_id": dtype, "batch_status": dtype})
+def test_ids_and_statuses_may_have_any_dtype(dtype: str) -> None:
+    result = [batch(), batch("bat-2", "FAILED"), batch("bat-3", "RUNNING")]
+    batches = batches_of(*result).astype({"batch_id": dtype, "status": dtype})
+    results = results_of(*result).astype({"batch_id": dtype, "batch_status": dtype})
     assert told(summarize(batches, results), "n_files") == [[4], [None], [None]]
-    assert told(summarize(batches, results_of(*found)), "n_files") == [[4], [None], [None]]
+    assert told(summarize(batches, results_of(*result)), "n_files") == [[4], [None], [None]]
 
 
-def test_a_summary_comes_back_from_parquet(tmp_path: Path) -> None:
-    found = summary(batch(), batch("bat-2", "RUNNING"), jobs=ENDED_JOBS)
-    lb.export_parquet(found, tmp_path / "summary.parquet")
+def test_summary_survives_parquet(tmp_path: Path) -> None:
+    result = summary(batch(), batch("bat-2", "RUNNING"), jobs=ENDED_JOBS)
+    lb.export_parquet(result, tmp_path / "summary.parquet")
     back = lb.read_parquet(tmp_path / "summary.parquet")
     assert told(back, *SUMMARY_COLUMNS, *CREDIT_COLUMNS) == told(
-        found, *SUMMARY_COLUMNS, *CREDIT_COLUMNS
+        result, *SUMMARY_COLUMNS, *CREDIT_COLUMNS
     )
 
 
@@ -279,46 +279,48 @@ Project = tuple[pd.DataFrame, pd.DataFrame]
 @st.composite
 def projects(draw: st.DrawFn) -> Project:
     """Batches of a project, each once, and their results."""
-    found = [
+    result = [
         {**record, "results": draw(st.lists(mappings(), max_size=4))}
         for record in draw(
             st.lists(api_records(BATCHES), max_size=6, unique_by=lambda one: one["id"])
         )
     ]
-    return batches_of(*found), results_of(*found)
+    return batches_of(*result), results_of(*result)
 
 
 @given(projects(), st.none() | job_frames())
 @few
-def test_counts_add_up_to_those_of_the_rates(project: Project, jobs: pd.DataFrame | None) -> None:
+def test_summary_counts_add_up_to_failure_rates(
+    project: Project, jobs: pd.DataFrame | None
+) -> None:
     batches, results = project
-    found = summarize(batches, results, jobs)
+    result = summarize(batches, results, jobs)
     files = lb.outcomes(results, jobs)
     known = files[files.batch_status.isin(["COMPLETED", "CANCELLED"])]
     (expected,) = lb.failure_rates(known)[COUNT_COLUMNS].to_numpy().tolist()
-    assert found[SUMMARY_COLUMNS[:3]].fillna(0).sum().tolist() == expected
-    decided = found[found.n_decided.fillna(0) > 0]
+    assert result[SUMMARY_COLUMNS[:3]].fillna(0).sum().tolist() == expected
+    decided = result[result.n_decided.fillna(0) > 0]
     assert (decided.failure_rate == decided.n_failed / decided.n_decided).all()
-    assert found.failure_rate.notna().tolist() == (found.n_decided.fillna(0) > 0).tolist()
+    assert result.failure_rate.notna().tolist() == (result.n_decided.fillna(0) > 0).tolist()
 
 
 @given(projects(), st.none() | job_frames())
 @few
-def test_summary_keeps_the_batches_and_its_dtypes(
+def test_summary_keeps_batches_and_has_exact_dtypes(
     project: Project, jobs: pd.DataFrame | None
 ) -> None:
     batches, results = project
     before = [frame.copy(deep=True) for frame in project]
-    found = summarize(batches, results, jobs)
-    pd.testing.assert_frame_equal(found[BATCHES.names], batches)
+    result = summarize(batches, results, jobs)
+    pd.testing.assert_frame_equal(result[BATCHES.names], batches)
     for frame, as_it_was in zip(project, before, strict=True):
         pd.testing.assert_frame_equal(frame, as_it_was)
-    assert_exact_dtypes(found, jobs=jobs is not None)
+    assert_exact_dtypes(result, jobs=jobs is not None)
 
 
 @given(projects(), job_frames())
 @few
-def test_twice_is_once(project: Project, jobs: pd.DataFrame) -> None:
+def test_summary_is_idempotent(project: Project, jobs: pd.DataFrame) -> None:
     batches, results = project
     once = summarize(batches, results, jobs)
     pd.testing.assert_frame_equal(summarize(once, results, jobs), once)
@@ -327,15 +329,15 @@ def test_twice_is_once(project: Project, jobs: pd.DataFrame) -> None:
 
 @given(projects(), job_frames())
 @few
-def test_no_more_is_spent_on_failures_than_on_all(project: Project, jobs: pd.DataFrame) -> None:
+def test_credits_on_failed_do_not_exceed_credits(project: Project, jobs: pd.DataFrame) -> None:
     batches, results = project
-    found = summarize(batches, results, jobs)
-    assert (found.credits.isna() == found.credits_on_failed.isna()).all()
-    spent = found.dropna(subset=CREDIT_COLUMNS)
+    result = summarize(batches, results, jobs)
+    assert (result.credits.isna() == result.credits_on_failed.isna()).all()
+    spent = result.dropna(subset=CREDIT_COLUMNS)
     assert (spent.credits_on_failed <= spent.credits).all()
     billed = results[["batch_id", "job_id"]].drop_duplicates()
     last = jobs.drop_duplicates("job_id", keep="last")
-    assert float(found.credits.sum()) == float(billed.merge(last, on="job_id").credits.sum())
+    assert float(result.credits.sum()) == float(billed.merge(last, on="job_id").credits.sum())
 
 
 # --- the ledger ---------------------------------------------------------------------------------
@@ -345,30 +347,30 @@ def outcomes_of(*words: str | None, **columns: Any) -> pd.DataFrame:
     return pd.DataFrame({"outcome": pd.Series(words, dtype=STRING_DTYPE)}).assign(**columns)
 
 
-def assert_ledger_dtypes(found: pd.DataFrame, by: list[str]) -> None:
-    counts = [name for name in found.columns if name not in by]
-    assert {str(found[name].dtype) for name in counts} == {"int64"}
+def assert_ledger_dtypes(result: pd.DataFrame, by: list[str]) -> None:
+    counts = [name for name in result.columns if name not in by]
+    assert {str(result[name].dtype) for name in counts} == {"int64"}
 
 
 @given(outcome_frames(), st.lists(st.sampled_from(["batch_id", "job_type"]), unique=True))
 @few
-def test_the_ledger_adds_up(files: pd.DataFrame, by: list[str]) -> None:
-    found = ledger(files, by=by)
+def test_ledger_adds_up_to_rows(files: pd.DataFrame, by: list[str]) -> None:
+    result = ledger(files, by=by)
     words = JOB_WORDS if "credits" in files else MAPPING_WORDS
     words = [word for word in OUTCOMES if word in words]
-    assert found.columns.tolist() == [*by, "rows", *words, "in_failed_batches"]
-    assert_ledger_dtypes(found, by)
-    assert (found[words].sum(axis=1) == found.rows).all()
-    assert int(found.rows.sum()) == len(files)
+    assert result.columns.tolist() == [*by, "rows", *words, "in_failed_batches"]
+    assert_ledger_dtypes(result, by)
+    assert (result[words].sum(axis=1) == result.rows).all()
+    assert int(result.rows.sum()) == len(files)
     for word in words:
-        assert int(found[word].sum()) == int((files.outcome == word).sum())
-    assert int(found.in_failed_batches.sum()) == int((files.batch_status == "FAILED").sum())
-    assert not found[by].duplicated().any() or not by
+        assert int(result[word].sum()) == int((files.outcome == word).sum())
+    assert int(result.in_failed_batches.sum()) == int((files.batch_status == "FAILED").sum())
+    assert not result[by].duplicated().any() or not by
 
 
 @given(outcome_frames())
 @few
-def test_the_ledger_reconciles_with_the_rates(files: pd.DataFrame) -> None:
+def test_ledger_agrees_with_failure_rates(files: pd.DataFrame) -> None:
     counts = ledger(files, by="job_type")
     rates = lb.failure_rates(files, by="job_type")
     assert int((counts.rows - counts.in_failed_batches).sum()) == int(rates.total.sum())
@@ -381,53 +383,53 @@ def test_the_ledger_reconciles_with_the_rates(files: pd.DataFrame) -> None:
 
 @given(result_frames())
 @few
-def test_results_have_the_ledger_of_their_mappings(results: pd.DataFrame) -> None:
+def test_ledger_of_results_counts_mappings(results: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(ledger(results), ledger(lb.outcomes(results)))
 
 
-def test_the_whole_is_one_row_also_without_files() -> None:
-    found = ledger(results_of())
-    assert found.columns.tolist() == ["rows", *MAPPING_WORDS, "in_failed_batches"]
-    assert found.to_numpy().tolist() == [[0] * 5]
-    assert_ledger_dtypes(found, [])
+def test_ledger_without_by_has_one_row() -> None:
+    result = ledger(results_of())
+    assert result.columns.tolist() == ["rows", *MAPPING_WORDS, "in_failed_batches"]
+    assert result.to_numpy().tolist() == [[0] * 5]
+    assert_ledger_dtypes(result, [])
     assert len(ledger(results_of(), by="job_type")) == 0
     assert_ledger_dtypes(ledger(results_of(), by="job_type"), ["job_type"])
 
 
-def test_columns_follow_from_the_jobs_and_not_from_the_rows() -> None:
+def test_ledger_columns_depend_on_jobs_not_rows() -> None:
     files = lb.outcomes(results_of(batch(results=[])), ENDED_JOBS)
     assert ledger(files).columns.tolist() == ["rows", *JOB_WORDS, "in_failed_batches"]
 
 
-def test_an_outcome_that_only_a_row_tells_of_gets_its_column_too() -> None:
-    found = ledger(outcomes_of("succeeded", "mapped", "job_failed", "succeeded"))
-    assert found.columns.tolist() == [
+def test_unexpected_outcome_gets_its_column() -> None:
+    result = ledger(outcomes_of("succeeded", "mapped", "job_failed", "succeeded"))
+    assert result.columns.tolist() == [
         "rows", "succeeded", "mapped", "mapping_error", "job_failed", "no_job", "in_failed_batches"
     ]  # fmt: skip
-    assert found.to_numpy().tolist() == [[4, 2, 1, 0, 1, 0, 0]]
+    assert result.to_numpy().tolist() == [[4, 2, 1, 0, 1, 0, 0]]
 
 
-def test_groups_are_sorted_with_missing_keys_last() -> None:
+def test_ledger_is_sorted_with_missing_keys_last() -> None:
     files = outcomes_of(
         "mapped", "no_job", "mapped", key=pd.Series(["b", None, "a"], dtype=STRING_DTYPE)
     )
-    found = ledger(files, by="key")
-    assert found.key.fillna("missing").tolist() == ["a", "b", "missing"]
-    assert found.no_job.tolist() == [0, 0, 1]
+    result = ledger(files, by="key")
+    assert result.key.fillna("missing").tolist() == ["a", "b", "missing"]
+    assert result.no_job.tolist() == [0, 0, 1]
 
 
-def test_a_column_named_twice_groups_once() -> None:
+def test_ledger_duplicate_key_groups_once() -> None:
     files = outcomes_of("mapped", "no_job", key=["a", "b"])
     pd.testing.assert_frame_equal(ledger(files, by=["key", "key"]), ledger(files, by="key"))
 
 
-def test_outcomes_may_be_a_key_themselves() -> None:
-    found = ledger(outcomes_of("mapped", "no_job", "mapped"), by="outcome")
-    assert found[["outcome", "rows"]].to_numpy().tolist() == [["mapped", 2], ["no_job", 1]]
+def test_ledger_groups_by_outcome() -> None:
+    result = ledger(outcomes_of("mapped", "no_job", "mapped"), by="outcome")
+    assert result[["outcome", "rows"]].to_numpy().tolist() == [["mapped", 2], ["no_job", 1]]
 
 
 @pytest.mark.parametrize("word", [None, "état"])
-def test_a_ledger_that_would_not_add_up_is_refused(word: str | None) -> None:
+def test_unknown_outcome_raises_in_ledger(word: str | None) -> None:
     with pytest.raises(
         ValueError, match=r"2 rows have no outcome or an unknown one; known are succeeded, mapped"
     ):
@@ -437,10 +439,10 @@ def test_a_ledger_that_would_not_add_up_is_refused(word: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows", "in_failed_batches", *OUTCOMES])
-def test_keys_are_not_named_like_counts(name: str) -> None:
+def test_ledger_by_result_column_raises(name: str) -> None:
     with pytest.raises(ValueError, match=f"by='{name}'"):
         ledger(outcomes_of("mapped", **{name: 1}), by=name)
 
 
-def test_a_column_of_that_name_which_is_no_key_does_not_matter() -> None:
+def test_ledger_ignores_extra_column_named_like_count() -> None:
     assert ledger(outcomes_of("mapped", rows=5, no_job="x")).rows.tolist() == [1]

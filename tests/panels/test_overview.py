@@ -27,7 +27,7 @@ from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, JOBS
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 from tests.servers import batch, mapping
-from tests.strategies import api_records, instants, job_frames, results_of, some, words
+from tests.strategies import api_records, instants, job_frames, known_or_unknown, results_of, some
 
 MESSAGES = ["no such file", "no such file 7", "too large", None]
 COUNTS = ("files", "succeeded", "failed", "undecided")
@@ -43,7 +43,7 @@ def found(draw: st.DrawFn) -> FetchedFrames:
         one["config"] = {
             "job": {"type": "parse_v2", "configuration_id": draw(st.sampled_from(["a", "b", None]))}
         }
-        one["status"] = draw(words(["COMPLETED", "FAILED", "RUNNING"]))
+        one["status"] = draw(known_or_unknown(["COMPLETED", "FAILED", "RUNNING"]))
         made = st.builds(
             mapping,
             st.just("f"),

@@ -1,4 +1,4 @@
-"""Whatever a person passes becomes the one exact thing, or an error that names it."""
+"""Validation of user arguments, and conversion of frames."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.strategies import instants, some, zones
 
 @given(instants(), zones())
 @some
-def test_time_of_any_zone_and_kind_is_the_same_instant(instant: datetime, zone: Any) -> None:
+def test_time_of_any_type_and_zone_is_the_same_instant(instant: datetime, zone: Any) -> None:
     there = instant.astimezone(zone)
     for value in (there, there.isoformat(), pd.Timestamp(there), instant.replace(tzinfo=None)):
         text = arguments.format_time("created_at_on_or_after", value)
@@ -54,20 +54,20 @@ def test_time_of_any_zone_and_kind_is_the_same_instant(instant: datetime, zone: 
         (np.datetime64("2026-08-01T14"), "2026-08-01T14:00:00Z"),
     ],
 )
-def test_time_is_written_in_utc(value: Any, expected: str | None) -> None:
+def test_time_is_formatted_in_utc(value: Any, expected: str | None) -> None:
     assert arguments.format_time("when", value) == expected
 
 
 @pytest.mark.parametrize(
     "value", ["", "soon", "2026-13-01", "0001-01-01T00+05", "NaT", pd.NaT, np.datetime64("NaT")]
 )
-def test_what_is_no_time_is_named(value: Any) -> None:
+def test_invalid_time_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^created_at_on_or_after=.* is not a time"):
         arguments.format_time("created_at_on_or_after", value)
 
 
 @pytest.mark.parametrize("value", [1785578400, 1.5, True, ["2026-08-01"], timedelta(1)])
-def test_time_of_another_type_is_refused(value: Any) -> None:
+def test_time_of_wrong_type_raises(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^when must be"):
         arguments.format_time("when", value)
 
@@ -107,16 +107,16 @@ def by_python(text: str) -> datetime | None:
 
 @given(written(widely=False))
 @settings(max_examples=300, deadline=None)
-def test_time_as_text_is_the_one_that_python_reads(text: str) -> None:
-    found = arguments.format_time("created_at_on_or_after", text)
-    assert found is not None
-    assert datetime.fromisoformat(found) == by_python(text)
-    assert found.endswith("Z")
+def test_text_time_is_parsed_like_python(text: str) -> None:
+    result = arguments.format_time("created_at_on_or_after", text)
+    assert result is not None
+    assert datetime.fromisoformat(result) == by_python(text)
+    assert result.endswith("Z")
 
 
 @given(written(widely=True) | st.text(min_size=1, max_size=12))
 @settings(max_examples=300, deadline=None)
-def test_time_of_the_api_is_the_one_that_python_reads(text: str) -> None:
+def test_api_time_is_parsed_like_python(text: str) -> None:
     """By either reader: of records, and of the JSON of batches."""
     sent, expected = {"id": "bat-1", "created_at": text, "results": None}, by_python(text)
     for read in (of_records, of_json):
@@ -150,22 +150,24 @@ def of_json(batch: Record) -> pa.Table:
         (iter(["RUNNING"]), ("RUNNING",)),
     ],
 )
-def test_words_come_once_in_the_apis_order(value: Any, expected: tuple[str, ...] | None) -> None:
+def test_choices_are_unique_and_in_known_order(
+    value: Any, expected: tuple[str, ...] | None
+) -> None:
     assert arguments.parse_choices("status", value, BATCH_STATUSES) == expected
 
 
-def test_misspelt_word_gets_the_near_one_as_a_hint() -> None:
+def test_misspelt_choice_suggests_closest() -> None:
     with pytest.raises(ValueError, match=r"status='FAILD' is not one of PENDING.*'FAILED'\?"):
         arguments.parse_choices("status", ["COMPLETED", "FAILD"], BATCH_STATUSES)
 
 
 @pytest.mark.parametrize("value", [7, None, "", float("nan")])
-def test_what_is_no_word_is_named(value: Any) -> None:
+def test_invalid_choice_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match=re.escape(f"status={value!r} is not one of")):
         arguments.parse_choices("status", [value], BATCH_STATUSES)
 
 
-def test_no_words_at_all_are_not_all_words() -> None:
+def test_empty_choices_raise() -> None:
     with pytest.raises(ValueError, match="status is empty"):
         arguments.parse_choices("status", [], BATCH_STATUSES)
 
@@ -174,25 +176,25 @@ def test_no_words_at_all_are_not_all_words() -> None:
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, None), (1, 1), (np.int64(7), 7)])
-def test_count_is_a_whole_number(value: Any, expected: int | None) -> None:
+def test_integer_types_are_accepted(value: Any, expected: int | None) -> None:
     assert arguments.parse_int("limit", value) == expected
     assert type(arguments.parse_int("limit", value)) is type(expected)
 
 
 @pytest.mark.parametrize("value", [0, -1, np.int64(0)])
-def test_count_is_at_least_one(value: Any) -> None:
+def test_integer_below_minimum_raises(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^limit=.* at least 1"):
         arguments.parse_int("limit", value)
 
 
 @pytest.mark.parametrize("value", [1.0, "1", True, [1]])
-def test_count_of_another_type_is_refused(value: Any) -> None:
+def test_non_integer_raises(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^limit must be an integer"):
         arguments.parse_int("limit", value)
 
 
 @pytest.mark.parametrize("value", ["0.95", None, True])
-def test_confidence_of_another_type_is_refused(value: Any) -> None:
+def test_confidence_of_wrong_type_raises(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^confidence must be a number"):
         arguments.parse_confidence(value)
 
@@ -210,29 +212,29 @@ def test_confidence_of_another_type_is_refused(value: Any) -> None:
         (float("inf"), float("inf")),
     ],
 )
-def test_seconds_may_be_a_span_of_time(value: Any, expected: float | None) -> None:
+def test_seconds_may_be_timedelta(value: Any, expected: float | None) -> None:
     assert arguments.parse_seconds("timeout", value) == expected
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), timedelta(-1)])
-def test_seconds_are_not_negative(value: Any) -> None:
+def test_negative_seconds_raise(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^timeout=.* at least 0"):
         arguments.parse_seconds("timeout", value)
 
 
-def test_seconds_can_have_to_be_positive() -> None:
+def test_zero_seconds_raise_if_positive_is_required() -> None:
     with pytest.raises(ValueError, match="more than 0"):
         arguments.parse_seconds("poll_interval", 0, positive=True)
     assert arguments.parse_seconds("poll_interval", 0.1, positive=True) == 0.1
 
 
 @pytest.mark.parametrize("value", ["60", True, [60], date(2026, 8, 1), pd.NaT])
-def test_seconds_of_another_type_are_refused(value: Any) -> None:
+def test_seconds_of_wrong_type_raise(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^timeout must be a number of seconds"):
         arguments.parse_seconds("timeout", value)
 
 
-def test_choice_is_one_of_a_few_words() -> None:
+def test_single_choice_must_be_known() -> None:
     assert arguments.parse_choice("errors", "warn", ("raise", "warn")) == "warn"
     with pytest.raises(ValueError, match="errors='ignore' must be one of 'raise', 'warn'"):
         arguments.parse_choice("errors", "ignore", ("raise", "warn"))
@@ -268,18 +270,18 @@ FRAME = pd.DataFrame({"batch_id": ["bat-2", "bat-1", "bat-2"], "x": [1, 2, 3]}, 
         ([], []),
     ],
 )
-def test_ids_come_once_in_order_from_anything(value: Any, expected: list[str]) -> None:
+def test_ids_are_unique_and_in_order(value: Any, expected: list[str]) -> None:
     assert arguments.parse_ids("batch_id", value) == expected
 
 
 @pytest.mark.parametrize("value", [None, 7, b"bat-1", {"batch_id": "bat-1"}])
-def test_what_holds_no_ids_is_refused(value: Any) -> None:
+def test_argument_without_ids_raises(value: Any) -> None:
     with pytest.raises(TypeError, match="batch_id: pass an id"):
         arguments.parse_ids("batch_id", value)
 
 
 @pytest.mark.parametrize("value", [None, 7, float("nan"), ["bat-1"]])
-def test_id_of_another_type_is_refused(value: Any) -> None:
+def test_id_of_wrong_type_raises(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^batch_id must be text"):
         arguments.parse_ids("batch_id", ["bat-1", value])
 
@@ -288,22 +290,22 @@ def test_id_of_another_type_is_refused(value: Any) -> None:
     "value",
     ["", " ", ".", "..", "bat-1\n", "\x00", "a\u202eb", "\ud800"],
 )
-def test_text_that_would_change_the_url_is_no_id(value: str) -> None:
+def test_id_that_would_change_url_raises(value: str) -> None:
     with pytest.raises(ValueError, match="is not an id"):
         arguments.parse_id("batch_id", value)
 
 
-def test_frame_without_the_column_tells_what_it_has() -> None:
+def test_missing_id_column_error_lists_columns() -> None:
     with pytest.raises(ValueError, match=r"no column 'job_id'; it has 'batch_id', 'x'"):
         arguments.parse_ids("job_id", FRAME)
 
 
-def test_missing_ids_in_a_frame_are_counted() -> None:
+def test_missing_ids_raise_with_their_count() -> None:
     with pytest.raises(ValueError, match="2 rows of the frame have no batch_id"):
         arguments.parse_ids("batch_id", pd.DataFrame({"batch_id": ["bat-1", None, None]}))
 
 
-def test_one_id_is_one_id() -> None:
+def test_several_ids_raise_where_one_is_expected() -> None:
     assert arguments.parse_single_id("batch_id", FRAME.iloc[[0, 2]]) == "bat-2"
     for value, count in ((FRAME, 2), ([], 0)):
         with pytest.raises(ValueError, match=f"Expected one batch_id, got {count}"):
@@ -312,7 +314,7 @@ def test_one_id_is_one_id() -> None:
 
 @given(st.text(max_size=8))
 @some
-def test_quoted_id_stays_one_step_of_the_path(value: str) -> None:
+def test_quoted_id_is_one_path_segment(value: str) -> None:
     quoted = endpoints.quote_path_segment(value)
     assert unquote(quoted) == value
     assert urlsplit(f"http://localhost/a/{quoted}/b").path == f"/a/{quoted}/b"
@@ -327,7 +329,7 @@ def test_quoted_id_stays_one_step_of_the_path(value: str) -> None:
     [FRAME, pl.from_pandas(FRAME), pl.from_pandas(FRAME).lazy(), pa.Table.from_pandas(FRAME[:])],
     ids=lambda frame: f"{type(frame).__module__}.{type(frame).__name__}",
 )
-def test_columns_of_any_frame_become_pandas(frame: Any) -> None:
+def test_columns_of_any_engine_convert_to_pandas(frame: Any) -> None:
     wrapped = engines.wrap_frame("frame", frame)
     assert engines.column_names(wrapped)[:2] == ["batch_id", "x"]
     chosen = engines.select_to_pandas(wrapped, "x")
@@ -336,7 +338,7 @@ def test_columns_of_any_frame_become_pandas(frame: Any) -> None:
     assert chosen.x.tolist() == [1, 2, 3]
 
 
-def test_pandas_columns_keep_their_index() -> None:
+def test_selected_pandas_columns_keep_index() -> None:
     assert engines.select_to_pandas(engines.wrap_frame("frame", FRAME), "x").index.tolist() == [
         5,
         5,
@@ -344,7 +346,7 @@ def test_pandas_columns_keep_their_index() -> None:
     ]
 
 
-def test_index_of_a_columns_name_does_not_make_it_ambiguous() -> None:
+def test_index_named_like_column_is_not_ambiguous() -> None:
     indexed = FRAME.set_index("batch_id", drop=False)
     wrapped = engines.wrap_frame("frame", indexed)
     assert wrapped.to_native().groupby("batch_id").ngroups == 2

@@ -1,4 +1,4 @@
-"""Records become frames: every value kept, missing stays missing, anything else is an error."""
+"""Conversion of API records to tables."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def plain(values: pd.Series[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_dtypes_are_exact_without_rows(table: Table) -> None:
+def test_record_dtypes_without_rows(table: Table) -> None:
     empty = results_of() if table is RESULTS else records.to_pandas(table, [])
     assert len(empty) == 0
     assert_exact_dtypes(empty, table)
@@ -83,25 +83,25 @@ def test_dtypes_are_exact_without_rows(table: Table) -> None:
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 @given(data=st.data())
 @few
-def test_dtypes_are_exact_with_any_rows(table: Table, data: st.DataObject) -> None:
+def test_record_dtypes_with_any_rows(table: Table, data: st.DataObject) -> None:
     assert_exact_dtypes(data.draw(table_frames(table)), table)
 
 
 @pytest.mark.parametrize("table", LISTED, ids=lambda table: table.name)
 @given(data=st.data())
 @few
-def test_each_record_is_a_row_with_its_values(table: Table, data: st.DataObject) -> None:
-    found = data.draw(st.lists(api_records(table), max_size=6))
-    frame = records.to_pandas(table, found)
-    assert frame.index.tolist() == list(range(len(found)))
+def test_each_record_becomes_a_row(table: Table, data: st.DataObject) -> None:
+    result = data.draw(st.lists(api_records(table), max_size=6))
+    frame = records.to_pandas(table, result)
+    assert frame.index.tolist() == list(range(len(result)))
     for column in table.columns:
-        sent = [at(record, column.path) for record in found]
+        sent = [at(record, column.path) for record in result]
         if column.type == "time":
             sent = [text and datetime.fromisoformat(text) for text in sent]
         assert plain(frame[column.name]) == sent
 
 
-def test_batch_has_its_values_where_the_api_puts_them() -> None:
+def test_batch_values_are_read_from_api_paths() -> None:
     batch = {
         "id": "bat-1",
         "status": "RUNNING",
@@ -151,7 +151,7 @@ def test_batch_has_its_values_where_the_api_puts_them() -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Table) else "",
 )
-def test_columns_with_names_of_our_own_find_their_fields(
+def test_renamed_columns_are_read_from_api_paths(
     table: Table, record: Record, expected: Record
 ) -> None:
     row = records.to_pandas(table, [record]).iloc[0]
@@ -162,18 +162,18 @@ def test_columns_with_names_of_our_own_find_their_fields(
 
 
 def test_unknown_status_and_job_type_are_kept() -> None:
-    found = records.to_pandas(
+    result = records.to_pandas(
         BATCHES,
         [{"id": "bat-1", "status": "PAUSED", "config": {"job": {"type": "split_v9"}}}],
     )
-    assert found.status.tolist() == ["PAUSED"]
-    assert found.job_type.tolist() == ["split_v9"]
-    assert found.status.cat.categories.tolist() == [*BATCHES.columns[1].categories, "PAUSED"]
+    assert result.status.tolist() == ["PAUSED"]
+    assert result.job_type.tolist() == ["split_v9"]
+    assert result.status.cat.categories.tolist() == [*BATCHES.columns[1].categories, "PAUSED"]
 
 
-def test_unknown_fields_are_no_error_and_no_column() -> None:
-    found = records.to_pandas(BATCHES, [{"id": "bat-1", "tomorrow": {"deep": [1]}}])
-    assert found.columns.tolist() == BATCHES.names
+def test_unknown_fields_are_ignored() -> None:
+    result = records.to_pandas(BATCHES, [{"id": "bat-1", "tomorrow": {"deep": [1]}}])
+    assert result.columns.tolist() == BATCHES.names
 
 
 # --- times --------------------------------------------------------------------------------------
@@ -181,14 +181,14 @@ def test_unknown_fields_are_no_error_and_no_column() -> None:
 
 @given(instants(), zones())
 @some
-def test_times_in_every_iso_form_are_the_same_instant(instant: datetime, zone: Any) -> None:
+def test_times_in_any_iso_format_are_the_same_instant(instant: datetime, zone: Any) -> None:
     naive = instant.replace(tzinfo=None).isoformat()
     forms = [f"{naive}Z", f"{naive}+00:00", naive, instant.astimezone(zone).isoformat()]
-    found = records.to_pandas(
+    result = records.to_pandas(
         BATCHES, [{"id": str(n), "created_at": t} for n, t in enumerate(forms)]
     )
-    assert [time.to_pydatetime() for time in found.created_at] == [instant] * 4
-    assert {time.utcoffset() for time in found.created_at} == {timedelta(0)}
+    assert [time.to_pydatetime() for time in result.created_at] == [instant] * 4
+    assert {time.utcoffset() for time in result.created_at} == {timedelta(0)}
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_times_in_every_iso_form_are_the_same_instant(instant: datetime, zone: A
     ],
 )
 def test_times_of_other_precisions(text: str, instant: datetime) -> None:
-    found = records.to_pandas(JOBS, [{"id": "pjb-1", "created_at": text}])
-    assert found.created_at[0].to_pydatetime() == instant
+    result = records.to_pandas(JOBS, [{"id": "pjb-1", "created_at": text}])
+    assert result.created_at[0].to_pydatetime() == instant
 
 
 @pytest.fixture
@@ -218,9 +218,9 @@ def _in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_in_new_york")
-def test_time_without_a_zone_is_utc_wherever_the_machine_is() -> None:
-    found = records.to_pandas(JOBS, [{"id": "pjb-1", "created_at": "2026-08-01T10:00:00"}])
-    assert found.created_at[0] == pd.Timestamp("2026-08-01 10:00", tz="UTC")
+def test_time_without_zone_is_utc_in_any_local_zone() -> None:
+    result = records.to_pandas(JOBS, [{"id": "pjb-1", "created_at": "2026-08-01T10:00:00"}])
+    assert result.created_at[0] == pd.Timestamp("2026-08-01 10:00", tz="UTC")
 
 
 # --- missing ------------------------------------------------------------------------------------
@@ -230,21 +230,23 @@ def test_time_without_a_zone_is_utc_wherever_the_machine_is() -> None:
 def test_missing_and_null_are_missing(table: Table) -> None:
     (key,) = table.columns[0].path
     nulls: Record = {column.path[0]: None for column in table.columns} | {key: "b"}
-    found = records.to_pandas(table, [{key: "a"}, nulls]).drop(columns=table.key)
-    assert found.isna().to_numpy().all()
+    result = records.to_pandas(table, [{key: "a"}, nulls]).drop(columns=table.key)
+    assert result.isna().to_numpy().all()
     assert_exact_dtypes(records.to_pandas(table, [{key: "a"}, nulls]), table)
 
 
-def test_null_on_the_way_to_a_value_is_missing() -> None:
+def test_null_parent_gives_missing_value() -> None:
     configs: list[Any] = [None, {}, {"job": None}, {"job": {}}, {"job": {"type": None}}]
-    found = records.to_pandas(BATCHES, [{"id": str(n), "config": c} for n, c in enumerate(configs)])
-    assert found.job_type.isna().all()
-    assert found.configuration_id.isna().all()
+    result = records.to_pandas(
+        BATCHES, [{"id": str(n), "config": c} for n, c in enumerate(configs)]
+    )
+    assert result.job_type.isna().all()
+    assert result.configuration_id.isna().all()
 
 
-def test_the_text_none_is_text() -> None:
-    found = records.to_pandas(BATCHES, [{"id": "None", "project_id": "None", "status": "None"}])
-    assert (found.batch_id[0], found.project_id[0], found.status[0]) == ("None",) * 3
+def test_text_none_is_not_missing() -> None:
+    result = records.to_pandas(BATCHES, [{"id": "None", "project_id": "None", "status": "None"}])
+    assert (result.batch_id[0], result.project_id[0], result.status[0]) == ("None",) * 3
 
 
 # --- not what was promised ----------------------------------------------------------------------
@@ -274,23 +276,25 @@ def test_the_text_none_is_text() -> None:
         (MAPPINGS, {"source_directory_file_id": "f", "error_message": {}}, "error_message"),
     ],
 )
-def test_broken_promise_names_row_and_field(table: Table, record: Record, field: str) -> None:
+def test_wrong_value_type_error_names_row_and_field(
+    table: Table, record: Record, field: str
+) -> None:
     good: Record = {table.columns[0].path[0]: "good"}
     with pytest.raises(ResponseError, match=f"{table.row}.*{re.escape(repr(field))}"):
         records.to_pandas(table, [good, record])
 
 
 @pytest.mark.parametrize("record", [[1], "bat-1", 7, None])
-def test_record_that_is_no_object_is_an_error(record: Any) -> None:
+def test_record_that_is_not_an_object_raises(record: Any) -> None:
     with pytest.raises(ResponseError, match="batch"):
         records.to_pandas(BATCHES, [record])
 
 
 @pytest.mark.parametrize("wrong", [0, 7, False, {}, []])
-def test_broken_promise_is_found_beside_half_a_surrogate_pair(wrong: Any) -> None:
-    found = [{"id": "a", "project_id": HALF}, {"id": "b", "project_id": wrong}]
+def test_wrong_value_type_raises_beside_lone_surrogate(wrong: Any) -> None:
+    result = [{"id": "a", "project_id": HALF}, {"id": "b", "project_id": wrong}]
     with pytest.raises(ResponseError, match="'project_id'"):
-        records.to_pandas(BATCHES, found)
+        records.to_pandas(BATCHES, result)
 
 
 # --- surrogates ---------------------------------------------------------------------------------
@@ -298,12 +302,12 @@ def test_broken_promise_is_found_beside_half_a_surrogate_pair(wrong: Any) -> Non
 
 @given(st.lists(st.none() | st.text(st.sampled_from([HALF, "\udcff", "é", "😀", "x"]), max_size=5)))
 @some
-def test_half_a_surrogate_pair_becomes_a_question_mark(texts: list[str | None]) -> None:
+def test_lone_surrogate_becomes_question_mark(texts: list[str | None]) -> None:
     sent = [{"id": str(n), "project_id": text, "status": text} for n, text in enumerate(texts)]
-    found = records.to_pandas(BATCHES, sent)
+    result = records.to_pandas(BATCHES, sent)
     whole = [None if t is None else re.sub("[\ud800-\udfff]", "?", t) for t in texts]
-    assert plain(found.project_id) == whole
-    assert plain(found.status) == whole
+    assert plain(result.project_id) == whole
+    assert plain(result.status) == whole
 
 
 # --- results ------------------------------------------------------------------------------------
@@ -311,13 +315,13 @@ def test_half_a_surrogate_pair_becomes_a_question_mark(texts: list[str | None]) 
 
 @pytest.mark.parametrize("batch", [{}, {"results": None}, {"results": []}])
 def test_batch_without_results_gives_no_rows(batch: Record) -> None:
-    found = results_of({"id": "bat-1", "status": "PENDING", **batch})
-    assert len(found) == 0
-    assert_exact_dtypes(found, RESULTS)
+    result = results_of({"id": "bat-1", "status": "PENDING", **batch})
+    assert len(result) == 0
+    assert_exact_dtypes(result, RESULTS)
 
 
-def test_result_has_its_batch_on_each_row() -> None:
-    found = results_of(
+def test_each_result_has_columns_of_its_batch() -> None:
+    result = results_of(
         {"id": "bat-0", "results": None},
         {
             "id": "bat-1",
@@ -341,7 +345,7 @@ def test_result_has_its_batch_on_each_row() -> None:
         "configuration_id": "cfg-1",
         "source_directory_id": "dir-1",
     }
-    mapped, unmapped = found.to_dict("records")
+    mapped, unmapped = result.to_dict("records")
     assert both.items() <= mapped.items()
     assert both.items() <= unmapped.items()
     assert (mapped["source_directory_file_id"], mapped["job_id"]) == ("dfl-1", "ejb-1")
@@ -362,39 +366,43 @@ def test_result_has_its_batch_on_each_row() -> None:
         (None, None, None),
     ],
 )
-def test_job_type_is_the_jobs_else_the_batchs(
+def test_job_type_of_mapping_overrides_batch(
     of_job: str | None, of_batch: str | None, expected: str | None
 ) -> None:
     reference = {"id": "pjb-1", "type": of_job}
     mapping = {"source_directory_file_id": "dfl-1", "job_reference": reference}
-    found = results_of({"id": "bat-1", "config": {"job": {"type": of_batch}}, "results": [mapping]})
-    assert plain(found.job_type) == [expected]
+    result = results_of(
+        {"id": "bat-1", "config": {"job": {"type": of_batch}}, "results": [mapping]}
+    )
+    assert plain(result.job_type) == [expected]
 
 
 @given(st.lists(st.lists(mappings(), max_size=4), max_size=5))
 @few
-def test_results_keep_the_order_of_batches_and_of_files(batches: list[list[Record]]) -> None:
-    found = results_of(*({"id": f"bat-{n}", "results": m} for n, m in enumerate(batches)))
-    assert found.batch_id.tolist() == [f"bat-{n}" for n, files in enumerate(batches) for _ in files]
+def test_results_keep_order_of_batches_and_files(batches: list[list[Record]]) -> None:
+    result = results_of(*({"id": f"bat-{n}", "results": m} for n, m in enumerate(batches)))
+    assert result.batch_id.tolist() == [
+        f"bat-{n}" for n, files in enumerate(batches) for _ in files
+    ]
     sent = [mapping for files in batches for mapping in files]
-    assert found.source_directory_file_id.tolist() == [m["source_directory_file_id"] for m in sent]
-    assert plain(found.job_id) == [at(mapping, ("job_reference", "id")) for mapping in sent]
-    assert plain(found.error_message) == [mapping["error_message"] for mapping in sent]
+    assert result.source_directory_file_id.tolist() == [m["source_directory_file_id"] for m in sent]
+    assert plain(result.job_id) == [at(mapping, ("job_reference", "id")) for mapping in sent]
+    assert plain(result.error_message) == [mapping["error_message"] for mapping in sent]
 
 
 @pytest.mark.parametrize("results", [{"dfl-1": {}}, "none", 7])
-def test_results_that_are_no_list_are_an_error(results: Any) -> None:
+def test_results_that_are_not_a_list_raise(results: Any) -> None:
     with pytest.raises(ResponseError, match="bat-1"):
         records.results_from_record({"id": "bat-1", "results": results})
 
 
 @pytest.mark.parametrize("batch", [[], "bat-1", None])
-def test_batch_that_is_no_object_is_an_error(batch: Any) -> None:
+def test_batch_that_is_not_an_object_raises(batch: Any) -> None:
     with pytest.raises(ResponseError, match="not a JSON object"):
         records.results_from_record(batch)
 
 
-def test_results_of_a_batch_without_id_are_an_error() -> None:
+def test_results_of_batch_without_id_raise() -> None:
     with pytest.raises(ResponseError, match="'id'"):
         results_of({"results": []})
 
@@ -402,7 +410,7 @@ def test_results_of_a_batch_without_id_are_an_error() -> None:
 # --- the rest -----------------------------------------------------------------------------------
 
 
-def test_constant_fills_its_column() -> None:
+def test_constant_fills_column() -> None:
     jobs = [{"id": "pjb-1", "job_type": "never"}, {"id": "pjb-2"}]
     assert records.to_pandas(JOBS, jobs, job_type="parse_v2").job_type.tolist() == ["parse_v2"] * 2
     assert_exact_dtypes(records.to_pandas(JOBS, [], job_type="parse_v2"), JOBS)
@@ -410,13 +418,13 @@ def test_constant_fills_its_column() -> None:
 
 @given(st.lists(st.lists(api_records(JOBS), max_size=3), max_size=4))
 @few
-def test_parts_together_are_the_whole(parts: list[list[Record]]) -> None:
+def test_concatenated_tables_equal_whole(parts: list[list[Record]]) -> None:
     together = records.concat_to_pandas(JOBS, (records.to_arrow(JOBS, part) for part in parts))
     whole = records.to_pandas(JOBS, [record for part in parts for record in part])
     pd.testing.assert_frame_equal(together, whole)
 
 
-def test_rows_are_arrow_in_the_tables_schema() -> None:
+def test_arrow_rows_have_table_schema() -> None:
     rows = records.to_arrow(BATCHES, [{"id": "bat-1"}])
     assert isinstance(rows, pa.Table)
     assert rows.schema.equals(BATCHES.arrow_schema)
@@ -441,7 +449,7 @@ def _expanded() -> st.SearchStrategy[Record]:
 
 @some
 @given(st.lists(_expanded(), max_size=4), st.booleans())
-def test_both_readers_of_json_agree(batches: list[Record], ascii_only: bool) -> None:
+def test_arrow_and_python_json_readers_agree(batches: list[Record], ascii_only: bool) -> None:
     bodies = [json.dumps(b, ensure_ascii=ascii_only, indent=1).encode() for b in batches]
     pd.testing.assert_frame_equal(_read(*bodies), results_of(*batches))
     assert [len(part) for part in records.parse_results(bodies)] == [
@@ -463,7 +471,7 @@ def test_both_readers_of_json_agree(batches: list[Record], ascii_only: bool) -> 
         (b'{"id": "b", "created_at": "noon", "results": []}', "created_at"),
     ],
 )
-def test_what_arrow_will_not_read_is_named(body: bytes, words: str) -> None:
+def test_invalid_json_structure_error_names_field(body: bytes, words: str) -> None:
     with pytest.raises(ResponseError, match=words):
         _read(b'{"id": "a"}', body)
 
@@ -471,16 +479,16 @@ def test_what_arrow_will_not_read_is_named(body: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b'{"id": "b"} {"id": "c"}', b"\xff", b'{"id": "\xff"}']
 )
-def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
+def test_invalid_json_raises_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         records.validate_batch_json("b", body)
 
 
-def test_two_batches_in_one_body_are_not_taken_for_two_bodies() -> None:
+def test_two_batches_in_one_response_raise() -> None:
     with pytest.raises(ValueError, match="Extra data"):
         records.parse_results([b'{"id": "b", "results": []} {"id": "c", "results": []}'])
 
 
-def test_half_a_surrogate_pair_in_a_result_is_a_question_mark() -> None:
+def test_lone_surrogate_in_result_becomes_question_mark() -> None:
     frame = _read(b'{"id":"b","results":[{"source_directory_file_id":"a\\ud800"}]}')
     assert frame.source_directory_file_id.tolist() == ["a?"]

@@ -1,4 +1,4 @@
-"""The columns of each table are the contract's, in its order, with its dtypes."""
+"""Columns and dtypes of each table."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.na
 
 
 @each_table
-def test_names_are_the_contracts(table: Table) -> None:
+def test_column_names_match_interface(table: Table) -> None:
     assert table.names == CONTRACT[table.name].split()
 
 
 @each_table
-def test_kinds_follow_from_names(table: Table) -> None:
+def test_column_types_follow_from_names(table: Table) -> None:
     for column in table.columns:
         if column.name in CATEGORIES:
             assert column.type == "category"
@@ -47,27 +47,27 @@ def test_kinds_follow_from_names(table: Table) -> None:
 
 
 @each_table
-def test_arrow_knows_only_text_times_and_numbers(table: Table) -> None:
+def test_arrow_schema_has_only_text_times_and_numbers(table: Table) -> None:
     known = {pa.string(), pa.timestamp("us", tz="UTC"), pa.float64()}
     assert table.arrow_schema.names == table.names
     assert set(table.arrow_schema.types) <= known
 
 
 @pytest.mark.parametrize("table", LISTED, ids=lambda table: table.name)
-def test_a_record_is_told_by_its_first_column(table: Table) -> None:
+def test_key_is_first_column(table: Table) -> None:
     assert table.key == table.columns[0].name
     assert table.key.endswith("_id")
     assert len(table.columns[0].path) == 1
 
 
-def test_text_is_the_running_pandas_own() -> None:
+def test_text_dtype_is_that_of_installed_pandas() -> None:
     newer = int(pd.__version__.split(".")[0]) >= 3
     assert ("str" if newer else "string") == schema.STRING_DTYPE
 
 
 @given(st.lists(st.none() | st.text(max_size=4)), st.integers(1, 3))
 @some
-def test_category_holds_what_it_was_made_of(words: list[str | None], size: int) -> None:
+def test_categorical_keeps_values(words: list[str | None], size: int) -> None:
     chunks = [pa.array(words[n : n + size], pa.string()) for n in range(0, len(words), size)]
     made = schema.to_categorical(pa.chunked_array(chunks, pa.string()), ("b", "a"))
     assert [None if pd.isna(word) else word for word in made] == words
@@ -76,7 +76,7 @@ def test_category_holds_what_it_was_made_of(words: list[str | None], size: int) 
     assert not made.ordered
 
 
-def test_frame_without_rows_has_a_plain_range_index() -> None:
+def test_empty_frame_has_range_index() -> None:
     frame = schema.to_pandas(schema.BATCHES.arrow_schema.empty_table(), schema.BATCHES.columns)
     assert isinstance(frame.index, pd.RangeIndex)
     assert frame.shape == (0, 8)
