@@ -1,7 +1,7 @@
-"""Make a folder as `sync_dataset` keeps it, of millions of rows, from the sandbox's simulation.
+"""Write a dataset with millions of rows, as a sync of the sandbox would, without requests.
 
-Run `python make_history.py PATH --rows 5_000_000`. The folder holds, row by row, what a sync with
-jobs would fetch from a sandbox with these options: the same rows each time, without the requests.
+Run `python make_history.py PATH --rows 5_000_000`. The dataset equals what `sync_dataset` with jobs
+fetches from a sandbox with these options; the same options give the same rows.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from llama_batches_nb.sandbox_server.state.simulation import GOLDEN_RATIO
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, JOBS, RESULTS, Table
 
-ROWS = 5_000_000
-DAYS = 180
+ROWS = 5_000_000  # results
+DAYS = 180  # length of the history
 END = datetime(2026, 11, 1, tzinfo=UTC)
 BASE_URL = "http://127.0.0.1:8765"  # of `python -m llama_batches_nb sandbox --port 8765`
-SAMPLE = 2_000  # batches that tell how many files a batch has
+SAMPLE_SIZE = 2_000  # batches from which the mean number of files is estimated
 
 OUTCOMES = (
     "mapping_error",
@@ -48,7 +48,7 @@ OUTCOMES = (
     "drifted",
     "cancelled",
     "succeeded",
-)  # as thresholds are taken away
+)  # in the order of the thresholds
 STATUSES = dict.fromkeys(OUTCOMES, "FAILED") | {"cancelled": "CANCELLED", "succeeded": "COMPLETED"}
 PLAN = (
     "number",
@@ -65,63 +65,68 @@ THRESHOLDS = ("seed", "mapping_error", "normal", "hard", "drift")
 
 
 def options_for(rows: int, seed: int = 0) -> Options:
-    """Return the options of a sandbox whose results have about so many rows."""
-    sample = SandboxState(Options(seed=seed, batches=SAMPLE, days=DAYS, now=END, speed=0))
-    per_batch = (
-        sum(batch.file_count for batch in sample.batches if batch.final_status != "FAILED") / SAMPLE
+    """Return the options of a sandbox that has about this many results."""
+    sample = SandboxState(Options(seed=seed, batches=SAMPLE_SIZE, days=DAYS, now=END, speed=0))
+    files_per_batch = (
+        sum(batch.file_count for batch in sample.batches if batch.final_status != "FAILED")
+        / SAMPLE_SIZE
     )
-    return Options(seed=seed, batches=max(round(rows / per_batch), 1), days=DAYS, now=END, speed=0)
+    return Options(
+        seed=seed, batches=max(round(rows / files_per_batch), 1), days=DAYS, now=END, speed=0
+    )
 
 
 def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
-    """Write the dataset, on all cores; it is one once its manifest is there, at the end."""
+    """Write the dataset on all cores; its manifest is written last."""
     storage, state = Storage(path), SandboxState(options)
     if Manifest.read(storage) is not None:
         raise FileExistsError(f"{path!r} already holds a dataset; choose a new folder.")
     now = state.clock.now()
-    spans = list(_spans(batch for batch in state.batches if batch.status(now) in TERMINAL_STATUSES))
+    numbers = list(
+        _chunk_numbers(batch for batch in state.batches if batch.status(now) in TERMINAL_STATUSES)
+    )
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        chunks = list(pool.map(partial(_write_ended, path, options), spans))
-    going = [batch for batch in state.batches if batch.status(now) not in TERMINAL_STATUSES]
-    if going:
-        part = part_files.write(storage, BATCHES, _batches(state, going))
+        chunks = list(pool.map(partial(_write_ended, path, options), numbers))
+    not_ended = [batch for batch in state.batches if batch.status(now) not in TERMINAL_STATUSES]
+    if not_ended:
+        part = part_files.write(storage, BATCHES, _batches(state, not_ended))
         chunks.append(Chunk(ended=False, parts={BATCHES.name: part}))
     manifest = Manifest(
         origin=ProjectRef(base_url, None, None),
         jobs=True,
         chunks=chunks,
-        open={state.ids.encode("batch", batch.number): None for batch in going},
+        open={state.ids.encode("batch", batch.number): None for batch in not_ended},
         covered=[SyncedRange(None, None, None, EPOCH + state.batches[-1].created * MICROSECOND)],
     )
     manifest.save(storage)
     return manifest
 
 
-def _spans(batches: Iterator[Batch]) -> Iterator[list[int]]:
-    """Cut batches into chunks of the size that a sync commits, by their numbers."""
-    span: list[int] = []
+def _chunk_numbers(batches: Iterator[Batch]) -> Iterator[list[int]]:
+    """Yield the numbers of the batches of each chunk, in the size that a sync commits."""
+    numbers: list[int] = []
     rows = 0
     for batch in batches:
-        span.append(batch.number)
+        numbers.append(batch.number)
         rows += batch.file_count
-        if rows >= CHUNK_ROWS or len(span) >= CHUNK_BATCHES:
-            yield span
-            span, rows = [], 0
-    if span:
-        yield span
+        if rows >= CHUNK_ROWS or len(numbers) >= CHUNK_BATCHES:
+            yield numbers
+            numbers, rows = [], 0
+    if numbers:
+        yield numbers
 
 
 @cache
 def _state(options: Options) -> SandboxState:
-    """Return the state, which each process makes once."""
+    """Return the state of the sandbox, computed once per process."""
     return SandboxState(options)
 
 
 def _write_ended(path: str, options: Options, numbers: list[int]) -> Chunk:
-    """Write batches that have ended with all that belongs to them."""
+    """Write a chunk of batches that have ended, with their results and jobs."""
     storage, state = Storage(path), _state(options)
     batches = [state.batches[number] for number in numbers]
-    files = _mapped(state, [batch for batch in batches if batch.final_status != "FAILED"])
+    files = _file_rows(state, [batch for batch in batches if batch.final_status != "FAILED"])
     jobs = _jobs(state, files[files.has_job])
     tables = {BATCHES: _batches(state, batches), RESULTS: _results(state, files), JOBS: jobs}
     return Chunk(
@@ -141,8 +146,8 @@ def _batches(state: SandboxState, batches: Sequence[Batch]) -> pa.Table:
     )
 
 
-def _mapped(state: SandboxState, batches: Sequence[Batch]) -> pd.DataFrame:
-    """Return one row per file of the batches, as `SandboxState.mappings` has them."""
+def _file_rows(state: SandboxState, batches: Sequence[Batch]) -> pd.DataFrame:
+    """Return one row per file of the batches, computed as in `SandboxState.mappings`."""
     plan = pd.DataFrame(
         {name: [getattr(batch, name) for batch in batches] for name in PLAN}
         | {
@@ -153,7 +158,7 @@ def _mapped(state: SandboxState, batches: Sequence[Batch]) -> pd.DataFrame:
     rows = plan.loc[plan.index.repeat(plan.file_count)].reset_index(drop=True)
     rows["index"] = rows.groupby("number").cumcount()
     rows = rows.merge(_files(state), on=["directory", "index"], how="left")
-    rows["seed"] = _scramble(rows["index"], after=rows.threshold_seed)
+    rows["seed"] = _mix64(rows["index"], after=rows.threshold_seed)
     by_nature = rows.threshold_hard.where(rows.is_hard, rows.threshold_normal)
     thresholds = [
         rows.threshold_mapping_error,
@@ -178,19 +183,19 @@ def _mapped(state: SandboxState, batches: Sequence[Batch]) -> pd.DataFrame:
 
 @cache
 def _files(state: SandboxState) -> pd.DataFrame:
-    """Return all files of all directories."""
-    found = [
+    """Return one row per file of all directories."""
+    rows = [
         (
-            place,
+            number,
             index,
-            state.ids.encode("file", place, index),
+            state.ids.encode("file", number, index),
             f.quality == "hard",
             simulation.page_count(f),
         )
-        for place, directory in enumerate(state.directories)
+        for number, directory in enumerate(state.directories)
         for index, f in enumerate(directory.files)
     ]
-    return pd.DataFrame(found, columns=["directory", "index", "file_id", "is_hard", "pages"])
+    return pd.DataFrame(rows, columns=["directory", "index", "file_id", "is_hard", "pages"])
 
 
 def _job_ids(state: SandboxState, batches: Sequence[Batch]) -> list[str]:
@@ -204,25 +209,27 @@ def _job_ids(state: SandboxState, batches: Sequence[Batch]) -> list[str]:
 def _messages(
     state: SandboxState, rows: pd.DataFrame, is_reached: pd.Series
 ) -> npt.NDArray[np.object_]:
-    """Return what is said of each file that failed, of which there are few."""
-    said = np.full(len(rows), None, object)
+    """Return the error message of each failed file, and None for the others."""
+    messages = np.full(len(rows), None, object)
     failed = np.flatnonzero(is_reached & rows.outcome.isin(["mapping_error", "failed", "drifted"]))
     names = ["outcome", "job_type", "seed", "directory", "index", "file_id"]
-    told = zip(*[rows[name].to_numpy()[failed].tolist() for name in names], strict=True)
-    for row, (outcome, job_type, seed, directory, index, file_id) in zip(failed, told, strict=True):
+    failures = zip(*[rows[name].to_numpy()[failed].tolist() for name in names], strict=True)
+    for row, (outcome, job_type, seed, directory, index, file_id) in zip(
+        failed, failures, strict=True
+    ):
         file = state.directories[directory].files[index]
-        said[row] = simulation.error_message(outcome, job_type, seed, file, file_id)
-    return said
+        messages[row] = simulation.error_message(outcome, job_type, seed, file, file_id)
+    return messages
 
 
 def _results(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
     configurations = [configuration.id for configuration in state.configurations]
     columns = {
-        "batch_id": _named(state, "batch", rows.number),
+        "batch_id": _encoded_ids(state, "batch", rows.number),
         "batch_status": rows.final_status,
         "batch_created_at": rows.created,
         "configuration_id": rows.configuration.map(dict(enumerate(configurations))),
-        "source_directory_id": _named(state, "directory", rows.directory),
+        "source_directory_id": _encoded_ids(state, "directory", rows.directory),
         "source_directory_file_id": rows.file_id,
         "job_type": rows.job_type,
         "job_id": rows.job_id.where(rows.has_job, None),
@@ -232,16 +239,19 @@ def _results(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
 
 
 def _jobs(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
-    """Return the jobs of files that got one, as `simulation.create_job` has them."""
+    """Return the jobs of the files that have one, computed as in `simulation.create_job`."""
     now, seed = state.clock.now(), rows.seed
     began = rows.job_created + ((rows.planned_end - rows.started) * _byte(seed, 20) // 2**13)
     ended = began + (rows.planned_end - began) * (32 + _byte(seed, 28) % 128) // 2**8 + 1
-    late = rows.planned_end + rows.straggler_delay * (1 + _byte(seed, 44)) // 2**8
-    straggles = (rows.straggler_delay > 0) & (_byte(seed, 36) < simulation.STRAGGLERS_OF_256)
-    ended = ended.mask(straggles, late)
-    is_cut = (rows.final_status == "CANCELLED") & (ended > rows.ended)
-    outcome = rows.outcome.mask(is_cut, "cancelled")
-    began, ended = began.mask(is_cut, np.minimum(began, rows.ended)), ended.mask(is_cut, rows.ended)
+    late_end = rows.planned_end + rows.straggler_delay * (1 + _byte(seed, 44)) // 2**8
+    is_late = (rows.straggler_delay > 0) & (_byte(seed, 36) < simulation.STRAGGLERS_OF_256)
+    ended = ended.mask(is_late, late_end)
+    is_cancelled = (rows.final_status == "CANCELLED") & (ended > rows.ended)
+    outcome = rows.outcome.mask(is_cancelled, "cancelled")
+    began, ended = (
+        began.mask(is_cancelled, np.minimum(began, rows.ended)),
+        ended.mask(is_cancelled, rows.ended),
+    )
     has_begun, has_ended = began <= now, ended <= now
     status = outcome.map(STATUSES).where(has_ended, "RUNNING").where(has_begun, "PENDING")
     columns = {
@@ -257,7 +267,7 @@ def _jobs(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
 
 
 def _credits(rows: pd.DataFrame, outcome: pd.Series) -> pd.Series:
-    """Return what is billed: a failure costs the pages before it, a drifted one its parsing."""
+    """Return the credits; a failed job bills the pages before it failed, a drifted one parsing."""
     parse, extract = (
         np.array([getattr(preset, name) for preset in SAMPLE_CONFIGURATIONS])[rows.configuration]
         for name in ("parse_credits", "extract_credits")
@@ -267,7 +277,7 @@ def _credits(rows: pd.DataFrame, outcome: pd.Series) -> pd.Series:
     return (parse * parsed + extract * extracted).astype("float64")
 
 
-def _named(state: SandboxState, kind: IdKind, numbers: pd.Series) -> pd.Series:
+def _encoded_ids(state: SandboxState, kind: IdKind, numbers: pd.Series) -> pd.Series:
     return numbers.map({n: state.ids.encode(kind, n) for n in numbers.unique().tolist()})
 
 
@@ -276,8 +286,8 @@ def _table(table: Table, columns: dict[str, pd.Series]) -> pa.Table:
     return pa.table(arrays, names=table.names).cast(table.arrow_schema)
 
 
-def _scramble(index: pd.Series, after: pd.Series) -> npt.NDArray[np.uint64]:
-    """Return `simulation.mix64` of many numbers at once."""
+def _mix64(index: pd.Series, after: pd.Series) -> npt.NDArray[np.uint64]:
+    """Compute `simulation.mix64` for a column."""
     x = after.to_numpy("uint64") + index.to_numpy("uint64") + np.uint64(1)
     x *= np.uint64(GOLDEN_RATIO)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
@@ -285,20 +295,22 @@ def _scramble(index: pd.Series, after: pd.Series) -> npt.NDArray[np.uint64]:
     return x
 
 
-def _byte(seed: pd.Series, place: int) -> npt.NDArray[np.int64]:
-    return (seed.to_numpy() >> np.uint64(place) & np.uint64(0xFF)).astype("int64")
+def _byte(seed: pd.Series, shift: int) -> npt.NDArray[np.int64]:
+    return (seed.to_numpy() >> np.uint64(shift) & np.uint64(0xFF)).astype("int64")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", help="a new folder, or its URL")
-    parser.add_argument("--rows", type=int, default=ROWS, help="of results, about; 5_000_000")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    parser.add_argument("path", help="new folder, or a URL that fsspec supports")
+    parser.add_argument(
+        "--rows", type=int, default=ROWS, help=f"approximate number of results (default: {ROWS:_})"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sandbox (default: 0)")
+    arguments = parser.parse_args()
     started = time.perf_counter()
-    manifest = write(given.path, options_for(given.rows, given.seed))
+    manifest = write(arguments.path, options_for(arguments.rows, arguments.seed))
     rows = ", ".join(f"{manifest.rows(name):,} {name}" for name in ("batches", "results", "jobs"))
-    print(f"{given.path}: {rows} in {time.perf_counter() - started:.0f} s")
+    print(f"{arguments.path}: {rows} in {time.perf_counter() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class SyncReport:
     seconds : float
         Duration of the sync.
     complete : bool
-        Whether the list of batches was as long as the server said. If not, the next sync lists
+        Whether the list of batches was as long as the server reported. If not, the next sync lists
         the same batches again.
     """
 

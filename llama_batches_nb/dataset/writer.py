@@ -131,7 +131,7 @@ class ChunkWriter:
     def missing_job_refs(self, chunk: Chunk) -> pa.Table:
         """Return the job references of a chunk whose jobs have not ended or are not stored.
 
-        Jobs that the API did not know when it was asked for all of the chunk's are left out.
+        Jobs that the API did not know when all jobs of the chunk were requested are left out.
         """
         jobs = self._read(JOBS, [chunk])
         have_ended = _have_ended(jobs)

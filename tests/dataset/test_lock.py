@@ -1,4 +1,4 @@
-"""One writer at a time, and a lock that ends with its holder."""
+"""Only one writer holds the lock of a dataset, and it is released when the writer ends."""
 
 from __future__ import annotations
 
@@ -38,41 +38,40 @@ def url() -> Iterator[Storage]:
         filesystem.rm("/locked", recursive=True)
 
 
-@pytest.fixture(params=["disk", "url"])
+@pytest.fixture(params=["local", "url"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path, url: Storage) -> Storage:
-    return Storage(tmp_path / "place") if request.param == "disk" else url
+    return Storage(tmp_path / "place") if request.param == "local" else url
 
 
-def held_by_another(storage: Storage, **changes: object) -> LockInfo:
-    """Leave the lock of a process elsewhere."""
-    holder = LockInfo("other", 7, "elsewhere", NOW, NOW)
-    holder = msgspec.structs.replace(holder, **changes)
+def write_other_lease(storage: Storage, **changes: object) -> LockInfo:
+    """Write the lease of a process on another host, and return it."""
+    holder = msgspec.structs.replace(LockInfo("other", 7, "elsewhere", NOW, NOW), **changes)
     storage.put(LOCK_INFO_FILE, msgspec.json.encode(holder))
     return holder
 
 
-def test_second_in_one_thread_is_refused(storage: Storage) -> None:
-    with acquire_lock(storage) as check:
-        check()
+def test_second_lock_in_same_thread_raises(storage: Storage) -> None:
+    with acquire_lock(storage) as verify_lock:
+        verify_lock()
         with pytest.raises(DatasetLockedError, match=r"written by process \d+ on .*, since"):
             acquire_lock(storage).__enter__()
     with acquire_lock(storage):
         pass
 
 
-def test_only_one_of_many_threads_gets_it(storage: Storage) -> None:
+def test_only_one_of_many_threads_acquires_lock(storage: Storage) -> None:
     holding, refused = threading.Event(), threading.Semaphore(0)
-    won = []
+    acquired: list[int] = []
 
-    def try_it() -> None:
+    def try_to_acquire() -> None:
         try:
             with acquire_lock(storage):
-                won.append(1)
+                acquired.append(1)
                 assert holding.wait(30)
         except DatasetLockedError:
             refused.release()
 
-    threads = [threading.Thread(target=try_it) for _ in range(8)]
+    threads = [threading.Thread(target=try_to_acquire) for _ in range(8)]
     for thread in threads:
         thread.start()
     for _ in range(7):
@@ -80,18 +79,18 @@ def test_only_one_of_many_threads_gets_it(storage: Storage) -> None:
     holding.set()
     for thread in threads:
         thread.join()
-    assert won == [1]
+    assert acquired == [1]
 
 
-def test_it_is_given_back_after_an_error(storage: Storage) -> None:
+def test_lock_is_released_after_error(storage: Storage) -> None:
     with pytest.raises(ZeroDivisionError), acquire_lock(storage):
         _ = 1 / 0
     with acquire_lock(storage):
         pass
 
 
-@pytest.mark.parametrize("dies", [False, True])
-def test_other_process_holds_it_until_it_ends(tmp_path: Path, dies: bool) -> None:
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_other_process_holds_file_lock_until_it_ends(tmp_path: Path, is_killed: bool) -> None:
     storage = Storage(tmp_path / "place")
     command = [sys.executable, "-c", HOLD, storage.name]
     with subprocess.Popen(
@@ -102,7 +101,7 @@ def test_other_process_holds_it_until_it_ends(tmp_path: Path, dies: bool) -> Non
         assert other.stdout.readline() == "held\n"
         with pytest.raises(DatasetLockedError, match=f"process {other.pid} on"):
             acquire_lock(storage).__enter__()
-        if dies:
+        if is_killed:
             other.kill()
         other.stdin.close()
         other.wait()
@@ -110,38 +109,38 @@ def test_other_process_holds_it_until_it_ends(tmp_path: Path, dies: bool) -> Non
         pass
 
 
-def test_lease_of_another_is_respected_while_it_is_renewed(url: Storage) -> None:
-    held_by_another(url, renewed=NOW - LEASE_DURATION / 2)
+def test_active_lease_of_other_host_raises(url: Storage) -> None:
+    write_other_lease(url, renewed=NOW - LEASE_DURATION / 2)
     with pytest.raises(DatasetLockedError, match=r"process 7 on elsewhere.*5 minutes"):
         acquire_lock(url, now=lambda: NOW).__enter__()
 
 
-def test_lease_that_is_not_renewed_is_taken_over(url: Storage) -> None:
-    held_by_another(url, renewed=NOW - LEASE_DURATION - timedelta(seconds=1))
-    with acquire_lock(url, now=lambda: NOW) as check:
-        check()
+def test_expired_lease_is_taken_over(url: Storage) -> None:
+    write_other_lease(url, renewed=NOW - LEASE_DURATION - timedelta(seconds=1))
+    with acquire_lock(url, now=lambda: NOW) as verify_lock:
+        verify_lock()
     assert url.names() == []
 
 
-def test_lease_of_a_dead_process_of_this_machine_is_taken_over(url: Storage) -> None:
+def test_lease_of_dead_local_process_is_taken_over(url: Storage) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
     with acquire_lock(url, now=lambda: NOW):
-        mine = msgspec.json.decode(url.get(LOCK_INFO_FILE) or b"", type=LockInfo)
-    held_by_another(url, host=mine.host, pid=dead.pid)
-    with acquire_lock(url, now=lambda: NOW) as check:
-        check()
+        own = msgspec.json.decode(url.get(LOCK_INFO_FILE) or b"", type=LockInfo)
+    write_other_lease(url, host=own.host, pid=dead.pid)
+    with acquire_lock(url, now=lambda: NOW) as verify_lock:
+        verify_lock()
 
 
-def test_lease_of_a_container_that_looks_like_this_process_is_respected(url: Storage) -> None:
+def test_active_lease_with_same_host_and_pid_raises(url: Storage) -> None:
     with acquire_lock(url, now=lambda: NOW):
-        mine = msgspec.json.decode(url.get(LOCK_INFO_FILE) or b"", type=LockInfo)
-    held_by_another(url, host=mine.host, pid=mine.pid)
-    with pytest.raises(DatasetLockedError, match=f"process {mine.pid} on"):
+        own = msgspec.json.decode(url.get(LOCK_INFO_FILE) or b"", type=LockInfo)
+    write_other_lease(url, host=own.host, pid=own.pid)
+    with pytest.raises(DatasetLockedError, match=f"process {own.pid} on"):
         acquire_lock(url, now=lambda: NOW).__enter__()
 
 
-def test_interrupt_while_it_is_taken_leaves_nothing(
+def test_interrupt_while_acquiring_releases_lease(
     url: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Storage.put
@@ -159,7 +158,7 @@ def test_interrupt_while_it_is_taken_leaves_nothing(
         pass
 
 
-def test_lease_that_this_process_could_not_give_back_is_taken_over(
+def test_lease_that_this_process_failed_to_release_is_taken_over(
     url: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: Storage, names: object) -> None:
@@ -169,8 +168,8 @@ def test_lease_that_this_process_could_not_give_back_is_taken_over(
         monkeypatch.setattr(Storage, "remove", interrupted)
     monkeypatch.undo()
     assert url.names() == [LOCK_INFO_FILE]
-    with acquire_lock(url) as check:
-        check()
+    with acquire_lock(url) as verify_lock:
+        verify_lock()
 
 
 FORKED = """
@@ -179,38 +178,38 @@ from llama_batches_nb.dataset.lock import acquire_lock
 from llama_batches_nb.dataset.storage import Storage
 holding = acquire_lock(Storage(sys.argv[1]))
 holding.__enter__()
-go, told = os.pipe()
+reader, writer = os.pipe()
 child = os.fork()
 if not child:
-    os.read(go, 1)
+    os.read(reader, 1)
     with acquire_lock(Storage(sys.argv[1])):
         print("held", flush=True)
     os._exit(0)
 holding.__exit__(None, None, None)
-os.write(told, b"x")
+os.write(writer, b"x")
 os.waitpid(child, 0)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_forked_process_gets_it_once_its_parent_is_done(tmp_path: Path) -> None:
+def test_forked_process_acquires_lock_after_parent_releases_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FORKED, str(tmp_path / "place")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "held\n", done.stderr
 
 
-def test_who_lost_the_lease_is_told_before_a_commit(url: Storage) -> None:
-    with acquire_lock(url) as check:
-        taker = held_by_another(url)
+def test_verification_raises_after_lease_is_lost(url: Storage) -> None:
+    with acquire_lock(url) as verify_lock:
+        other = write_other_lease(url)
         with pytest.raises(DatasetLockedError, match="process 7 on elsewhere"):
-            check()
+            verify_lock()
     assert (
-        msgspec.json.decode(url.get(LOCK_INFO_FILE) or b"", type=LockInfo) == taker
-    )  # it is not ours
+        msgspec.json.decode(url.get(LOCK_INFO_FILE) or b"", type=LockInfo) == other
+    )  # the other lease is kept
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"token": 1}'])
-def test_lease_that_cannot_be_read_is_none(url: Storage, content: bytes) -> None:
+def test_unreadable_lease_is_ignored(url: Storage, content: bytes) -> None:
     url.put(LOCK_INFO_FILE, content)
-    with acquire_lock(url) as check:
-        check()
+    with acquire_lock(url) as verify_lock:
+        verify_lock()

@@ -1,4 +1,4 @@
-"""A file is put whole or not at all, on a disk and at a URL alike."""
+"""`Storage` writes files atomically and behaves alike for local folders and URLs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from llama_batches_nb.dataset.storage import Storage
 
 
-@pytest.fixture(params=["disk", "url"])
+@pytest.fixture(params=["local", "url"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """Give an empty place."""
-    if request.param == "disk":
+    """Return the storage of a folder that does not exist yet."""
+    if request.param == "local":
         yield Storage(tmp_path / "deep" / "place")
         return
     filesystem = fsspec.filesystem("memory")
@@ -25,7 +25,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
         filesystem.rm("/stored", recursive=True)
 
 
-def test_what_is_put_can_be_got_listed_and_removed(storage: Storage) -> None:
+def test_put_get_list_and_remove(storage: Storage) -> None:
     assert storage.names() == []
     assert storage.get("a/b.txt") is None
     storage.put("a/b.txt", b"one")
@@ -39,20 +39,20 @@ def test_what_is_put_can_be_got_listed_and_removed(storage: Storage) -> None:
     assert storage.names() == ["c.txt"]
 
 
-def test_arrow_reads_from_it(storage: Storage) -> None:
+def test_arrow_filesystem_reads_file(storage: Storage) -> None:
     storage.put("a/b.txt", b"content")
     with storage.arrow_filesystem.open_input_file(storage.path("a/b.txt")) as file:
         assert file.read() == b"content"
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_path_of_file_is_file(tmp_path: Path) -> None:
     (tmp_path / "one").write_text("x")
     storage = Storage(tmp_path / "one")
     assert storage.is_file()
     assert storage.get("_manifest.json") is None
 
 
-def test_disk_that_fills_up_leaves_the_old(tmp_path: Path) -> None:
+def test_full_disk_keeps_existing_file(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     storage.put("one", b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -66,7 +66,9 @@ def test_disk_that_fills_up_leaves_the_old(tmp_path: Path) -> None:
     assert storage.get("one") == b"old"
 
 
-def test_path_is_that_of_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_path_ignores_later_change_of_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     storage = Storage("place")
     (tmp_path / "other").mkdir()
@@ -76,14 +78,14 @@ def test_path_is_that_of_the_beginning(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}", "local://{}", "{}/"])
-def test_forms_of_a_local_path(form: str, tmp_path: Path) -> None:
+def test_local_path_forms(form: str, tmp_path: Path) -> None:
     storage = Storage(form.format(tmp_path))
     storage.put("one", b"x")
     assert os.listdir(tmp_path) == ["one"]  # noqa: PTH208
     assert storage.names() == ["one"]
 
 
-def test_home_is_meant_by_its_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tilde_is_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     Storage(Path("~/kept")).put("one", b"x")
     assert (tmp_path / "kept" / "one").exists()
@@ -93,6 +95,6 @@ def test_home_is_meant_by_its_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("path", "error"),
     [("", ValueError), (" ", ValueError), (b"x", TypeError), (None, TypeError), (1, TypeError)],
 )
-def test_what_is_no_path(path: object, error: type[Exception]) -> None:
+def test_invalid_path_raises(path: object, error: type[Exception]) -> None:
     with pytest.raises(error):
         Storage(path)  # type: ignore[arg-type]
