@@ -27,7 +27,7 @@ class FakeApi:
     gets the response after the execution and returns another; None is no fault.
 
     The kinds are GET and POST of "batches", "directories" and "files"; GET of "batch", "jobs" and
-    "configurations"; and POST of "cancel" and "upload". `requests` counts them.
+    "configurations"; and POST of "cancel" and "upload". `requests` counts them, and "job IDs".
     """
 
     def __init__(
@@ -50,7 +50,6 @@ class FakeApi:
         self.ignores_times = False
         self.faults: dict[str, Fault | list[Fault]] = {}
         self.requests: Counter[str] = Counter()
-        self.n_requested_jobs = 0
         self.create_bodies: list[Any] = []  # of all create requests, executed or not
         self.created: list[str] = []  # IDs of the batches that requests created
         self._lock = threading.Lock()
@@ -107,7 +106,8 @@ class FakeApi:
         job_ids = asked.query.get("job_ids", []) if resource == "jobs" else []
         with self._lock:
             self.requests[kind] += 1
-            self.n_requested_jobs += len(job_ids)
+            if job_ids:
+                self.requests["job IDs"] += len(job_ids)
             if kind == "POST batches":
                 self.create_bodies.append(asked.json)
             faults = [self._next_fault(name) for name in (kind, key, *job_ids)]

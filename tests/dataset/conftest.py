@@ -9,15 +9,15 @@ import fsspec
 import pytest
 
 from tests.conftest import Serve
-from tests.dataset.fake_project import FakeProject
+from tests.fake_api import FakeApi
 
 
 @pytest.fixture
-def project(serve: Serve) -> FakeProject:
+def api(serve: Serve) -> FakeApi:
     """Serve a fake project, and connect to it."""
-    project = FakeProject()
-    serve(project, max_retries=0)
-    return project
+    api = FakeApi(page_size=4)
+    serve(api, max_retries=0)
+    return api
 
 
 @pytest.fixture

@@ -21,14 +21,17 @@ from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import sync_dataset
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
-from tests.dataset.fake_project import FakeProject, fetch_tables
+from tests.dataset.checks import (
+    fetch_tables,
+)
+from tests.fake_api import FakeApi
 
 
 @pytest.fixture
-def dataset(project: FakeProject, path: str) -> str:
+def dataset(api: FakeApi, path: str) -> str:
     """Create a dataset with three files per table."""
     for status in ("COMPLETED", "FAILED", "RUNNING"):
-        project.add(status)
+        api.add(status)
         sync_dataset(path, jobs=True)
     return path
 
@@ -84,9 +87,9 @@ def test_duckdb_and_polars_query_opened_dataset(dataset: str) -> None:
     assert lazy.filter(pl.col("error_message").is_not_null()).collect().height == 2
 
 
-def test_files_are_plain_parquet_for_any_engine(project: FakeProject, tmp_path: Path) -> None:
+def test_files_are_plain_parquet_for_any_engine(api: FakeApi, tmp_path: Path) -> None:
     for status in ("COMPLETED", "FAILED", "RUNNING"):
-        project.add(status)
+        api.add(status)
         sync_dataset(tmp_path)
     files = str(tmp_path / "results" / "*.parquet")
     n_rows = len(read_dataset(tmp_path))

@@ -17,12 +17,11 @@ from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
-from tests.dataset.fake_project import (
-    START,
-    FakeProject,
+from tests.dataset.checks import (
     assert_dataset_complete,
     assert_rows_unique,
 )
+from tests.fake_api import START, FakeApi
 from tests.servers import Asked, page
 
 
@@ -42,21 +41,21 @@ def test_sync_matches_fetched_frames(path: str, jobs: bool) -> None:
         assert_dataset_complete(path, jobs=jobs)
 
 
-def test_sync_of_empty_project_creates_empty_dataset(project: FakeProject, path: str) -> None:
+def test_sync_of_empty_project_creates_empty_dataset(api: FakeApi, path: str) -> None:
     report = sync_dataset(path, jobs=True)
     assert report.total == {"batches": 0, "results": 0, "jobs": 0}
     assert_dataset_complete(path, jobs=True)
 
 
-def test_sync_accepts_path_object(project: FakeProject, tmp_path: Path) -> None:
-    project.add()
+def test_sync_accepts_path_object(api: FakeApi, tmp_path: Path) -> None:
+    api.add()
     assert sync_dataset(tmp_path / "a" / "b").path == str(tmp_path / "a" / "b")
     assert_dataset_complete(tmp_path / "a" / "b")
 
 
-def test_rows_keep_order_of_list(project: FakeProject, path: str) -> None:
+def test_rows_keep_order_of_list(api: FakeApi, path: str) -> None:
     for _ in range(30):
-        project.add()
+        api.add()
     sync_dataset(path)
     pd.testing.assert_frame_equal(read_dataset(path, "batches"), lb.fetch_batches())
     pd.testing.assert_frame_equal(read_dataset(path), lb.fetch_results())
@@ -64,113 +63,109 @@ def test_rows_keep_order_of_list(project: FakeProject, path: str) -> None:
 
 @pytest.mark.parametrize("invalid", [{"limit": 3}, {"colour": "red"}, {"jobs": 1}])
 def test_invalid_argument_raises_before_any_request(
-    project: FakeProject, tmp_path: Path, invalid: dict[str, Any]
+    api: FakeApi, tmp_path: Path, invalid: dict[str, Any]
 ) -> None:
     with pytest.raises(TypeError):
         sync_dataset(tmp_path / "dataset", **invalid)
-    assert not project.requests
+    assert not api.requests
     assert not (tmp_path / "dataset").exists()
 
 
 # --- what a sync requests -----------------------------------------------------------------------
 
 
-def test_second_sync_fetches_only_new_batches(project: FakeProject, path: str) -> None:
+def test_second_sync_fetches_only_new_batches(api: FakeApi, path: str) -> None:
     for _ in range(30):
-        project.add()
+        api.add()
     assert sync_dataset(path, jobs=True).requests == 8 + 30 + 1
-    assert project.requests == {"list": 8, "get": 30, "jobs": 60, "job requests": 1}
-    project.requests.clear()
+    assert api.requests == {"GET batches": 8, "GET batch": 30, "job IDs": 60, "GET jobs": 1}
+    api.requests.clear()
     sync_dataset(path, jobs=True)
-    assert project.requests == {"list": 1}
-    project.add()
-    project.add("FAILED", files=0)
-    project.requests.clear()
+    assert api.requests == {"GET batches": 1}
+    api.add()
+    api.add("FAILED", files=0)
+    api.requests.clear()
     report = sync_dataset(path, jobs=True)
-    assert project.requests == {"list": 1, "get": 2, "jobs": 2, "job requests": 1}
+    assert api.requests == {"GET batches": 1, "GET batch": 2, "job IDs": 2, "GET jobs": 1}
     assert (report.new, report.requests) == (2, 4)
     assert report.added == {"batches": 2, "results": 4, "jobs": 2}
     assert_dataset_complete(path, jobs=True)
 
 
-def test_open_batches_are_fetched_again_until_they_end(project: FakeProject, path: str) -> None:
-    project.add("RUNNING")
+def test_open_batches_are_fetched_again_until_they_end(api: FakeApi, path: str) -> None:
+    api.add("RUNNING")
     for _ in range(9):
-        project.add()
-    project.add("PAUSED")
+        api.add()
+    api.add("PAUSED")
     assert sync_dataset(path).open == 2
     assert_dataset_complete(path)
-    project.requests.clear()
+    api.requests.clear()
     assert sync_dataset(path).open == 2
-    assert project.requests == {"list": 1, "get": 2}
-    project.end("bat-000")
+    assert api.requests == {"GET batches": 1, "GET batch": 2}
+    api.end("bat-000")
     report = sync_dataset(path)
     assert (report.new, report.ended, report.open) == (0, 1, 1)
     assert_dataset_complete(path)
-    project.end("bat-010", "CANCELLED")
+    api.end("bat-010", "CANCELLED")
     sync_dataset(path)
-    project.requests.clear()
+    api.requests.clear()
     sync_dataset(path)
-    assert project.requests == {"list": 1}
+    assert api.requests == {"GET batches": 1}
     assert_dataset_complete(path)
 
 
-def test_batch_created_half_an_hour_before_newest_is_found(project: FakeProject, path: str) -> None:
-    project.add(hours=10)
+def test_batch_created_half_an_hour_before_newest_is_found(api: FakeApi, path: str) -> None:
+    api.add(hours=10)
     sync_dataset(path)
-    project.add(hours=9.5)
+    api.add(hours=9.5)
     assert sync_dataset(path).new == 1
     assert_dataset_complete(path)
 
 
-def test_creation_time_in_future_does_not_hide_later_batches(
-    project: FakeProject, path: str
-) -> None:
+def test_creation_time_in_future_does_not_hide_later_batches(api: FakeApi, path: str) -> None:
     hours_to_now = (datetime.now(UTC) - START) / timedelta(hours=1)
-    project.add()
-    project.add(hours=hours_to_now + 10_000)
+    api.add()
+    api.add(hours=hours_to_now + 10_000)
     sync_dataset(path)
-    project.add(hours=hours_to_now)
+    api.add(hours=hours_to_now)
     assert sync_dataset(path).new == 1
     assert_dataset_complete(path)
 
 
-def test_list_that_ignores_times_adds_no_duplicates(project: FakeProject, path: str) -> None:
-    project.ignores_times = True
+def test_list_that_ignores_times_adds_no_duplicates(api: FakeApi, path: str) -> None:
+    api.ignores_times = True
     for _ in range(12):
-        project.add()
+        api.add()
     sync_dataset(path)
-    project.requests.clear()
-    project.add()
+    api.requests.clear()
+    api.add()
     assert sync_dataset(path).new == 1
-    assert project.requests["get"] == 1
+    assert api.requests["GET batch"] == 1
     assert_dataset_complete(path)
 
 
 def test_batch_whose_creation_time_differs_in_list_is_stored_once(
-    project: FakeProject, serve: Serve, path: str
+    api: FakeApi, serve: Serve, path: str
 ) -> None:
     def with_other_time(asked: Asked) -> Any:
-        answer = project(asked)
+        answer = api(asked)
         return {**answer, "created_at": "2020-01-01T00:00:00Z"} if asked.one("expand") else answer
 
     serve(with_other_time)
     for _ in range(5):
-        project.add()
+        api.add()
     sync_dataset(path)
-    project.add()
+    api.add()
     for n_new in (1, 0):
         assert sync_dataset(path).new == n_new
         assert_rows_unique(path)
     assert len(read_dataset(path, "batches")) == 6
 
 
-def test_batch_without_creation_time_is_stored_once(
-    project: FakeProject, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.add()
-    project.batches[project.add()]["created_at"] = None
-    monkeypatch.setattr(project, "list_batches", lambda asked: page([*project.batches.values()]))
+def test_batch_without_creation_time_is_stored_once(api: FakeApi, path: str) -> None:
+    api.add()
+    api.batches[api.add()]["created_at"] = None
+    api.faults["GET batches"] = lambda response: page([*api.batches.values()])
     sync_dataset(path)
     assert sync_dataset(path).new == 0
     assert_dataset_complete(path)
@@ -179,68 +174,68 @@ def test_batch_without_creation_time_is_stored_once(
 # --- jobs ---------------------------------------------------------------------------------------
 
 
-def test_jobs_of_earlier_syncs_are_fetched_on_request(project: FakeProject, path: str) -> None:
+def test_jobs_of_earlier_syncs_are_fetched_on_request(api: FakeApi, path: str) -> None:
     for _ in range(5):
-        project.add()
+        api.add()
     sync_dataset(path)
     with pytest.raises(DatasetError, match="jobs=True"):
         open_dataset(path, "jobs")
-    project.requests.clear()
+    api.requests.clear()
     assert sync_dataset(path, jobs=True).added["jobs"] == 10
-    assert project.requests == {"list": 1, "jobs": 10, "job requests": 1}
+    assert api.requests == {"GET batches": 1, "job IDs": 10, "GET jobs": 1}
     assert_dataset_complete(path, jobs=True)
 
 
-def test_jobs_are_fetched_again_until_they_end(project: FakeProject, path: str) -> None:
-    project.add()
-    project.add("RUNNING")
-    project.jobs["pjb-0-1"]["status"] = "RUNNING"
+def test_jobs_are_fetched_again_until_they_end(api: FakeApi, path: str) -> None:
+    api.add()
+    api.add("RUNNING")
+    api.jobs["pjb-0-1"]["status"] = "RUNNING"
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
-    project.requests.clear()
+    api.requests.clear()
     sync_dataset(path, jobs=True)
-    assert project.requests["jobs"] == 1
+    assert api.requests["job IDs"] == 1
     assert_dataset_complete(path, jobs=True)
-    project.jobs["pjb-0-1"]["status"] = "FAILED"
-    project.end("bat-001")
-    project.requests.clear()
+    api.jobs["pjb-0-1"]["status"] = "FAILED"
+    api.end("bat-001")
+    api.requests.clear()
     sync_dataset(path, jobs=True)
-    assert project.requests["jobs"] == 2  # the running job, and the second job of bat-001
+    assert api.requests["job IDs"] == 2  # the running job, and the second job of bat-001
     assert_dataset_complete(path, jobs=True)
-    project.requests.clear()
+    api.requests.clear()
     sync_dataset(path, jobs=True)
-    assert project.requests["jobs"] == 0
+    assert api.requests["job IDs"] == 0
 
 
-def test_unknown_jobs_are_requested_once(project: FakeProject, path: str) -> None:
-    project.add()
-    del project.jobs["pjb-0-1"]
+def test_unknown_jobs_are_requested_once(api: FakeApi, path: str) -> None:
+    api.add()
+    del api.jobs["pjb-0-1"]
     report = sync_dataset(path, jobs=True)
     assert report.unknown_jobs == 1
     assert "1 jobs not found" in str(report)
-    project.requests.clear()
+    api.requests.clear()
     assert sync_dataset(path, jobs=True).unknown_jobs == 0
-    assert project.requests["jobs"] == 0
+    assert api.requests["job IDs"] == 0
 
 
-def test_sync_without_jobs_keeps_stored_jobs(project: FakeProject, path: str) -> None:
-    project.add("RUNNING")
+def test_sync_without_jobs_keeps_stored_jobs(api: FakeApi, path: str) -> None:
+    api.add("RUNNING")
     sync_dataset(path, jobs=True)
-    project.end("bat-000")
+    api.end("bat-000")
     sync_dataset(path)
     assert read_dataset(path, "jobs").job_id.tolist() == ["pjb-0-0"]
-    project.requests.clear()
+    api.requests.clear()
     sync_dataset(path, jobs=True)
-    assert project.requests["jobs"] == 1
+    assert api.requests["job IDs"] == 1
     assert_dataset_complete(path, jobs=True)
 
 
 # --- files --------------------------------------------------------------------------------------
 
 
-def test_small_files_are_merged(project: FakeProject, path: str) -> None:
+def test_small_files_are_merged(api: FakeApi, path: str) -> None:
     for n in range(25):
-        project.add("RUNNING" if n % 5 == 4 else "COMPLETED")
+        api.add("RUNNING" if n % 5 == 4 else "COMPLETED")
         sync_dataset(path, jobs=n % 3 == 0)
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
@@ -248,17 +243,17 @@ def test_small_files_are_merged(project: FakeProject, path: str) -> None:
 
 
 def test_full_chunks_are_committed_during_a_sync(
-    project: FakeProject, path: str, monkeypatch: pytest.MonkeyPatch
+    api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "CHUNK_ROWS", 20)
     monkeypatch.setattr(writer, "MIN_CHUNK_ROWS", 10)
     for n in range(60):
-        project.add("RUNNING" if n % 2 else "COMPLETED")
+        api.add("RUNNING" if n % 2 else "COMPLETED")
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
     assert len(open_dataset(path).files) > 4
     for n in range(0, 60, 3):
-        project.end(f"bat-{n:03}")
+        api.end(f"bat-{n:03}")
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
 
@@ -266,7 +261,7 @@ def test_full_chunks_are_committed_during_a_sync(
 # --- progress and report ------------------------------------------------------------------------
 
 
-def test_progress_bar_shows_rows_and_requests(project: FakeProject, tmp_path: Path) -> None:
+def test_progress_bar_shows_rows_and_requests(api: FakeApi, tmp_path: Path) -> None:
     notes: list[str] = []
 
     class RecordingBar:
@@ -283,7 +278,7 @@ def test_progress_bar_shows_rows_and_requests(project: FakeProject, tmp_path: Pa
             pass
 
     for _ in range(3):
-        project.add()
+        api.add()
     sync_dataset(tmp_path, jobs=True, progress=RecordingBar)
     assert notes[-3:] == ["0 rows, 1 requests", "9 rows, 4 requests", "5 requests"]
 

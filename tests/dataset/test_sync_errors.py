@@ -16,41 +16,43 @@ from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import sync_dataset
 from llama_batches_nb.errors import DatasetError, DatasetLockedError
 from tests.conftest import Serve
-from tests.dataset.fake_project import (
-    START,
-    FakeProject,
+from tests.dataset.checks import (
     assert_dataset_complete,
     assert_dataset_equal,
     assert_rows_unique,
     fetch_tables,
 )
+from tests.fake_api import START, FakeApi
 from tests.servers import Answer, Asked, page
 
 # --- failed requests ----------------------------------------------------------------------------
 
+BROKEN = Answer({"detail": "broken"}, 400)
 
-def test_error_keeps_batches_fetched_before(project: FakeProject, path: str) -> None:
+
+def test_error_keeps_batches_fetched_before(api: FakeApi, path: str) -> None:
     for _ in range(40):
-        project.add()
-    project.broken = {"bat-003"}
+        api.add()
+    api.faults = {"bat-003": BROKEN}
     with pytest.raises(lb.InvalidRequestError, match="broken"):
         sync_dataset(path)
     n_stored = len(read_dataset(path, "batches"))
     assert 0 < n_stored < 40
     assert read_dataset(path).batch_id.nunique() == n_stored
-    project.broken.clear()
-    project.requests.clear()
+    api.faults.clear()
+    api.requests.clear()
     sync_dataset(path)
-    assert project.requests["get"] == 40 - n_stored
+    assert api.requests["GET batch"] == 40 - n_stored
     assert_dataset_complete(path)
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_failed_batch_does_not_affect_others(project: FakeProject, path: str, status: int) -> None:
-    project.add("RUNNING")
+def test_failed_batch_does_not_affect_others(api: FakeApi, path: str, status: int) -> None:
+    api.add("RUNNING")
     for _ in range(100):
-        project.add()
-    project.broken, project.broken_status = {"bat-000", "bat-099"}, status
+        api.add()
+    broken = Answer({"detail": "broken"}, status)
+    api.faults = {"bat-000": broken, "bat-099": broken}
     for n_stored in (99, 102):
         with pytest.raises(lb.BatchesError, match="broken") as caught:
             sync_dataset(path, jobs=True)
@@ -59,84 +61,84 @@ def test_failed_batch_does_not_affect_others(project: FakeProject, path: str, st
         assert_rows_unique(path)
         assert len(read_dataset(path, "batches")) == n_stored
         assert len(read_dataset(path, "jobs")) == 2 * n_stored
-        project.requests.clear()
+        api.requests.clear()
         for _ in range(3):
-            project.add()
-    project.broken.clear()
+            api.add()
+    api.faults.clear()
     sync_dataset(path, jobs=True)
-    assert project.requests["get"] == 5
+    assert api.requests["GET batch"] == 5
     assert_dataset_complete(path, jobs=True)
 
 
-def test_sync_stops_after_a_few_failed_requests(project: FakeProject, path: str) -> None:
+def test_sync_stops_after_a_few_failed_requests(api: FakeApi, path: str) -> None:
     for _ in range(300):
-        project.add()
-    project.broken = set(project.batches)
+        api.add()
+    api.faults = dict.fromkeys(api.batches, BROKEN)
     with pytest.raises(lb.InvalidRequestError, match="broken"):
         sync_dataset(path)
-    assert project.requests["get"] < 150
-    project.broken.clear()
+    assert api.requests["GET batch"] < 150
+    api.faults.clear()
     sync_dataset(path)
     assert_dataset_complete(path)
 
 
 def test_failed_job_request_does_not_affect_other_requests(
-    project: FakeProject, path: str, monkeypatch: pytest.MonkeyPatch
+    api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llama_batches_nb.fetch.jobs.JOB_IDS_PER_REQUEST", 4)
     for _ in range(10):
-        project.add()
-    project.jobs["pjb-4-1"]["status"] = "RUNNING"
-    project.broken = {"pjb-1-1", "pjb-7-0"}
+        api.add()
+    api.jobs["pjb-4-1"]["status"] = "RUNNING"
+    api.faults = {"pjb-1-1": BROKEN, "pjb-7-0": BROKEN}
     with pytest.raises(lb.InvalidRequestError, match="broken") as caught:
         sync_dataset(path, jobs=True)
     (note,) = caught.value.__notes__
     assert note.startswith("2 requests failed, for 4 parse_v2 jobs such as pjb-")
     assert len(read_dataset(path, "jobs")) == 12
-    project.jobs["pjb-4-1"]["status"] = "COMPLETED"
-    project.broken = {"pjb-7-0"}
-    project.requests.clear()
+    api.jobs["pjb-4-1"]["status"] = "COMPLETED"
+    api.faults = {"pjb-7-0": BROKEN}
+    api.requests.clear()
     with pytest.raises(lb.InvalidRequestError, match="broken"):
         sync_dataset(path, jobs=True)
-    assert project.requests["jobs"] == 8 + 1
+    assert api.requests["job IDs"] == 8 + 1
     assert len(read_dataset(path, "jobs")) == 16
-    project.broken = set()
+    api.faults.clear()
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
 
 
-def test_failed_request_keeps_stored_running_job(project: FakeProject, path: str) -> None:
-    project.add()
-    project.jobs["pjb-0-1"]["status"] = "RUNNING"
+def test_failed_request_keeps_stored_running_job(api: FakeApi, path: str) -> None:
+    api.add()
+    api.jobs["pjb-0-1"]["status"] = "RUNNING"
     sync_dataset(path, jobs=True)
-    project.jobs["pjb-0-1"]["status"] = "COMPLETED"
-    project.broken = {"pjb-0-1"}
+    api.jobs["pjb-0-1"]["status"] = "COMPLETED"
+    api.faults = {"pjb-0-1": BROKEN}
     with pytest.raises(lb.InvalidRequestError):
         sync_dataset(path, jobs=True)
     assert read_dataset(path, "jobs").status.tolist() == ["COMPLETED", "RUNNING"]
-    project.broken = set()
+    api.faults.clear()
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
 
 
-def test_invalid_response_does_not_affect_other_batches(project: FakeProject, path: str) -> None:
+def test_invalid_response_does_not_affect_other_batches(api: FakeApi, path: str) -> None:
     for _ in range(20):
-        project.add()
-    record = project.batches["bat-007"]
+        api.add()
+    record = api.batches["bat-007"]
     results, record["results"] = record["results"], [{}]
     with pytest.raises(lb.ResponseError):
         sync_dataset(path)
-    assert set(project.batches) - set(read_dataset(path, "batches").batch_id) == {"bat-007"}
+    assert set(api.batches) - set(read_dataset(path, "batches").batch_id) == {"bat-007"}
     record["results"] = results
     sync_dataset(path)
     assert_dataset_complete(path)
 
 
-def test_response_with_other_batch_id_raises(project: FakeProject, serve: Serve, path: str) -> None:
-    project.add()
+def test_response_with_other_batch_id_raises(api: FakeApi, serve: Serve, path: str) -> None:
+    api.add()
 
     def with_other_id(asked: Asked) -> Any:
-        answer = project(asked)
+        answer = api(asked)
         return {**answer, "id": "bat-9"} if asked.one("expand") else answer
 
     serve(with_other_id)
@@ -150,59 +152,52 @@ def test_response_with_other_batch_id_raises(project: FakeProject, serve: Serve,
 # --- missing batches ----------------------------------------------------------------------------
 
 
-def test_deleted_open_batch_is_removed_with_warning(project: FakeProject, path: str) -> None:
-    project.add("RUNNING")
-    project.add()
+def test_deleted_open_batch_is_removed_with_warning(api: FakeApi, path: str) -> None:
+    api.add("RUNNING")
+    api.add()
     sync_dataset(path)
-    del project.batches["bat-000"]
+    del api.batches["bat-000"]
     with pytest.warns(UserWarning, match="bat-000"):
         report = sync_dataset(path)
     assert (report.gone, report.open) == (1, 0)
     assert_dataset_complete(path)
 
 
-def test_new_batch_that_is_not_found_is_fetched_by_next_sync(
-    project: FakeProject, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.add()
-    record = project.batches.pop(project.add())
-    list_batches = project.list_batches
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            project, "list_batches", lambda asked: page([record, *list_batches(asked)["items"]])
-        )
-        with pytest.warns(UserWarning, match="bat-001"):
-            assert sync_dataset(path).gone == 1
-    project.batches["bat-001"] = record
+def test_new_batch_that_is_not_found_is_fetched_by_next_sync(api: FakeApi, path: str) -> None:
+    api.add()
+    record = api.batches.pop(api.add())
+    api.faults["GET batches"] = lambda response: page([record, *response["items"]])
+    with pytest.warns(UserWarning, match="bat-001"):
+        assert sync_dataset(path).gone == 1
+    api.faults.clear()
+    api.batches["bat-001"] = record
     assert sync_dataset(path).new == 1
     assert_dataset_complete(path)
 
 
-def test_open_batch_that_is_only_listed_is_fetched_again(
-    project: FakeProject, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = project.add("RUNNING")
+def test_open_batch_that_is_only_listed_is_fetched_again(api: FakeApi, path: str) -> None:
+    name = api.add("RUNNING")
     sync_dataset(path)
-    record = project.batches.pop(name)
-    with monkeypatch.context() as patch:
-        patch.setattr(project, "list_batches", lambda asked: page([record]))
-        with pytest.warns(UserWarning, match=name):
-            assert sync_dataset(path).gone == 1
-    assert project.requests["get"] == 3
-    project.batches[name] = record
+    record = api.batches.pop(name)
+    api.faults["GET batches"] = lambda response: page([record])
+    with pytest.warns(UserWarning, match=name):
+        assert sync_dataset(path).gone == 1
+    api.faults.clear()
+    assert api.requests["GET batch"] == 3
+    api.batches[name] = record
     assert sync_dataset(path).new == 1
     assert_dataset_complete(path)
 
 
 @pytest.mark.parametrize("until", [None, START])
 def test_server_that_answers_only_404_removes_nothing(
-    project: FakeProject, serve: Serve, path: str, until: datetime | None
+    api: FakeApi, serve: Serve, path: str, until: datetime | None
 ) -> None:
     is_wrong_server = False
     not_found = Answer({"detail": "no such place"}, 404)
-    serve(lambda asked: not_found if is_wrong_server else project(asked))
+    serve(lambda asked: not_found if is_wrong_server else api(asked))
     for n in range(6):
-        project.add("RUNNING" if n < 3 else "COMPLETED")
+        api.add("RUNNING" if n < 3 else "COMPLETED")
     sync_dataset(path)
     expected = fetch_tables()
     is_wrong_server = True
@@ -211,58 +206,54 @@ def test_server_that_answers_only_404_removes_nothing(
     assert_dataset_equal(path, expected)
 
 
-def test_incomplete_list_is_listed_again(project: FakeProject, path: str) -> None:
+def test_incomplete_list_is_listed_again(api: FakeApi, path: str) -> None:
     for _ in range(6):
-        project.add()
-    project.missing_from_list = 2
+        api.add()
+    api.faults["GET batches"] = lambda response: response | {"total_size": 8}
     with pytest.warns(UserWarning, match="Expected 8 batches but received 6"):
         report = sync_dataset(path)
     assert not report.complete
     assert "sync again" in str(report)
-    project.missing_from_list = 0
-    project.requests.clear()
+    api.faults.clear()
+    api.requests.clear()
     assert sync_dataset(path).complete
-    assert project.requests == {"list": 2}
+    assert api.requests == {"GET batches": 2}
     assert_dataset_complete(path)
 
 
 # --- folders that cannot be synced to -----------------------------------------------------------
 
 
-def test_locked_dataset_raises_before_any_request(project: FakeProject, path: str) -> None:
-    project.add()
+def test_locked_dataset_raises_before_any_request(api: FakeApi, path: str) -> None:
+    api.add()
     sync_dataset(path)
-    before = dict(project.requests)
+    before = dict(api.requests)
     with acquire_lock(Storage(path)), pytest.raises(DatasetLockedError, match="is being written"):
         sync_dataset(path)
-    assert project.requests == before
+    assert api.requests == before
     sync_dataset(path)
 
 
-def test_folder_with_other_files_is_unchanged(project: FakeProject, tmp_path: Path) -> None:
+def test_folder_with_other_files_is_unchanged(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DatasetError, match=r"holds other files \('notes.txt'\)"):
         sync_dataset(tmp_path)
     with pytest.raises(DatasetError, match="is a file"):
         sync_dataset(tmp_path / "notes.txt")
     assert Storage(tmp_path).names() == ["notes.txt"]
-    assert not project.requests
+    assert not api.requests
 
 
-def test_dataset_of_other_project_or_server_raises(
-    project: FakeProject, serve: Serve, path: str
-) -> None:
+def test_dataset_of_other_project_or_server_raises(api: FakeApi, serve: Serve, path: str) -> None:
     sync_dataset(path)
     with pytest.raises(DatasetError, match=r"key's default project at .*, not of project prj-2"):
         sync_dataset(path, project_id="prj-2")
-    serve(project)
+    serve(api)
     with pytest.raises(DatasetError, match="sync to another folder"):
         sync_dataset(path)
 
 
-def test_newer_format_raises_and_unknown_fields_are_ignored(
-    project: FakeProject, path: str
-) -> None:
+def test_newer_format_raises_and_unknown_fields_are_ignored(api: FakeApi, path: str) -> None:
     sync_dataset(path)
     storage = Storage(path)
     manifest = json.loads(storage.get("_manifest.json") or b"")
@@ -275,10 +266,8 @@ def test_newer_format_raises_and_unknown_fields_are_ignored(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"format": 1}'])
-def test_damaged_or_missing_manifest_raises(
-    project: FakeProject, path: str, content: bytes
-) -> None:
-    project.add()
+def test_damaged_or_missing_manifest_raises(api: FakeApi, path: str, content: bytes) -> None:
+    api.add()
     sync_dataset(path)
     Storage(path).put("_manifest.json", content)
     with pytest.raises(DatasetError, match=r"'_manifest.json'.*damaged"):

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from llama_batches_nb.dataset.sync import sync_dataset
-from tests.dataset.fake_project import START, FakeProject, assert_dataset_complete
+from tests.dataset.checks import (
+    assert_dataset_complete,
+)
+from tests.fake_api import START, FakeApi
 
 
 def hours_after_start(hours: float) -> Any:
@@ -27,47 +30,47 @@ def hours_after_start(hours: float) -> Any:
     ids=str,
 )
 def test_sync_without_filters_adds_to_filtered_dataset(
-    project: FakeProject, path: str, filters: dict[str, Any]
+    api: FakeApi, path: str, filters: dict[str, Any]
 ) -> None:
     for n in range(12):
-        project.add(["COMPLETED", "FAILED", "RUNNING"][n % 3])
+        api.add(["COMPLETED", "FAILED", "RUNNING"][n % 3])
     sync_dataset(path, **filters)
     assert_dataset_complete(path, **filters)
-    project.end("bat-002", "FAILED")
-    project.end("bat-005", "COMPLETED")
-    project.add("FAILED")
+    api.end("bat-002", "FAILED")
+    api.end("bat-005", "COMPLETED")
+    api.add("FAILED")
     sync_dataset(path, **filters)
     assert_dataset_complete(path, **filters)
     sync_dataset(path)
     assert_dataset_complete(path)
-    project.requests.clear()
+    api.requests.clear()
     sync_dataset(path, **filters)  # the wider listing covers this one
-    assert project.requests["list"] <= 1
-    assert project.requests["get"] == 2
+    assert api.requests["GET batches"] <= 1
+    assert api.requests["GET batch"] == 2
     assert_dataset_complete(path)
 
 
-def test_moving_start_time_lists_only_unlisted_ranges(project: FakeProject, path: str) -> None:
+def test_moving_start_time_lists_only_unlisted_ranges(api: FakeApi, path: str) -> None:
     for _ in range(40):
-        project.add()
+        api.add()
     sync_dataset(path, created_at_on_or_after=hours_after_start(20))
-    project.requests.clear()
+    api.requests.clear()
     for hours in (21, 22, 38):
         sync_dataset(path, created_at_on_or_after=hours_after_start(hours))
-    assert project.requests == {"list": 3}
+    assert api.requests == {"GET batches": 3}
     sync_dataset(path, created_at_on_or_after=hours_after_start(10))
     assert_dataset_complete(path, created_at_on_or_after=hours_after_start(10))
-    project.add(hours=100)
+    api.add(hours=100)
     sync_dataset(path, created_at_on_or_after=hours_after_start(90))
-    project.add(hours=50)  # in the gap between the listed ranges
+    api.add(hours=50)  # in the gap between the listed ranges
     sync_dataset(path, created_at_on_or_after=hours_after_start(10))
     assert_dataset_complete(path, created_at_on_or_after=hours_after_start(10))
 
 
-def test_listed_range_in_the_past_needs_no_request(project: FakeProject, path: str) -> None:
+def test_listed_range_in_the_past_needs_no_request(api: FakeApi, path: str) -> None:
     for _ in range(9):
-        project.add()
+        api.add()
     sync_dataset(path)
-    project.requests.clear()
+    api.requests.clear()
     sync_dataset(path, created_at_on_or_before=START)
-    assert not project.requests
+    assert not api.requests

@@ -32,34 +32,32 @@ from llama_batches_nb.dataset.sync import sync_dataset
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
-from tests.dataset.fake_project import (
-    START,
-    TERMINAL,
-    FakeProject,
+from tests.dataset.checks import (
     assert_dataset_complete,
     assert_dataset_equal,
     assert_no_other_files,
     assert_rows_unique,
     fetch_tables,
 )
+from tests.fake_api import START, TERMINAL, FakeApi
 from tests.servers import Asked, Server, interrupt, mapping
 
 
-def test_interrupted_sync_leaves_last_commit(project: FakeProject, serve: Serve, path: str) -> None:
+def test_interrupted_sync_leaves_last_commit(api: FakeApi, serve: Serve, path: str) -> None:
     for _ in range(5):
-        project.add()
+        api.add()
     interrupted = threading.Event()
 
     def interrupting(asked: Asked) -> Any:
         if asked.one("expand") and not interrupted.is_set():
             interrupted.set()
             interrupt()
-        return project(asked)
+        return api(asked)
 
     serve(interrupting, max_workers=1)
     with pytest.raises(KeyboardInterrupt):
         sync_dataset(path)
-    assert read_dataset(path).batch_id.isin(list(project.batches)).all()
+    assert read_dataset(path).batch_id.isin(list(api.batches)).all()
     sync_dataset(path)
     assert_dataset_complete(path)
 
@@ -113,18 +111,18 @@ def release_lock(path: str) -> None:
 
 
 def test_sync_killed_before_any_change_loses_and_doubles_nothing(
-    project: FakeProject, killing_url: str, monkeypatch: pytest.MonkeyPatch
+    api: FakeApi, killing_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "MAX_SMALL_CHUNKS", 2)
-    project.add("RUNNING")
+    api.add("RUNNING")
     for _ in range(writer.MAX_SMALL_CHUNKS):
-        project.add()
+        api.add()
         sync_dataset(killing_url, jobs=True)
     before = {path: file.getvalue() for path, file in KillingFileSystem.store.items()}
     n_before = len(read_dataset(killing_url, "batches"))
-    project.end("bat-000")
-    project.add("RUNNING")
-    project.add()
+    api.end("bat-000")
+    api.add("RUNNING")
+    api.add()
     expected = fetch_tables(jobs=True)
     for n in range(1, 100):
         KillingFileSystem.store.clear()
@@ -197,10 +195,8 @@ def test_process_killed_at_random_times_loses_and_doubles_nothing(tmp_path: Path
         assert exit_statuses[signal.SIGKILL]
 
 
-def test_sync_deletes_files_of_killed_syncs_and_no_others(
-    project: FakeProject, tmp_path: Path
-) -> None:
-    project.add()
+def test_sync_deletes_files_of_killed_syncs_and_no_others(api: FakeApi, tmp_path: Path) -> None:
+    api.add()
     sync_dataset(tmp_path)
     leftovers = [
         "results/part-0123456789ab.parquet",
@@ -248,8 +244,8 @@ class SyncMachine(RuleBasedStateMachine):
         self.limits.setattr(writer, "CHUNK_ROWS", 10)
         self.limits.setattr(writer, "MIN_CHUNK_ROWS", 16)
         self.limits.setattr(writer, "MAX_SMALL_CHUNKS", 2)
-        self.project = FakeProject(page_size=3)
-        self.server = Server(self.project)
+        self.api = FakeApi(page_size=3)
+        self.server = Server(self.api)
         self.client = lb.connect("llx-secret", base_url=self.server.url, max_retries=0)
 
     def sync(self, path: str, **arguments: Any) -> None:
@@ -262,18 +258,18 @@ class SyncMachine(RuleBasedStateMachine):
     )
     def change_project(self, new: list[str], changes: list[str | None], job_status: str) -> None:
         """Change the status of some batches and jobs, and create new batches."""
-        is_open = [b for b in self.project.batches.values() if b["status"] not in TERMINAL]
+        is_open = [b for b in self.api.batches.values() if b["status"] not in TERMINAL]
         for record, status in zip(is_open, changes, strict=False):
             record["status"] = status or record["status"]
             if status == "CANCELLED":  # files that were not started have no job
                 files = [each["source_directory_file_id"] for each in record["results"][1:]]
                 record["results"][1:] = map(mapping, files)
-        running = [job for job in self.project.jobs.values() if job["status"] == "RUNNING"]
+        running = [job for job in self.api.jobs.values() if job["status"] == "RUNNING"]
         for job in running[::2]:
             job["status"] = job_status
         for n, status in enumerate(new):
-            name = self.project.add(status, hours=len(self.project.batches) / 2)
-            self.project.jobs[f"pjb-{int(name[4:])}-{n % 2}"]["status"] = "RUNNING"
+            name = self.api.add(status, hours=len(self.api.batches) / 2)
+            self.api.jobs[f"pjb-{int(name[4:])}-{n % 2}"]["status"] = "RUNNING"
 
     @rule(jobs=st.booleans(), filters=filters)
     def sync_filtered(self, jobs: bool, filters: dict[str, Any]) -> None:

@@ -12,27 +12,27 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.dataset.fake_project import START, FakeProject, parse_time
+from tests.fake_api import START, FakeApi, parse_time
 from tests.servers import Answer, Asked, batch, page
 
 AFTER: dict[str, Any] = {"created_at_on_or_after": START}
 
 
 @pytest.fixture
-def world(serve: Serve) -> FakeProject:
+def api(serve: Serve) -> FakeApi:
     """Return a project with ten pages of batches, created one hour apart."""
-    world = FakeProject()
-    serve(world, max_retries=0)
+    api = FakeApi(page_size=4)
+    serve(api, max_retries=0)
     for _ in range(40):
-        world.add()
-    return world
+        api.add()
+    return api
 
 
-def check_list(world: FakeProject, **filters: Any) -> None:
+def check_list(api: FakeApi, **filters: Any) -> None:
     """Compare the fetched list with the server's batches, in the server's order."""
     names = [
         name
-        for name, one in sorted(world.batches.items(), key=lambda b: b[1]["created_at"])[::-1]
+        for name, one in sorted(api.batches.items(), key=lambda b: b[1]["created_at"])[::-1]
         if parse_time(one["created_at"]) >= filters["created_at_on_or_after"]
         and one["status"] == filters.get("status", one["status"])
     ]
@@ -40,23 +40,23 @@ def check_list(world: FakeProject, **filters: Any) -> None:
 
 
 def test_windows_are_fetched_in_parallel(serve: Serve) -> None:
-    world = FakeProject()
+    api = FakeApi(page_size=4)
     for _ in range(40):
-        world.add()
+        api.add()
     all_requested = threading.Barrier(8)
 
     def script(asked: Asked) -> Any:
         if asked.one("created_at_on_or_before") and not asked.one("page_token"):
             all_requested.wait(30)  # no response before all windows are requested
-        return world(asked)
+        return api(asked)
 
     serve(script, max_workers=8)
-    check_list(world, **AFTER)
+    check_list(api, **AFTER)
 
 
-def test_each_window_costs_at_most_one_extra_request(world: FakeProject) -> None:
-    check_list(world, **AFTER)
-    assert world.requests["list"] <= 10 + 9
+def test_each_window_costs_at_most_one_extra_request(api: FakeApi) -> None:
+    check_list(api, **AFTER)
+    assert api.requests["GET batches"] <= 10 + 9
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_each_window_costs_at_most_one_extra_request(world: FakeProject) -> None
     ],
     ids=str,
 )
-def test_other_filters_apply_to_each_window(world: FakeProject, filters: dict[str, Any]) -> None:
-    for name in list(world.batches)[::2]:
-        world.end(name, "FAILED")
-    check_list(world, **filters)
+def test_other_filters_apply_to_each_window(api: FakeApi, filters: dict[str, Any]) -> None:
+    for name in list(api.batches)[::2]:
+        api.end(name, "FAILED")
+    check_list(api, **filters)
 
 
-def test_end_of_the_period_is_respected(world: FakeProject) -> None:
+def test_end_of_the_period_is_respected(api: FakeApi) -> None:
     before = START + timedelta(hours=30, minutes=30)
     found = lb.fetch_batches(**AFTER, created_at_on_or_before=before)
     assert found.batch_id.tolist() == [f"bat-{n:03}" for n in range(30, -1, -1)]
@@ -84,48 +84,48 @@ def test_end_of_the_period_is_respected(world: FakeProject) -> None:
 def test_windows_return_the_list_of_sequential_pages(serve: Serve) -> None:
     rng = random.Random(5)
     for _ in range(20):
-        world = FakeProject(page_size=rng.choice([1, 3, 7]))
+        api = FakeApi(page_size=rng.choice([1, 3, 7]))
         for _ in range(rng.randrange(60)):
-            world.add(hours=rng.choice([0, 1, rng.uniform(0, 1e-3), rng.uniform(0, 1000)]))
-        serve(world)
+            api.add(hours=rng.choice([0, 1, rng.uniform(0, 1e-3), rng.uniform(0, 1000)]))
+        serve(api)
         plain = lb.fetch_batches()
         found = lb.fetch_batches(**AFTER)
         assert sorted(found.batch_id) == sorted(plain.batch_id)
         pd.testing.assert_series_equal(found.created_at, plain.created_at)
 
 
-def test_server_that_rounds_times_loses_no_batch(world: FakeProject, serve: Serve) -> None:
+def test_server_that_rounds_times_loses_no_batch(api: FakeApi, serve: Serve) -> None:
     def to_the_day(asked: Asked) -> Any:
         for name in ("created_at_on_or_after", "created_at_on_or_before"):
             if times := asked.query.get(name):
                 times[:] = [times[0][:10] + "T00:00:00+00:00"]
-        return world(asked)
+        return api(asked)
 
     serve(to_the_day)
-    assert set(lb.fetch_batches(**AFTER).batch_id) == set(world.batches)
+    assert set(lb.fetch_batches(**AFTER).batch_id) == set(api.batches)
 
 
-def test_server_that_ignores_times_gets_one_request_per_window(world: FakeProject) -> None:
-    world.ignores_times = True
-    check_list(world, **AFTER)
-    assert world.requests["list"] <= 10 + 9
+def test_server_that_ignores_times_gets_one_request_per_window(api: FakeApi) -> None:
+    api.ignores_times = True
+    check_list(api, **AFTER)
+    assert api.requests["GET batches"] <= 10 + 9
 
 
-def test_list_shorter_than_total_size_warns(world: FakeProject) -> None:
-    world.missing_from_list = 2
+def test_list_shorter_than_total_size_warns(api: FakeApi) -> None:
+    api.faults["GET batches"] = lambda response: (
+        response | {"total_size": response["total_size"] + 2}
+    )
     with pytest.warns(UserWarning, match="Expected 42 batches but received 40"):
         assert len(lb.fetch_batches(**AFTER)) == 40
 
 
 @pytest.mark.parametrize("reason", ["short", "limit", "oldest first", "no size", "no time"])
-def test_unsuitable_list_is_fetched_page_by_page(
-    world: FakeProject, serve: Serve, reason: str
-) -> None:
+def test_unsuitable_list_is_fetched_page_by_page(api: FakeApi, serve: Serve, reason: str) -> None:
     upper_bounds: list[str] = []
 
     def script(asked: Asked) -> Any:
         upper_bounds.extend(asked.query.get("created_at_on_or_before", []))
-        answer = world(asked)
+        answer = api(asked)
         if reason == "oldest first":
             answer["items"].reverse()
         elif reason == "no size":
@@ -136,23 +136,23 @@ def test_unsuitable_list_is_fetched_page_by_page(
 
     serve(script)
     if reason == "short":
-        for name in list(world.batches)[16:]:
-            del world.batches[name]
+        for name in list(api.batches)[16:]:
+            del api.batches[name]
     limit = 30 if reason == "limit" else None
-    world.requests.clear()
-    assert len(lb.fetch_batches(**AFTER, limit=limit)) == (limit or len(world.batches))
-    assert world.requests["list"] == -(-(limit or len(world.batches)) // 4)
+    api.requests.clear()
+    assert len(lb.fetch_batches(**AFTER, limit=limit)) == (limit or len(api.batches))
+    assert api.requests["GET batches"] == -(-(limit or len(api.batches)) // 4)
     assert not upper_bounds
 
 
-def test_failed_window_raises_with_the_rows_of_the_others(world: FakeProject, serve: Serve) -> None:
-    first = parse_time(world.batches["bat-000"]["created_at"])
+def test_failed_window_raises_with_the_rows_of_the_others(api: FakeApi, serve: Serve) -> None:
+    first = parse_time(api.batches["bat-000"]["created_at"])
 
     def script(asked: Asked) -> Any:
         since = asked.one("created_at_on_or_after")
         if asked.one("created_at_on_or_before") and since and parse_time(since) == first:
             return Answer({"detail": "broken"}, 400)
-        return world(asked)
+        return api(asked)
 
     serve(script, max_workers=3)
     with pytest.raises(lb.InvalidRequestError, match="broken") as caught:
@@ -160,7 +160,7 @@ def test_failed_window_raises_with_the_rows_of_the_others(world: FakeProject, se
     assert caught.value.partial is not None
     names = caught.value.partial.batch_id.tolist()
     assert names == sorted(set(names), reverse=True)
-    assert names[:4] == list(world.batches)[:-5:-1]
+    assert names[:4] == list(api.batches)[:-5:-1]
     assert len(names) < 40
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 import llama_batches_nb as lb
+from tests.fake_api import FakeApi, uploaded_name
 from tests.reliability.faults import Fault
 from tests.reliability.leaks import no_leaks
-from tests.reliability.office import Office, named, project
 from tests.reliability.raw_server import RawServer, Step, response
 from tests.servers import Answer, Asked
 
@@ -55,8 +55,8 @@ class Call:
     """A call of a public function, and the rows it should return."""
 
     name: str
-    ask: Callable[[Office, Path], pd.DataFrame]
-    rows: Callable[[Office], Rows]
+    ask: Callable[[FakeApi, Path], pd.DataFrame]
+    rows: Callable[[FakeApi], Rows]
     columns: tuple[str, ...]
     is_target: Callable[[Asked], bool]
     """Whether a persistent fault applies to a request."""
@@ -73,7 +73,7 @@ def run_trial(call: Call, fault: Fault, folder: Path, *, persistent: bool) -> Ve
 
     Raises `AssertionError` if a thread, a socket or a temporary file is left behind.
     """
-    api, retries = project(), 2 if persistent else 5
+    api, retries = _fake_api(), 2 if persistent else 5
     with no_leaks():
         responses = _faulty_responses(call, api, fault, persistent=persistent)
         with (
@@ -84,14 +84,14 @@ def run_trial(call: Call, fault: Fault, folder: Path, *, persistent: bool) -> Ve
 
 
 def _faulty_responses(
-    call: Call, api: Office, fault: Fault, *, persistent: bool
+    call: Call, api: FakeApi, fault: Fault, *, persistent: bool
 ) -> Callable[[Asked], list[Step]]:
     asked_before: set[str] = set()
     lock = threading.Lock()
 
     def respond(asked: Asked) -> Any:
         with lock:
-            what = f"{asked.path} {asked.query} {named(asked)}"
+            what = f"{asked.path} {asked.query} {uploaded_name(asked)}"
             is_first = what not in asked_before
             asked_before.add(what)
             is_faulty = call.is_target(asked) if persistent or call.writes else True
@@ -108,7 +108,7 @@ def _faulty_responses(
     return respond
 
 
-def _verdict(call: Call, api: Office, ask: Callable[[], pd.DataFrame]) -> Verdict:
+def _verdict(call: Call, api: FakeApi, ask: Callable[[], pd.DataFrame]) -> Verdict:
     error: Exception | None = None
     frame: pd.DataFrame | None
     try:
@@ -141,14 +141,22 @@ def _rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> Rows:
     return list(texts.where(texts.notna(), "").itertuples(index=False, name=None))
 
 
+def _fake_api() -> FakeApi:
+    """Return a project of three pages of batches."""
+    api = FakeApi({"dir-0": 1}, page_size=4)
+    for n in range(10):
+        api.add(files=n % 4)
+    return api
+
+
 # --- the calls ----------------------------------------------------------------------------------
 
 
-def _batches(api: Office) -> Rows:
+def _batches(api: FakeApi) -> Rows:
     return [(name, api.batches[name]["status"]) for name in reversed(api.batches)]
 
 
-def _results(api: Office) -> Rows:
+def _results(api: FakeApi) -> Rows:
     return [
         (name, one["source_directory_file_id"], (one["job_reference"] or {}).get("id", ""))
         for name in reversed(api.batches)
@@ -156,7 +164,7 @@ def _results(api: Office) -> Rows:
     ]
 
 
-def _jobs(api: Office) -> Rows:
+def _jobs(api: FakeApi) -> Rows:
     jobs = [job for _, _, job in _results(api) if job]
     return [(job, api.jobs[job]["status"]) for job in jobs]
 
@@ -169,16 +177,16 @@ def _is_batch_five(asked: Asked) -> bool:
     return asked.path.endswith("/bat-005")
 
 
-def _ids(api: Office) -> list[str]:
+def _ids(api: FakeApi) -> list[str]:
     return list(reversed(api.batches))
 
 
-def _references(api: Office) -> pd.DataFrame:
+def _references(api: FakeApi) -> pd.DataFrame:
     jobs = [job for job, _ in _jobs(api)]
     return pd.DataFrame({"job_id": jobs, "job_type": "parse_v2"})
 
 
-def _sync(api: Office, folder: Path) -> pd.DataFrame:
+def _sync(api: FakeApi, folder: Path) -> pd.DataFrame:
     """Update a dataset and read it, also after an error."""
     try:
         lb.sync_dataset(folder, jobs=True, progress=False)
@@ -195,18 +203,18 @@ def _is_post(asked: Asked) -> bool:
 
 
 def _is_upload_of_b(asked: Asked) -> bool:
-    return named(asked) == "b.txt"
+    return uploaded_name(asked) == "b.txt"
 
 
-def _create(api: Office, _: Path) -> pd.DataFrame:
+def _create(api: FakeApi, _: Path) -> pd.DataFrame:
     return lb.create_batch("dir-0", "cfg-PARSE_AGENTIC")
 
 
-def _made(api: Office) -> Rows:
-    return [(name,) for name in api.made]
+def _made(api: FakeApi) -> Rows:
+    return [(name,) for name in api.created]
 
 
-def _upload(api: Office, folder: Path) -> pd.DataFrame:
+def _upload(api: FakeApi, folder: Path) -> pd.DataFrame:
     folder.mkdir()
     for name in "abc":
         (folder / f"{name}.txt").write_text(name)
@@ -218,7 +226,7 @@ def _upload(api: Office, folder: Path) -> pd.DataFrame:
         raise
 
 
-def _uploaded(api: Office) -> Rows:
+def _uploaded(api: FakeApi) -> Rows:
     return [
         (directory, file["display_name"])
         for directory in api.directories
