@@ -126,7 +126,7 @@ def test_a_saved_notebook_still_tells_what_was_found(lab: Lab, page: Page) -> No
     expect(row).to_have_css("background-color", hovered)  # the chosen one, once that is known
     expect(panel.get_by_role("heading", name="Files of")).to_be_visible()
     expect(panel).to_contain_text(
-        re.compile(r"\d+ files?: failed|known once it has ended|No files")
+        re.compile(r"\d+ files?: failed|known when the batch has finished|No files")
     )
     shoot(panel, "filter-panel-dark")
     expect(page.locator(".lb-saved")).to_be_hidden()
@@ -153,7 +153,7 @@ def test_an_error_is_shown_and_recovered_from_in_a_narrow_window(voila: Voila, p
             f"lb.filter_panel(client)",
         )
         panel = looking.panel_in(page)
-        expect(panel).to_contain_text("Choose what you want to see, then Fetch.")
+        expect(panel).to_contain_text("Set the filters, then click Fetch.")
         looking.check_width(panel)
     panel.get_by_role("button", name="Fetch", exact=True).click()
     alert = panel.get_by_role("alert")
