@@ -33,7 +33,7 @@ def _drawn(page: Page) -> Locator:
     return board
 
 
-def test_a_click_shows_only_the_files_of_one_thing(lab: Lab, page: Page) -> None:
+def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 2800})
     notebook = lab.open(
         page, f"{BOARD}board.filters.limit.value = '60'\nboard.fetch()", theme="JupyterLab Dark"
@@ -79,9 +79,7 @@ def _shown(printed: str) -> str:
     return f"{int(printed):,}"
 
 
-def test_as_a_page_it_is_read_split_and_taken_away(
-    voila: Voila, page: Page, tmp_path: Path
-) -> None:
+def test_dashboard_in_voila_splits_and_exports(voila: Voila, page: Page, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 1280, "height": 2800})
     voila.open(page, f"{BOARD}board.fetch()")
     board = _drawn(page)

@@ -34,7 +34,7 @@ print(ours())
 SHADE = "row => getComputedStyle(row).backgroundColor"
 
 
-def test_from_a_filter_to_code(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_filter_sort_select_and_copy_code(lab: Lab, page: Page, tmp_path: Path) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     notebook = lab.open(page, PANEL)
     panel = looking.panel_in(page)
@@ -108,7 +108,7 @@ def test_from_a_filter_to_code(lab: Lab, page: Page, tmp_path: Path) -> None:
     shoot(panel, "filter-panel")
 
 
-def test_a_saved_notebook_still_tells_what_was_found(lab: Lab, page: Page) -> None:
+def test_saved_notebook_shows_results_without_kernel(lab: Lab, page: Page) -> None:
     cell = "import llama_batches_nb as lb\nlb.filter_panel(limit=30).fetch()"
     notebook = lab.open(page, cell, THREADS, theme="JupyterLab Dark")
     expect(looking.panel_in(page)).to_contain_text("Fetched: 30 batches")
@@ -141,7 +141,7 @@ def test_a_saved_notebook_still_tells_what_was_found(lab: Lab, page: Page) -> No
         shoot(page, f"filter-panel-saved-{'trusted' if trusted else 'untrusted'}")
 
 
-def test_an_error_is_shown_and_recovered_from_in_a_narrow_window(voila: Voila, page: Page) -> None:
+def test_narrow_window_shows_an_error_and_recovers(voila: Voila, page: Page) -> None:
     page.set_viewport_size(looking.NARROW)
     options = Options(batches=30, files=(1, 20), speed=0)
     with Server.start(options, thread=True) as server:

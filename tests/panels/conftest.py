@@ -1,4 +1,4 @@
-"""A history that stands still, and panels that leave nothing behind."""
+"""Fixtures: a sandbox whose history is fixed, and panels closed after each test."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ P = TypeVar("P", bound=Panel)
 Keep = Callable[[P], P]
 
 END = datetime(2026, 8, 1, 12, tzinfo=UTC)
-SOON = 10.0  # seconds in which a thread that was told to stop does
+SOON = 10.0  # seconds within which a cancelled thread ends
 
 
 @pytest.fixture(scope="session")
 def history() -> Iterator[Server]:
-    """A sandbox in which nothing happens any more."""
+    """A sandbox whose clock stands still, so that its batches never change."""
     options = Options(batches=60, files=(1, 60), speed=0, now=END)
     with Server.start(options, thread=True) as server:
         yield server
@@ -34,14 +34,14 @@ def history() -> Iterator[Server]:
 
 @pytest.fixture
 def on_history(history: Server) -> Iterator[lb.Client]:
-    """Connect to it."""
+    """A client of the fixed history, set as the default."""
     with lb.connect(history.api_key, base_url=history.url) as client:
         yield client
 
 
 @pytest.fixture
 def keep() -> Iterator[Callable[[Panel], Panel]]:
-    """Close a panel after the test, which must leave no widget and no thread of it."""
+    """Close panels after the test, and check that no widget and no thread remains."""
     before = set(_instances)
     panels: list[Panel] = []
 
@@ -57,7 +57,7 @@ def keep() -> Iterator[Callable[[Panel], Panel]]:
 
 
 def threads_left() -> list[str]:
-    """Return the threads of ours that are still there after a while."""
+    """Return the names of our threads that are still running after `SOON` seconds."""
     until = time.monotonic() + SOON
     while (left := _threads()) and time.monotonic() < until:
         left[0].join(0.1)
@@ -69,12 +69,12 @@ def _threads() -> list[threading.Thread]:
 
 
 def texts(panel: widgets.Widget) -> list[str]:
-    """Return the HTML of all that a panel shows as HTML."""
+    """Return the HTML of every HTML widget in a panel."""
     inside = [html for child in getattr(panel, "children", ()) for html in texts(child)]
     return [*([panel.value] if isinstance(panel, widgets.HTML) else []), *inside]
 
 
 def alert_of(panel: Panel) -> str:
-    """Return the words of what went wrong, which stand in an alert."""
+    """Return the HTML of the panel's alert, or an empty text."""
     [said] = [html for html in texts(panel) if 'role="alert"' in html] or [""]
     return said

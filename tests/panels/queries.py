@@ -1,4 +1,4 @@
-"""Questions to a panel, and the answers as pandas gives them from all there is."""
+"""Example queries, the batches that match them, and checks of a panel's code."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def with_ids(query: Query, directories: pd.DataFrame) -> Query:
     return Query(**given)
 
 
-def chosen(query: Query, batches: pd.DataFrame) -> pd.DataFrame:
-    """Return those of all batches that are meant."""
+def matching(query: Query, batches: pd.DataFrame) -> pd.DataFrame:
+    """Return the batches that match a query."""
     days = batches["created_at"].dt.date
     keep = pd.Series(True, batches.index)
     if query.status:

@@ -1,8 +1,7 @@
-"""What all panels do: work in threads, tell what went wrong, close, and leave a twin."""
+"""What all panels do: show errors and warnings, close, and leave a saved copy."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +23,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture
 def client() -> Iterator[lb.Client]:
-    """A client of nobody: these panels ask nothing."""
+    """A client without a server: these panels send no request."""
     with lb.connect(KEY, base_url="http://127.0.0.1:9", project_id=HOSTILE) as client:
         yield client
 
@@ -36,7 +35,7 @@ def panel(client: lb.Client, keep: Keep[Panel]) -> Panel:
     return panel
 
 
-def test_an_error_in_a_thread_is_shown_and_the_panel_goes_on(panel: Panel) -> None:
+def test_task_error_is_shown_and_later_tasks_run(panel: Panel) -> None:
     def broken() -> None:
         raise ZeroDivisionError("division by zero")
 
@@ -62,13 +61,15 @@ def test_an_error_in_a_thread_is_shown_and_the_panel_goes_on(panel: Panel) -> No
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_errors_are_told_in_words(panel: Panel, error: Exception, words: str) -> None:
+def test_error_text_is_escaped_and_says_what_to_do(
+    panel: Panel, error: Exception, words: str
+) -> None:
     panel.show_error(error)
     assert words in alert_of(panel)
     assert "<img" not in alert_of(panel)
 
 
-def test_warnings_are_told_each_once(panel: Panel) -> None:
+def test_warnings_are_shown_once_each(panel: Panel) -> None:
     def work() -> None:
         for words in ("one thing", "another", "one thing"):
             messages.warn(words)
@@ -78,68 +79,7 @@ def test_warnings_are_told_each_once(panel: Panel) -> None:
     assert ">one thing\nanother<" in alert_of(panel)
 
 
-def test_the_last_of_one_name_replaces_the_others(panel: Panel) -> None:
-    begun, go = threading.Event(), threading.Event()
-    shown: list[str] = []
-
-    def first() -> None:
-        begun.set()
-        go.wait(10)
-        panel.runner.update_ui(lambda: shown.append("first"))
-
-    panel.runner.start("work", first)
-    assert begun.wait(10)
-    panel.runner.start("other", lambda: panel.runner.update_ui(lambda: shown.append("other")))
-    panel.runner.start("work", lambda: panel.runner.update_ui(lambda: shown.append("second")))
-    panel.wait()
-    go.set()
-    assert not threads_left()
-    assert sorted(shown) == ["other", "second"]
-    panel.runner.update_ui(lambda: shown.append("by hand"))
-    assert shown[-1] == "by hand"
-
-
-def test_what_is_given_up_shows_nothing_more(panel: Panel) -> None:
-    begun, go = threading.Event(), threading.Event()
-    shown: list[str] = []
-
-    def work() -> None:
-        begun.set()
-        go.wait(10)
-        panel.runner.update_ui(lambda: shown.append("late"))
-
-    panel.runner.start("work", work)
-    assert begun.wait(10)
-    panel.runner.cancel_and_discard("work")
-    panel.runner.cancel_and_discard("what was never begun")
-    go.set()
-    panel.wait()
-    assert not shown
-
-
-def test_waiting_includes_what_was_begun_meanwhile(panel: Panel) -> None:
-    done: list[str] = []
-
-    def second() -> None:
-        workers.sleep(0.05)
-        done.append("second")
-
-    panel.runner.start("work", lambda: panel.runner.start("more", second))
-    panel.wait()
-    assert done == ["second"]
-
-
-def test_waiting_ends_with_its_time(panel: Panel) -> None:
-    panel.runner.start("work", lambda: workers.sleep(60))
-    panel.wait(0.01)
-    assert panel.runner.is_running("work")
-    assert not panel.runner.is_running("nothing")
-    panel.stop()
-    panel.wait()
-    assert not panel.runner.is_running("work")
-
-
-def test_closing_leaves_no_widget_and_no_thread(client: lb.Client) -> None:
+def test_close_leaves_no_widget_and_no_thread(client: lb.Client) -> None:
     before = set(_instances)
     panel = Panel(client)
     box = widgets.VBox([widgets.Button(), widgets.HBox([widgets.Text(), widgets.HTML()])])
@@ -149,22 +89,16 @@ def test_closing_leaves_no_widget_and_no_thread(client: lb.Client) -> None:
     panel.close()
     assert not threads_left()
     assert set(_instances) == before
-    panel.runner.start("work", lambda: None)
-    assert not threads_left()
-    with pytest.raises(workers.Cancelled):
-        panel.runner.update_ui(lambda: None)
 
 
-def test_a_page_that_comes_is_told_what_it_missed(
-    panel: Panel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[widgets.Widget] = []
-    monkeypatch.setattr(widgets.Widget, "send_state", lambda one, key=None: told.append(one))
+def test_new_view_receives_the_whole_state(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[widgets.Widget] = []
+    monkeypatch.setattr(widgets.Widget, "send_state", lambda one, key=None: sent.append(one))
     panel._view_count = 1
-    assert {panel, panel._alert, panel._alert.layout} <= set(told)
+    assert {panel, panel._alert, panel._alert.layout} <= set(sent)
 
 
-def test_a_closed_panel_that_is_shown_again_shows_what_it_had(
+def test_closed_panel_displays_its_saved_copy(
     client: lb.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Any] = []
@@ -172,20 +106,20 @@ def test_a_closed_panel_that_is_shown_again_shows_what_it_had(
     panel = Panel(client)
     panel.close()
     panel._ipython_display_()
-    [twin] = shown
-    assert "<b>Panel</b>" in twin._repr_html_()
+    [saved] = shown
+    assert "<b>Panel</b>" in saved._repr_html_()
 
 
-def test_where_there_is_no_key_the_error_says_so_and_no_more() -> None:
+def test_missing_key_raises_authentication_error_only() -> None:
     with pytest.raises(lb.AuthenticationError, match="LLAMA_CLOUD_API_KEY"):
-        Panel(None)  # a half-made widget is closed by ipywidgets, which must not stumble
+        Panel(None)  # ipywidgets closes the half-made widget, which must not raise
 
 
-# A cell that is run again
+# Rerunning a cell
 
 
 class Shell:
-    """What a kernel's shell tells of the cell that it runs."""
+    """A kernel's shell, which knows the cell that it runs."""
 
     parent: dict[str, Any]
 
@@ -204,7 +138,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
     return shell
 
 
-def test_a_cell_that_is_run_again_closes_its_panels(shell: Shell, client: lb.Client) -> None:
+def test_rerunning_a_cell_closes_its_earlier_panels(shell: Shell, client: lb.Client) -> None:
     shell.run("cell-1", "run-1")
     first, beside = Panel(client), Panel(client)
     first.runner.start("work", lambda: workers.sleep(60))
@@ -220,7 +154,7 @@ def test_a_cell_that_is_run_again_closes_its_panels(shell: Shell, client: lb.Cli
         panel.close()
 
 
-def test_where_cells_have_no_id_panels_live_side_by_side(shell: Shell, client: lb.Client) -> None:
+def test_panels_of_cells_without_id_stay_open(shell: Shell, client: lb.Client) -> None:
     found = []
     for run in ("run-1", "run-2"):
         shell.run(None, run)
@@ -230,10 +164,10 @@ def test_where_cells_have_no_id_panels_live_side_by_side(shell: Shell, client: l
         panel.close()
 
 
-# Where no panel lives
+# The saved copy
 
 
-def test_the_bundle_has_the_panel_and_its_twin(panel: Panel) -> None:
+def test_mimebundle_has_the_view_and_the_saved_copy(panel: Panel) -> None:
     bundle = panel._repr_mimebundle_()
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] == panel.model_id
@@ -241,7 +175,7 @@ def test_the_bundle_has_the_panel_and_its_twin(panel: Panel) -> None:
     assert "<p>Panel</p>" in bundle["text/html"]
 
 
-def test_its_plain_text_moves_no_cursor(client: lb.Client, keep: Keep[Panel]) -> None:
+def test_repr_escapes_control_characters(client: lb.Client, keep: Keep[Panel]) -> None:
     class Sly(Panel):
         def _text(self) -> str:
             return "bat-1 is \x1b[2J"
@@ -251,14 +185,14 @@ def test_its_plain_text_moves_no_cursor(client: lb.Client, keep: Keep[Panel]) ->
     assert repr(panel) == r"<Panel: bat-1 is \x1b[2J>"
 
 
-def test_the_twin_hides_on_a_page_where_its_panel_lives(panel: Panel) -> None:
-    twin = panel._repr_mimebundle_()["text/html"]
+def test_saved_copy_is_hidden_beside_its_live_panel(panel: Panel) -> None:
+    saved = panel._repr_mimebundle_()["text/html"]
     assert f"lb-{panel.model_id}" in panel._dom_classes
-    assert f"body:has(.lb-{panel.model_id}) .lb-saved.of-lb-{panel.model_id}" in twin
-    assert f'class="lb-saved of-lb-{panel.model_id}"' in twin
+    assert f"body:has(.lb-{panel.model_id}) .lb-saved.of-lb-{panel.model_id}" in saved
+    assert f'class="lb-saved of-lb-{panel.model_id}"' in saved
 
 
-def test_the_twin_is_saved_with_every_change(panel: Panel, monkeypatch: Any) -> None:
+def test_saved_copy_is_updated_with_every_change(panel: Panel, monkeypatch: Any) -> None:
     shown: list[Any] = []
 
     class Handle:
@@ -272,7 +206,7 @@ def test_the_twin_is_saved_with_every_change(panel: Panel, monkeypatch: Any) -> 
     assert "Changed" in shown[-1]
 
 
-def test_the_heading_is_text_and_has_no_key(panel: Panel) -> None:
+def test_heading_is_escaped_and_omits_the_key(panel: Panel) -> None:
     head = panel.children[0].value
     assert "project &lt;img src=x" in head
     assert "127.0.0.1:9" in head

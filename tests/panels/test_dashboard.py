@@ -1,4 +1,4 @@
-"""The dashboard's frames and pictures follow what is chosen, and so does its code."""
+"""The dashboard's frames, charts and code follow its filters."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def _outcomes(board: Dashboard) -> pd.DataFrame:
 
 
 def _check(board: Dashboard) -> None:
-    """Run the board's code, which must give the files that it shows."""
+    """Check that the dashboard's code returns the files shown."""
     files = queries.check_code(board)["files"]
     assert_frame_equal(files, _outcomes(board))
 
 
 def _choices(board: Dashboard) -> list[tuple[str, str]]:
-    """Return a configuration, a directory and a pattern that go together."""
+    """Return a configuration, a directory and a pattern that occur together."""
     files = _outcomes(board)
     files = files.assign(**{PATTERN: pattern_ids(files)}).dropna(subset=PATTERN)
     commonest = files.value_counts([CONFIGURATION, DIRECTORY, PATTERN]).index[0]
     return list(zip((CONFIGURATION, DIRECTORY, PATTERN), commonest, strict=True))
 
 
-def test_it_shows_what_the_functions_give(board: Dashboard) -> None:
+def test_dashboard_shows_what_the_public_functions_return(board: Dashboard) -> None:
     assert board.results is not None
     files = lb.outcomes(board.results, board.jobs)
     assert_frame_equal(_outcomes(board), files)
@@ -72,7 +72,7 @@ def test_it_shows_what_the_functions_give(board: Dashboard) -> None:
     _check(board)
 
 
-def test_a_click_filters_a_second_one_takes_it_away(board: Dashboard) -> None:
+def test_click_filters_and_second_click_removes_the_filter(board: Dashboard) -> None:
     whole = _outcomes(board)
     row = board.groups[CONFIGURATION].table._row_buttons[1]
     configuration = row.description
@@ -96,7 +96,7 @@ def _name(board: Dashboard, configuration: str) -> str:
     return board.filters.configurations.by_id.get(configuration, configuration)
 
 
-def test_a_pattern_is_told_in_words(board: Dashboard) -> None:
+def test_pattern_filter_is_shown_by_its_pattern(board: Dashboard) -> None:
     row = board.patterns.frame.iloc[0]
     assert board.patterns._row_buttons[0].tooltip == row["pattern"]
     board.filter_by(PATTERN, row[PATTERN])
@@ -104,7 +104,7 @@ def test_a_pattern_is_told_in_words(board: Dashboard) -> None:
     assert f"error pattern <b>{markup.text(row['pattern'])}</b>" in board._filters_text.value
 
 
-def test_several_narrow_together_and_show_all_takes_them_away(board: Dashboard) -> None:
+def test_filters_combine_and_show_all_removes_them(board: Dashboard) -> None:
     whole, before = _outcomes(board), _shown(board)
     files = whole.assign(**{PATTERN: pattern_ids(whole)})
     for name, value in _choices(board):
@@ -127,7 +127,7 @@ def _shown(board: Dashboard) -> dict[str, Any]:
     return {**shown, "tiles": board._tiles.value, "code": board.code}
 
 
-def test_a_new_fetch_shows_all_again(board: Dashboard) -> None:
+def test_new_fetch_removes_group_filters(board: Dashboard) -> None:
     board.filter_by(*_choices(board)[0])
     board.wait()
     board.fetch().wait()
@@ -136,7 +136,7 @@ def test_a_new_fetch_shows_all_again(board: Dashboard) -> None:
     _check(board)
 
 
-def test_what_cannot_be_chosen_is_refused(
+def test_filter_by_rejects_unknown_names_and_missing_files(
     on_history: lb.Client, keep: Keep[Dashboard], board: Dashboard
 ) -> None:
     with pytest.raises(ValueError, match=r"name='job_type' must be one of 'configuration_id', "):
@@ -147,7 +147,7 @@ def test_what_cannot_be_chosen_is_refused(
     assert fresh.outcomes is None
 
 
-def test_a_configuration_that_has_no_files_shows_that(board: Dashboard) -> None:
+def test_configuration_without_files_shows_no_files(board: Dashboard) -> None:
     board.filter_by(CONFIGURATION, "cfg-nowhere")
     board.wait()
     assert _outcomes(board).empty
@@ -155,7 +155,7 @@ def test_a_configuration_that_has_no_files_shows_that(board: Dashboard) -> None:
     _check(board)
 
 
-def test_the_rates_can_be_split(board: Dashboard) -> None:
+def test_rates_chart_can_be_split(board: Dashboard) -> None:
     before = board._rates.value
     for split in (CONFIGURATION, DIRECTORY):
         board.split.value = split
@@ -164,7 +164,7 @@ def test_the_rates_can_be_split(board: Dashboard) -> None:
         assert not alert_of(board)
 
 
-def test_every_table_sorts_by_each_of_its_heads(board: Dashboard) -> None:
+def test_every_table_sorts_by_every_column(board: Dashboard) -> None:
     tables = (board.patterns, board.open_batches, *(one.table for one in board.groups.values()))
     for table in tables:
         for column in table._columns:
@@ -177,10 +177,10 @@ def test_every_table_sorts_by_each_of_its_heads(board: Dashboard) -> None:
     assert names == sorted(names, key=str.casefold)
 
 
-# Where the frames come from
+# Sources
 
 
-def test_over_a_folder_no_key_is_needed(folder: Path, keep: Keep[Dashboard]) -> None:
+def test_dataset_source_needs_no_key(folder: Path, keep: Keep[Dashboard]) -> None:
     board = keep(lb.dashboard(source=folder))
     board.wait()
     assert len(board.batches) == 60
@@ -195,7 +195,7 @@ def test_over_a_folder_no_key_is_needed(folder: Path, keep: Keep[Dashboard]) -> 
     assert not alert_of(board)
 
 
-def test_over_a_filter_it_shows_the_filters_frames(on_history: lb.Client, keep: Keep[Any]) -> None:
+def test_filter_panel_source_shares_its_frames(on_history: lb.Client, keep: Keep[Any]) -> None:
     panel = keep(lb.filter_panel(status="COMPLETED", limit=4))
     panel.fetch().wait()
     board = keep(lb.dashboard(source=panel))
@@ -207,7 +207,7 @@ def test_over_a_filter_it_shows_the_filters_frames(on_history: lb.Client, keep: 
     _check(board)
 
 
-def test_over_a_filter_that_has_not_fetched_there_is_nothing_yet(
+def test_unfetched_filter_panel_source_has_no_outcomes(
     on_history: lb.Client, keep: Keep[Any]
 ) -> None:
     board = keep(lb.dashboard(source=keep(lb.filter_panel(limit=2))))
@@ -218,13 +218,15 @@ def test_over_a_filter_that_has_not_fetched_there_is_nothing_yet(
 
 
 @pytest.mark.parametrize("source", ["nowhere", 7])
-def test_a_source_that_is_none_is_refused(source: Any, tmp_path: Path) -> None:
+def test_invalid_source_raises(source: Any, tmp_path: Path) -> None:
     given = tmp_path / source if isinstance(source, str) else source
     with pytest.raises((lb.DatasetError, FileNotFoundError, TypeError), match=r"nowhere|int"):
         lb.dashboard(source=given)
 
 
-def test_without_files_it_shows_the_batches(on_history: lb.Client, keep: Keep[Dashboard]) -> None:
+def test_dashboard_without_files_shows_batches(
+    on_history: lb.Client, keep: Keep[Dashboard]
+) -> None:
     board = keep(lb.dashboard())
     board.include.value = "batches"
     board.fetch().wait()
@@ -234,7 +236,7 @@ def test_without_files_it_shows_the_batches(on_history: lb.Client, keep: Keep[Da
     queries.check_code(board)
 
 
-# Histories of other kinds
+# Kinds of histories
 
 
 def _serving(serve: Serve, *batches: dict[str, Any], name: str | None = "A name") -> None:
@@ -278,7 +280,9 @@ KINDS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_whatever_there_is_it_draws(kind: str, serve: Serve, keep: Keep[Dashboard]) -> None:
+def test_dashboard_draws_every_kind_of_history(
+    kind: str, serve: Serve, keep: Keep[Dashboard]
+) -> None:
     _serving(serve, *KINDS[kind])
     board = keep(lb.dashboard())
     board.fetch().wait()
@@ -291,7 +295,7 @@ def test_whatever_there_is_it_draws(kind: str, serve: Serve, keep: Keep[Dashboar
     _check(board)
 
 
-def test_where_names_cannot_be_had_ids_are_drawn(serve: Serve, keep: Keep[Dashboard]) -> None:
+def test_charts_show_ids_when_names_cannot_be_fetched(serve: Serve, keep: Keep[Dashboard]) -> None:
     _serving(serve, *KINDS["three"], name=None)
     board = keep(lb.dashboard())
     board.fetch().wait()
@@ -301,7 +305,9 @@ def test_where_names_cannot_be_had_ids_are_drawn(serve: Serve, keep: Keep[Dashbo
         assert not alert_of(board)
 
 
-def test_names_are_text_in_tables_charts_and_the_twin(serve: Serve, keep: Keep[Dashboard]) -> None:
+def test_names_are_escaped_in_tables_charts_and_saved_copy(
+    serve: Serve, keep: Keep[Dashboard]
+) -> None:
     results = [mapping("f", None, NAME), mapping("g", "pjb-1")]
     _serving(serve, batch("bat-1", results=results), batch("bat-2", "RUNNING"), name=NAME)
     board = keep(lb.dashboard())
@@ -318,17 +324,15 @@ def test_names_are_text_in_tables_charts_and_the_twin(serve: Serve, keep: Keep[D
     assert sum("&lt;img src=x" in html for html in shown) >= 5
 
 
-def test_a_saved_notebook_has_tiles_charts_and_tables(board: Dashboard) -> None:
-    twin = board._repr_mimebundle_()["text/html"]
-    assert board._tiles.value in twin
-    assert board._rates.value in twin
-    assert markup.text(board.patterns.frame["pattern"][0]) in twin
+def test_saved_copy_has_tiles_charts_and_tables(board: Dashboard) -> None:
+    saved = board._repr_mimebundle_()["text/html"]
+    assert board._tiles.value in saved
+    assert board._rates.value in saved
+    assert markup.text(board.patterns.frame["pattern"][0]) in saved
     assert repr(board) == "<Dashboard: 60 batches; .batches is their DataFrame>"
 
 
-def test_a_click_while_a_fetch_is_under_way_is_left(
-    on_history: lb.Client, keep: Keep[Dashboard]
-) -> None:
+def test_click_during_a_fetch_is_ignored(on_history: lb.Client, keep: Keep[Dashboard]) -> None:
     board = keep(lb.dashboard())
     board.fetch().wait()
     assert board.outcomes is not None

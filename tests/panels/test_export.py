@@ -1,4 +1,4 @@
-"""What leads out of a panel: code to copy, frames as Parquet."""
+"""Export controls: copy as code, export to Parquet."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def panel(on_history: lb.Client, keep: Keep[FilterPanel]) -> FilterPanel:
     return panel
 
 
-def test_code_is_shown_when_it_is_wanted_and_kept_up_to_date(panel: FilterPanel) -> None:
-    taking = panel._export
-    assert taking._code_box.layout.display == "none"
-    taking.code_button.value = True
-    assert taking._code_box.layout.display is None
-    assert taking.text.value == panel.code
+def test_code_box_opens_and_follows_the_frames(panel: FilterPanel) -> None:
+    export = panel._export
+    assert export._code_box.layout.display == "none"
+    export.code_button.value = True
+    assert export._code_box.layout.display is None
+    assert export.text.value == panel.code
     panel.filters.limit.value = "2"
     panel.fetch().wait()
-    assert "limit=2" in taking.text.value
-    [copied] = re.findall('data-code="([^"]*)"', taking._copy_button.value)
+    assert "limit=2" in export.text.value
+    [copied] = re.findall('data-code="([^"]*)"', export._copy_button.value)
     assert unescape(copied) == panel.code
-    taking.code_button.value = False
-    assert taking._code_box.layout.display == "none"
+    export.code_button.value = False
+    assert export._code_box.layout.display == "none"
 
 
-def test_frames_are_exported_and_read_again(panel: FilterPanel, tmp_path: Path) -> None:
+def test_exported_frames_read_back_equal(panel: FilterPanel, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     panel._export.folder.value = f" {folder} "
     panel._export.export_button.click()
@@ -48,7 +48,7 @@ def test_frames_are_exported_and_read_again(panel: FilterPanel, tmp_path: Path) 
         assert_frame_equal(lb.read_parquet(folder / f"{name}.parquet"), getattr(panel, name))
 
 
-def test_an_export_that_fails_is_told_and_can_be_tried_again(
+def test_failed_export_shows_an_error_and_can_be_retried(
     panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -65,7 +65,7 @@ def test_an_export_that_fails_is_told_and_can_be_tried_again(
     assert (tmp_path / "batches.parquet").exists()
 
 
-def test_a_folder_may_be_in_ones_home(
+def test_export_folder_expands_home(
     panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
@@ -75,14 +75,14 @@ def test_a_folder_may_be_in_ones_home(
     assert (tmp_path / "taken" / "batches.parquet").exists()
 
 
-def test_a_folder_named_like_html_is_text(panel: FilterPanel, tmp_path: Path) -> None:
+def test_export_folder_name_is_escaped(panel: FilterPanel, tmp_path: Path) -> None:
     panel._export.folder.value = os.fspath(tmp_path / "<img src=x>")
     panel._export.export_button.click()
     panel.wait()
     assert "&lt;img src=x&gt;" in panel._export._status.value
 
 
-def test_the_folder_may_be_a_url(
+def test_export_folder_may_be_a_url(
     panel: FilterPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The panel's frames are those of the public functions, and so are those of its code."""
+"""The panel's frames equal those of the public functions and of its code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def folder(history: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @query_of
-def test_the_frames_are_those_that_were_asked_for(
+def test_panel_frames_equal_those_of_the_public_functions(
     query: Query,
     everything: pd.DataFrame,
     directories: pd.DataFrame,
@@ -65,9 +65,9 @@ def test_the_frames_are_those_that_were_asked_for(
     query = queries.with_ids(query, directories)
     panel = keep(lb.filter_panel(**queries.as_arguments(query)))
     panel.fetch().wait()
-    meant = queries.chosen(query, everything)
-    assert_frame_equal(panel.batches, meant)
-    results = lb.fetch_results(meant)
+    expected = queries.matching(query, everything)
+    assert_frame_equal(panel.batches, expected)
+    results = lb.fetch_results(expected)
     assert panel.results is not None
     assert_frame_equal(panel.results, results)
     assert panel.jobs is not None
@@ -76,7 +76,7 @@ def test_the_frames_are_those_that_were_asked_for(
 
 
 @query_of
-def test_the_frames_of_a_folder_too(
+def test_dataset_frames_match_the_query(
     query: Query,
     folder: Path,
     everything: pd.DataFrame,
@@ -86,17 +86,19 @@ def test_the_frames_of_a_folder_too(
     query = queries.with_ids(query, directories)
     panel = keep(FilterPanel(None, query, DatasetSource(folder)))
     panel.fetch().wait()
-    meant = queries.chosen(query, everything)
-    assert set(panel.batches.batch_id) == set(meant.batch_id)
+    expected = queries.matching(query, everything)
+    assert set(panel.batches.batch_id) == set(expected.batch_id)
     assert panel.batches.created_at.is_monotonic_decreasing
     assert panel.results is not None
-    assert set(panel.results.batch_id) <= set(meant.batch_id)
+    assert set(panel.results.batch_id) <= set(expected.batch_id)
     queries.check_code(panel)
 
 
-def test_the_queries_are_worth_asking(everything: pd.DataFrame, directories: pd.DataFrame) -> None:
+def test_example_queries_match_different_numbers_of_batches(
+    everything: pd.DataFrame, directories: pd.DataFrame
+) -> None:
     found = {
-        name: len(queries.chosen(queries.with_ids(query, directories), everything))
+        name: len(queries.matching(queries.with_ids(query, directories), everything))
         for name, query in queries.QUERIES.items()
     }
     assert found.pop("nothing") == 0
@@ -105,7 +107,7 @@ def test_the_queries_are_worth_asking(everything: pd.DataFrame, directories: pd.
 
 
 @pytest.mark.parametrize("depth", ["batches", "results", "jobs"])
-def test_no_more_is_fetched_than_is_wanted(
+def test_include_limits_what_is_fetched(
     depth: str, on_history: lb.Client, folder: Path, keep: Keep[FilterPanel]
 ) -> None:
     for source in (None, DatasetSource(folder)):
@@ -117,7 +119,7 @@ def test_no_more_is_fetched_than_is_wanted(
         queries.check_code(panel)
 
 
-def test_the_code_names_the_client_that_was_given(
+def test_code_passes_an_explicit_client(
     history: Any, on_history: lb.Client, keep: Keep[FilterPanel]
 ) -> None:
     with lb.connect(history.api_key, base_url=history.url) as client:
@@ -127,7 +129,7 @@ def test_the_code_names_the_client_that_was_given(
         queries.check_code(panel, client=client)
 
 
-def test_a_last_day_counts_to_its_end(serve: Serve, keep: Keep[FilterPanel]) -> None:
+def test_last_day_is_included_to_its_end(serve: Serve, keep: Keep[FilterPanel]) -> None:
     server = serve(lambda asked: page([]))
     day = date(2026, 7, 20)
     keep(lb.filter_panel(created_at_on_or_after=day, created_at_on_or_before=day)).fetch().wait()
@@ -136,7 +138,7 @@ def test_a_last_day_counts_to_its_end(serve: Serve, keep: Keep[FilterPanel]) -> 
     assert asked.one("created_at_on_or_before") == "2026-07-20T23:59:59.999999Z"
 
 
-# A panel whose filters were changed
+# Changed filters
 
 
 def _state(panel: FilterPanel) -> dict[str, Any]:
@@ -144,14 +146,14 @@ def _state(panel: FilterPanel) -> dict[str, Any]:
         "filters": panel.filters.query(),
         "code": panel.code,
         "table": panel.table.html(),
-        "said": panel._counts.value,
-        "twin": panel._html(),
+        "counts": panel._counts.value,
+        "html": panel._html(),
         "text": repr(panel),
     }
 
 
 @pytest.mark.parametrize("name", ["several", "a directory", "a day", "all at once", "nothing"])
-def test_an_updated_panel_equals_one_built_so(
+def test_updated_panel_equals_a_new_one_with_the_same_filters(
     name: str, directories: pd.DataFrame, on_history: lb.Client, keep: Keep[FilterPanel]
 ) -> None:
     query = queries.with_ids(queries.QUERIES[name], directories)
@@ -180,7 +182,7 @@ def _set_by_hand(panel: FilterPanel, query: Query, directories: pd.DataFrame) ->
     controls.limit.value = str(query.limit or "")
 
 
-def test_code_is_of_what_was_fetched_not_of_what_is_being_chosen(
+def test_code_follows_the_fetched_frames_not_the_controls(
     on_history: lb.Client, keep: Keep[FilterPanel]
 ) -> None:
     panel = keep(lb.filter_panel(limit=2))
@@ -193,7 +195,7 @@ def test_code_is_of_what_was_fetched_not_of_what_is_being_chosen(
     assert panel.code == panel._export.text.value == before.replace("limit=2", "limit=3")
 
 
-# Wrong input
+# Invalid input
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_code_is_of_what_was_fetched_not_of_what_is_being_chosen(
         ("configuration", "Agentisch", "Did you mean &#x27;Agentic&#x27;?"),
     ],
 )
-def test_what_makes_no_sense_is_told_before_it_is_asked(
+def test_invalid_control_shows_an_error_and_sends_no_request(
     control: str, value: Any, words: str, serve: Serve, keep: Keep[FilterPanel]
 ) -> None:
     server = serve(_named([]))
@@ -237,7 +239,7 @@ def test_what_makes_no_sense_is_told_before_it_is_asked(
     ],
     ids=str,
 )
-def test_arguments_that_make_no_sense_are_refused(serve: Serve, wrong: dict[str, Any]) -> None:
+def test_invalid_argument_raises_and_sends_no_request(serve: Serve, wrong: dict[str, Any]) -> None:
     server = serve(_named([]))
     given = next(iter(wrong))
     with pytest.raises(ValueError, match=rf"{given}|From .* is after"):
@@ -245,18 +247,18 @@ def test_arguments_that_make_no_sense_are_refused(serve: Serve, wrong: dict[str,
     assert not server.asked
 
 
-def test_without_a_key_there_is_no_panel() -> None:
+def test_filter_panel_without_key_raises() -> None:
     with pytest.raises(lb.AuthenticationError, match="LLAMA_CLOUD_API_KEY"):
         lb.filter_panel()
 
 
-# A server that answers as told
+# A scripted server
 
 
 def _named(
     batches: list[dict[str, Any]], directory: str = "Invoices 2026", **files: list[Any]
 ) -> Script:
-    """Serve some batches, each with its `results`, one directory and one configuration."""
+    """Return a script that serves batches, one directory and one configuration."""
     by_id = {one["id"]: one for one in batches}
 
     def script(asked: Asked) -> Any:
@@ -286,7 +288,7 @@ def two_batches() -> list[dict[str, Any]]:
 
 
 class Gate:
-    """Holds the answers to some requests back, until it is opened."""
+    """A script that delays some responses until `open` is set."""
 
     def __init__(self, script: Script, held: Callable[[Asked], bool]) -> None:
         self._script, self._held = script, held
@@ -315,7 +317,7 @@ def gated() -> Iterator[Callable[[Script, Callable[[Asked], bool]], Gate]]:
 MakeGate = Callable[[Script, Callable[[Asked], bool]], Gate]
 
 
-def test_a_second_fetch_replaces_the_first(
+def test_second_fetch_replaces_the_first(
     serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
 ) -> None:
     def script(asked: Asked) -> Any:
@@ -342,7 +344,7 @@ def test_a_second_fetch_replaces_the_first(
     assert "Fetched: 1 batch" in panel._status.value
 
 
-def test_a_fetch_that_ends_as_the_next_begins_does_not_end_that(
+def test_ending_fetch_does_not_mark_the_next_as_ended(
     serve: Serve, keep: Keep[FilterPanel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = {"FAILED": threading.Event(), None: threading.Event()}
@@ -372,7 +374,7 @@ def test_a_fetch_that_ends_as_the_next_begins_does_not_end_that(
     assert panel.stop_button.disabled
 
 
-def test_a_stop_that_comes_too_late_leaves_the_last_word(
+def test_late_stop_keeps_the_final_message(
     serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended, go_on = threading.Event(), threading.Event()
@@ -392,7 +394,7 @@ def test_a_stop_that_comes_too_late_leaves_the_last_word(
     assert "Fetched: 2 batches" in panel._status.value
 
 
-def test_what_is_stopped_keeps_what_is_there_and_says_so(
+def test_stop_keeps_partial_frames_and_says_so(
     serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
     gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/bat-2"))
@@ -418,7 +420,7 @@ def test_what_is_stopped_keeps_what_is_there_and_says_so(
     assert panel.jobs is not None
 
 
-def test_batches_that_were_not_asked_for_their_files_have_no_counts(
+def test_batches_without_fetched_results_have_no_counts(
     serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
 ) -> None:
     batches = [batch(f"bat-{n}", results=[mapping("f", None, "no")]) for n in (1, 2)]
@@ -441,7 +443,7 @@ def _failing(status: int) -> Script:
 
 
 @pytest.mark.parametrize("status", [500, 401, 422, 400])
-def test_an_error_is_shown_in_the_words_of_the_server_until_the_next_fetch(
+def test_server_error_is_shown_until_the_next_fetch(
     status: int, serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
     answers = [_failing(status), _named(two_batches)]
@@ -461,7 +463,7 @@ def test_an_error_is_shown_in_the_words_of_the_server_until_the_next_fetch(
     assert panel.filters.directories.loaded  # which it could not be at first
 
 
-def test_a_server_that_is_away_is_told(keep: Keep[FilterPanel]) -> None:
+def test_unreachable_server_shows_an_error(keep: Keep[FilterPanel]) -> None:
     with Server(_named([])) as server:
         url = server.url
     with lb.connect("llx-1", base_url=url, max_retries=0):
@@ -470,7 +472,7 @@ def test_a_server_that_is_away_is_told(keep: Keep[FilterPanel]) -> None:
         assert url.removeprefix("http://") in alert_of(panel)
 
 
-def test_an_error_on_the_way_keeps_what_is_there(
+def test_error_keeps_the_rows_fetched_so_far(
     serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
     def script(asked: Asked) -> Any:
@@ -487,7 +489,7 @@ def test_an_error_on_the_way_keeps_what_is_there(
     assert panel.results.batch_id.unique().tolist() == ["bat-1"]
 
 
-def test_a_folder_that_is_gone_is_told(
+def test_missing_dataset_shows_an_error(
     folder: Path, tmp_path: Path, keep: Keep[FilterPanel]
 ) -> None:
     moved = tmp_path / "moved"
@@ -504,7 +506,7 @@ def test_a_folder_that_is_gone_is_told(
     assert len(panel.batches) == 60
 
 
-def test_all_that_was_to_be_warned_of_is_told(serve: Serve, keep: Keep[FilterPanel]) -> None:
+def test_all_warnings_are_shown(serve: Serve, keep: Keep[FilterPanel]) -> None:
     answer = page([batch("bat-1", results=[])], total_size=9)
 
     def script(asked: Asked) -> Any:
@@ -523,12 +525,10 @@ def _odd(job: str) -> dict[str, Any]:
     return {**mapping("dfl-1"), "job_reference": {"type": "quilt_v1", "id": job}}
 
 
-# What is shown
+# Display
 
 
-def test_before_it_fetched_a_panel_says_what_to_do(
-    on_history: lb.Client, keep: Keep[FilterPanel]
-) -> None:
+def test_new_panel_says_what_to_do(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
     panel = keep(lb.filter_panel())
     assert any(NOT_FETCHED in html for html in texts(panel))
     assert_frame_equal(panel.batches, lb.fetch_batches(limit=1)[:0])
@@ -539,7 +539,7 @@ def test_before_it_fetched_a_panel_says_what_to_do(
     assert repr(panel) == "<Batches: 0 batches; .batches is their DataFrame>"
 
 
-def test_where_nothing_matches_it_says_what_to_widen(serve: Serve, keep: Keep[FilterPanel]) -> None:
+def test_no_match_says_what_to_widen(serve: Serve, keep: Keep[FilterPanel]) -> None:
     serve(_named([]))
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
@@ -549,7 +549,7 @@ def test_where_nothing_matches_it_says_what_to_widen(serve: Serve, keep: Keep[Fi
     assert panel.results.columns.tolist() == [column.name for column in RESULTS.columns]
 
 
-def test_the_line_below_the_table_adds_up(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+def test_counts_below_the_table_add_up(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
     assert panel.results is not None
@@ -564,7 +564,7 @@ def test_the_line_below_the_table_adds_up(on_history: lb.Client, keep: Keep[Filt
         assert not n or f"{n} {status}" in said
 
 
-def test_names_stand_for_ids_and_are_sorted_as_they_are_read(
+def test_ids_are_shown_and_sorted_by_name(
     on_history: lb.Client, directories: pd.DataFrame, keep: Keep[FilterPanel]
 ) -> None:
     panel = keep(lb.filter_panel())
@@ -578,7 +578,7 @@ def test_names_stand_for_ids_and_are_sorted_as_they_are_read(
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])
-def test_where_names_cannot_be_had_ids_are_typed_and_shown(
+def test_ids_work_when_names_cannot_be_fetched(
     status: int, serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
     def script(asked: Asked) -> Any:
@@ -601,7 +601,7 @@ def test_where_names_cannot_be_had_ids_are_typed_and_shown(
     assert {one.one("source_directory_id") for one in asked} == {"dir-1"}
 
 
-def test_an_id_becomes_its_name_when_names_arrive(
+def test_id_becomes_its_name_when_names_load(
     serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
 ) -> None:
     gate = gated(_named([]), lambda asked: asked.path.endswith("/directories"))
@@ -616,10 +616,10 @@ def test_an_id_becomes_its_name_when_names_arrive(
     assert panel.filters.query().source_directory_id == "dir-1"
 
 
-# The batch that is chosen
+# The selected batch
 
 
-def test_a_chosen_batch_shows_its_files(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+def test_selected_batch_shows_its_files(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
     panel = keep(lb.filter_panel(status="COMPLETED", limit=3))
     panel.fetch().wait()
     one = panel.batches.iloc[1:2].reset_index(drop=True)
@@ -635,7 +635,7 @@ def test_a_chosen_batch_shows_its_files(on_history: lb.Client, keep: Keep[Filter
 
 
 @pytest.mark.parametrize("depth", ["batches", "results", "jobs"])
-def test_its_files_are_the_same_whatever_was_fetched_before(
+def test_files_of_a_batch_are_the_same_for_every_include(
     depth: str, on_history: lb.Client, keep: Keep[FilterPanel]
 ) -> None:
     panel = keep(lb.filter_panel(status="COMPLETED", limit=2))
@@ -648,7 +648,7 @@ def test_its_files_are_the_same_whatever_was_fetched_before(
     assert set(panel.files.outcome.dropna()) & {"succeeded", "job_failed"}
 
 
-def test_a_batch_of_a_folder_shows_what_the_folder_has(
+def test_batch_of_a_dataset_shows_the_files_of_the_dataset(
     folder: Path, keep: Keep[FilterPanel]
 ) -> None:
     panel = keep(FilterPanel(None, Query(status=("COMPLETED",), limit=2), DatasetSource(folder)))
@@ -661,7 +661,7 @@ def test_a_batch_of_a_folder_shows_what_the_folder_has(
     assert panel.files.display_name.tolist() == panel.files.source_directory_file_id.tolist()
 
 
-def test_a_folder_without_jobs_shows_what_was_mapped(
+def test_dataset_without_jobs_shows_mapping_outcomes(
     on_history: lb.Client, tmp_path: Path, keep: Keep[FilterPanel]
 ) -> None:
     lb.sync_dataset(tmp_path / "folder", status="COMPLETED")
@@ -678,7 +678,9 @@ def test_a_folder_without_jobs_shows_what_was_mapped(
     assert markup.text(panel.files.display_name[0]) in panel._files.table.html()
 
 
-def test_without_jobs_no_batch_has_a_rate(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+def test_failure_rates_are_missing_without_jobs(
+    on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
     panel = keep(lb.filter_panel(status="COMPLETED", limit=5))
     panel.include.value = "results"
     panel.fetch().wait()
@@ -689,9 +691,7 @@ def test_without_jobs_no_batch_has_a_rate(on_history: lb.Client, keep: Keep[Filt
     assert panel.table.frame["failure_rate"].notna().all()
 
 
-def test_a_batch_that_is_not_there_cannot_be_chosen(
-    on_history: lb.Client, keep: Keep[FilterPanel]
-) -> None:
+def test_choosing_an_unknown_batch_raises(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
     panel = keep(lb.filter_panel(limit=1))
     panel.fetch().wait()
     with pytest.raises(ValueError, match="The table has no batch 'bat-nowhere'"):
@@ -702,7 +702,7 @@ def test_a_batch_that_is_not_there_cannot_be_chosen(
 def loading(
     serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> tuple[FilterPanel, Any]:
-    """A panel whose chosen batch waits for the names of its files, and the gate they wait at."""
+    """A panel that is loading the names of the selected batch's files, and the gate."""
     gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/files"))
     serve(gate)
     panel = keep(lb.filter_panel())
@@ -712,7 +712,7 @@ def loading(
     return panel, gate
 
 
-def test_a_new_fetch_takes_the_chosen_batch_away(loading: tuple[FilterPanel, Any]) -> None:
+def test_new_fetch_hides_the_selected_batch(loading: tuple[FilterPanel, Any]) -> None:
     panel, gate = loading
     panel.fetch()
     panel.runner._tasks["fetch"].join()
@@ -724,7 +724,7 @@ def test_a_new_fetch_takes_the_chosen_batch_away(loading: tuple[FilterPanel, Any
     assert "Files of" not in panel._html()
 
 
-def test_files_that_cannot_be_had_are_told_and_can_be_asked_for_again(
+def test_failed_file_load_shows_an_error_and_can_be_retried(
     serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
     broken = [True]
@@ -750,7 +750,7 @@ def test_files_that_cannot_be_had_are_told_and_can_be_asked_for_again(
     assert not alert_of(panel)
 
 
-def test_files_that_are_stopped_say_so(loading: tuple[FilterPanel, Any]) -> None:
+def test_stopped_file_load_is_not_shown_as_loading(loading: tuple[FilterPanel, Any]) -> None:
     panel, _ = loading
     panel.stop()
     panel.wait()
@@ -761,7 +761,7 @@ def test_files_that_are_stopped_say_so(loading: tuple[FilterPanel, Any]) -> None
     ("status", "words"),
     [("RUNNING", "The files will be known when the batch has finished"), ("CANCELLED", "No files")],
 )
-def test_a_batch_without_files_says_why(
+def test_batch_without_files_says_why(
     status: str, words: str, serve: Serve, keep: Keep[FilterPanel]
 ) -> None:
     serve(_named([batch("bat-1", status, results=None, source_directory_id=None)]))
@@ -774,14 +774,14 @@ def test_a_batch_without_files_says_why(
     assert not alert_of(panel)
 
 
-def test_files_of_a_failed_batch_are_counted_apart(serve: Serve, keep: Keep[FilterPanel]) -> None:
+def test_files_of_failed_batches_are_counted_apart(serve: Serve, keep: Keep[FilterPanel]) -> None:
     serve(_named([batch("bat-1", "FAILED", results=[mapping("dfl-1", None, "no")])]))
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
     assert "1 file · 1 in FAILED batches" in panel._counts.value
 
 
-# Whatever the server says is text
+# Escaping
 
 
 def _hostile_batches() -> list[dict[str, Any]]:
@@ -793,9 +793,7 @@ def _hostile_batches() -> list[dict[str, Any]]:
     ]
 
 
-def test_names_and_messages_are_text_wherever_they_are_shown(
-    serve: Serve, keep: Keep[FilterPanel]
-) -> None:
+def test_names_and_messages_are_escaped_everywhere(serve: Serve, keep: Keep[FilterPanel]) -> None:
     jobs = [{"id": NAME, "status": "FAILED", "error_message": NAME, "job_type": "parse_v2"}]
     files = [{"id": "dfl-2", "directory_id": "dir-1", "display_name": NAME, "file_id": NAME}]
     serve(_named(_hostile_batches(), directory=NAME, jobs=jobs, files=files))
@@ -811,12 +809,10 @@ def test_names_and_messages_are_text_wherever_they_are_shown(
     assert panel.filters.directory.options == (NAME,)  # its text, for the browser to escape
 
 
-# Where no panel lives
+# The saved copy and accessibility
 
 
-def test_a_saved_notebook_has_the_results_to_be_read(
-    on_history: lb.Client, keep: Keep[FilterPanel]
-) -> None:
+def test_saved_copy_has_the_batches(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
     panel = keep(lb.filter_panel(limit=5))
     panel.fetch().wait()
     bundle = panel._repr_mimebundle_()
@@ -830,7 +826,9 @@ def test_a_saved_notebook_has_the_results_to_be_read(
     assert "5 batches: " in bundle["text/html"]
 
 
-def test_every_control_has_a_name(on_history: lb.Client, keep: Keep[FilterPanel]) -> None:
+def test_every_control_has_an_accessible_name(
+    on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
     panel = keep(lb.filter_panel(limit=20))
     panel.fetch().wait()
     controls = (widgets.Button, widgets.ToggleButton, widgets.Text, widgets.Textarea)

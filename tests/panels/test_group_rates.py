@@ -26,9 +26,7 @@ def _rates(*groups: tuple[int, float, float]) -> pd.DataFrame:
         ([(MIN_FILES_FOR_AXIS - 1, 0.5, 0.9)], 0.9),
     ],
 )
-def test_the_scale_ends_where_all_larger_groups_lie_on_it(
-    groups: list[tuple[int, float, float]], top: float
-) -> None:
+def test_axis_covers_all_large_groups(groups: list[tuple[int, float, float]], top: float) -> None:
     assert axis_max(_rates(*groups)) == top
 
 
@@ -49,17 +47,17 @@ def groups() -> Iterator[GroupRates]:
         _instances[name].close()
 
 
-def test_what_lies_beyond_the_scale_is_an_arrow_and_explained(groups: GroupRates) -> None:
+def test_rate_beyond_the_axis_is_an_explained_arrow(groups: GroupRates) -> None:
     assert groups.table._cells.value.count("lb-beyond") == 1
     assert "axis from 0 to 20 %, ▸ beyond" in groups._title.value
 
 
-def test_a_name_is_whole_under_the_pointer(groups: GroupRates) -> None:
+def test_tooltip_is_the_whole_name(groups: GroupRates) -> None:
     hints = [pick.tooltip for pick in groups.table._row_buttons[:2]]
     assert hints == ["<Invoices>", "dir-2"]
 
 
-def test_where_no_panel_lives_there_is_no_empty_column(groups: GroupRates) -> None:
+def test_saved_copy_leaves_out_the_graphic_column(groups: GroupRates) -> None:
     html = groups.html()
     assert "<h4>By directory</h4>" in html
     assert html.count("<th ") == 2

@@ -46,9 +46,7 @@ class Read(HTMLParser):
 @pytest.mark.parametrize("make", [markup.text, markup.selectable_id, markup.status])
 @given(given_text=anything)
 @some
-def test_the_text_of_the_html_is_what_was_given(
-    make: Callable[[str], str], given_text: str
-) -> None:
+def test_html_text_equals_the_value(make: Callable[[str], str], given_text: str) -> None:
     read = Read(make(given_text))
     assert set(read.tags) <= OURS
     assert given_text.replace("\r\n", "\n") in read.said.replace("\r\n", "\n")
@@ -56,7 +54,7 @@ def test_the_text_of_the_html_is_what_was_given(
 
 @given(anything)
 @some
-def test_an_id_is_cut_in_the_middle_and_whole_on_hover(one: str) -> None:
+def test_short_id_has_the_whole_id_as_tooltip(one: str) -> None:
     read = Read(markup.short_id(one))
     assert read.tags == ["code"]
     assert read.attributes["title"] == one
@@ -67,28 +65,28 @@ def test_an_id_is_cut_in_the_middle_and_whole_on_hover(one: str) -> None:
 
 @given(anything)
 @some
-def test_names_are_escaped_too(name: str) -> None:
+def test_names_are_escaped(name: str) -> None:
     assert Read(markup.name("dir-1", {"dir-1": name})).said == name
     assert Read(markup.table([(name, "")], [[markup.text(name)]])).said == 2 * name
 
 
-def test_an_id_without_a_name_is_cut() -> None:
+def test_id_without_a_name_is_shortened() -> None:
     assert "dir-0123…ef" in markup.name("dir-0123456789abcdef", {})
 
 
 @pytest.mark.parametrize("missing", [None, pd.NA, pd.NaT, float("nan")])
-def test_what_is_missing_is_a_dash(missing: Any) -> None:
+def test_missing_values_are_a_dash(missing: Any) -> None:
     makers = (markup.text, markup.status, markup.short_id, markup.time, markup.number)
     assert {make(missing) for make in (*makers, markup.percent)} == {markup.MISSING}
 
 
-def test_every_status_and_outcome_has_a_mark_besides_its_colour() -> None:
+def test_every_status_and_outcome_has_a_mark() -> None:
     assert set(markup.STATUS_MARKS) == {*BATCH_STATUSES, *OUTCOMES}
     for group in (BATCH_STATUSES, ("succeeded", "job_failed", "job_cancelled", "job_running")):
         assert len({markup.STATUS_MARKS[word][0] for word in group}) == len(group)
 
 
-def test_a_status_of_tomorrow_is_shown() -> None:
+def test_unknown_status_is_shown() -> None:
     assert Read(markup.status("PAUSED")).said == "◇ PAUSED"
 
 
@@ -109,11 +107,11 @@ def test_times_are_in_utc() -> None:
         (90_000, "1 d 1 h"),
     ],
 )
-def test_a_time_span_is_said_in_its_largest_units(seconds: float, words: str) -> None:
+def test_duration_has_its_two_largest_units(seconds: float, words: str) -> None:
     assert markup.duration(seconds) == words
 
 
-def test_an_age_is_said_in_one_unit() -> None:
+def test_ago_has_one_unit() -> None:
     now = datetime(2026, 8, 1, 12, tzinfo=UTC)
     assert markup.ago(pd.Timestamp(now - timedelta(hours=3, minutes=20)), now) == "3 h ago"
 
@@ -127,15 +125,15 @@ def test_an_age_is_said_in_one_unit() -> None:
         (2, "directory", "2 directories"),
     ],
 )
-def test_things_are_counted(n: int, thing: str, words: str) -> None:
+def test_count_uses_singular_and_plural(n: int, thing: str, words: str) -> None:
     assert markup.count(n, thing) == words
 
 
-def test_numbers_have_their_thousands_separated() -> None:
+def test_numbers_have_thousands_separators() -> None:
     assert (markup.number(47_873), markup.percent(0.0391)) == ("47,873", "3.9 %")
 
 
-def test_counts_of_words_come_in_the_order_of_the_category() -> None:
+def test_counts_are_in_category_order() -> None:
     words = pd.Categorical(["FAILED", "PENDING", "FAILED"], categories=[*BATCH_STATUSES, HOSTILE])
     assert Read(markup.counts(pd.Series(words))).said == "○ 1 PENDING · ✕ 2 FAILED"
     hostile = Read(markup.counts(pd.Series([HOSTILE])))
@@ -151,7 +149,7 @@ def test_ids_sort_by_their_names() -> None:
     assert found == ["a-stranger", "dir-1", "dir-0"]
 
 
-def test_an_alert_is_text_and_of_no_words_nothing() -> None:
+def test_alert_is_escaped_and_empty_without_message() -> None:
     assert Read(markup.alert(HOSTILE)).said == HOSTILE
     assert Read(markup.alert(HOSTILE)).attributes["role"] == "alert"
     assert markup.alert("") == ""

@@ -22,50 +22,50 @@ def _names(*names: str | None) -> NameIndex:
 
 @given(st.lists(st.sampled_from(SHARED + SLY) | texts, max_size=6))
 @some
-def test_every_choice_is_one_id(given_names: list[str | None]) -> None:
+def test_every_choice_stands_for_one_id(given_names: list[str | None]) -> None:
     names = _names(*given_names)
     assert len(names.choices) == len(given_names)
     assert {names.id_of(choice) for choice in names.choices} == set(names.by_id)
     assert all(names.id_of(one) == one for one in names.by_id)
 
 
-def test_a_name_that_several_share_is_told_apart_by_the_id() -> None:
+def test_shared_names_get_their_ids_added() -> None:
     names = _names("Invoices", "Invoices", "Claims")
     assert names.choices == ["Claims", "Invoices (dir-0)", "Invoices (dir-1)"]
     with pytest.raises(ValueError, match=r"No directory is named 'Invoices'\. Did you mean 'Inv"):
         names.id_of("Invoices")
 
 
-def test_a_name_that_is_the_id_of_another_does_not_stand_for_it() -> None:
+def test_name_equal_to_another_id_gets_its_id_added() -> None:
     names = _names("Invoices", "dir-0")
     assert names.choices == ["dir-0 (dir-1)", "Invoices"]
     assert names.id_of("dir-0") == "dir-0"
 
 
-def test_nor_does_one_that_looks_told_apart_already() -> None:
+def test_name_that_looks_like_one_with_an_id_gets_its_id_added() -> None:
     names = _names("Invoices", "Invoices", "Invoices (dir-1)")
     assert names.id_of("Invoices (dir-1)") == "dir-1"
     assert names.id_of("Invoices (dir-1) (dir-2)") == "dir-2"
 
 
 @pytest.mark.parametrize("typed", ["Claims", "claims", "  CLAIMS "])
-def test_a_name_may_be_typed_as_one_likes(typed: str) -> None:
+def test_names_match_without_case_and_outer_spaces(typed: str) -> None:
     assert _names("Invoices", "Claims").id_of(typed) == "dir-1"
 
 
 @pytest.mark.parametrize("nothing", ["", "   "])
-def test_nothing_typed_is_no_filter(nothing: str) -> None:
+def test_empty_text_is_no_filter(nothing: str) -> None:
     assert _names("Claims").id_of(nothing) is None
 
 
-def test_an_id_that_is_not_in_the_list_may_be_typed() -> None:
+def test_unlisted_id_is_accepted() -> None:
     assert _names("Claims").id_of(" dir-elsewhere") == "dir-elsewhere"
 
 
-def test_a_name_that_is_not_there_is_refused_with_what_to_do() -> None:
+def test_unknown_name_raises_with_advice() -> None:
     with pytest.raises(ValueError, match=r"No directory is named 'xyz'\. Choose .* \(dir-…\)\."):
         _names("Claims").id_of("xyz")
 
 
-def test_without_a_list_whatever_is_typed_is_taken() -> None:
+def test_any_text_is_accepted_before_names_load() -> None:
     assert NameIndex("directory", "dir-").id_of("my-own") == "my-own"

@@ -77,7 +77,9 @@ def test_the_tiles_add_up(given_frames: FetchedFrames) -> None:
 
 @given(found(), st.sampled_from([DIRECTORY, CONFIGURATION]))
 @some
-def test_rates_by_group_are_those_of_the_files(given_frames: FetchedFrames, name: str) -> None:
+def test_group_rates_equal_failure_rates_of_the_files(
+    given_frames: FetchedFrames, name: str
+) -> None:
     found = Overview.from_frames(given_frames).rates_by(name)
     expected = lb.failure_rates(given_frames.outcomes, by=name).dropna(subset=name)
     assert_frame_equal(found.sort_values(name, ignore_index=True), expected.reset_index(drop=True))
@@ -87,7 +89,7 @@ def test_rates_by_group_are_those_of_the_files(given_frames: FetchedFrames, name
 
 @given(found(), st.data())
 @some
-def test_what_is_chosen_narrows_all_but_its_own_table(
+def test_filter_applies_to_all_but_its_own_table(
     given_frames: FetchedFrames, data: st.DataObject
 ) -> None:
     whole = Overview.from_frames(given_frames)
@@ -120,7 +122,7 @@ def test_what_is_chosen_narrows_all_but_its_own_table(
 
 @given(found())
 @some
-def test_the_trend_of_a_pattern_adds_up_to_its_files(given_frames: FetchedFrames) -> None:
+def test_pattern_trend_adds_up_to_its_files(given_frames: FetchedFrames) -> None:
     overview = Overview.from_frames(given_frames)
     patterns = overview.patterns()
     assert_frame_equal(patterns.drop(columns="trend"), error_patterns(overview.files))
@@ -130,7 +132,7 @@ def test_the_trend_of_a_pattern_adds_up_to_its_files(given_frames: FetchedFrames
 
 @given(found())
 @some
-def test_a_pattern_keeps_the_files_that_have_it(given_frames: FetchedFrames) -> None:
+def test_pattern_filter_keeps_the_files_of_the_pattern(given_frames: FetchedFrames) -> None:
     overview = Overview.from_frames(given_frames)
     patterns = overview.patterns()
     for one, count in zip(patterns[PATTERN], patterns["count"], strict=True):
@@ -142,7 +144,7 @@ def test_a_pattern_keeps_the_files_that_have_it(given_frames: FetchedFrames) -> 
 
 @given(found())
 @some
-def test_open_batches_come_the_oldest_first(given_frames: FetchedFrames) -> None:
+def test_open_batches_are_sorted_oldest_first(given_frames: FetchedFrames) -> None:
     going = Overview.from_frames(given_frames).open_batches()
     assert going["created_at"].is_monotonic_increasing
     assert not set(going["status"]) & set(TERMINAL_STATUSES)
@@ -157,7 +159,7 @@ def _of(*listed: dict[str, Any], jobs: list[Any] | None = None) -> Overview:
     )
 
 
-def test_nothing_at_all() -> None:
+def test_overview_of_no_batches_is_empty() -> None:
     overview = _of()
     assert set(_tiles(overview).values()) == {0}
     assert overview.patterns().empty
@@ -172,13 +174,13 @@ def test_only_failed_batches_have_no_rate() -> None:
     assert "1 more in FAILED batches" in tiles_html(overview.tiles())
 
 
-def test_batches_that_still_run_have_no_files() -> None:
+def test_running_batches_have_no_files() -> None:
     overview = _of(batch("bat-1", "RUNNING", results=None), batch("bat-2", "PENDING"))
     assert _tiles(overview)["files"] == 0
     assert overview.open_batches()["batch_id"].tolist() == ["bat-1", "bat-2"]
 
 
-def test_a_job_of_two_files_is_billed_once() -> None:
+def test_credits_of_a_shared_job_count_once() -> None:
     jobs = [
         {"id": "pjb-1", "status": "FAILED", "usage": {"credits": 30}},
         {"id": "pjb-2", "status": "COMPLETED", "usage": {"credits": 12}},
@@ -191,7 +193,7 @@ def test_a_job_of_two_files_is_billed_once() -> None:
 @pytest.mark.parametrize(
     ("days", "freq"), [(0, "D"), (21, "D"), (22, "W"), (400, "W"), (401, "MS")]
 )
-def test_the_period_suits_the_time(days: int, freq: str) -> None:
+def test_period_depends_on_the_time_span(days: int, freq: str) -> None:
     first = pd.Timestamp("2026-01-01", tz="UTC")
     times = (first, first + pd.Timedelta(days=days))
     listed = [
@@ -201,13 +203,13 @@ def test_the_period_suits_the_time(days: int, freq: str) -> None:
     assert _of(*listed).freq() == freq
 
 
-def test_batches_without_a_time_can_be_counted() -> None:
+def test_batches_without_a_time_are_counted() -> None:
     overview = _of(batch("bat-1", results=[mapping("f", None, "no")], created_at=None))
     assert overview.freq()
     assert overview.patterns().trend.tolist() == [[1]]
 
 
-def test_tiles_are_text() -> None:
+def test_tiles_are_escaped() -> None:
     html = tiles_html([Tile("<img src=x>", "<b>1</b>", "<i>")])
     assert "<img" not in html
     assert "<i>" not in html

@@ -1,4 +1,4 @@
-"""What a panel tells of a fetch while it lasts, by the real bar that a fetch drives."""
+"""The status line shows the progress of a real progress bar."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def meter() -> Iterator[StatusLine]:
         part.close()
 
 
-def test_a_bar_shows_how_many_of_how_many(meter: StatusLine) -> None:
+def test_bar_shows_count_and_total(meter: StatusLine) -> None:
     with progress_bar(meter.bar, "Batches", unit="batch", total=480) as shown:
         shown.advance(312)
         shown.refresh()
@@ -32,7 +32,7 @@ def test_a_bar_shows_how_many_of_how_many(meter: StatusLine) -> None:
         assert 'role="status"' in meter.value
 
 
-def test_as_long_as_no_total_is_known_it_counts(meter: StatusLine) -> None:
+def test_bar_without_total_shows_the_count(meter: StatusLine) -> None:
     with progress_bar(meter.bar, "Batches", unit="batch") as shown:
         shown.advance(1200)
         shown.refresh()
@@ -43,7 +43,7 @@ def test_as_long_as_no_total_is_known_it_counts(meter: StatusLine) -> None:
         assert "1,200 of 2,400 batches" in meter.value
 
 
-def test_bytes_are_said_in_words(meter: StatusLine) -> None:
+def test_bar_of_bytes_shows_units(meter: StatusLine) -> None:
     with progress_bar(meter.bar, "Uploading", unit="B", total=5_000_000, unit_scale=True) as shown:
         shown.advance(1_234_567)
         shown.refresh()
@@ -53,11 +53,11 @@ def test_bytes_are_said_in_words(meter: StatusLine) -> None:
 @pytest.mark.parametrize(
     ("n", "words"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2,500.0 GB")]
 )
-def test_sizes(n: float, words: str) -> None:
+def test_format_bytes(n: float, words: str) -> None:
     assert format_bytes(n) == words
 
 
-def test_notes_are_text(meter: StatusLine) -> None:
+def test_notes_are_escaped(meter: StatusLine) -> None:
     with progress_bar(meter.bar, "Batches", unit="batch", total=1) as shown:
         shown.set_postfix("<img src=x>")
         assert " · &lt;img src=x&gt;" in meter.value
@@ -65,7 +65,7 @@ def test_notes_are_text(meter: StatusLine) -> None:
     assert "&lt;b&gt; · 0." in meter.value
 
 
-def test_a_wait_for_the_server_is_told(serve: Serve, meter: StatusLine) -> None:
+def test_rate_limit_wait_is_shown(serve: Serve, meter: StatusLine) -> None:
     import llama_batches_nb as lb
 
     told: list[str] = []
@@ -77,7 +77,7 @@ def test_a_wait_for_the_server_is_told(serve: Serve, meter: StatusLine) -> None:
     assert "Batches" in told[-1] or "batch" in told[-1]
 
 
-def test_a_bar_of_work_that_is_over_shows_nothing_more(meter: StatusLine) -> None:
+def test_bar_of_a_cancelled_task_is_not_updated(meter: StatusLine) -> None:
     go, said = threading.Event(), []
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""A table of many rows draws a page of them, in the order that a person wants."""
+"""A table sorts, selects and pages its rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _numbered(n: int) -> pd.DataFrame:
     ("head", "upwards", "downwards"),
     [("Key", "abcd", "dcba"), ("Number", "dacb", "cadb"), ("Word", "dabc", "badc")],
 )
-def test_each_head_sorts_up_then_down_with_the_missing_last(
+def test_head_sorts_ascending_then_descending_with_missing_last(
     head: str, upwards: str, downwards: str, make: Make
 ) -> None:
     table = make()
@@ -77,9 +77,7 @@ def test_each_head_sorts_up_then_down_with_the_missing_last(
 
 @given(st.lists(st.none() | st.integers(-3, 3), max_size=30), st.booleans())
 @some
-def test_sorting_keeps_every_row_and_the_order_of_equals(
-    numbers: list[int | None], ascending: bool
-) -> None:
+def test_sort_is_stable_and_keeps_every_row(numbers: list[int | None], ascending: bool) -> None:
     frame = pd.DataFrame(
         {"key": range(len(numbers)), "n": pd.array(numbers, dtype="Int64"), "word": "w"}
     )
@@ -94,7 +92,7 @@ def test_sorting_keeps_every_row_and_the_order_of_equals(
     assert table.frame["key"].tolist() == expected
 
 
-def test_a_button_over_a_row_chooses_it(make: Make) -> None:
+def test_row_button_selects_the_row(make: Make) -> None:
     table = make()
     table.sort("n")
     table._row_buttons[1].click()
@@ -108,14 +106,14 @@ def test_a_button_over_a_row_chooses_it(make: Make) -> None:
     ] == ["a"]
 
 
-def test_each_button_is_named_for_its_row_and_those_without_one_are_away(make: Make) -> None:
+def test_row_buttons_are_named_and_unused_ones_hidden(make: Make) -> None:
     table = make()
     there = [pick for pick in table._row_buttons if pick.layout.display != "none"]
     assert [pick.description for pick in there] == list("abcd")
     assert len(table._row_buttons) == PAGE_SIZE
 
 
-def test_rows_without_an_id_can_be_shown_and_chosen(make: Make) -> None:
+def test_rows_without_an_id_can_be_selected(make: Make) -> None:
     for missing in (None, float("nan"), pd.NA):
         table = make(FRAME.assign(key=pd.Series(["a", missing, "c", "d"], dtype="string")))
         table.select("a")
@@ -125,12 +123,12 @@ def test_rows_without_an_id_can_be_shown_and_chosen(make: Make) -> None:
         assert not any("lb-chosen" in pick._dom_classes for pick in table._row_buttons)
 
 
-def test_a_row_that_is_not_there_cannot_be_chosen(make: Make) -> None:
+def test_selecting_an_unknown_key_raises(make: Make) -> None:
     with pytest.raises(ValueError, match="The table has no row 'z'"):
         make().select("z")
 
 
-def test_of_many_rows_a_page_is_drawn(make: Make) -> None:
+def test_only_one_page_is_drawn(make: Make) -> None:
     table = make(_numbered(10_000))
     assert _shown(table) == [f"k{n:05}" for n in range(PAGE_SIZE)]
     assert "1–12 of 10,000 rows" in table._range.value
@@ -149,7 +147,7 @@ def test_of_many_rows_a_page_is_drawn(make: Make) -> None:
 
 @given(st.integers(1, 60), st.lists(st.integers(-9, 9), max_size=8))
 @some
-def test_wherever_one_turns_there_are_rows(n: int, turns: list[int]) -> None:
+def test_turning_pages_always_shows_rows(n: int, turns: list[int]) -> None:
     table = DataTable(COLUMNS, key="key", noun="row")
     table.show(_numbered(n))
     for pages in turns:
@@ -158,7 +156,7 @@ def test_wherever_one_turns_there_are_rows(n: int, turns: list[int]) -> None:
     assert (table._footer.layout.display == "none") == (n <= PAGE_SIZE)
 
 
-def test_new_numbers_leave_the_table_where_it_is(make: Make) -> None:
+def test_keep_place_keeps_page_and_order(make: Make) -> None:
     table = make(_numbered(40))
     table.sort("n", ascending=False)
     table.turn_pages(2)
@@ -175,7 +173,7 @@ def test_new_numbers_leave_the_table_where_it_is(make: Make) -> None:
     assert not any("lb-chosen" in pick._dom_classes for pick in table._row_buttons)
 
 
-def test_an_empty_table_says_what_to_do(make: Make) -> None:
+def test_empty_table_shows_its_text(make: Make) -> None:
     table = make(FRAME[:0])
     assert table._cells.value == '<div class="lb-empty">Nothing here.</div>'
     assert table.html() == "<p>Nothing here.</p>"
@@ -185,21 +183,21 @@ def test_an_empty_table_says_what_to_do(make: Make) -> None:
     assert "Fetching …" in table._cells.value
 
 
-def test_whatever_is_in_a_row_is_text(make: Make) -> None:
+def test_cells_and_buttons_are_escaped(make: Make) -> None:
     table = make(FRAME.assign(key=HOSTILE, word=HOSTILE))
     assert "<img" not in table._cells.value + table.html()
     assert "&lt;img" in table._cells.value
     assert table._row_buttons[0].description == HOSTILE  # its text, for the browser to escape
 
 
-def test_of_many_rows_the_first_are_saved(make: Make) -> None:
+def test_saved_copy_has_the_first_rows(make: Make) -> None:
     html = make(_numbered(MAX_SAVED_ROWS + 20)).html()
     assert html.count("<tr") == MAX_SAVED_ROWS + 1
     assert "… and 20 more rows" in html
     assert "more row" not in make(_numbered(MAX_SAVED_ROWS)).html()
 
 
-def test_cells_stand_under_their_heads(make: Make) -> None:
+def test_cells_line_up_with_their_heads(make: Make) -> None:
     table = make()
     assert 'style="grid-template-columns:1fr 1fr 1fr"' in table._cells.value
     assert '<th scope="col" class="lb-num">Number</th>' in table._cells.value
