@@ -35,7 +35,7 @@ MARKERS = "osDPXv"  # distinguish lines without colour
 MAX_LINES = len(COLOURS)
 MAX_MARKERS = 80  # points of a line; longer lines mark isolated points only
 MIN_ROWS_FOR_SCALE = 20  # groups with fewer rows have wide intervals, which may exceed the axis
-INCREASE_NOTE = "▲ significantly above previous period"
+INCREASE_NOTE = "▲ interval above the previous one"
 
 
 def plot_failure_rates(

@@ -310,7 +310,7 @@ def test_increase_is_marked_and_explained_in_the_title() -> None:
     (second,) = triangle_positions(ax)
     assert second[1] == 1
     assert second[0] == np.asarray(ax.lines[0].get_xdata(orig=False))[1]
-    assert "▲ significantly above previous period" in title(ax)
+    assert "▲ interval above the previous one" in title(ax)
 
 
 def test_increase_is_marked_for_rates_and_for_their_frame() -> None:
