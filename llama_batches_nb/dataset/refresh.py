@@ -126,7 +126,7 @@ class BatchRefresh:
             bar.advance()
             return True
 
-        completed = iter_completed(fetch, ids, client=self._client, shown=bar, bear=on_error)
+        completed = iter_completed(fetch, ids, client=self._client, progress=bar, on_error=on_error)
         with closing(completed):
             for responses in completed:
                 self.requests += len(responses)
@@ -278,8 +278,8 @@ class JobRefresh:
             partial(fetch_chunk, self._client, self._scope),
             requested,
             client=self._client,
-            shown=bar,
-            bear=on_error,
+            progress=bar,
+            on_error=on_error,
         )
         with closing(completed):
             for group in completed:

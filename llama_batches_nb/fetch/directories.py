@@ -228,6 +228,6 @@ def fetch_directory_files(
             directory_ids,
             partial(records.concat_to_pandas, FILES),
             client=client,
-            shown=bar,
-            bear=on_error,
+            progress=bar,
+            on_error=on_error,
         )

@@ -94,7 +94,7 @@ def fetch_jobs(
             chunks,
             partial(records.concat_to_pandas, JOBS),
             client=client,
-            shown=bar,
+            progress=bar,
             size=lambda chunk: len(chunk[1]),
         )
     if len(jobs) < n_requested:

@@ -112,10 +112,10 @@ def fetch_results(
             fetch_one,
             ids,
             partial(records.concat_to_pandas, RESULTS),
-            pack=records.parse_results,
+            decode_batch=records.parse_results,
             client=client,
-            shown=bar,
-            bear=skipped,
+            progress=bar,
+            on_error=skipped,
         )
     skipped.warn_skipped("batches")
     return results

@@ -1,4 +1,4 @@
-"""Ask for many things at once, and make one frame of the answers, in order."""
+"""Call a function for many items in worker threads, and collect the results in input order."""
 
 from __future__ import annotations
 
@@ -22,108 +22,110 @@ from llama_batches_nb.messages import warn
 T = TypeVar("T")
 R = TypeVar("R")
 
-DECODE_BATCH_SIZE = 16  # answers that are packed together
+DECODE_BATCH_SIZE = 16  # results that are decoded together
 
 DecodeBatch = Callable[[list[R]], list[Any]]
 OnError = Callable[[T, BatchesError], bool]
 
 
 def fetch_concurrently(
-    work: Callable[[T], R],
+    fn: Callable[[T], R],
     items: Iterable[T],
     to_frame: Callable[[list[Any]], pd.DataFrame],
     *,
     client: Client,
-    shown: ProgressBar,
-    pack: DecodeBatch[R] = list,
+    progress: ProgressBar,
+    decode_batch: DecodeBatch[R] = list,
     size: Callable[[T], int] = lambda item: 1,
-    bear: OnError[T] = lambda item, error: False,
+    on_error: OnError[T] = lambda item, error: False,
 ) -> pd.DataFrame:
-    """Return the frame of what `work` gives for each item, in the order of the items.
+    """Call `fn` for each item concurrently; return a frame of the results in input order.
 
-    An item that fails ends it, and the error carries the frame of the others; unless `bear` says
-    that the item may be left out. `size` is how far an item moves the bar. `pack` takes several
-    answers and gives as many, as `to_frame` wants them: it is for what is done faster for many in
-    one thread than by many threads, which would take the interpreter from each other.
+    The first error is raised with the frame of the other results as its `partial`, unless
+    `on_error(item, error)` returns True, which skips the item. `size` is the number of steps by
+    which an item advances the bar. `decode_batch` converts a list of results to a list of the
+    same length for `to_frame`. It runs in the calling thread: decoding in the workers would only
+    make them compete for the interpreter lock.
     """
-    parts = _OrderedResults(pack, bear)
+    results = _OrderedResults(decode_batch, on_error)
 
-    def keep(numbered: tuple[int, T]) -> None:
-        position, item = numbered
-        parts.arrived[position] = item, work(item)
+    def store(indexed_item: tuple[int, T]) -> None:
+        index, item = indexed_item
+        results.pending[index] = item, fn(item)
 
     with (
-        attach_partial(lambda: to_frame(parts.in_order())),
+        attach_partial(lambda: to_frame(results.in_order())),
         workers.imap_unordered(
-            keep,
+            store,
             enumerate(items),
             max_workers=client.max_workers,
-            tick=lambda: shown.show_rate_limit_wait(client.rate_limit_delay()),
-        ) as finished,
+            tick=lambda: progress.show_rate_limit_wait(client.rate_limit_delay()),
+        ) as completed,
     ):
-        for _, (_, item), future in finished:
+        for _, (_, item), future in completed:
             try:
                 future.result()
             except BatchesError as error:
-                if not bear(item, error):
+                if not on_error(item, error):
                     raise
-            shown.advance(size(item))
-            if len(parts.arrived) >= DECODE_BATCH_SIZE:
-                parts.flush()
-        parts.flush()
-    return to_frame(parts.in_order())
+            progress.advance(size(item))
+            if len(results.pending) >= DECODE_BATCH_SIZE:
+                results.flush()
+        results.flush()
+    return to_frame(results.in_order())
 
 
 def iter_completed(
-    work: Callable[[T], R],
+    fn: Callable[[T], R],
     items: Iterable[T],
     *,
     client: Client,
-    shown: ProgressBar,
-    bear: OnError[T] = lambda item, error: False,
+    progress: ProgressBar,
+    on_error: OnError[T] = lambda item, error: False,
 ) -> Generator[list[tuple[int, T, R]], None, None]:
-    """Yield what `work` gives as it arrives, with the position and the item, a few at a time.
+    """Call `fn` for each item concurrently; yield `(index, item, result)` in small lists.
 
-    It is for what is too much to be kept; close it when leaving early. An item that fails ends
-    it, unless `bear` says that it may be left out; what arrived before is given first.
+    Use it for results that do not fit in memory together. Close the generator to stop early.
+    The first error is raised after the results that arrived before it, unless
+    `on_error(item, error)` returns True, which skips the item.
     """
-    fresh: list[tuple[int, T, R]] = []
+    results: list[tuple[int, T, R]] = []
     with workers.imap_unordered(
-        work,
+        fn,
         items,
         max_workers=client.max_workers,
-        tick=lambda: shown.show_rate_limit_wait(client.rate_limit_delay()),
-    ) as finished:
+        tick=lambda: progress.show_rate_limit_wait(client.rate_limit_delay()),
+    ) as completed:
         try:
-            for position, item, future in finished:
+            for index, item, future in completed:
                 try:
-                    fresh.append((position, item, future.result()))
+                    results.append((index, item, future.result()))
                 except BatchesError as error:
-                    if not bear(item, error):
+                    if not on_error(item, error):
                         raise
-                if len(fresh) >= DECODE_BATCH_SIZE:
-                    yield fresh
-                    fresh = []
+                if len(results) >= DECODE_BATCH_SIZE:
+                    yield results
+                    results = []
         except BatchesError:
-            yield fresh
+            yield results
             raise
-        yield fresh
+        yield results
 
 
 class SkippedItems(Generic[T]):
-    """What may be left out, for `bear`: all that fails but for the key or the rate limit."""
+    """An `on_error` that skips failed items, except after an authentication or rate limit error."""
 
     def __init__(self, *, allowed: bool = True) -> None:
         self.errors: dict[T, BatchesError] = {}
         self._allowed = allowed
 
     def __call__(self, item: T, error: BatchesError) -> bool:
-        """Keep the error, and say whether the others may go on."""
+        """Record the error; return whether to skip the item."""
         self.errors[item] = error
         return self._allowed and not isinstance(error, AuthenticationError | RateLimitError)
 
     def warn_skipped(self, what: str) -> None:
-        """Warn of what was left out, if anything was."""
+        """Warn of the skipped items, if any; `what` is their plural name."""
         if self.errors:
             warn(
                 f"{len(self.errors):,} {what} could not be fetched and are left out: "
@@ -133,38 +135,38 @@ class SkippedItems(Generic[T]):
 
 
 class _OrderedResults(Generic[T, R]):
-    """The answers that have come: as they arrived, and packed; by their item's position."""
+    """Results by the index of their item: `pending` until `flush` decodes them."""
 
-    def __init__(self, pack: DecodeBatch[R], bear: OnError[T]) -> None:
-        self._pack = pack
-        self._bear = bear
-        self.arrived: dict[int, tuple[T, R]] = {}
-        self._packed: dict[int, Any] = {}
+    def __init__(self, decode_batch: DecodeBatch[R], on_error: OnError[T]) -> None:
+        self._decode_batch = decode_batch
+        self._on_error = on_error
+        self.pending: dict[int, tuple[T, R]] = {}
+        self._decoded: dict[int, Any] = {}
 
     def flush(self) -> None:
-        """Pack all that arrived, and only then raise the error of one that can't be."""
-        failed: BatchesError | None = None
-        while fresh := [
-            self.arrived.popitem() for _ in range(min(DECODE_BATCH_SIZE, len(self.arrived)))
+        """Decode all pending results; then raise the first error that was not skipped."""
+        first_error: BatchesError | None = None
+        while batch := [
+            self.pending.popitem() for _ in range(min(DECODE_BATCH_SIZE, len(self.pending)))
         ]:
             try:
-                self._put_away(*fresh)
+                self._decode(*batch)
             except BatchesError:
-                for one in fresh:
+                for entry in batch:
                     try:
-                        self._put_away(one)
+                        self._decode(entry)
                     except BatchesError as error:
-                        if not self._bear(one[1][0], error):
-                            failed = failed or error
-        if failed is not None:
-            raise failed
+                        if not self._on_error(entry[1][0], error):
+                            first_error = first_error or error
+        if first_error is not None:
+            raise first_error
 
-    def _put_away(self, *fresh: tuple[int, tuple[T, R]]) -> None:
-        parts = self._pack([answer for _, (_, answer) in fresh])
-        self._packed.update(zip((position for position, _ in fresh), parts, strict=True))
+    def _decode(self, *batch: tuple[int, tuple[T, R]]) -> None:
+        decoded = self._decode_batch([result for _, (_, result) in batch])
+        self._decoded.update(zip((index for index, _ in batch), decoded, strict=True))
 
     def in_order(self) -> list[Any]:
-        """Return what was packed, and what can be of the rest."""
+        """Return the decoded results, including pending ones that can be decoded."""
         with suppress(BatchesError):
             self.flush()
-        return [self._packed[position] for position in sorted(self._packed)]
+        return [self._decoded[index] for index in sorted(self._decoded)]

@@ -80,7 +80,7 @@ def cancel_batch(
     to_frame = partial(records.to_pandas, BATCHES)
     with progress_bar(progress, "cancelling", unit="batch", total=len(ids)) as shown:
         cancelled = fetch_concurrently(
-            cancel_one, ids, to_frame, client=client, shown=shown, bear=skip_finished
+            cancel_one, ids, to_frame, client=client, progress=shown, on_error=skip_finished
         )
     if conflicts:
         first = next(iter(conflicts.values()))

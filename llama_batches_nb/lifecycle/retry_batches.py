@@ -133,8 +133,8 @@ def _add_stored_files(
             bodies,
             partial(records.to_pandas, FILES),
             client=client,
-            shown=shown,
-            bear=skip_rejected,
+            progress=shown,
+            on_error=skip_rejected,
         )
     if rejected:
         warn(

@@ -137,9 +137,9 @@ def upload_files(
                 files,
                 partial(records.to_pandas, FILES, source_directory_id=directory_id),
                 client=client,
-                shown=shown,
+                progress=shown,
                 size=sizes.__getitem__,
-                bear=failed,
+                on_error=failed,
             )
         except BatchesError as error:
             raise _partial_upload_error(
