@@ -100,7 +100,7 @@ class Transport:
                     response = self._send_once(
                         method, path, params, read_timeout, body_timeout, body
                     )
-                self.rate_limiter.on_success(repeated=was_rate_limited)
+                self.rate_limiter.on_success(is_retry=was_rate_limited)
                 return _decode_body(request_line, response, decode)  # after releasing the limiter
             except RetryableError as failure:
                 failed = failure
@@ -109,7 +109,7 @@ class Transport:
                 raise error
             if failed.rate_limited:
                 n_throttled = self.rate_limiter.on_throttled(
-                    sent_at, retry_after, repeated=was_rate_limited
+                    sent_at, retry_after, is_retry=was_rate_limited
                 )
                 was_rate_limited = True
                 if n_throttled > self._settings.max_retries or timeout is not None:
