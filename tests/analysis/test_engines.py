@@ -212,7 +212,7 @@ DASK = {
     "patterns of outcomes",
     "summary",
 }
-"""The questions that Dask is asked twice: each costs it seconds, whatever the size."""
+"""The calls that run on Dask twice: each takes seconds at any size."""
 
 on_every_engine = pytest.mark.parametrize("read", marked(list(ENGINES)), indirect=True)
 on_lazy_engines = pytest.mark.parametrize("read", marked(LAZY), indirect=True)

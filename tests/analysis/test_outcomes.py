@@ -128,7 +128,7 @@ def test_jobs_without_credits_add_no_credits_column() -> None:
 def expected(file: Mapping[Any, Any], last: Mapping[str, str | None] | None) -> str:
     """Tell the outcome of one file, given the status that each job came to, or that none is known.
 
-    The first that is true of: it could not be mapped, it has no job, its jobs were not asked for.
+    The first that applies: mapping failed, no job, jobs were not fetched.
     """
     if file["error_message"]:
         return "mapping_error"

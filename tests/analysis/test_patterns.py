@@ -127,7 +127,7 @@ def test_similar_messages_have_one_pattern(pattern: str, alike: list[str]) -> No
 @pytest.mark.parametrize(
     "words",
     [
-        "the files' owner can't be told",
+        "the files' owner isn't known",
         "neither and/or nor n/a nor text/html",
         "<b>bold</b> & <script>alert()</script><br/>",
         "null \x00 and \x1b[m stay",
@@ -311,7 +311,7 @@ def test_many_messages_have_few_patterns() -> None:
     assert result["count"].tolist() == [50_000, 50_000]
 
 
-# --- what is told -------------------------------------------------------------------------------
+# --- columns -------------------------------------------------------------------------------------
 
 
 def assert_exact_dtypes(patterns: pd.DataFrame) -> None:

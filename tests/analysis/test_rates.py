@@ -240,7 +240,7 @@ def groupings(draw: st.DrawFn) -> tuple[pd.DataFrame, list[str], str | None]:
 
 def verdicts(result: pd.DataFrame) -> list[tuple[bool, bool] | None]:
     """Say of each row whether it is decided and failed; None if it does not count."""
-    told: list[tuple[bool, bool] | None] = []
+    flags: list[tuple[bool, bool] | None] = []
     for row in result.astype(object).where(result.notna(), None).to_dict("records"):
         if "outcome" in row:
             failed = row["outcome"] in ("mapping_error", "job_failed")
@@ -251,8 +251,8 @@ def verdicts(result: pd.DataFrame) -> list[tuple[bool, bool] | None]:
         else:
             failed = bool(row["error_message"])
             decided = failed or row["job_id"] is not None
-        told.append(None if row.get("batch_status") == "FAILED" else (decided, failed))
-    return told
+        flags.append(None if row.get("batch_status") == "FAILED" else (decided, failed))
+    return flags
 
 
 @given(groupings(), CONFIDENCES)

@@ -63,7 +63,7 @@ def summary(*result: Record, jobs: Any = None) -> pd.DataFrame:
     return summarize(batches_of(*result), results_of(*result), jobs)
 
 
-def told(result: pd.DataFrame, *names: str) -> list[list[Any]]:
+def rows_of(result: pd.DataFrame, *names: str) -> list[list[Any]]:
     """Return columns as rows, with None for what is missing."""
     return [
         [None if pd.isna(value) else value for value in row]
@@ -84,14 +84,14 @@ def assert_exact_dtypes(result: pd.DataFrame, *, jobs: bool) -> None:
 
 def test_summary_without_jobs_counts_mappings() -> None:
     result = summary(batch())
-    assert told(result, *SUMMARY_COLUMNS[:4]) == [[4, 3, 1, 1 / 3]]
+    assert rows_of(result, *SUMMARY_COLUMNS[:4]) == [[4, 3, 1, 1 / 3]]
     assert_exact_dtypes(result, jobs=False)
     assert result.columns.tolist() == [*BATCHES.names, *SUMMARY_COLUMNS]
 
 
 def test_summary_with_jobs_counts_outcomes() -> None:
     result = summary(batch(), jobs=ENDED_JOBS)
-    assert told(result, *SUMMARY_COLUMNS[:4]) == [[4, 3, 2, 2 / 3]]
+    assert rows_of(result, *SUMMARY_COLUMNS[:4]) == [[4, 3, 2, 2 / 3]]
     assert_exact_dtypes(result, jobs=True)
 
 
@@ -99,29 +99,29 @@ def test_summary_with_jobs_counts_outcomes() -> None:
 def test_counts_are_missing_unless_batch_ended_reliably(status: str | None) -> None:
     known = status in ("COMPLETED", "CANCELLED")
     expected = [4, 3, 1, 1 / 3] if known else [None] * 4
-    assert told(summary(batch(status=status)), *SUMMARY_COLUMNS[:4]) == [expected]
+    assert rows_of(summary(batch(status=status)), *SUMMARY_COLUMNS[:4]) == [expected]
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING", "THROTTLED", "PAUSED", "FAILED"])
 def test_results_fetched_before_end_give_no_counts(status: str) -> None:
     result = summarize(batches_of(batch()), results_of(batch(status=status)))
-    assert told(result, *SUMMARY_COLUMNS[:4]) == [[None] * 4]
+    assert rows_of(result, *SUMMARY_COLUMNS[:4]) == [[None] * 4]
     assert result.duration.notna().all()
 
 
 def test_results_without_batch_status_are_counted() -> None:
     results = results_of(batch(status="RUNNING")).drop(columns="batch_status")
-    assert told(summarize(batches_of(batch()), results), "n_files") == [[4]]
+    assert rows_of(summarize(batches_of(batch()), results), "n_files") == [[4]]
 
 
 def test_ended_batch_without_results_has_zero_files() -> None:
     result = summary(batch(results=[]), batch("bat-2", "RUNNING", results=None))
-    assert told(result, *SUMMARY_COLUMNS[:4]) == [[0, 0, 0, None], [None] * 4]
+    assert rows_of(result, *SUMMARY_COLUMNS[:4]) == [[0, 0, 0, None], [None] * 4]
 
 
 def test_rate_is_missing_without_decided_rows() -> None:
     result = summary(batch(results=[mapping(None)]))
-    assert told(result, *SUMMARY_COLUMNS[:4]) == [[1, 0, 0, None]]
+    assert rows_of(result, *SUMMARY_COLUMNS[:4]) == [[1, 0, 0, None]]
     assert result.failure_rate.isna().all()
 
 
@@ -180,7 +180,7 @@ def test_summary_times_may_be_text_in_several_formats() -> None:
 
 
 def test_credits_include_those_on_failed_files() -> None:
-    assert told(summary(batch(), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
+    assert rows_of(summary(batch(), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
 
 
 def test_credits_are_missing_if_no_job_has_any() -> None:
@@ -190,24 +190,24 @@ def test_credits_are_missing_if_no_job_has_any() -> None:
         batch("bat-3", results=[mapping("done"), mapping("free")]),
         jobs=ENDED_JOBS,
     )
-    assert told(result, *CREDIT_COLUMNS) == [[None, None], [None, None], [3.0, 0.0]]
+    assert rows_of(result, *CREDIT_COLUMNS) == [[None, None], [None, None], [3.0, 0.0]]
 
 
 @pytest.mark.parametrize("status", [*BATCH_STATUSES, "PAUSED", None])
 def test_running_batch_has_recorded_credits(status: str | None) -> None:
-    assert told(summary(batch(status=status), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
+    assert rows_of(summary(batch(status=status), jobs=ENDED_JOBS), *CREDIT_COLUMNS) == [[5.0, 2.0]]
 
 
 def test_shared_job_is_billed_once() -> None:
     result = summary(
         batch(results=[mapping("bad"), mapping("bad"), mapping("done")]), jobs=ENDED_JOBS
     )
-    assert told(result, "n_failed", *CREDIT_COLUMNS) == [[2, 5.0, 2.0]]
+    assert rows_of(result, "n_failed", *CREDIT_COLUMNS) == [[2, 5.0, 2.0]]
 
 
 def test_mapping_error_with_job_counts_as_failed_credits() -> None:
     result = summary(batch(results=[mapping("done", "mapped too late")]), jobs=ENDED_JOBS)
-    assert told(result, *CREDIT_COLUMNS) == [[3.0, 3.0]]
+    assert rows_of(result, *CREDIT_COLUMNS) == [[3.0, 3.0]]
 
 
 # --- the batches stay as they were --------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_summary_keeps_rows_columns_and_index(index: Any) -> None:
 def test_duplicate_batch_is_summarized_twice() -> None:
     twice = batches_of(batch(), batch("bat-2", "RUNNING"), batch())
     answer = summarize(twice, results_of(batch()))
-    assert told(answer, "n_files") == [[4], [None], [4]]
+    assert rows_of(answer, "n_files") == [[4], [None], [4]]
 
 
 def test_results_of_other_batches_are_ignored() -> None:
@@ -258,15 +258,15 @@ def test_ids_and_statuses_may_have_any_dtype(dtype: str) -> None:
     result = [batch(), batch("bat-2", "FAILED"), batch("bat-3", "RUNNING")]
     batches = batches_of(*result).astype({"batch_id": dtype, "status": dtype})
     results = results_of(*result).astype({"batch_id": dtype, "batch_status": dtype})
-    assert told(summarize(batches, results), "n_files") == [[4], [None], [None]]
-    assert told(summarize(batches, results_of(*result)), "n_files") == [[4], [None], [None]]
+    assert rows_of(summarize(batches, results), "n_files") == [[4], [None], [None]]
+    assert rows_of(summarize(batches, results_of(*result)), "n_files") == [[4], [None], [None]]
 
 
 def test_summary_survives_parquet(tmp_path: Path) -> None:
     result = summary(batch(), batch("bat-2", "RUNNING"), jobs=ENDED_JOBS)
     lb.export_parquet(result, tmp_path / "summary.parquet")
     back = lb.read_parquet(tmp_path / "summary.parquet")
-    assert told(back, *SUMMARY_COLUMNS, *CREDIT_COLUMNS) == told(
+    assert rows_of(back, *SUMMARY_COLUMNS, *CREDIT_COLUMNS) == rows_of(
         result, *SUMMARY_COLUMNS, *CREDIT_COLUMNS
     )
 

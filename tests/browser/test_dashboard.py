@@ -1,4 +1,4 @@
-"""The dashboard as a person uses it, in a notebook and as a page."""
+"""The dashboard in a notebook and as a web page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filter panel as a person uses it: by mouse, by keyboard, narrow, dark, and a year later."""
+"""The filter panel: by mouse, by keyboard, narrow, dark, and in a saved notebook."""
 
 from __future__ import annotations
 

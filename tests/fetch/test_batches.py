@@ -158,7 +158,11 @@ def test_times_are_accepted_in_many_types(serve: Serve, time: Any) -> None:
         ({"created_at_on_or_before": 1754006400}, TypeError, "created_at_on_or_before"),
         ({"created_at_on_or_before": pd.NaT}, ValueError, "created_at_on_or_before"),
         ({"source_directory_id": ""}, ValueError, "source_directory_id"),
-        ({"source_directory_id": ["dir-1", "dir-2"]}, ValueError, "One source_directory_id"),
+        (
+            {"source_directory_id": ["dir-1", "dir-2"]},
+            ValueError,
+            "Expected one source_directory_id",
+        ),
         ({"project_id": ".."}, ValueError, "project_id"),
         ({"limit": -1}, ValueError, "limit"),
         ({"limit": 2.5}, TypeError, "limit"),

@@ -76,5 +76,5 @@ def texts(panel: widgets.Widget) -> list[str]:
 
 def alert_of(panel: Panel) -> str:
     """Return the HTML of the panel's alert, or an empty text."""
-    [said] = [html for html in texts(panel) if 'role="alert"' in html] or [""]
-    return said
+    [alert] = [html for html in texts(panel) if 'role="alert"' in html] or [""]
+    return alert

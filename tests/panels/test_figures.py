@@ -59,5 +59,5 @@ def test_interval_of_undecided_group_is_empty() -> None:
 def test_trend_label_gives_the_counts(counts: list[int]) -> None:
     html = figures.trend(counts)
     assert html.count("<rect") == len(counts)
-    said = f"{sum(counts)} failures over time, at most {max(counts)} per bar"
-    assert f'role="img" aria-label="{said}"' in html
+    label = f"{sum(counts)} failures over time, at most {max(counts)} per bar"
+    assert f'role="img" aria-label="{label}"' in html

@@ -450,10 +450,10 @@ def test_server_error_is_shown_until_the_next_fetch(
     serve(lambda asked: answers[0](asked), max_retries=0)
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
-    said = alert_of(panel)
-    assert "Told you: &lt;img src=x" in said
-    assert "<img" not in said
-    assert ("lb.connect()" in said) == (status == 401)
+    shown = alert_of(panel)
+    assert "Told you: &lt;img src=x" in shown
+    assert "<img" not in shown
+    assert ("lb.connect()" in shown) == (status == 401)
     assert "Incomplete: 0 batches" in panel._status.value
     assert panel.stop_button.disabled
     answers.pop(0)
@@ -516,9 +516,9 @@ def test_all_warnings_are_shown(serve: Serve, keep: Keep[FilterPanel]) -> None:
     serve(script)
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
-    said = alert_of(panel)
-    assert "9" in said
-    assert "quilt_v1" in said
+    shown = alert_of(panel)
+    assert "9" in shown
+    assert "quilt_v1" in shown
 
 
 def _odd(job: str) -> dict[str, Any]:
@@ -556,12 +556,12 @@ def test_counts_below_the_table_add_up(on_history: lb.Client, keep: Keep[FilterP
     files = lb.outcomes(panel.results, panel.jobs)
     rate = lb.failure_rates(files).iloc[0]
     share, failed = 100 * float(rate.failure_rate), int(rate.failed)
-    said = panel._counts.value
-    assert f"{len(panel.batches)} batches: " in said
-    assert f"{len(files):,} files: failed {share:.1f} % ({failed} of" in said
-    assert f"{int(rate.total - rate.decided)} undecided" in said
+    shown = panel._counts.value
+    assert f"{len(panel.batches)} batches: " in shown
+    assert f"{len(files):,} files: failed {share:.1f} % ({failed} of" in shown
+    assert f"{int(rate.total - rate.decided)} undecided" in shown
     for status, n in panel.batches.status.value_counts().items():
-        assert not n or f"{n} {status}" in said
+        assert not n or f"{n} {status}" in shown
 
 
 def test_ids_are_shown_and_sorted_by_name(

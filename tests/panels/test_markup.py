@@ -31,7 +31,7 @@ class Read(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.attributes: dict[str, str | None] = {}
-        self.said = ""
+        self.text = ""
         self.feed(html)
         self.close()
 
@@ -40,7 +40,7 @@ class Read(HTMLParser):
         self.attributes.update(attrs)
 
     def handle_data(self, data: str) -> None:
-        self.said += data
+        self.text += data
 
 
 @pytest.mark.parametrize("make", [markup.text, markup.selectable_id, markup.status])
@@ -49,7 +49,7 @@ class Read(HTMLParser):
 def test_html_text_equals_the_value(make: Callable[[str], str], given_text: str) -> None:
     read = Read(make(given_text))
     assert set(read.tags) <= OURS
-    assert given_text.replace("\r\n", "\n") in read.said.replace("\r\n", "\n")
+    assert given_text.replace("\r\n", "\n") in read.text.replace("\r\n", "\n")
 
 
 @given(anything)
@@ -58,16 +58,16 @@ def test_short_id_has_the_whole_id_as_tooltip(one: str) -> None:
     read = Read(markup.short_id(one))
     assert read.tags == ["code"]
     assert read.attributes["title"] == one
-    assert read.said == markup.short(one)
-    assert len(read.said) <= max(markup.ID_HEAD + markup.ID_TAIL + 2, 0)
-    assert one.startswith(read.said.split("…")[0])
+    assert read.text == markup.short(one)
+    assert len(read.text) <= max(markup.ID_HEAD + markup.ID_TAIL + 2, 0)
+    assert one.startswith(read.text.split("…")[0])
 
 
 @given(anything)
 @some
 def test_names_are_escaped(name: str) -> None:
-    assert Read(markup.name("dir-1", {"dir-1": name})).said == name
-    assert Read(markup.table([(name, "")], [[markup.text(name)]])).said == 2 * name
+    assert Read(markup.name("dir-1", {"dir-1": name})).text == name
+    assert Read(markup.table([(name, "")], [[markup.text(name)]])).text == 2 * name
 
 
 def test_id_without_a_name_is_shortened() -> None:
@@ -87,7 +87,7 @@ def test_every_status_and_outcome_has_a_mark() -> None:
 
 
 def test_unknown_status_is_shown() -> None:
-    assert Read(markup.status("PAUSED")).said == "◇ PAUSED"
+    assert Read(markup.status("PAUSED")).text == "◇ PAUSED"
 
 
 def test_times_are_in_utc() -> None:
@@ -135,9 +135,9 @@ def test_numbers_have_thousands_separators() -> None:
 
 def test_counts_are_in_category_order() -> None:
     words = pd.Categorical(["FAILED", "PENDING", "FAILED"], categories=[*BATCH_STATUSES, HOSTILE])
-    assert Read(markup.counts(pd.Series(words))).said == "○ 1 PENDING · ✕ 2 FAILED"
+    assert Read(markup.counts(pd.Series(words))).text == "○ 1 PENDING · ✕ 2 FAILED"
     hostile = Read(markup.counts(pd.Series([HOSTILE])))
-    assert hostile.said == f"◇ 1 {HOSTILE}"
+    assert hostile.text == f"◇ 1 {HOSTILE}"
     assert hostile.tags == ["span"]
 
 
@@ -150,6 +150,6 @@ def test_ids_sort_by_their_names() -> None:
 
 
 def test_alert_is_escaped_and_empty_without_message() -> None:
-    assert Read(markup.alert(HOSTILE)).said == HOSTILE
+    assert Read(markup.alert(HOSTILE)).text == HOSTILE
     assert Read(markup.alert(HOSTILE)).attributes["role"] == "alert"
     assert markup.alert("") == ""

@@ -68,25 +68,25 @@ def test_notes_are_escaped(meter: StatusLine) -> None:
 def test_rate_limit_wait_is_shown(serve: Serve, meter: StatusLine) -> None:
     import llama_batches_nb as lb
 
-    told: list[str] = []
-    meter.observe(lambda change: told.append(change["new"]), "value")
+    values: list[str] = []
+    meter.observe(lambda change: values.append(change["new"]), "value")
     wait = Answer(status=429, headers={"Retry-After": "1"})
     serve(in_turn([wait, page([batch("bat-1")])]))
     assert len(lb.fetch_batches(progress=meter.bar)) == 1
-    assert any("rate limit, waiting 1 s" in html for html in told)
-    assert "Batches" in told[-1] or "batch" in told[-1]
+    assert any("rate limit, waiting 1 s" in html for html in values)
+    assert "Batches" in values[-1] or "batch" in values[-1]
 
 
 def test_bar_of_a_cancelled_task_is_not_updated(meter: StatusLine) -> None:
-    go, said = threading.Event(), []
+    go, steps = threading.Event(), []
 
     def work() -> None:
         with progress_bar(meter.bar, "Old", unit="batch", total=2) as shown:
-            said.append("begun")
+            steps.append("begun")
             begun.set()
             go.wait(10)
             shown.refresh()
-            said.append("went on")
+            steps.append("continued")
 
     begun = threading.Event()
     task = workers.BackgroundTask(work)
@@ -95,5 +95,5 @@ def test_bar_of_a_cancelled_task_is_not_updated(meter: StatusLine) -> None:
     meter.show_message("New")
     go.set()
     task.join(10)
-    assert said == ["begun"]
+    assert steps == ["begun"]
     assert "New" in meter.value

@@ -431,7 +431,7 @@ def test_arrow_rows_have_table_schema() -> None:
 
 
 def _read(*bodies: bytes) -> pd.DataFrame:
-    """Read batches with their results, each if it is what was asked for."""
+    """Read batches with their results, each if it is the requested one."""
     for body in bodies:
         batch: Any = json.loads(body)
         records.validate_batch_json(batch["id"] if isinstance(batch, dict) else "", body)
