@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 MAX_LISTED_NAMES = 5  # in a message
 
@@ -28,24 +28,27 @@ def format_list(names: Iterable[str]) -> str:
     return ", ".join(quoted[:MAX_LISTED_NAMES]) + more
 
 
-_this_thread = threading.local()
+# A thread starts with an empty context and so does not inherit the redirection.
+_warning_callback: ContextVar[Callable[[str], object] | None] = ContextVar(
+    "_warning_callback", default=None
+)
 
 
 @contextmanager
-def redirect_warnings(tell: Callable[[str], object]) -> Iterator[None]:
-    """Have what this thread would warn of told to `tell`, for threads share `warnings`."""
-    _this_thread.tell = tell
+def redirect_warnings(callback: Callable[[str], object]) -> Iterator[None]:
+    """Pass the warnings of this thread to a callback; threads share `warnings.showwarning`."""
+    token = _warning_callback.set(callback)
     try:
         yield
     finally:
-        del _this_thread.tell
+        _warning_callback.reset(token)
 
 
 def warn(message: str) -> None:
     """Issue a warning whose location is the calling line outside this package."""
     message = escape_control_chars(message)
-    if (tell := getattr(_this_thread, "tell", None)) is not None:
-        tell(message)
+    if (callback := _warning_callback.get()) is not None:
+        callback(message)
         return
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):

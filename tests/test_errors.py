@@ -96,6 +96,16 @@ def test_redirect_warnings_ends_after_an_error() -> None:
         messages.warn("as ever")
 
 
+def test_nested_redirect_warnings_restores_the_outer_callback() -> None:
+    outer: list[str] = []
+    inner: list[str] = []
+    with messages.redirect_warnings(outer.append):
+        with messages.redirect_warnings(inner.append):
+            messages.warn("first")
+        messages.warn("second")
+    assert (inner, outer) == (["first"], ["second"])
+
+
 def test_redirect_warnings_leaves_other_threads_alone() -> None:
     redirected: list[str] = []
     caught: list[warnings.WarningMessage] = []

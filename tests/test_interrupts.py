@@ -507,7 +507,7 @@ def test_it_stops_while_names_are_looked_up(tmp_path: Path, stop: Stop) -> None:
             person.wait_for("begun")
             stop(person)
             left = person.run(dedent(LEFT)).json["threads"]
-            assert set(left) == {"llama_batches_nb_aside"}  # nothing can end it
+            assert set(left) == {"llama_batches_nb_detached"}  # nothing can end it
 
 
 def test_a_second_interrupt_at_once_changes_nothing(tmp_path: Path, took: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The one door to tqdm: a bar in a notebook or a terminal, and silence elsewhere."""
+"""Progress bars: shown in a notebook or a terminal, silent elsewhere. Only this imports tqdm."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from llama_batches_nb.http import workers
 from llama_batches_nb.messages import escape_control_chars
 
 Progress: TypeAlias = bool | Callable[..., Any] | None
-"""Whether to show a bar, or a class like tqdm's to make it of; None to go by the place."""
+"""Whether to show a bar, or a class like `tqdm.tqdm`. None: in notebooks and terminals only."""
 
-DELAY = 0.4  # seconds before a bar shows that nobody asked for: what is over sooner needs none
+DELAY = 0.4  # seconds before a bar appears by default: shorter calls show none
 
 
 class ProgressBar:
-    """A bar that also says when the server makes us wait."""
+    """A tqdm bar that also shows waits for the rate limit."""
 
     def __init__(self, bar: tqdm[Any]) -> None:
         self._bar = bar
         self._note = ""
         self._pause = ""
+        self._wait_listener = workers.wait_listener(self.show_rate_limit_wait)
 
     def advance(self, n: int = 1) -> None:
         self._bar.update(n)
@@ -33,7 +34,7 @@ class ProgressBar:
         self._bar.update(n - self._bar.n)
 
     def set_total(self, total: int | None) -> None:
-        """Set how many there will be, once that is known."""
+        """Set the total, unless it is unknown or less than the current count."""
         if total is not None and total != self._bar.total and total >= self._bar.n:
             self._bar.total = total
             if (container := getattr(self._bar, "container", None)) is not None:
@@ -41,31 +42,30 @@ class ProgressBar:
                 container.children[1].bar_style = ""
 
     def set_postfix(self, text: str) -> None:
-        """Show a text behind the bar."""
+        """Show a text after the bar."""
         self._note = escape_control_chars(" ".join(text.split()))
         self._show()
 
     def show_rate_limit_wait(self, seconds: float) -> None:
-        """Show how long the server makes all workers wait, while it does."""
+        """Show the remaining wait for the rate limit; nothing if it is 0."""
         pause = f"rate limit, waiting {math.ceil(seconds)} s" if seconds > 0 else ""
         if pause != self._pause:
             self._pause = pause
             self._show()
 
     def refresh(self) -> None:
-        """Let the time that the bar shows go on."""
+        """Redraw the bar, to update its elapsed time."""
         self._bar.refresh()
 
     def _show(self) -> None:
         self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))))
 
     def __enter__(self) -> ProgressBar:
-        self._telling = workers.wait_listener(self.show_rate_limit_wait)
-        self._telling.__enter__()
+        self._wait_listener.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._telling.__exit__(None, None, None)
+        self._wait_listener.__exit__(None, None, None)
         self._bar.close()
 
 
@@ -97,25 +97,25 @@ def progress_bar(
 
 
 def _notebook_bar() -> type[tqdm[Any]]:
-    """Return tqdm's bar for notebooks, ending as a line of text: a saved widget tells nothing."""
+    """Return tqdm's notebook bar, replaced by plain text when it closes: widgets are not saved."""
     from IPython.display import display
     from tqdm.notebook import tqdm as notebook_tqdm  # it imports ipywidgets
 
     class NotebookBar(notebook_tqdm):  # type: ignore[type-arg]
-        _place: Any = None
+        _display_handle: Any = None
 
         def display(self, *args: Any, **options: Any) -> None:
             check_delay = options.pop("check_delay", True)
             super().display(*args, **{**options, "check_delay": False})
             if check_delay and not self.displayed:
-                self._place = display(self.container, display_id=True)  # type: ignore[no-untyped-call]
+                self._display_handle = display(self.container, display_id=True)  # type: ignore[no-untyped-call]
                 self.displayed = True
 
         def close(self) -> None:
             super().close()
-            if self._place is not None:
-                self._place.update({"text/plain": str(self)}, raw=True)
-                self._place = None
+            if self._display_handle is not None:
+                self._display_handle.update({"text/plain": str(self)}, raw=True)
+                self._display_handle = None
 
     return NotebookBar
 

@@ -1,4 +1,4 @@
-"""Do one thing for many items at once, in threads that stop when they are told to."""
+"""Run a function for many items in threads that can be cancelled."""
 
 from __future__ import annotations
 
@@ -10,225 +10,228 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-JOIN_TIMEOUT = 0.8  # seconds to see the workers off: an interrupt is to be over within one
-TICK = 0.2  # seconds between two looks at how things stand while nothing arrives
-COALESCE_DELAY = (
-    0.02  # seconds to let results gather: whenever we wake up, the workers have to wait
-)
-
-_this_thread = threading.local()
+JOIN_TIMEOUT = 0.8  # seconds for all workers of a pool, so that an interrupt takes less than one
+TICK = 0.2  # seconds between two calls of `tick` while no result arrives
+COALESCE_DELAY = 0.02  # seconds to collect results: each wake-up takes the GIL from the workers
 
 
 class Cancelled(BaseException):
-    """Raised inside a worker whose result nobody waits for any more."""
+    """Raised in a worker thread whose pool has been stopped."""
 
-    partial: Any = None  # the rows that were there, as of an error
+    partial: Any = None  # the rows fetched so far, as on `BatchesError`
 
 
 class _WorkerPool:
-    """What the workers of one call share: whether to stop, and what to cut when they must."""
+    """Threads that are stopped together, with the callbacks that abort their network waits."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
-        self.cuts: dict[int, Callable[[], None]] = {}
+        self.abort_callbacks: dict[int, Callable[[], None]] = {}  # by thread identifier
         self.threads: list[threading.Thread] = []
 
     def start(self, target: Callable[[], None]) -> None:
         def run() -> None:
-            _this_thread.crew = self
+            _current_pool.set(self)  # a new thread has its own context
             target()
 
-        # A daemon: what hangs in the network must not keep the interpreter from ending.
+        # A daemon thread: one that hangs in the network must not keep the interpreter alive.
         name = f"llama_batches_nb_{len(self.threads)}"
         self.threads.append(threading.Thread(target=run, name=name, daemon=True))
         self.threads[-1].start()
 
-    def tell_to_stop(self) -> None:
-        """End every wait of the workers."""
+    def cancel(self) -> None:
+        """End every wait of the workers; do not wait for the threads."""
         self.stopping.set()
-        for cut in list(self.cuts.values()):
-            cut()
+        for abort in list(self.abort_callbacks.values()):
+            abort()
 
     def stop(self) -> None:
-        """Tell the workers to stop, and see them off; a second is enough for that."""
-        self.tell_to_stop()
-        until = time.monotonic() + JOIN_TIMEOUT
+        """Cancel the workers and join their threads for at most `JOIN_TIMEOUT` seconds."""
+        self.cancel()
+        deadline = time.monotonic() + JOIN_TIMEOUT
         for thread in self.threads:
-            with suppress(RuntimeError):  # it was about to start, and ends by itself
-                thread.join(max(0.0, until - time.monotonic()))
+            with suppress(RuntimeError):  # not started yet: it will stop by itself
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+
+# A thread starts with an empty context and so inherits neither.
+_current_pool: ContextVar[_WorkerPool | None] = ContextVar("_current_pool", default=None)
+_wait_callback: ContextVar[Callable[[float], None] | None] = ContextVar(
+    "_wait_callback", default=None
+)
 
 
 class BackgroundTask:
-    """One thing done in a thread of its own, so that this one is free.
+    """A function that runs in its own thread.
 
-    When it is told to stop, its next step on the network raises `Stopped`, and so does `go_on`.
+    After `stop`, its next request, `sleep` or `check_cancelled` raises `Cancelled`.
     """
 
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._crew = _WorkerPool()
+    def __init__(self, fn: Callable[[], object]) -> None:
+        self._pool = _WorkerPool()
 
         def run() -> None:
             with suppress(Cancelled):
-                work()
+                fn()
 
-        self._crew.start(run)
+        self._pool.start(run)
 
     @property
     def running(self) -> bool:
-        """Whether it is not over yet."""
-        return self._crew.threads[0].is_alive()
+        """Whether the thread is alive."""
+        return self._pool.threads[0].is_alive()
 
     def stop(self) -> None:
-        """Tell it to stop, and don't wait for that."""
-        self._crew.tell_to_stop()
+        """Cancel the function; do not wait for its thread."""
+        self._pool.cancel()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it is over."""
-        self._crew.threads[0].join(timeout)
-
-
-def _crew() -> _WorkerPool | None:
-    return getattr(_this_thread, "crew", None)
+        """Wait until the thread ends, or for `timeout` seconds."""
+        self._pool.threads[0].join(timeout)
 
 
 def sleep(seconds: float) -> None:
-    """Sleep; in a worker, wake up with `Stopped` as soon as its call is over."""
-    crew = _crew()
-    if crew is None:
+    """Sleep; in a worker, raise `Cancelled` as soon as its pool is stopped."""
+    pool = _current_pool.get()
+    if pool is None:
         time.sleep(seconds)
-    elif crew.stopping.wait(seconds):
+    elif pool.stopping.wait(seconds):
         raise Cancelled
 
 
 def check_cancelled() -> None:
-    """Raise `Stopped` in a worker whose call is over."""
-    crew = _crew()
-    if crew is not None and crew.stopping.is_set():
+    """Raise `Cancelled` in a worker whose pool has been stopped."""
+    pool = _current_pool.get()
+    if pool is not None and pool.stopping.is_set():
         raise Cancelled
 
 
-def run_detached(work: Callable[[], R]) -> R:
-    """Return what `work` gives, which nothing can end: when we stop, it is left alone."""
+def run_detached(fn: Callable[[], R]) -> R:
+    """Return the result of a blocking call that cannot be aborted.
+
+    It runs in its own daemon thread, which is abandoned when this thread is interrupted or
+    cancelled.
+    """
     future: Future[R] = Future()
-    target = partial(_run_into_future, future, work)
-    threading.Thread(target=target, name="llama_batches_nb_aside", daemon=True).start()
+    target = partial(_run_into_future, future, fn)
+    threading.Thread(target=target, name="llama_batches_nb_detached", daemon=True).start()
     while not futures.wait([future], TICK).done:
         check_cancelled()
     return future.result()
 
 
-def _run_into_future(future: Future[R], work: Callable[[], R]) -> None:
+def _run_into_future(future: Future[R], fn: Callable[[], R]) -> None:
     try:
-        future.set_result(work())
-    except BaseException as error:  # whatever it is, it is for the one who waits
+        future.set_result(fn())
+    except BaseException as error:  # any exception belongs to the thread that reads the future
         future.set_exception(error)
 
 
-def on_cancel(cut: Callable[[], None]) -> None:
-    """Register what ends this worker's wait on the network, to be called by another thread."""
-    if (crew := _crew()) is not None:
-        crew.cuts[threading.get_ident()] = cut
+def on_cancel(abort: Callable[[], None]) -> None:
+    """Register a callback that aborts this worker's network wait from another thread."""
+    if (pool := _current_pool.get()) is not None:
+        pool.abort_callbacks[threading.get_ident()] = abort
 
 
 @contextmanager
 def cancellable_io() -> Iterator[None]:
-    """Forget at the end what was registered to be cut inside."""
+    """Unregister the callback of `on_cancel` at the end of the block."""
     try:
         yield
     finally:
-        if (crew := _crew()) is not None:
-            crew.cuts.pop(threading.get_ident(), None)
+        if (pool := _current_pool.get()) is not None:
+            pool.abort_callbacks.pop(threading.get_ident(), None)
 
 
 @contextmanager
-def wait_listener(tell: Callable[[float], None]) -> Iterator[None]:
-    """Have this thread's waits for the server's permission told to `tell`, in seconds left."""
-    before = getattr(_this_thread, "tell", None)
-    _this_thread.tell = tell
+def wait_listener(callback: Callable[[float], None]) -> Iterator[None]:
+    """Pass the seconds that this thread still waits for the rate limit to a callback."""
+    previous = _wait_callback.get()
+    _wait_callback.set(callback)
     try:
         yield
     finally:
-        _this_thread.tell = before
+        _wait_callback.set(previous)  # a generator may end in another context: no token
 
 
 def report_wait(seconds: float) -> None:
-    """Tell whoever wants to know that this thread waits."""
-    tell: Callable[[float], None] | None = getattr(_this_thread, "tell", None)
-    if tell is not None:
-        tell(seconds)
+    """Pass the seconds that this thread still waits to its `wait_listener`, if any."""
+    if (callback := _wait_callback.get()) is not None:
+        callback(seconds)
 
 
 @contextmanager
 def imap_unordered(
-    work: Callable[[T], R],
+    fn: Callable[[T], R],
     items: Iterable[T],
     *,
     max_workers: int,
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[Iterator[tuple[int, T, Future[R]]]]:
-    """Give an iterator over `(position, item, future)`, each as its work ends, in any order.
+    """Return an iterator over `(index, item, future)`, in the order in which calls complete.
 
-    `items` may be a generator: no more of it is taken than the workers can soon use. `tick` is
-    called about five times a second while nothing arrives. Leaving the block early, by an error or
-    an interrupt too, stops the workers at once.
+    `items` may be a generator: at most `4 * max_workers` items are read ahead. `tick` is called
+    about five times a second while no result arrives. Leaving the block, also by an exception or
+    an interrupt, stops the workers.
     """
-    crew = _WorkerPool()
-    todo: queue.SimpleQueue[tuple[int, T] | None] = queue.SimpleQueue()
+    pool = _WorkerPool()
+    pending: queue.SimpleQueue[tuple[int, T] | None] = queue.SimpleQueue()
     try:
-        yield _as_completed(crew, todo, work, enumerate(items), max_workers, tick)
+        yield _as_completed(pool, pending, fn, enumerate(items), max_workers, tick)
     finally:
-        for _ in crew.threads:
-            todo.put(None)
-        crew.stop()
+        for _ in pool.threads:
+            pending.put(None)
+        pool.stop()
 
 
 def _as_completed(
-    crew: _WorkerPool,
-    todo: queue.SimpleQueue[tuple[int, T] | None],
-    work: Callable[[T], R],
-    items: Iterator[tuple[int, T]],
+    pool: _WorkerPool,
+    pending: queue.SimpleQueue[tuple[int, T] | None],
+    fn: Callable[[T], R],
+    indexed_items: Iterator[tuple[int, T]],
     max_workers: int,
     tick: Callable[[], object],
 ) -> Iterator[tuple[int, T, Future[R]]]:
-    done: queue.SimpleQueue[tuple[int, T, Future[R]]] = queue.SimpleQueue()
+    completed: queue.SimpleQueue[tuple[int, T, Future[R]]] = queue.SimpleQueue()
     n_open = 0
     while True:
-        for numbered in itertools.islice(items, 4 * max_workers - n_open):
+        for indexed_item in itertools.islice(indexed_items, 4 * max_workers - n_open):
             n_open += 1
-            todo.put(numbered)
-            if len(crew.threads) < min(n_open, max_workers):
-                crew.start(lambda: _worker_loop(crew, work, todo, done))
+            pending.put(indexed_item)
+            if len(pool.threads) < min(n_open, max_workers):
+                pool.start(lambda: _worker_loop(pool, fn, pending, completed))
         if n_open == 0:
             return
         try:
-            yield done.get(timeout=TICK)
+            yield completed.get(timeout=TICK)
         except queue.Empty:
-            check_cancelled()  # should this thread itself be a worker of another call
+            check_cancelled()  # this thread may be a worker of another pool
             tick()
             continue
         n_open -= 1
         if n_open > max_workers:
             time.sleep(COALESCE_DELAY)
-        while not done.empty():
-            yield done.get()
+        while not completed.empty():
+            yield completed.get()
             n_open -= 1
 
 
 def _worker_loop(
-    crew: _WorkerPool,
-    work: Callable[[T], R],
-    todo: queue.SimpleQueue[tuple[int, T] | None],
-    done: queue.SimpleQueue[tuple[int, T, Future[R]]],
+    pool: _WorkerPool,
+    fn: Callable[[T], R],
+    pending: queue.SimpleQueue[tuple[int, T] | None],
+    completed: queue.SimpleQueue[tuple[int, T, Future[R]]],
 ) -> None:
-    """Work off what there is to do, until there is no more or the call is over."""
-    while (numbered := todo.get()) is not None and not crew.stopping.is_set():
-        position, item = numbered
+    """Process pending items until `None` arrives or the pool is stopped."""
+    while (indexed_item := pending.get()) is not None and not pool.stopping.is_set():
+        index, item = indexed_item
         future: Future[R] = Future()
-        _run_into_future(future, partial(work, item))
-        done.put((position, item, future))
+        _run_into_future(future, partial(fn, item))
+        completed.put((index, item, future))
