@@ -23,17 +23,19 @@ dashboard: $(VENV)/.lab ## serve the dashboard as a web page at the URL it print
 test: check browser ## run all checks, tests, examples and notebooks
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
 
-quick: $(VENV)/.test ## run the unit tests without browser, notebooks and slow tests
-	$(BIN)/python -m pytest -n auto -q -m 'not browser and not notebook and not dask and not slow'
+quick: $(VENV)/.test ## run the unit tests of the core, with few generated examples
+	QUICK=1 $(BIN)/python -m pytest -n auto -q -m 'not browser and not notebook and not dask and not slow' \
+		tests/tables tests/analysis tests/http tests/fetch
 
 browser: $(VENV)/.test ## install a browser for the tests if there is none
 	$(BIN)/python -m tests.browser.installing
 
-check: $(VENV)/.test ## check formatting, lint, types and import layers
+check: $(VENV)/.test ## check formatting, lint, types, import layers and prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.prose
 
 format: $(VENV)/.test ## format the code and apply safe fixes
 	$(BIN)/ruff format .
