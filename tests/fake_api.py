@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from llama_batches_nb.types import Record
-from tests.servers import Answer, Asked, batch, mapping, page
+from tests.servers import Request, Response, batch, mapping, page
 
 START = datetime(2025, 8, 1, tzinfo=UTC)  # in the past, so that no batch is from the future
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED")
 FILTERS = ("status", "source_directory_id", "name", "display_name")  # exact matches
 
-Fault = Answer | Callable[[Any], Any] | None
+Fault = Response | Callable[[Any], Any] | None
 
 
 class FakeApi:
@@ -98,23 +98,23 @@ class FakeApi:
 
     # --- requests -----------------------------------------------------------------------------
 
-    def __call__(self, asked: Asked) -> Any:
-        segments = asked.path.replace("/beta/", "/").split("/")[3:]
+    def __call__(self, request: Request) -> Any:
+        segments = request.path.replace("/beta/", "/").split("/")[3:]
         key = segments[1] if len(segments) > 1 else ""
         resource = {key: "batch", "parse": "jobs"}.get(segments[-1], segments[-1])
-        kind = f"{asked.method} {resource}"
-        job_ids = asked.query.get("job_ids", []) if resource == "jobs" else []
+        kind = f"{request.method} {resource}"
+        job_ids = request.query.get("job_ids", []) if resource == "jobs" else []
         with self._lock:
             self.requests[kind] += 1
             if job_ids:
                 self.requests["job IDs"] += len(job_ids)
             if kind == "POST batches":
-                self.create_bodies.append(asked.json)
+                self.create_bodies.append(request.json)
             faults = [self._next_fault(name) for name in (kind, key, *job_ids)]
             fault = next((fault for fault in faults if fault is not None), None)
-            if isinstance(fault, Answer):
+            if isinstance(fault, Response):
                 return fault
-            response = getattr(self, f"_{asked.method.lower()}_{resource}")(asked, key)
+            response = getattr(self, f"_{request.method.lower()}_{resource}")(request, key)
             return response if fault is None else fault(response)
 
     def _next_fault(self, key: str) -> Fault:
@@ -123,25 +123,30 @@ class FakeApi:
             return faults.pop(0) if faults else None
         return faults
 
-    def _page(self, asked: Asked, records: Iterable[Record]) -> Record:
-        filters = {name: asked.one(name) for name in FILTERS if asked.one(name)}
+    def _page(self, request: Request, records: Iterable[Record]) -> Record:
+        filters = {name: request.param(name) for name in FILTERS if request.param(name)}
         found = [r for r in records if all(r.get(k) == value for k, value in filters.items())]
-        start = int(asked.one("page_token") or 0)
+        start = int(request.param("page_token") or 0)
         stop = start + self.page_size
         token = str(stop) if stop < len(found) else None
         return page(found[start:stop], token, total_size=len(found))
 
-    def _get_batches(self, asked: Asked, _: str) -> Any:
-        after, before = asked.one("created_at_on_or_after"), asked.one("created_at_on_or_before")
+    def _get_batches(self, request: Request, _: str) -> Any:
+        after, before = (
+            request.param("created_at_on_or_after"),
+            request.param("created_at_on_or_before"),
+        )
         records = [
             record | {"results": None}
             for record in reversed(list(self.batches.values()))
             if self.ignores_times or _is_between(record["created_at"], after, before)
         ]
-        return self._page(asked, sorted(records, key=lambda r: r["created_at"] or "", reverse=True))
+        return self._page(
+            request, sorted(records, key=lambda r: r["created_at"] or "", reverse=True)
+        )
 
-    def _post_batches(self, asked: Asked, _: str) -> Any:
-        body = asked.json
+    def _post_batches(self, request: Request, _: str) -> Any:
+        body = request.json
         directory = body["source_directory_id"]
         new = [f"bat-new-{len(self.created) + n}" for n in range(self.n_created)]
         for batch_id in new:
@@ -157,11 +162,11 @@ class FakeApi:
         self.created += new
         return self.batches[new[0]] | {"results": None} if new else {}
 
-    def _get_batch(self, asked: Asked, batch_id: str) -> Any:
+    def _get_batch(self, request: Request, batch_id: str) -> Any:
         if batch_id not in self.batches:
-            return Answer({"detail": f"Batch {batch_id} not found"}, 404)
+            return Response({"detail": f"Batch {batch_id} not found"}, 404)
         record = self.batches[batch_id]
-        if not asked.one("expand"):
+        if not request.param("expand"):
             if batch_id in self.created:
                 several = len(self.statuses) > 1
                 record["status"] = self.statuses.pop(0) if several else self.statuses[0]
@@ -170,48 +175,48 @@ class FakeApi:
             record if record["status"] in TERMINAL else record | {"results": record["results"][:1]}
         )
 
-    def _post_cancel(self, asked: Asked, batch_id: str) -> Any:
+    def _post_cancel(self, request: Request, batch_id: str) -> Any:
         if self.batches[batch_id]["status"] in TERMINAL:
-            return Answer({"detail": f"Batch {batch_id} has ended"}, 409)
+            return Response({"detail": f"Batch {batch_id} has ended"}, 409)
         return self.batches[batch_id] | {"results": None}
 
-    def _get_jobs(self, asked: Asked, _: str) -> Any:
-        return page([self.jobs[i] for i in asked.query["job_ids"] if i in self.jobs])
+    def _get_jobs(self, request: Request, _: str) -> Any:
+        return page([self.jobs[i] for i in request.query["job_ids"] if i in self.jobs])
 
-    def _get_configurations(self, asked: Asked, _: str) -> Any:
+    def _get_configurations(self, request: Request, _: str) -> Any:
         return page(self.configurations)
 
-    def _get_directories(self, asked: Asked, _: str) -> Any:
-        return self._page(asked, self.directories.values())
+    def _get_directories(self, request: Request, _: str) -> Any:
+        return self._page(request, self.directories.values())
 
-    def _post_directories(self, asked: Asked, _: str) -> Any:
-        name = asked.json["name"]
+    def _post_directories(self, request: Request, _: str) -> Any:
+        name = request.json["name"]
         if name in [directory["name"] for directory in self.directories.values()]:
-            return Answer({"detail": f"Directory {name} exists"}, 409)
+            return Response({"detail": f"Directory {name} exists"}, 409)
         n_new = sum(directory.startswith("dir-new-") for directory in self.directories)
         return self.add_directory(f"dir-new-{n_new}", name)
 
-    def _get_files(self, asked: Asked, directory: str) -> Any:
+    def _get_files(self, request: Request, directory: str) -> Any:
         if directory not in self.files:
-            return Answer({"detail": f"Directory {directory} not found"}, 404)
-        return self._page(asked, self.files[directory])
+            return Response({"detail": f"Directory {directory} not found"}, 404)
+        return self._page(request, self.files[directory])
 
-    def _post_files(self, asked: Asked, directory: str) -> Any:
-        return self._add_unique(directory, asked.json)
+    def _post_files(self, request: Request, directory: str) -> Any:
+        return self._add_unique(directory, request.json)
 
-    def _post_upload(self, asked: Asked, directory: str) -> Any:
-        name = uploaded_name(asked)
+    def _post_upload(self, request: Request, directory: str) -> Any:
+        name = uploaded_name(request)
         return self._add_unique(directory, {"display_name": name, "unique_id": name})
 
     def _add_unique(self, directory: str, body: Record) -> Any:
         if body["unique_id"] in [file["unique_id"] for file in self.files[directory]]:
-            return Answer({"detail": f"File {body['unique_id']} exists"}, 409)
+            return Response({"detail": f"File {body['unique_id']} exists"}, 409)
         return self.add_file(directory, body["display_name"], **body)
 
 
-def uploaded_name(asked: Asked) -> str:
+def uploaded_name(request: Request) -> str:
     """Return the display name of an uploaded file, or "" if the request uploads none."""
-    found = re.search(rb'name="display_name"\r\n\r\n([^\r]*)', asked.body)
+    found = re.search(rb'name="display_name"\r\n\r\n([^\r]*)', request.body)
     return found[1].decode() if found else ""
 
 

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as a test says, and keeps what it was asked."""
+"""A real HTTP server on loopback that responds as a script says and records its requests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request."""
+class Request:
+    """A received request."""
 
     method: str
     path: str
@@ -27,36 +27,36 @@ class Asked:
     def json(self) -> Any:
         return json.loads(self.body)
 
-    def one(self, name: str) -> str | None:
+    def param(self, name: str) -> str | None:
         return self.query.get(name, [None])[0]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What to send: JSON, or raw bytes; or a fault."""
+class Response:
+    """A response: JSON, raw bytes, or a fault."""
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
-    reason: str | None = None  # beside the status
-    drop: bool = False  # close the connection instead of answering
-    cut: int = 0  # promise so many bytes more than are sent
+    reason: str | None = None  # the reason phrase after the status code
+    drop: bool = False  # close the connection without a response
+    cut: int = 0  # how many bytes Content-Length exceeds the body by
 
     def content(self) -> bytes:
         return json.dumps(self.body).encode() if self.raw is None else self.raw
 
 
-Script = Callable[[Asked], Answer | Any]
+Script = Callable[[Request], Response | Any]
 
 
 class Server:
-    """Runs a script in threads; closes all its connections at the end."""
+    """Respond to requests with the result of a script, each in a thread."""
 
     def __init__(self, script: Script) -> None:
-        self.asked: list[Asked] = []
-        self.most_at_once = 0
-        self._at_once = 0
+        self.requests: list[Request] = []
+        self.max_concurrent = 0
+        self._n_concurrent = 0
         self._lock = threading.Lock()
         outer = self
 
@@ -65,7 +65,7 @@ class Server:
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
-                outer._answer(self, script)
+                outer._respond(self, script)
 
             do_POST = do_GET  # noqa: N815
 
@@ -76,17 +76,17 @@ class Server:
             daemon_threads = True
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # a client that went away
+                pass  # the client closed the connection
 
         self._server = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
-    def _answer(self, handler: BaseHTTPRequestHandler, script: Script) -> None:
+    def _respond(self, handler: BaseHTTPRequestHandler, script: Script) -> None:
         parts = urlsplit(handler.path)
         length = int(handler.headers.get("Content-Length") or 0)
-        asked = Asked(
+        request = Request(
             handler.command,
             unquote(parts.path),
             parse_qs(parts.query, keep_blank_values=True),
@@ -94,33 +94,33 @@ class Server:
             handler.rfile.read(length),
         )
         with self._lock:
-            self.asked.append(asked)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.requests.append(request)
+            self._n_concurrent += 1
+            self.max_concurrent = max(self.max_concurrent, self._n_concurrent)
         try:
-            answer = script(asked)
+            response = script(request)
         finally:
             with self._lock:
-                self._at_once -= 1
-        self._send(handler, answer if isinstance(answer, Answer) else Answer(answer))
+                self._n_concurrent -= 1
+        self._send(handler, response if isinstance(response, Response) else Response(response))
 
-    def _send(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
-        if answer.drop:
+    def _send(self, handler: BaseHTTPRequestHandler, response: Response) -> None:
+        if response.drop:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
-        content = answer.content()
-        handler.send_response(answer.status, answer.reason)
-        for name, value in {"Content-Type": "application/json", **answer.headers}.items():
+        content = response.content()
+        handler.send_response(response.status, response.reason)
+        for name, value in {"Content-Type": "application/json", **response.headers}.items():
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(content) + answer.cut))
+        handler.send_header("Content-Length", str(len(content) + response.cut))
         handler.end_headers()
         handler.wfile.write(content)
-        if answer.cut:
+        if response.cut:
             handler.close_connection = True
 
     def paths(self) -> list[str]:
-        return [asked.path for asked in self.asked]
+        return [request.path for request in self.requests]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -135,18 +135,18 @@ class Server:
 
 
 def interrupt() -> None:
-    """Press Ctrl-C: a real signal to the main thread."""
+    """Send SIGINT to the main thread, as Ctrl-C does."""
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def in_turn(answers: Iterable[Any]) -> Script:
-    """Give one answer after the other, whatever is asked; the last one again and again."""
-    left = list(answers)
+def responses_in_turn(responses: Iterable[Any]) -> Script:
+    """Return a script that gives these responses in order, and then repeats the last one."""
+    remaining = list(responses)
     lock = threading.Lock()
 
-    def script(asked: Asked) -> Any:
+    def script(request: Request) -> Any:
         with lock:
-            return left.pop(0) if len(left) > 1 else left[0]
+            return remaining.pop(0) if len(remaining) > 1 else remaining[0]
 
     return script
 

@@ -17,7 +17,7 @@ import llama_batches_nb as lb
 from llama_batches_nb import errors, messages
 from llama_batches_nb.http import transport, workers
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, batch, mapping, page
+from tests.servers import Request, Response, batch, mapping, page
 
 CONTROL_TEXT = "\x1b]0;mine\x07\x1b[2J\r\x08\x9b31m\x7f"
 """Sequences that set a terminal's title, clear its screen and colour its text."""
@@ -143,18 +143,18 @@ def check_escaped(text: str) -> None:
     "body", [{"detail": CONTROL_TEXT}, {"detail": [{"loc": [CONTROL_TEXT], "msg": CONTROL_TEXT}]}]
 )
 def test_errors_escape_control_characters(serve: Serve, status: int, body: Any) -> None:
-    serve(lambda asked: Answer(body, status, {"Retry-After": "600"}))
+    serve(lambda request: Response(body, status, {"Retry-After": "600"}))
     with pytest.raises(lb.BatchesError) as caught:
         lb.fetch_batches()
     check_escaped(str(caught.value))
 
 
-def control_text_everywhere(asked: Asked) -> Any:
+def control_text_everywhere(request: Request) -> Any:
     job = {"job": {"type": CONTROL_TEXT, "configuration_id": CONTROL_TEXT}}
-    if asked.path.endswith("/batches"):
+    if request.path.endswith("/batches"):
         return page([batch(f"bat-1{CONTROL_TEXT}", f"RUNNING{CONTROL_TEXT}", config=job)])
-    if asked.path.endswith("bat-none"):
-        return Answer({"detail": CONTROL_TEXT}, 404)
+    if request.path.endswith("bat-none"):
+        return Response({"detail": CONTROL_TEXT}, 404)
     return batch(
         f"bat-1{CONTROL_TEXT}",
         f"RUNNING{CONTROL_TEXT}",
@@ -179,10 +179,10 @@ def test_sync_error_notes_escape_control_characters(
 ) -> None:
     monkeypatch.setattr(transport, "FIRST_BACKOFF", 0.01)
 
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("/batches"):
+    def script(request: Request) -> Any:
+        if request.path.endswith("/batches"):
             return page([batch(f"bat-{n}{CONTROL_TEXT}") for n in range(2)])
-        return Answer({"detail": CONTROL_TEXT}, 500)
+        return Response({"detail": CONTROL_TEXT}, 500)
 
     serve(script, max_retries=0)
     with pytest.raises(lb.ServerError) as caught:
@@ -194,7 +194,7 @@ def test_progress_bar_escapes_control_characters(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = batch("bat-1", f"RUNNING{CONTROL_TEXT}")
-    serve(lambda asked: page([running]) if asked.path.endswith("/batches") else running)
+    serve(lambda request: page([running]) if request.path.endswith("/batches") else running)
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     with pytest.raises(lb.WaitTimeoutError):

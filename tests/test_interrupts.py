@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from tests.kernels import Interpreter, Kernel, Process, Told
-from tests.servers import Answer, Asked, Script, Server, batch, mapping, page
+from tests.servers import Request, Response, Script, Server, batch, mapping, page
 
 HANG = 60.0  # seconds for which the server says nothing
 SOON = 10.0  # seconds in which all must have stopped
@@ -37,17 +37,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the 
 class Slow(Server):
     """A server that says nothing to some requests, and knows whose client hung up."""
 
-    def __init__(self, script: Callable[[Slow, Asked], Any]) -> None:
+    def __init__(self, script: Callable[[Slow, Request], Any]) -> None:
         self._here = threading.local()
         self.hanging, self.hung_up = threading.Semaphore(0), threading.Semaphore(0)
         self.calm = False
-        super().__init__(lambda asked: script(self, asked))
+        super().__init__(lambda request: script(self, request))
 
-    def _answer(self, handler: BaseHTTPRequestHandler, script: Script) -> None:
+    def _respond(self, handler: BaseHTTPRequestHandler, script: Script) -> None:
         self._here.connection = handler.connection
-        super()._answer(handler, script)
+        super()._respond(handler, script)
 
-    def hang(self, first: bytes = b"") -> Answer:
+    def hang(self, first: bytes = b"") -> Response:
         """Say something or nothing, until the client hangs up."""
         connection: socket.socket = self._here.connection
         connection.sendall(first)
@@ -57,7 +57,7 @@ class Slow(Server):
             assert has_come
             assert connection.recv(1, socket.MSG_PEEK) == b""
         self.hung_up.release()
-        return Answer(drop=True)
+        return Response(drop=True)
 
 
 def _all(semaphore: threading.Semaphore, number: int) -> bool:
@@ -73,7 +73,7 @@ class Case:
     """A line that a person types, and how far it comes before the server hangs."""
 
     line: str
-    script: Callable[[Slow, Asked], Any]
+    script: Callable[[Slow, Request], Any]
     hanging: int = 1  # requests under way
     partial: list[str] | None = None  # the first column of the rows that are there
     shown: str = ""  # to the person before they lose patience
@@ -81,14 +81,14 @@ class Case:
     whole: int = 0  # rows that the line gives where nothing hangs
 
 
-def _list(server: Slow, asked: Asked) -> Any:
-    if asked.one("page_token") is None:
+def _list(server: Slow, request: Request) -> Any:
+    if request.param("page_token") is None:
         return page([batch("bat-0"), batch("bat-1")], "2", total_size=3)
     return page([batch("bat-2")]) if server.calm else server.hang()
 
 
-def _one_of_ten(server: Slow, asked: Asked) -> Any:
-    name = asked.path.rsplit("/", 1)[1]
+def _one_of_ten(server: Slow, request: Request) -> Any:
+    name = request.path.rsplit("/", 1)[1]
     if name == "batches":
         return page([batch(f"bat-{n}", results=None) for n in range(10)])
     if server.calm or name in ("bat-0", "bat-1", "bat-2"):
@@ -96,72 +96,72 @@ def _one_of_ten(server: Slow, asked: Asked) -> Any:
     return server.hang()
 
 
-def _jobs(server: Slow, asked: Asked) -> Any:
-    ids = asked.query["job_ids"]
+def _jobs(server: Slow, request: Request) -> Any:
+    ids = request.query["job_ids"]
     if server.calm or "pjb-0" in ids:
         return page([{"id": id_, "status": "COMPLETED"} for id_ in ids])
     return server.hang()
 
 
-def _running(server: Slow, asked: Asked) -> Any:
+def _running(server: Slow, request: Request) -> Any:
     """Answer the first poll only."""
-    if not server.calm and len(server.asked) > 1:
+    if not server.calm and len(server.requests) > 1:
         return server.hang()
     status = "COMPLETED" if server.calm else "RUNNING"
-    if asked.path.endswith("/batches"):
+    if request.path.endswith("/batches"):
         return page([batch(f"bat-{n}", status) for n in range(5)])
     return batch("bat-0", status)
 
 
-def _upload(server: Slow, asked: Asked) -> Any:
-    if asked.path.endswith("/directories"):
+def _upload(server: Slow, request: Request) -> Any:
+    if request.path.endswith("/directories"):
         return {"id": "dir-up"}
-    if asked.method == "GET":
+    if request.method == "GET":
         return page([])
-    name = next(n for n in range(7) if f'filename="{n}.txt"'.encode() in asked.body)
+    name = next(n for n in range(7) if f'filename="{n}.txt"'.encode() in request.body)
     if server.calm or name < 3:
         return {"id": f"dfl-{name}", "directory_id": "dir-up", "display_name": f"{name}.txt"}
     return server.hang()
 
 
-def _directory(server: Slow, asked: Asked) -> Any:
-    if asked.path.endswith("/directories") and asked.method == "POST" and not server.calm:
+def _directory(server: Slow, request: Request) -> Any:
+    if request.path.endswith("/directories") and request.method == "POST" and not server.calm:
         return server.hang()
-    return _upload(server, asked)
+    return _upload(server, request)
 
 
-def _create(server: Slow, asked: Asked) -> Any:
-    if asked.method == "GET":
+def _create(server: Slow, request: Request) -> Any:
+    if request.method == "GET":
         return page([batch("bat-old")])
     return batch("bat-new") if server.calm else server.hang()
 
 
-def _lost(server: Slow, asked: Asked) -> Any:
+def _lost(server: Slow, request: Request) -> Any:
     """Lose the answer to the create, and say nothing to the look for it."""
-    if asked.method == "POST":
-        return batch("bat-new") if server.calm else Answer(drop=True)
-    has_been_sent = any(one.method == "POST" for one in server.asked)
+    if request.method == "POST":
+        return batch("bat-new") if server.calm else Response(drop=True)
+    has_been_sent = any(one.method == "POST" for one in server.requests)
     return server.hang() if has_been_sent and not server.calm else page([batch("bat-old")])
 
 
-def _cancel(server: Slow, asked: Asked) -> Any:
-    name = asked.path.split("/")[-2]
+def _cancel(server: Slow, request: Request) -> Any:
+    name = request.path.split("/")[-2]
     return batch(name, "RUNNING") if server.calm or name < "bat-3" else server.hang()
 
 
-def _refused(status: int) -> Callable[[Slow, Asked], Any]:
-    def script(server: Slow, asked: Asked) -> Any:
+def _refused(status: int) -> Callable[[Slow, Request], Any]:
+    def script(server: Slow, request: Request) -> Any:
         if server.calm:
-            return _one_of_ten(server, asked)
-        return Answer(status=status, headers={"Retry-After": f"{HANG:.0f}"})
+            return _one_of_ten(server, request)
+        return Response(status=status, headers={"Retry-After": f"{HANG:.0f}"})
 
     return script
 
 
-def _in_a_body(head: bytes) -> Callable[[Slow, Asked], Any]:
-    def script(server: Slow, asked: Asked) -> Any:
+def _in_a_body(head: bytes) -> Callable[[Slow, Request], Any]:
+    def script(server: Slow, request: Request) -> Any:
         if server.calm:
-            return _one_of_ten(server, asked)
+            return _one_of_ten(server, request)
         return server.hang(b"HTTP/1.1 200 OK\r\n" + head + b'\r\n\r\n{"id": "bat-')
 
     return script
@@ -239,7 +239,7 @@ PLACES = {
     ),
     "wait, asleep": Case(
         "lb.wait_for_batches('bat-0', poll_interval=60, progress=Bar)",
-        lambda server, asked: batch("bat-0", "COMPLETED" if server.calm else "RUNNING"),
+        lambda server, request: batch("bat-0", "COMPLETED" if server.calm else "RUNNING"),
         0,
         ["bat-0"],
         "1 RUNNING",
@@ -384,7 +384,7 @@ def _interrupt(case: Case, person: Interpreter, stop: Stop, folder: Path) -> Non
         assert left["threads"] == []
         assert left["bars"] == 0
         assert case.note in told.trace
-        assert "wait" not in case.line or {asked.method for asked in server.asked} == {"GET"}
+        assert "wait" not in case.line or {request.method for request in server.requests} == {"GET"}
         if "progress=Bar" in case.line or has_bar:
             assert "\r" in told.err
             assert told.err.endswith("\n"), "a bar that is not closed"
@@ -401,10 +401,10 @@ def test_an_interrupted_sync_leaves_a_dataset_and_the_next_one_ends_it(
 ) -> None:
     n_listed = 3
 
-    def script(server: Slow, asked: Asked) -> Any:
-        if asked.path.endswith("/batches"):
+    def script(server: Slow, request: Request) -> Any:
+        if request.path.endswith("/batches"):
             return page([batch(f"bat-{n}", results=None) for n in range(n_listed)])
-        return _one_of_ten(server, asked)
+        return _one_of_ten(server, request)
 
     with Slow(script) as server:
         _prepare(person, server.url, tmp_path)

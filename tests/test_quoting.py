@@ -89,11 +89,11 @@ class _Handler(socketserver.StreamRequestHandler):
             head += self.rfile.readline()
         headers = BytesParser().parsebytes(head, headersonly=True)
         body = self.rfile.read(int(headers["Content-Length"] or 0))
-        asked = RawRequest(method, target, headers, body)
-        self.server.asked.append(asked)
-        answer = self.server.reply(asked)
-        status = "404 Not Found" if answer is None else "200 OK"
-        content = json.dumps(answer or {"detail": "no such thing"}).encode()
+        request = RawRequest(method, target, headers, body)
+        self.server.requests.append(request)
+        response = self.server.reply(request)
+        status = "404 Not Found" if response is None else "200 OK"
+        content = json.dumps(response or {"detail": "no such thing"}).encode()
         self.wfile.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(content)}\r\n\r\n".encode())
         self.wfile.write(content)
 
@@ -105,8 +105,8 @@ class RawServer(socketserver.ThreadingTCPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[RawRequest] = []
-        self.reply: Reply = lambda asked: None
+        self.requests: list[RawRequest] = []
+        self.reply: Reply = lambda requests: None
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -124,26 +124,26 @@ def requests_of(
     raw: RawServer, call: Callable[[], Any]
 ) -> tuple[list[RawRequest], Exception | None]:
     """Return the requests of a call, and the error that it raises, if any."""
-    raw.asked.clear()
+    raw.requests.clear()
     error: Exception | None = None
     with lb.connect("llx-secret", base_url=raw.url, max_workers=2, max_retries=0):
         try:
             call()
         except (BatchesError, ValueError) as problem:
             error = problem
-    for one in raw.asked:
+    for one in raw.requests:
         assert set(one.headers) <= HEADERS
-    return list(raw.asked), error
+    return list(raw.requests), error
 
 
-def project(asked: RawRequest) -> Any:
+def project(request: RawRequest) -> Any:
     """Respond as a project that has every requested object."""
-    segments = asked.segments
-    if asked.method == "POST" and segments[-1] in ("files", "upload"):
+    segments = request.segments
+    if request.method == "POST" and segments[-1] in ("files", "upload"):
         return {"id": "dfl-2", "directory_id": segments[4], "display_name": "a.pdf"}
-    if asked.method == "POST" and segments[-1] == "directories":
+    if request.method == "POST" and segments[-1] == "directories":
         return {"id": "dir-2", "name": "x"}
-    if asked.method == "POST" and segments[-1] == "batches":
+    if request.method == "POST" and segments[-1] == "batches":
         return batch("bat-1")
     if segments[-1] == "files":
         named = {"display_name": "a.pdf", "file_id": "file-1"}
@@ -192,10 +192,10 @@ FIXED = {
 }
 
 
-def check_paths(asked: list[RawRequest], path: str, given_id: str) -> None:
+def check_paths(requests: list[RawRequest], path: str, given_id: str) -> None:
     """Fail unless each request has a fixed path, or the id as one segment in its position."""
     wanted = path.format("\0").split("/")[1:]
-    for one in asked:
+    for one in requests:
         assert not {".", "..", ""} & set(one.segments), one.target
         there = [given_id if segment == "\0" else segment for segment in wanted]
         assert one.path in FIXED or one.segments == there[: len(one.segments)], one.target
@@ -206,26 +206,26 @@ def test_id_is_one_path_segment_or_is_refused(raw: RawServer, name: str) -> None
     call, path = PATHS[name]
     raw.reply = project
     for given_id in WORST if name == "retry_failed" else HOSTILE:
-        asked, error = requests_of(raw, partial(call, given_id))
+        requests, error = requests_of(raw, partial(call, given_id))
         if error is not None:
             assert isinstance(error, ValueError)
-            assert {one.path for one in asked} <= (
+            assert {one.path for one in requests} <= (
                 {DIRECTORIES} if name == "retry_failed" else set()
             )
         else:
-            check_paths(asked, path, given_id)
-            assert any(given_id in one.segments for one in asked)
+            check_paths(requests, path, given_id)
+            assert any(given_id in one.segments for one in requests)
 
 
 @given(st.text(max_size=20))
 @some
 def test_any_text_is_one_path_segment_or_is_refused(raw: RawServer, text: str) -> None:
     raw.reply = project
-    asked, error = requests_of(raw, lambda: lb.cancel_batch(text))
+    requests, error = requests_of(raw, lambda: lb.cancel_batch(text))
     if isinstance(error, ValueError):
-        assert asked == []
+        assert requests == []
     else:
-        (one,) = asked
+        (one,) = requests
         assert one.target == f"{BATCHES}/{quote(text, safe='')}/cancel"
 
 
@@ -235,15 +235,15 @@ def test_any_text_is_one_path_segment_or_is_refused(raw: RawServer, text: str) -
 def listing(listed: dict[str, str]) -> Reply:
     """Respond as a project whose lists contain these ids."""
 
-    def reply(asked: RawRequest) -> Any:
-        if asked.path == BATCHES and asked.method == "GET":
+    def reply(request: RawRequest) -> Any:
+        if request.path == BATCHES and request.method == "GET":
             return page([batch(listed["batch"])] if "batch" in listed else [])
-        if asked.path == DIRECTORIES and asked.method == "POST":
+        if request.path == DIRECTORIES and request.method == "POST":
             return {"id": listed.get("directory", "dir-2"), "name": "x"}
-        if asked.path == DIRECTORIES:
+        if request.path == DIRECTORIES:
             name = {"name": "retry 0123456789abcdef"}
             return page([{"id": listed["retried"], **name}] if "retried" in listed else [])
-        return project(asked)
+        return project(request)
 
     return reply
 
@@ -281,9 +281,9 @@ def test_id_from_server_is_one_path_segment_or_raises(
     what, call, path = SERVED[name]
     for n, given_id in enumerate(WORST):
         raw.reply = listing({what: given_id})
-        asked, error = requests_of(raw, partial(call, tmp_path / str(n)))
+        requests, error = requests_of(raw, partial(call, tmp_path / str(n)))
         assert error is None or isinstance(error, BatchesError), given_id
-        check_paths(asked, path, given_id)
+        check_paths(requests, path, given_id)
 
 
 # --- parameters and page tokens -----------------------------------------------------------------
@@ -312,12 +312,12 @@ def test_query_parameter_stays_one_parameter_or_is_refused(raw: RawServer, name:
     parameter, call = PARAMETERS[name]
     raw.reply = project
     for text in HOSTILE:
-        asked, error = requests_of(raw, partial(call, text))
+        requests, error = requests_of(raw, partial(call, text))
         if error is not None:
             assert isinstance(error, ValueError)
-            assert asked == []
+            assert requests == []
         else:
-            (one,) = asked
+            (one,) = requests
             assert one.query.pop(parameter) == [text]
             assert one.query.keys() <= {"page_size"}
 
@@ -325,13 +325,13 @@ def test_query_parameter_stays_one_parameter_or_is_refused(raw: RawServer, name:
 def test_page_token_stays_one_parameter_or_raises(raw: RawServer) -> None:
     for token in filter(None, HOSTILE):
         pages = iter([page([], token), page([])])
-        raw.reply = lambda asked, pages=pages: next(pages)  # type: ignore[misc]
-        asked, error = requests_of(raw, lb.fetch_batches)
+        raw.reply = lambda requests, pages=pages: next(pages)  # type: ignore[misc]
+        requests, error = requests_of(raw, lb.fetch_batches)
         if error is not None:
             assert isinstance(error, lb.ResponseError)
-            assert len(asked) == 1
+            assert len(requests) == 1
         else:
-            assert asked[1].query == {"page_size": ["1000"], "page_token": [token]}
+            assert requests[1].query == {"page_size": ["1000"], "page_token": [token]}
 
 
 # --- file names ---------------------------------------------------------------------------------
@@ -347,9 +347,9 @@ def test_uploaded_file_name_adds_no_header(raw: RawServer, tmp_path: Path) -> No
     for name in NAMES:
         file = tmp_path / name
         file.write_bytes(b"content")
-        asked, _ = requests_of(raw, partial(lb.upload_files, file))
-        head = f"Content-Type: {asked[-1].headers['Content-Type']}\r\n\r\n".encode()
-        parts: Any = message_from_bytes(head + asked[-1].body, policy=HTTP).get_payload()
+        requests, _ = requests_of(raw, partial(lb.upload_files, file))
+        head = f"Content-Type: {requests[-1].headers['Content-Type']}\r\n\r\n".encode()
+        parts: Any = message_from_bytes(head + requests[-1].body, policy=HTTP).get_payload()
         assert [part.keys() for part in parts] == [["Content-Disposition"]] * 2
         sent = {part.get_param("name", header="Content-Disposition"): part for part in parts}
         assert sent["display_name"].get_payload(decode=True).decode() == name

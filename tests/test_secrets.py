@@ -43,7 +43,17 @@ from llama_batches_nb.lifecycle import lost_response
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.browser.notebooks import write
-from tests.servers import Answer, Asked, Script, Server, batch, in_turn, interrupt, mapping, page
+from tests.servers import (
+    Request,
+    Response,
+    Script,
+    Server,
+    batch,
+    interrupt,
+    mapping,
+    page,
+    responses_in_turn,
+)
 
 CORE = f"Pl4nt3d{secrets.token_hex(6)}"
 KEY = f"llx-{CORE}"
@@ -98,40 +108,40 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
 
 
 def _echo(status: int, **headers: str) -> Script:
-    return lambda asked: Answer({"detail": f"I got {asked.headers}"}, status, headers)
+    return lambda request: Response({"detail": f"I got {request.headers}"}, status, headers)
 
 
-def _fields(asked: Asked) -> Any:
-    key = asked.headers["authorization"]
-    return Answer({"detail": [{"loc": ["query", key], "msg": key}, key]}, 422)
+def _fields(request: Request) -> Any:
+    key = request.headers["authorization"]
+    return Response({"detail": [{"loc": ["query", key], "msg": key}, key]}, 422)
 
 
-def _redirect(asked: Asked) -> Any:
-    return Answer(status=302, headers={"Location": f"https://127.0.0.1/?k={KEY}"})
+def _redirect(request: Request) -> Any:
+    return Response(status=302, headers={"Location": f"https://127.0.0.1/?k={KEY}"})
 
 
-def _reason(asked: Asked) -> Any:
-    return Answer(status=403, raw=b"<p>no</p>", reason=asked.headers["authorization"])
+def _reason(request: Request) -> Any:
+    return Response(status=403, raw=b"<p>no</p>", reason=request.headers["authorization"])
 
 
-def _all_escaped(asked: Asked) -> Any:
-    text = "".join(f"\\u{ord(c):04x}" for c in asked.headers["authorization"])
-    return Answer(
+def _all_escaped(request: Request) -> Any:
+    text = "".join(f"\\u{ord(c):04x}" for c in request.headers["authorization"])
+    return Response(
         raw=f'{{"detail": [{{"loc": ["{text}"], "msg": "{text}"}}]}}'.encode(), status=422
     )
 
 
-def _lost_create(asked: Asked) -> Any:
-    return Answer(drop=True) if asked.method == "POST" else page([])
+def _lost_create(request: Request) -> Any:
+    return Response(drop=True) if request.method == "POST" else page([])
 
 
 def _create() -> None:
     lb.create_batch("dir-1", "cfg-1", check_directory=False, check_configuration=False)
 
 
-def _interrupted(asked: Asked) -> Any:
+def _interrupted(request: Request) -> Any:
     interrupt()
-    return Answer(drop=True)
+    return Response(drop=True)
 
 
 def _sync_into_something_else() -> None:
@@ -148,20 +158,24 @@ ERRORS: dict[str, tuple[Script, Callable[[], object], type[BaseException]]] = {
     "limit": (_echo(429, **{"Retry-After": "600"}), lb.fetch_batches, lb.RateLimitError),
     "fault": (_echo(500), lb.fetch_batches, lb.ServerError),
     "in a worker": (_echo(500), lambda: lb.fetch_results(["a", "b"]), lb.ServerError),
-    "dropped": (lambda a: Answer(drop=True), lb.fetch_batches, lb.ConnectionFailedError),
-    "cut": (lambda a: Answer(GOOD, cut=9), lb.fetch_batches, lb.ConnectionFailedError),
+    "dropped": (lambda a: Response(drop=True), lb.fetch_batches, lb.ConnectionFailedError),
+    "cut": (lambda a: Response(GOOD, cut=9), lb.fetch_batches, lb.ConnectionFailedError),
     "redirect": (_redirect, lb.fetch_batches, lb.ResponseError),
-    "no JSON": (lambda a: Answer(raw=str(a.headers).encode()), lb.fetch_batches, lb.ResponseError),
+    "no JSON": (
+        lambda a: Response(raw=str(a.headers).encode()),
+        lb.fetch_batches,
+        lb.ResponseError,
+    ),
     "no page": (lambda a: {"data": a.headers}, lb.fetch_batches, lb.ResponseError),
     "no row": (lambda a: page([{"x": a.headers}]), lb.fetch_batches, lb.ResponseError),
     "pages": (lambda a: page([], a.headers["authorization"]), lb.fetch_batches, lb.PaginationError),
     "wait": (
-        lambda asked: batch("bat-1", asked.headers["authorization"]),
+        lambda request: batch("bat-1", request.headers["authorization"]),
         lambda: lb.wait_for_batches("bat-1", timeout=0),
         lb.WaitTimeoutError,
     ),
     "create": (_lost_create, _create, lb.UnconfirmedCreateError),
-    "dataset": (lambda asked: GOOD, _sync_into_something_else, lb.DatasetError),
+    "dataset": (lambda request: GOOD, _sync_into_something_else, lb.DatasetError),
     "Ctrl-C": (_interrupted, lb.fetch_batches, KeyboardInterrupt),
 }
 
@@ -198,7 +212,7 @@ def test_key_is_in_no_error(plant: Plant, monkeypatch: pytest.MonkeyPatch, case:
     server = plant(script, max_retries=1)
     with pytest.raises(kind) as caught:
         call()
-    assert kind is lb.DatasetError or server.asked[0].headers["authorization"] == SIGNED
+    assert kind is lb.DatasetError or server.requests[0].headers["authorization"] == SIGNED
     _check(caught.value)
 
 
@@ -208,12 +222,12 @@ def test_key_with_json_escapes_is_in_no_error(
 ) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", f"{KEY}{odd}{CORE}")
 
-    def script(asked: Asked) -> Any:
-        text = f"I got {asked.headers['authorization']}!"
+    def script(request: Request) -> Any:
+        text = f"I got {request.headers['authorization']}!"
         good = page([batch("bat-1", text, project_id=text)])
-        body = good if asked.query else {"detail": [{"loc": [text], "msg": text}]}
+        body = good if request.query else {"detail": [{"loc": [text], "msg": text}]}
         written = json.dumps(body).replace("/", "\\/")
-        return Answer(raw=written.encode(), status=200 if asked.query else 422)
+        return Response(raw=written.encode(), status=200 if request.query else 422)
 
     server = plant(script)
     with pytest.raises(lb.InvalidRequestError, match=r"I got Bearer \*\*\*!") as caught:
@@ -221,16 +235,16 @@ def test_key_with_json_escapes_is_in_no_error(
     _check(caught.value)
     frame = lb.fetch_batches(limit=1)
     assert frame.status.tolist() == frame.project_id.tolist() == ["I got Bearer ***!"]
-    assert odd in server.asked[0].headers["authorization"]
+    assert odd in server.requests[0].headers["authorization"]
 
 
 def test_key_is_in_no_connection_error(plant: Plant) -> None:
-    plant(lambda asked: GOOD, max_retries=1).close()
+    plant(lambda request: GOOD, max_retries=1).close()
     with pytest.raises(lb.ConnectionFailedError) as refused:
         lb.fetch_batches()
     _check(refused.value)
     end = threading.Event()
-    plant(lambda asked: end.wait(10), max_retries=0, timeout=0.1)
+    plant(lambda request: end.wait(10), max_retries=0, timeout=0.1)
     with pytest.raises(lb.ConnectionFailedError) as silent:
         lb.fetch_batches()
     end.set()
@@ -238,7 +252,7 @@ def test_key_is_in_no_connection_error(plant: Plant) -> None:
 
 
 def test_key_is_in_no_lock_error(plant: Plant, tmp_path: Path) -> None:
-    plant(lambda asked: GOOD)
+    plant(lambda request: GOOD)
     with acquire_lock(Storage(tmp_path)), pytest.raises(lb.DatasetLockedError) as caught:
         lb.sync_dataset(tmp_path)
     _check(caught.value)
@@ -252,7 +266,7 @@ class Enough(Exception):  # noqa: N818
 def test_key_is_in_no_error_raised_while_sending(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    server = plant(lambda asked: GOOD)
+    server = plant(lambda request: GOOD)
 
     def send(self: http.client.HTTPConnection, data: bytes) -> None:
         raise error("now")
@@ -262,7 +276,7 @@ def test_key_is_in_no_error_raised_while_sending(
         with pytest.raises(error, match="now") as caught:
             lb.fetch_batches()
     _check(caught.value)
-    assert not server.asked
+    assert not server.requests
     assert len(lb.fetch_batches()) == 1
 
 
@@ -328,7 +342,7 @@ def _reachable_key(*starts: object) -> list[object]:
 
 
 def test_key_is_in_no_attribute_repr_of_client(plant: Plant) -> None:
-    plant(in_turn([GOOD, Answer(status=500), Answer(drop=True), batch("bat-1")]))
+    plant(responses_in_turn([GOOD, Response(status=500), Response(drop=True), batch("bat-1")]))
     client = lb.connect()
     assert len(lb.fetch_batches()) == 1
     assert len(lb.get_batch("bat-1")) == 1
@@ -341,7 +355,7 @@ def test_key_is_in_no_attribute_repr_of_client(plant: Plant) -> None:
 
 
 def test_key_is_in_no_copy_or_pickle_of_client(plant: Plant) -> None:
-    plant(lambda asked: GOOD)
+    plant(lambda request: GOOD)
     client = lb.connect()
     for whole in (client, client.settings, client.settings.key):
         with pytest.raises(TypeError):
@@ -353,10 +367,10 @@ def test_key_is_in_no_copy_or_pickle_of_client(plant: Plant) -> None:
 
 
 def test_key_is_in_no_frame(plant: Plant) -> None:
-    def script(asked: Asked) -> Any:
-        text = f"what about {asked.headers['authorization']}?"
+    def script(request: Request) -> Any:
+        text = f"what about {request.headers['authorization']}?"
         one = batch("bat-1", config={"job": {"type": text}}, project_id=text)
-        if asked.path.endswith("bat-1"):
+        if request.path.endswith("bat-1"):
             return one | {"results": [mapping("dfl-1", None, text)]}
         return page([one | {"note": text}])
 
@@ -370,7 +384,7 @@ def test_key_is_in_no_frame(plant: Plant) -> None:
 
 
 def test_short_key_does_not_alter_responses(plant: Plant) -> None:
-    plant(lambda asked: page([batch("bat-1", "RUNNING")]))
+    plant(lambda request: page([batch("bat-1", "RUNNING")]))
     with lb.connect("a"):
         assert lb.fetch_batches().iloc[0, :2].tolist() == ["bat-1", "RUNNING"]
 
@@ -386,9 +400,11 @@ def test_key_is_in_no_log_at_any_level(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)  # it prints what is sent
-    server = plant(in_turn([Answer(status=500), Answer(drop=True), Answer(status=429), GOOD]))
+    server = plant(
+        responses_in_turn([Response(status=500), Response(drop=True), Response(status=429), GOOD])
+    )
     lb.fetch_batches()
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
     assert "Starting new HTTP connection" in caplog.text
     assert "GET /api/v2/batches: 200" in caplog.text
     assert not leaks(caplog.text)
@@ -398,7 +414,11 @@ def test_key_is_in_no_log_at_any_level(
 
 
 def test_key_is_in_no_warning(plant: Plant) -> None:
-    plant(lambda asked: _fields(asked) if asked.path.endswith("bat-1") else page([], total_size=9))
+    plant(
+        lambda request: (
+            _fields(request) if request.path.endswith("bat-1") else page([], total_size=9)
+        )
+    )
     with pytest.warns(UserWarning, match="left out") as left_out:
         lb.fetch_results("bat-1", errors="warn")
     with pytest.warns(UserWarning, match="but received 0") as short:
@@ -410,9 +430,9 @@ def test_key_is_in_no_warning(plant: Plant) -> None:
 def test_key_is_in_no_parquet_or_dataset_file(plant: Plant, tmp_path: Path) -> None:
     while_it_ran: dict[str, bytes] = {}
 
-    def script(asked: Asked) -> Any:
-        text = [mapping(f"dfl-{n}", None, f"{n}: {asked.headers}") for n in range(20)]
-        if asked.path.endswith("bat-1"):
+    def script(request: Request) -> Any:
+        text = [mapping(f"dfl-{n}", None, f"{n}: {request.headers}") for n in range(20)]
+        if request.path.endswith("bat-1"):
             while_it_ran.update(_content_of(tmp_path))
             return batch("bat-1", results=text)
         return page([batch("bat-1", results=None)])
@@ -466,9 +486,9 @@ def test_key_is_in_no_command_line_or_child_environment(monkeypatch: pytest.Monk
 def test_key_is_not_in_sync_command_line(plant: Plant, tmp_path: Path) -> None:
     seen: list[bytes] = []
 
-    def script(asked: Asked) -> Any:
+    def script(request: Request) -> Any:
         seen.extend(_processes("cmdline"))
-        return _echo(401)(asked)
+        return _echo(401)(request)
 
     plant(script)
     command = [sys.executable, "-m", "llama_batches_nb", "sync", str(tmp_path / "kept")]
@@ -608,9 +628,9 @@ def _no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("to", ["another port", "another name", "another scheme", "our own path"])
 def test_no_redirect_is_followed(plant: Plant, status: int, to: str) -> None:
-    another = plant(lambda asked: GOOD)
+    another = plant(lambda request: GOOD)
     places: list[str] = []
-    server = plant(lambda asked: Answer(status=status, headers={"Location": places[0]}))
+    server = plant(lambda request: Response(status=status, headers={"Location": places[0]}))
     port = urlsplit(server.url).port
     places.append(
         {
@@ -624,17 +644,19 @@ def test_no_redirect_is_followed(plant: Plant, status: int, to: str) -> None:
         lb.fetch_batches()
     with pytest.raises((lb.ResponseError, lb.UnconfirmedCreateError)):
         lb.upload_files(__file__)
-    assert not another.asked
-    assert not [asked for asked in server.asked if asked.query.get("again")]
+    assert not another.requests
+    assert not [request for request in server.requests if request.query.get("again")]
 
 
 def test_key_is_sent_to_no_other_origin(plant: Plant) -> None:
-    another, server = plant(lambda asked: GOOD), plant(lambda asked: GOOD)
+    another, server = plant(lambda request: GOOD), plant(lambda request: GOOD)
     key = lb.connect().settings.key
     urls = [server.url, server.url.replace("127.0.0.1", "localhost"), another.url]
     for url in urls:
         requests.get(url, auth=key, timeout=10)
-    signed = [asked.headers.get("authorization") for asked in (*server.asked, *another.asked)]
+    signed = [
+        request.headers.get("authorization") for request in (*server.requests, *another.requests)
+    ]
     assert signed == [SIGNED, None, None]
 
 
@@ -646,23 +668,25 @@ def test_netrc_is_ignored(plant: Plant, monkeypatch: pytest.MonkeyPatch, tmp_pat
     for place in (None, netrc):
         if place is not None:
             monkeypatch.setenv("NETRC", str(place))
-        server = plant(lambda asked: GOOD)
+        server = plant(lambda request: GOOD)
         requests.get(server.url, timeout=10)  # requests uses the file
         lb.fetch_batches()
-        heeding, ours = (asked.headers["authorization"] for asked in server.asked)
+        heeding, ours = (request.headers["authorization"] for request in server.requests)
         assert heeding.startswith("Basic ")
         assert ours == SIGNED
 
 
 def test_no_cookie_is_kept(plant: Plant) -> None:
     cookie = {"Set-Cookie": f"session={KEY}; Path=/; Domain=127.0.0.1"}
-    server = plant(in_turn([Answer(page([], "2"), headers=cookie), Answer(GOOD, headers=cookie)]))
+    server = plant(
+        responses_in_turn([Response(page([], "2"), headers=cookie), Response(GOOD, headers=cookie)])
+    )
     lb.fetch_batches()
     lb.fetch_batches()
-    another = plant(lambda asked: GOOD)
+    another = plant(lambda request: GOOD)
     lb.fetch_batches()
-    assert len(server.asked) == 3
-    assert not [a for a in (*server.asked, *another.asked) if "cookie" in a.headers]
+    assert len(server.requests) == 3
+    assert not [a for a in (*server.requests, *another.requests) if "cookie" in a.headers]
 
 
 ELSEWHERE = ["{}/api", "//{0}", "@{0}/", "..//..//{0}", "\\\\{0}", "?x={}", "#{}"]
@@ -670,16 +694,16 @@ ELSEWHERE = ["{}/api", "//{0}", "@{0}/", "..//..//{0}", "\\\\{0}", "?x={}", "#{}
 
 @pytest.mark.parametrize("form", ELSEWHERE)
 def test_id_or_token_cannot_change_the_host(plant: Plant, form: str) -> None:
-    another = plant(lambda asked: GOOD)
+    another = plant(lambda request: GOOD)
     place = form.format(another.url if form.startswith("{}") else urlsplit(another.url).netloc)
 
-    def script(asked: Asked) -> Any:
-        name = asked.path.rsplit("/", 1)[1]
+    def script(request: Request) -> Any:
+        name = request.path.rsplit("/", 1)[1]
         if name == "parse":
             return page([{"id": place}])
-        if asked.method == "POST":
+        if request.method == "POST":
             return batch("bat-1")
-        return page([], None if asked.one("page_token") else place)
+        return page([], None if request.param("page_token") else place)
 
     server = plant(script)
     results = pd.DataFrame({"job_id": [place], "job_type": ["parse_v2"]})
@@ -694,8 +718,8 @@ def test_id_or_token_cannot_change_the_host(plant: Plant, form: str) -> None:
     for call in calls:
         with suppress(ValueError, lb.BatchesError):  # it may be refused or not found
             call()
-    assert server.asked[1].one("page_token") == place
-    assert not another.asked
+    assert server.requests[1].param("page_token") == place
+    assert not another.requests
 
 
 NOT_LOOPBACK = [
@@ -845,8 +869,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def behind_tls(plant: Plant, certificate: Path) -> Iterator[tuple[Server, Relay]]:
     """Start a server behind TLS."""
 
-    def script(asked: Asked) -> Any:
-        name = asked.path.rsplit("/", 1)[1]
+    def script(request: Request) -> Any:
+        name = request.path.rsplit("/", 1)[1]
         return GOOD if name == "batches" else batch(name)
 
     server = plant(script)
@@ -865,7 +889,7 @@ def test_untrusted_certificate_is_refused(
     lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
     with pytest.raises(lb.ConnectionFailedError, match=r"certificate.*REQUESTS_CA_BUNDLE") as why:
         lb.fetch_batches()
-    assert not server.asked
+    assert not server.requests
     assert not relay.seen
     _check(why.value)
 
@@ -881,11 +905,11 @@ def test_certificate_trusted_by_environment_is_accepted(
     monkeypatch.setenv(name, str(certificate))
     lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
     assert len(lb.fetch_batches()) == 1
-    assert server.asked[0].headers["authorization"] == SIGNED
+    assert server.requests[0].headers["authorization"] == SIGNED
     lb.connect(base_url=f"https://localhost:{relay.port}")  # not a name of the certificate
     with pytest.raises(lb.ConnectionFailedError, match="certificate"):
         lb.fetch_batches()
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_missing_certificate_file_is_named(
@@ -896,21 +920,21 @@ def test_missing_certificate_file_is_named(
     lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
     with pytest.raises(lb.ConnectionFailedError, match=r"/nowhere\.pem"):
         lb.fetch_batches()
-    assert not server.asked
+    assert not server.requests
 
 
 def test_redirect_out_of_tls_is_not_followed(
     plant: Plant, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    plain = plant(lambda asked: GOOD)
-    server = plant(lambda asked: Answer(status=301, headers={"Location": plain.url}))
+    plain = plant(lambda request: GOOD)
+    server = plant(lambda request: Response(status=301, headers={"Location": plain.url}))
     with Relay(server.url, certificate) as relay:
         lb.connect(base_url=f"https://127.0.0.1:{relay.port}")
         with pytest.raises(lb.ResponseError, match=plain.url):
             lb.fetch_batches()
-    assert len(server.asked) == 1
-    assert not plain.asked
+    assert len(server.requests) == 1
+    assert not plain.requests
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
@@ -927,7 +951,7 @@ def test_proxy_sees_host_but_not_key(
         with lb.connect(base_url="https://api.test"):
             assert len(lb.fetch_batches()) == 1
             assert lb.fetch_results(["bat-1", "bat-2"]).empty
-    assert server.asked[0].headers["authorization"] == SIGNED
+    assert server.requests[0].headers["authorization"] == SIGNED
     assert proxy.heads
     for head in proxy.heads:
         assert head.startswith(b"CONNECT api.test:443 HTTP/1.")
@@ -939,7 +963,7 @@ def test_proxy_sees_host_but_not_key(
 
 
 def test_proxy_refusal_is_reported(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = plant(lambda asked: GOOD)
+    server = plant(lambda request: GOOD)
     with Relay(server.url, answer=b"407 Proxy Authentication Required") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         lb.connect(base_url="https://api.test", max_retries=0)
@@ -955,11 +979,11 @@ def test_lost_create_behind_proxy_is_not_sent_again(
 ) -> None:
     made: list[Any] = []
 
-    def script(asked: Asked) -> Any:
-        if asked.method == "GET":
+    def script(request: Request) -> Any:
+        if request.method == "GET":
             return page(made)
-        made.append(batch(f"bat-{len(made)}", "PENDING", config=asked.json["config"]))
-        return Answer(drop=True)
+        made.append(batch(f"bat-{len(made)}", "PENDING", config=request.json["config"]))
+        return Response(drop=True)
 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     server = plant(script)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import llama_batches_nb as lb
 from llama_batches_nb.panels.create import browser_files
 from tests.conftest import Serve
-from tests.servers import Asked, batch, mapping, page
+from tests.servers import Request, batch, mapping, page
 from tests.strategies import some
 
 Change = Callable[[Path, dict[str, Any]], Any]
@@ -223,9 +223,9 @@ def test_folder_with_invalid_schema_is_read_or_refused(partitions: bytes, tmp_pa
 # --- a dataset ----------------------------------------------------------------------------------
 
 
-def two_batches(asked: Asked) -> Any:
+def two_batches(request: Request) -> Any:
     """Respond as a project with one finished and one running batch."""
-    name = asked.path.rpartition("/")[2]
+    name = request.path.rpartition("/")[2]
     statuses = {"bat-1": "COMPLETED", "bat-2": "RUNNING"}
     if name in statuses:
         results = [mapping("dfl-1", None, "too long"), mapping("dfl-2", "pjb-1")]
@@ -548,16 +548,16 @@ def test_browser_file_names_stay_in_the_upload_folder(
 def test_server_names_never_become_file_paths(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("/files"):
+    def script(request: Request) -> Any:
+        if request.path.endswith("/files"):
             return page(
                 [{"id": n, "directory_id": n, "display_name": n, "file_id": n} for n in NAMES]
             )
-        if asked.path.startswith("/api/v2/batches/"):
-            named = asked.path.removeprefix("/api/v2/batches/")
+        if request.path.startswith("/api/v2/batches/"):
+            named = request.path.removeprefix("/api/v2/batches/")
             results = [mapping(name, None, name) for name in NAMES]
             return batch(named, source_directory_id="dir-1", results=results)
-        return page([batch(name) for name in ids_] if asked.path.endswith("/batches") else [])
+        return page([batch(name) for name in ids_] if request.path.endswith("/batches") else [])
 
     ids_ = [name for name in NAMES if name not in (".", "..")]
     serve(script)

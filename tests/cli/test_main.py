@@ -15,7 +15,7 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.__main__ import COMMANDS, build_parser
-from tests.servers import Asked, Server, batch, mapping, page
+from tests.servers import Request, Server, batch, mapping, page
 
 PNG = b"\x89PNG"
 
@@ -80,8 +80,8 @@ def test_live_demo_creates_nothing(tmp_path: Path) -> None:
 def test_demo_escapes_control_characters_in_names(tmp_path: Path) -> None:
     name = "\x1b]0;mine\x07\x9b2J"
 
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("bat-1"):
+    def script(request: Request) -> Any:
+        if request.path.endswith("bat-1"):
             return batch("bat-1", source_directory_id="dir-1", results=[mapping("dfl-1", "pjb-1")])
         return page(
             {
@@ -89,7 +89,7 @@ def test_demo_escapes_control_characters_in_names(tmp_path: Path) -> None:
                 "parse": [{"id": "pjb-1", "status": "COMPLETED"}],
                 "directories": [{"id": "dir-1", "name": name}],
                 "configurations": [],
-            }[asked.path.rpartition("/")[2]]
+            }[request.path.rpartition("/")[2]]
         )
 
     with Server(script) as server:
@@ -118,8 +118,8 @@ def test_sandbox_serves_until_signal(tmp_path: Path, number: signal.Signals) -> 
         request = urllib.request.Request(
             f"{url}/api/v2/batches", headers={"Authorization": f"Bearer {key}"}
         )
-        with urllib.request.urlopen(request) as answer:
-            assert b'"items"' in answer.read()
+        with urllib.request.urlopen(request) as response:
+            assert b'"items"' in response.read()
         process.send_signal(number)
         assert process.wait(10) == 0
 

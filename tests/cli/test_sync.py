@@ -24,7 +24,7 @@ from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Script, batch, mapping, page
+from tests.servers import Request, Response, Script, batch, mapping, page
 
 KEY = "llx-only-for-the-server"
 COMMAND = [
@@ -50,7 +50,7 @@ def dataset(tmp_path: Path) -> Path:
 def run_sync(serve: Serve, dataset: Path) -> Sync:
     """Run the command against a script, always at the same URL."""
     scripts: list[Script] = []
-    server = serve(lambda asked: scripts[-1](asked))
+    server = serve(lambda request: scripts[-1](request))
 
     def run(script: Script, *arguments: str) -> subprocess.CompletedProcess[str]:
         scripts.append(script)
@@ -69,14 +69,14 @@ def run_sync(serve: Serve, dataset: Path) -> Sync:
 def _serving(*batches: dict[str, Any], jobs: Any = (), **first: Any) -> Script:
     """Serve jobs and batches; a batch without results is listed, but not found."""
 
-    def script(asked: Asked) -> Any:
-        name = asked.path.rsplit("/", 1)[1]
+    def script(request: Request) -> Any:
+        name = request.path.rsplit("/", 1)[1]
         if name == "parse":
-            return jobs if isinstance(jobs, Answer) else page(list(jobs))
+            return jobs if isinstance(jobs, Response) else page(list(jobs))
         if name == "batches":
             return page([{**one, "results": None} for one in batches], **first)
         (found,) = (one for one in batches if one["id"] == name)
-        return found if "results" in found else Answer({"detail": "not here"}, 404)
+        return found if "results" in found else Response({"detail": "not here"}, 404)
 
     return script
 
@@ -146,7 +146,10 @@ def test_terminal_shows_report_instead_of_log(serve: Serve, dataset: Path) -> No
         (_serving(COMPLETE_BATCH, total_size=5), "but received 1"),
         (_serving(COMPLETE_BATCH, batch("bat-2")), "no longer knows them: bat-2"),
         (_serving(COMPLETE_BATCH, jobs=[]), "1 jobs not found"),
-        (_serving(COMPLETE_BATCH, jobs=Answer({"detail": "no jobs today"}, 400)), "no jobs today"),
+        (
+            _serving(COMPLETE_BATCH, jobs=Response({"detail": "no jobs today"}, 400)),
+            "no jobs today",
+        ),
         (_serving(batch("bat-1", results=[UNKNOWN_JOB_TYPE])), "split_v1"),
     ],
     ids=[
@@ -168,21 +171,23 @@ def test_incomplete_sync_exits_3(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        Answer({"detail": "who are you"}, 401),
-        Answer({"detail": "not so"}, 400),
-        Answer({"not": "a page"}),
+        Response({"detail": "who are you"}, 401),
+        Response({"detail": "not so"}, 400),
+        Response({"not": "a page"}),
     ],
     ids=["key refused", "request refused", "another server"],
 )
-def test_failed_sync_without_commit_exits_1(run_sync: Sync, dataset: Path, answer: Answer) -> None:
-    done = run_sync(lambda asked: answer)
+def test_failed_sync_without_commit_exits_1(
+    run_sync: Sync, dataset: Path, response: Response
+) -> None:
+    done = run_sync(lambda request: response)
     assert done.returncode == FAILED, done.stderr
     assert " ERROR " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert run_sync(_serving(COMPLETE_BATCH)).returncode == DONE
-    assert run_sync(lambda asked: answer).returncode == FAILED  # the dataset is unchanged
+    assert run_sync(lambda request: response).returncode == FAILED  # the dataset is unchanged
     assert len(lb.read_dataset(dataset, "batches")) == 1
 
 
@@ -243,8 +248,8 @@ def test_filters_are_sent_to_server(serve: Serve, dataset: Path) -> None:
     arguments = ["--since", "2026-08-01", "--until", "2026-08-02T02:00+02:00"]
     arguments += ["--directory", "dir-1", "--project-id", "prj-1", "--status", "completed"]
     subprocess.run([*COMMAND, str(dataset), *arguments], env=_environment(server.url), check=True)
-    asked = server.asked[0]
-    assert {name: asked.one(name) for name in asked.query if name != "page_size"} == {
+    request = server.requests[0]
+    assert {name: request.param(name) for name in request.query if name != "page_size"} == {
         "created_at_on_or_after": "2026-08-01T00:00:00Z",
         "created_at_on_or_before": "2026-08-02T00:00:00Z",
         "source_directory_id": "dir-1",
@@ -253,7 +258,9 @@ def test_filters_are_sent_to_server(serve: Serve, dataset: Path) -> None:
 
 
 def test_key_is_never_printed_or_stored(run_sync: Sync, dataset: Path) -> None:
-    done = run_sync(lambda asked: Answer({"detail": f"no: {asked.headers['authorization']}"}, 403))
+    done = run_sync(
+        lambda request: Response({"detail": f"no: {request.headers['authorization']}"}, 403)
+    )
     assert "no: Bearer ***" in done.stderr
     done = run_sync(_serving(COMPLETE_BATCH))
     assert KEY not in done.stderr
@@ -268,11 +275,11 @@ def test_signal_stops_sync_cleanly(
 ) -> None:
     requested, may_respond = threading.Event(), threading.Event()
 
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("bat-1"):
+    def script(request: Request) -> Any:
+        if request.path.endswith("bat-1"):
             requested.set()
             may_respond.wait(30)
-        return _serving(COMPLETE_BATCH)(asked)
+        return _serving(COMPLETE_BATCH)(request)
 
     url = serve(script).url
     with subprocess.Popen(

@@ -22,7 +22,7 @@ from tests.dataset.checks import (
     assert_rows_unique,
 )
 from tests.fake_api import START, FakeApi
-from tests.servers import Asked, page
+from tests.servers import Request, page
 
 
 @pytest.mark.parametrize("jobs", [False, True])
@@ -147,9 +147,13 @@ def test_list_that_ignores_times_adds_no_duplicates(api: FakeApi, path: str) -> 
 def test_batch_whose_creation_time_differs_in_list_is_stored_once(
     api: FakeApi, serve: Serve, path: str
 ) -> None:
-    def with_other_time(asked: Asked) -> Any:
-        answer = api(asked)
-        return {**answer, "created_at": "2020-01-01T00:00:00Z"} if asked.one("expand") else answer
+    def with_other_time(request: Request) -> Any:
+        response = api(request)
+        return (
+            {**response, "created_at": "2020-01-01T00:00:00Z"}
+            if request.param("expand")
+            else response
+        )
 
     serve(with_other_time)
     for _ in range(5):

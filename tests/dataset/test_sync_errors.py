@@ -23,11 +23,11 @@ from tests.dataset.checks import (
     fetch_tables,
 )
 from tests.fake_api import START, FakeApi
-from tests.servers import Answer, Asked, page
+from tests.servers import Request, Response, page
 
 # --- failed requests ----------------------------------------------------------------------------
 
-BROKEN = Answer({"detail": "broken"}, 400)
+BROKEN = Response({"detail": "broken"}, 400)
 
 
 def test_error_keeps_batches_fetched_before(api: FakeApi, path: str) -> None:
@@ -51,7 +51,7 @@ def test_failed_batch_does_not_affect_others(api: FakeApi, path: str, status: in
     api.add("RUNNING")
     for _ in range(100):
         api.add()
-    broken = Answer({"detail": "broken"}, status)
+    broken = Response({"detail": "broken"}, status)
     api.faults = {"bat-000": broken, "bat-099": broken}
     for n_stored in (99, 102):
         with pytest.raises(lb.BatchesError, match="broken") as caught:
@@ -137,9 +137,9 @@ def test_invalid_response_does_not_affect_other_batches(api: FakeApi, path: str)
 def test_response_with_other_batch_id_raises(api: FakeApi, serve: Serve, path: str) -> None:
     api.add()
 
-    def with_other_id(asked: Asked) -> Any:
-        answer = api(asked)
-        return {**answer, "id": "bat-9"} if asked.one("expand") else answer
+    def with_other_id(request: Request) -> Any:
+        response = api(request)
+        return {**response, "id": "bat-9"} if request.param("expand") else response
 
     serve(with_other_id)
     with pytest.raises(lb.ResponseError) as caught:
@@ -194,8 +194,8 @@ def test_server_that_answers_only_404_removes_nothing(
     api: FakeApi, serve: Serve, path: str, until: datetime | None
 ) -> None:
     is_wrong_server = False
-    not_found = Answer({"detail": "no such place"}, 404)
-    serve(lambda asked: not_found if is_wrong_server else api(asked))
+    not_found = Response({"detail": "no such place"}, 404)
+    serve(lambda request: not_found if is_wrong_server else api(request))
     for n in range(6):
         api.add("RUNNING" if n < 3 else "COMPLETED")
     sync_dataset(path)

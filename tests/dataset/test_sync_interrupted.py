@@ -40,7 +40,7 @@ from tests.dataset.checks import (
     fetch_tables,
 )
 from tests.fake_api import START, TERMINAL, FakeApi
-from tests.servers import Asked, Server, interrupt, mapping
+from tests.servers import Request, Server, interrupt, mapping
 
 
 def test_interrupted_sync_leaves_last_commit(api: FakeApi, serve: Serve, path: str) -> None:
@@ -48,11 +48,11 @@ def test_interrupted_sync_leaves_last_commit(api: FakeApi, serve: Serve, path: s
         api.add()
     interrupted = threading.Event()
 
-    def interrupting(asked: Asked) -> Any:
-        if asked.one("expand") and not interrupted.is_set():
+    def interrupting(request: Request) -> Any:
+        if request.param("expand") and not interrupted.is_set():
             interrupted.set()
             interrupt()
-        return api(asked)
+        return api(request)
 
     serve(interrupting, max_workers=1)
     with pytest.raises(KeyboardInterrupt):

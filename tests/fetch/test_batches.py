@@ -12,7 +12,7 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Script, batch, in_turn, interrupt, page
+from tests.servers import Request, Response, Script, batch, interrupt, page, responses_in_turn
 
 COLUMNS = [
     "batch_id",
@@ -29,8 +29,8 @@ COLUMNS = [
 def paged(pages: list[list[dict[str, Any]]], **first: Any) -> Script:
     """Serve pages whose tokens are their numbers."""
 
-    def script(asked: Asked) -> Any:
-        number = int(asked.one("page_token") or 0)
+    def script(request: Request) -> Any:
+        number = int(request.param("page_token") or 0)
         token = str(number + 1) if number + 1 < len(pages) else None
         return page(pages[number], token, **(first if number == 0 else {}))
 
@@ -49,14 +49,16 @@ def test_all_pages_are_fetched_in_the_order_of_the_api(serve: Serve) -> None:
 def test_empty_list_has_the_same_columns(serve: Serve) -> None:
     serve(paged([[batch("bat-1")]]))
     full = lb.fetch_batches()
-    serve(lambda asked: {"items": [], "next_page_token": "", "total_size": 0})
+    serve(lambda request: {"items": [], "next_page_token": "", "total_size": 0})
     empty = lb.fetch_batches()
     assert len(empty) == 0
     assert (empty.dtypes == full.dtypes).all()
 
 
 def test_repeated_token_raises_with_partial_rows(serve: Serve) -> None:
-    serve(in_turn([page([batch("bat-1")], "a"), page([batch("bat-2")], "b"), page([], "a")]))
+    serve(
+        responses_in_turn([page([batch("bat-1")], "a"), page([batch("bat-2")], "b"), page([], "a")])
+    )
     with pytest.raises(lb.PaginationError) as caught:
         lb.fetch_batches()
     assert caught.value.partial is not None
@@ -64,7 +66,7 @@ def test_repeated_token_raises_with_partial_rows(serve: Serve) -> None:
 
 
 def test_failed_page_raises_with_partial_rows(serve: Serve) -> None:
-    serve(in_turn([page([batch("bat-1")], "a"), Answer({"detail": "Expired"}, 400)]))
+    serve(responses_in_turn([page([batch("bat-1")], "a"), Response({"detail": "Expired"}, 400)]))
     with pytest.raises(lb.InvalidRequestError) as caught:
         lb.fetch_batches()
     assert caught.value.partial is not None
@@ -73,34 +75,34 @@ def test_failed_page_raises_with_partial_rows(serve: Serve) -> None:
 
 @pytest.mark.parametrize("status", [None, "FAILED", ["FAILED", "RUNNING"]])
 def test_limit_zero_returns_an_empty_frame_without_a_request(serve: Serve, status: Any) -> None:
-    server = serve(lambda asked: page([batch("bat-1")]))
+    server = serve(lambda request: page([batch("bat-1")]))
     assert lb.fetch_batches(status=status, limit=0).columns.tolist() == COLUMNS
     assert lb.fetch_results(status=status, limit=0).empty
     assert lb.fetch_results(["bat-1"], limit=0).empty
     assert lb.fetch_directories(limit=0).empty
     assert lb.fetch_configurations(limit=0).empty
-    assert not server.asked
+    assert not server.requests
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 9])
 def test_limit_bounds_rows_and_requests(serve: Serve, limit: int) -> None:
     server = serve(paged([[batch("bat-1"), batch("bat-2")], [batch("bat-3"), batch("bat-4")]]))
     assert len(lb.fetch_batches(limit=limit)) == min(limit, 4)
-    assert len(server.asked) == (1 if limit <= 2 else 2)
-    assert server.asked[0].one("page_size") == str(limit)
+    assert len(server.requests) == (1 if limit <= 2 else 2)
+    assert server.requests[0].param("page_size") == str(limit)
 
 
 def test_rejected_page_size_is_retried_without_one(serve: Serve) -> None:
     detail = [{"loc": ["query", "page_size"], "msg": "at most 100", "type": "x"}]
 
-    def script(asked: Asked) -> Any:
-        if asked.one("page_size"):
-            return Answer({"detail": detail}, 422)
+    def script(request: Request) -> Any:
+        if request.param("page_size"):
+            return Response({"detail": detail}, 422)
         return page([batch("bat-1")])
 
     server = serve(script)
     assert len(lb.fetch_batches()) == 1
-    assert [asked.one("page_size") for asked in server.asked] == ["1000", None]
+    assert [request.param("page_size") for request in server.requests] == ["1000", None]
 
 
 def test_fewer_rows_than_total_size_warn(serve: Serve) -> None:
@@ -114,7 +116,7 @@ def test_fewer_rows_than_total_size_warn(serve: Serve) -> None:
 
 
 def test_filters_are_sent_in_the_format_of_the_api(serve: Serve) -> None:
-    server = serve(lambda asked: page([]))
+    server = serve(lambda request: page([]))
     lb.fetch_batches(
         status="failed",  # type: ignore[arg-type]  # case is ignored
         source_directory_id=pd.DataFrame({"source_directory_id": ["dir-1"]}),
@@ -122,7 +124,7 @@ def test_filters_are_sent_in_the_format_of_the_api(serve: Serve) -> None:
         created_at_on_or_before=pd.Timestamp("2026-08-02 02:00", tz="Europe/Berlin"),
         page_size=50,
     )
-    assert {name: values[0] for name, values in server.asked[0].query.items()} == {
+    assert {name: values[0] for name, values in server.requests[0].query.items()} == {
         "status": "FAILED",
         "source_directory_id": "dir-1",
         "created_at_on_or_after": "2026-08-01T00:00:00Z",
@@ -143,9 +145,9 @@ def test_filters_are_sent_in_the_format_of_the_api(serve: Serve) -> None:
     ],
 )
 def test_times_are_accepted_in_many_types(serve: Serve, time: Any) -> None:
-    server = serve(lambda asked: page([]))
+    server = serve(lambda request: page([]))
     lb.fetch_batches(created_at_on_or_after=time)
-    assert server.asked[0].one("created_at_on_or_after") == "2026-08-01T12:00:00Z"
+    assert server.requests[0].param("created_at_on_or_after") == "2026-08-01T12:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -173,15 +175,15 @@ def test_times_are_accepted_in_many_types(serve: Serve, time: Any) -> None:
 def test_invalid_filter_raises_before_any_request(
     serve: Serve, arguments: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    server = serve(lambda asked: page([]))
+    server = serve(lambda request: page([]))
     with pytest.raises(error, match=words):
         lb.fetch_batches(**arguments)
-    assert not server.asked
+    assert not server.requests
 
 
 def _by_status(records: list[dict[str, Any]]) -> Script:
-    def script(asked: Asked) -> Any:
-        status = asked.one("status")
+    def script(request: Request) -> Any:
+        status = request.param("status")
         return page([r for r in records if status in (None, r["status"])])
 
     return script
@@ -203,7 +205,7 @@ def test_several_statuses_keep_the_order_of_the_api(serve: Serve, newest_first: 
         "bat-0",
         "bat-1",
     ]
-    assert [asked.one("status") for asked in server.asked[:2]] == ["RUNNING", "FAILED"]
+    assert [request.param("status") for request in server.requests[:2]] == ["RUNNING", "FAILED"]
 
 
 def test_several_statuses_are_sorted_by_time_not_by_text(serve: Serve) -> None:
@@ -219,13 +221,13 @@ def test_several_statuses_are_sorted_by_time_not_by_text(serve: Serve) -> None:
 
 
 def test_batch_that_changes_status_while_listing_is_one_row(serve: Serve) -> None:
-    serve(lambda asked: page([batch("bat-1", asked.one("status") or "")]))
+    serve(lambda request: page([batch("bat-1", request.param("status") or "")]))
     assert len(lb.fetch_batches(status=["PENDING", "RUNNING", "COMPLETED"])) == 1
 
 
 def test_unknown_statuses_types_and_fields_are_accepted(serve: Serve) -> None:
     new = batch("bat-1", "PAUSED", config={"job": {"type": "split_v1"}}, colour="red")
-    serve(lambda asked: page([new, {"id": "bat-2"}]))
+    serve(lambda request: page([new, {"id": "bat-2"}]))
     frame = lb.fetch_batches()
     assert frame.status.tolist()[0] == "PAUSED"
     assert frame.job_type.tolist()[0] == "split_v1"
@@ -233,37 +235,37 @@ def test_unknown_statuses_types_and_fields_are_accepted(serve: Serve) -> None:
 
 
 def test_get_batch_returns_one_row(serve: Serve) -> None:
-    server = serve(lambda asked: batch("bat-1"))
+    server = serve(lambda request: batch("bat-1"))
     frame = lb.get_batch("bat-1", project_id="prj-9")
     assert frame.columns.tolist() == COLUMNS
     assert frame.batch_id.tolist() == ["bat-1"]
-    assert server.asked[0].path == "/api/v2/batches/bat-1"
-    assert server.asked[0].one("project_id") == "prj-9"
+    assert server.requests[0].path == "/api/v2/batches/bat-1"
+    assert server.requests[0].param("project_id") == "prj-9"
     assert len(lb.get_batch(frame)) == len(lb.get_batch(frame.iloc[0])) == 1
 
 
 @pytest.mark.parametrize("odd", ["", " ", ".", "..", "a\nb", "a\x00"])
 def test_invalid_id_raises_before_any_request(serve: Serve, odd: str) -> None:
-    server = serve(lambda asked: batch("bat-1"))
+    server = serve(lambda request: batch("bat-1"))
     for function in (lb.get_batch, lb.fetch_results, lb.cancel_batch, lb.wait_for_batches):
         with pytest.raises(ValueError, match="batch_id"):
             function(odd)
-    assert not server.asked
+    assert not server.requests
 
 
 @pytest.mark.parametrize("odd", ["a b", "a?b", "a#b", "a%2fb", "ü", "../x", "a/b", "a\\b"])
 def test_id_is_quoted_in_the_path(serve: Serve, odd: str) -> None:
-    server = serve(lambda asked: batch(odd))
+    server = serve(lambda request: batch(odd))
     lb.get_batch(odd)
-    assert server.asked[0].path == f"/api/v2/batches/{odd}"
-    assert not server.asked[0].query
+    assert server.requests[0].path == f"/api/v2/batches/{odd}"
+    assert not server.requests[0].query
 
 
 def test_interrupt_carries_partial_rows(serve: Serve) -> None:
     release = threading.Event()
 
-    def script(asked: Asked) -> Any:
-        if asked.one("page_token"):
+    def script(request: Request) -> Any:
+        if request.param("page_token"):
             interrupt()
             release.wait(20)
         return page([batch("bat-1")], "a")
@@ -276,7 +278,7 @@ def test_interrupt_carries_partial_rows(serve: Serve) -> None:
 
 
 def test_invalid_record_raises_with_the_valid_rows(serve: Serve) -> None:
-    serve(lambda asked: page([batch("bat-1"), batch("bat-2", created_at="soon")]))
+    serve(lambda request: page([batch("bat-1"), batch("bat-2", created_at="soon")]))
     with pytest.raises(lb.ResponseError, match="created_at") as caught:
         lb.fetch_batches()
     assert caught.value.partial is not None
@@ -284,9 +286,9 @@ def test_invalid_record_raises_with_the_valid_rows(serve: Serve) -> None:
 
 
 def test_failed_status_raises_with_the_rows_of_earlier_statuses(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
-        if asked.one("status") == "RUNNING":
-            return Answer({"detail": "No"}, 400)
+    def script(request: Request) -> Any:
+        if request.param("status") == "RUNNING":
+            return Response({"detail": "No"}, 400)
         return page([batch("bat-1", "PENDING")])
 
     serve(script)

@@ -9,7 +9,7 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, page
+from tests.servers import Request, Response, page
 
 
 def _file(name: str, directory: str) -> dict[str, Any]:
@@ -17,9 +17,9 @@ def _file(name: str, directory: str) -> dict[str, Any]:
 
 
 def test_files_are_ordered_by_directory(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
-        directory = asked.path.split("/")[-2]
-        if asked.one("page_token"):
+    def script(request: Request) -> Any:
+        directory = request.path.split("/")[-2]
+        if request.param("page_token"):
             return page([_file(f"{directory}-2", directory)])
         return page([_file(f"{directory}-1", directory)], "more")
 
@@ -33,15 +33,19 @@ def test_files_are_ordered_by_directory(serve: Serve) -> None:
 def test_files_without_a_directory_id_get_the_requested_one(
     serve: Serve,
 ) -> None:
-    serve(lambda asked: page([{"id": f"dfl-{asked.path.split('/')[-2]}", "display_name": "a.pdf"}]))
+    serve(
+        lambda request: page(
+            [{"id": f"dfl-{request.path.split('/')[-2]}", "display_name": "a.pdf"}]
+        )
+    )
     assert lb.fetch_files(["dir-b", "dir-a"]).source_directory_id.tolist() == ["dir-b", "dir-a"]
 
 
 def test_missing_directory_raises_or_is_skipped(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
-        if "dir-missing" in asked.path:
+    def script(request: Request) -> Any:
+        if "dir-missing" in request.path:
             time.sleep(0.5)  # let the other response arrive first
-            return Answer({"detail": "Cleaned up"}, 404)
+            return Response({"detail": "Cleaned up"}, 404)
         return page([_file("dfl-1", "dir-a")])
 
     serve(script)
@@ -56,27 +60,27 @@ def test_missing_directory_raises_or_is_skipped(serve: Serve) -> None:
 
 
 def test_directories_are_filtered_by_the_server(serve: Serve) -> None:
-    server = serve(lambda asked: page([{"id": "dir-1", "name": "A", "type": "folder"}]))
+    server = serve(lambda request: page([{"id": "dir-1", "name": "A", "type": "folder"}]))
     directories = lb.fetch_directories(
         name="A",
         type=["user", "EPHEMERAL"],  # type: ignore[list-item]  # case is ignored
         limit=5,
     )
     assert directories.type.tolist() == ["folder"]
-    assert server.asked[0].query["types"] == ["user", "ephemeral"]
-    assert server.asked[0].one("name") == "A"
+    assert server.requests[0].query["types"] == ["user", "ephemeral"]
+    assert server.requests[0].param("name") == "A"
     with pytest.raises(ValueError, match="type='folder'"):
         lb.fetch_directories(type="folder")  # type: ignore[arg-type]
 
 
 def test_configurations_are_filtered_by_the_server(serve: Serve) -> None:
     record = {"id": "cfg-1", "name": "A", "product_type": "parse_v2", "version": "3"}
-    server = serve(lambda asked: page([record]))
+    server = serve(lambda request: page([record]))
     configurations = lb.fetch_configurations(job_type="parse_v2", latest_only=True)
     assert configurations.job_type.tolist() == ["parse_v2"]
     assert configurations.version.tolist() == ["3"]
-    assert server.asked[0].query["product_type"] == ["parse_v2"]
-    assert server.asked[0].one("latest_only") == "true"
+    assert server.requests[0].query["product_type"] == ["parse_v2"]
+    assert server.requests[0].param("latest_only") == "true"
     with pytest.raises(TypeError, match="latest_only must be True or False"):
         lb.fetch_configurations(latest_only="yes")  # type: ignore[arg-type]
 

@@ -10,17 +10,17 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, page
+from tests.servers import Request, Response, page
 
 
 def _job(name: str, status: str = "COMPLETED", **more: Any) -> dict[str, Any]:
     return {"id": name, "project_id": "prj-1", "status": status, **more}
 
 
-def _requested_jobs(asked: Asked) -> Any:
+def _requested_jobs(request: Request) -> Any:
     """Serve the requested jobs in pages of sixty, in reverse order."""
-    ids = asked.query["job_ids"][::-1]
-    start = int(asked.one("page_token") or 0)
+    ids = request.query["job_ids"][::-1]
+    start = int(request.param("page_token") or 0)
     items = [_job(i, usage={"credits": 3}) for i in ids[start : start + 60]]
     return page(items, str(start + 60) if start + 60 < len(ids) else None)
 
@@ -34,7 +34,7 @@ def test_each_job_is_fetched_once_in_requests_of_a_hundred(serve: Serve) -> None
     ids = [f"pjb-{n}" for n in range(250)]
     jobs = lb.fetch_jobs(_results(*ids, *ids, None))
     assert sorted(jobs.job_id) == sorted(ids)
-    assert {len(asked.query["job_ids"]) for asked in server.asked} == {100, 50}
+    assert {len(request.query["job_ids"]) for request in server.requests} == {100, 50}
     assert (jobs.credits == 3).all()
     assert set(server.paths()) == {"/api/v2/parse"}
 
@@ -56,17 +56,17 @@ def test_unsupported_job_type_is_skipped_with_a_warning(serve: Serve, job_type: 
     with pytest.warns(UserWarning, match=job_type or "none"):
         jobs = lb.fetch_jobs(_results("job-1", job_type=job_type))
     assert jobs.empty
-    assert not server.asked
+    assert not server.requests
 
 
 def test_jobs_unknown_to_the_api_warn(serve: Serve) -> None:
-    serve(lambda asked: page([_job("pjb-1")]))
+    serve(lambda request: page([_job("pjb-1")]))
     with pytest.warns(UserWarning, match="1 of 2 jobs"):
         assert len(lb.fetch_jobs(_results("pjb-1", "pjb-2"))) == 1
 
 
 def test_jobs_that_were_not_requested_are_dropped(serve: Serve) -> None:
-    serve(lambda asked: page([_job("pjb-9"), _job("pjb-1")]))
+    serve(lambda request: page([_job("pjb-9"), _job("pjb-1")]))
     assert lb.fetch_jobs(_results("pjb-1")).job_id.tolist() == ["pjb-1"]
 
 
@@ -75,15 +75,15 @@ def test_results_without_jobs_send_no_request(serve: Serve) -> None:
     jobs = lb.fetch_jobs(_results(None, None))
     assert jobs.empty
     assert jobs.columns.tolist()[:3] == ["job_id", "job_type", "status"]
-    assert not server.asked
+    assert not server.requests
 
 
 def test_failed_request_raises_with_the_other_jobs_as_partial(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
-        if "pjb-150" in asked.query["job_ids"]:
+    def script(request: Request) -> Any:
+        if "pjb-150" in request.query["job_ids"]:
             time.sleep(0.5)  # let the other responses arrive first
-            return Answer({"detail": "Broken"}, 400)
-        return _requested_jobs(asked)
+            return Response({"detail": "Broken"}, 400)
+        return _requested_jobs(request)
 
     serve(script)
     with pytest.raises(lb.InvalidRequestError) as caught:
@@ -97,4 +97,4 @@ def test_invalid_results_raise_before_any_request(serve: Serve, frame: Any) -> N
     server = serve(_requested_jobs)
     with pytest.raises((ValueError, TypeError), match=r"job_type|frame"):
         lb.fetch_jobs(frame)
-    assert not server.asked
+    assert not server.requests

@@ -14,19 +14,19 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Script, batch, interrupt, mapping, page
+from tests.servers import Request, Response, Script, batch, interrupt, mapping, page
 
 
 def numbered(n_files: int = 2) -> Script:
     """Serve any batch with some files; the list has bat-0 to bat-9 in pages of four."""
 
-    def script(asked: Asked) -> Any:
-        if asked.path == "/api/v2/batches":
-            start = int(asked.one("page_token") or 0)
+    def script(request: Request) -> Any:
+        if request.path == "/api/v2/batches":
+            start = int(request.param("page_token") or 0)
             items = [batch(f"bat-{n}") for n in range(start, min(start + 4, 10))]
             return page(items, str(start + 4) if start + 4 < 10 else None, total_size=10)
-        assert asked.one("expand") == "results"
-        name = asked.path.rsplit("/", 1)[1]
+        assert request.param("expand") == "results"
+        name = request.path.rsplit("/", 1)[1]
         files = [mapping(f"{name}-{n}", f"pjb-{name}-{n}") for n in range(n_files)]
         return batch(name, results=files)
 
@@ -34,9 +34,9 @@ def numbered(n_files: int = 2) -> Script:
 
 
 def test_rows_keep_the_order_of_the_batches(serve: Serve) -> None:
-    def slow_first(asked: Asked) -> Any:
-        time.sleep(0.1 if asked.path.endswith("-0") else 0)
-        return numbered()(asked)
+    def slow_first(request: Request) -> Any:
+        time.sleep(0.1 if request.path.endswith("-0") else 0)
+        return numbered()(request)
 
     serve(slow_first)
     ids = [f"bat-{n}" for n in range(20)]
@@ -63,7 +63,7 @@ def test_rows_keep_the_order_of_the_batches(serve: Serve) -> None:
 def test_batches_are_accepted_in_many_types(serve: Serve, batches: Any) -> None:
     server = serve(numbered())
     assert len(lb.fetch_results(batches)) == 2
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_invalid_batches_raise_before_any_request(
     for function in (lb.fetch_results, lb.wait_for_batches, lb.cancel_batch):
         with pytest.raises(error, match="batch_id"):
             function(batches)
-    assert not server.asked
+    assert not server.requests
 
 
 def test_empty_batches_return_no_rows_without_a_request(serve: Serve) -> None:
     server = serve(numbered())
     assert lb.fetch_results([]).empty
-    assert not server.asked
+    assert not server.requests
 
 
 def test_response_with_another_batch_raises(serve: Serve) -> None:
-    serve(lambda asked: batch("bat-9", results=[]))
+    serve(lambda request: batch("bat-9", results=[]))
     for function in (lb.get_batch, lb.fetch_results):
         with pytest.raises(
             lb.ResponseError, match="Expected batch 'bat-1', but the server returned 'bat-9'"
@@ -107,7 +107,7 @@ def test_response_with_another_batch_raises(serve: Serve) -> None:
 def test_filters_select_batches(serve: Serve) -> None:
     server = serve(numbered())
     assert lb.fetch_results(status="COMPLETED").batch_id.nunique() == 10
-    assert server.asked[0].one("status") == "COMPLETED"
+    assert server.requests[0].param("status") == "COMPLETED"
     assert lb.fetch_results(limit=3).batch_id.unique().tolist() == ["bat-0", "bat-1", "bat-2"]
     assert lb.fetch_results(["bat-7", "bat-8"], limit=1).batch_id.unique().tolist() == ["bat-7"]
 
@@ -120,32 +120,32 @@ def test_filters_with_batches_raise(serve: Serve) -> None:
         lb.fetch_results(colour="red")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="errors='ignore'"):
         lb.fetch_results("bat-1", errors="ignore")  # type: ignore[arg-type]
-    assert not server.asked
+    assert not server.requests
     assert len(lb.fetch_results("bat-1", project_id="prj-1")) == 2
 
 
 @pytest.mark.parametrize("max_workers", [1, 3])
 def test_concurrent_requests_are_at_most_max_workers(serve: Serve, max_workers: int) -> None:
-    def slow(asked: Asked) -> Any:
+    def slow(request: Request) -> Any:
         time.sleep(0.01)
-        return numbered()(asked)
+        return numbered()(request)
 
     server = serve(slow, max_workers=max_workers)
     lb.fetch_results([f"bat-{n}" for n in range(12)])
-    assert server.most_at_once == max_workers
+    assert server.max_concurrent == max_workers
 
 
 @pytest.mark.parametrize("results", [None, []])
 def test_batch_without_results_has_no_rows(serve: Serve, results: list[Any] | None) -> None:
-    serve(lambda asked: batch("bat-1", "RUNNING", results=results))
+    serve(lambda request: batch("bat-1", "RUNNING", results=results))
     assert lb.fetch_results("bat-1").empty
 
 
-def _batch_3_missing(asked: Asked) -> Any:
-    if asked.path.endswith("-3"):
+def _batch_3_missing(request: Request) -> Any:
+    if request.path.endswith("-3"):
         time.sleep(0.5)  # let the other responses arrive first
-        return Answer({"detail": "No such batch"}, 404)
-    return numbered()(asked)
+        return Response({"detail": "No such batch"}, 404)
+    return numbered()(request)
 
 
 def test_missing_batch_raises_with_the_others_as_partial(serve: Serve) -> None:
@@ -165,11 +165,11 @@ def test_missing_batch_is_skipped_with_a_warning(serve: Serve) -> None:
     assert results.batch_id.nunique() == 5
 
 
-def _batch_7_invalid(asked: Asked) -> Any:
+def _batch_7_invalid(request: Request) -> Any:
     """Serve a numeric file id in bat-7; many responses are decoded at once."""
-    if asked.path.endswith("/bat-7"):
+    if request.path.endswith("/bat-7"):
         return batch("bat-7", results=[{"source_directory_file_id": 7}])
-    return numbered()(asked)
+    return numbered()(request)
 
 
 def test_invalid_response_raises_with_the_others_as_partial(
@@ -191,7 +191,7 @@ def test_invalid_response_is_skipped_with_a_warning(serve: Serve) -> None:
 
 
 def test_rejected_key_raises_despite_errors_warn(serve: Serve) -> None:
-    serve(lambda asked: Answer({"detail": "No"}, 401))
+    serve(lambda request: Response({"detail": "No"}, 401))
     with pytest.raises(lb.AuthenticationError):
         lb.fetch_results(["bat-1", "bat-2"], errors="warn")
 
@@ -199,13 +199,13 @@ def test_rejected_key_raises_despite_errors_warn(serve: Serve) -> None:
 def test_interrupt_stops_at_once_with_partial_rows(serve: Serve) -> None:
     release = threading.Event()
 
-    def hang(asked: Asked) -> Any:
-        if asked.path.endswith("-5"):
+    def hang(request: Request) -> Any:
+        if request.path.endswith("-5"):
             time.sleep(0.2)
             interrupt()
-        if not asked.path.endswith(("-0", "-1")):
+        if not request.path.endswith(("-0", "-1")):
             release.wait(20)
-        return numbered()(asked)
+        return numbered()(request)
 
     serve(hang)
     started = time.monotonic()
@@ -220,10 +220,10 @@ def test_interrupt_stops_at_once_with_partial_rows(serve: Serve) -> None:
 
 
 def test_failed_page_raises_with_partial_rows(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
-        if asked.one("page_token") == "8":
-            return Answer({"detail": "Expired"}, 400)
-        return numbered()(asked)
+    def script(request: Request) -> Any:
+        if request.param("page_token") == "8":
+            return Response({"detail": "Expired"}, 400)
+        return numbered()(request)
 
     serve(script, max_workers=1)
     with pytest.raises(lb.InvalidRequestError) as caught:
@@ -235,16 +235,16 @@ def test_failed_page_raises_with_partial_rows(serve: Serve) -> None:
 def test_results_received_while_a_page_fails_are_in_partial(serve: Serve) -> None:
     arrived = threading.Semaphore(0)
 
-    def script(asked: Asked) -> Any:
-        if asked.one("page_token"):
+    def script(request: Request) -> Any:
+        if request.param("page_token"):
             for _ in range(4):
                 arrived.acquire(timeout=10)
             time.sleep(0.1)
-            return Answer({"detail": "Expired"}, 400)
-        answer = numbered()(asked)
-        if asked.path != "/api/v2/batches":
+            return Response({"detail": "Expired"}, 400)
+        response = numbered()(request)
+        if request.path != "/api/v2/batches":
             arrived.release()
-        return answer
+        return response
 
     serve(script)
     with pytest.raises(lb.InvalidRequestError) as caught:
@@ -254,10 +254,10 @@ def test_results_received_while_a_page_fails_are_in_partial(serve: Serve) -> Non
 
 
 def test_persistent_rate_limit_raises_at_once(serve: Serve) -> None:
-    server = serve(lambda asked: Answer(status=429, headers={"Retry-After": "600"}))
+    server = serve(lambda request: Response(status=429, headers={"Retry-After": "600"}))
     with pytest.raises(lb.RateLimitError):
         lb.fetch_results([f"bat-{n}" for n in range(60)], errors="warn")
-    assert len(server.asked) <= 32
+    assert len(server.requests) <= 32
 
 
 def test_interrupt_aborts_a_body_without_a_length() -> None:

@@ -13,7 +13,7 @@ import pytest
 import llama_batches_nb as lb
 from tests.conftest import Serve
 from tests.fake_api import START, FakeApi, parse_time
-from tests.servers import Answer, Asked, batch, page
+from tests.servers import Request, Response, batch, page
 
 AFTER: dict[str, Any] = {"created_at_on_or_after": START}
 
@@ -45,10 +45,10 @@ def test_windows_are_fetched_in_parallel(serve: Serve) -> None:
         api.add()
     all_requested = threading.Barrier(8)
 
-    def script(asked: Asked) -> Any:
-        if asked.one("created_at_on_or_before") and not asked.one("page_token"):
+    def script(request: Request) -> Any:
+        if request.param("created_at_on_or_before") and not request.param("page_token"):
             all_requested.wait(30)  # no response before all windows are requested
-        return api(asked)
+        return api(request)
 
     serve(script, max_workers=8)
     check_list(api, **AFTER)
@@ -95,11 +95,11 @@ def test_windows_return_the_list_of_sequential_pages(serve: Serve) -> None:
 
 
 def test_server_that_rounds_times_loses_no_batch(api: FakeApi, serve: Serve) -> None:
-    def to_the_day(asked: Asked) -> Any:
+    def to_the_day(request: Request) -> Any:
         for name in ("created_at_on_or_after", "created_at_on_or_before"):
-            if times := asked.query.get(name):
+            if times := request.query.get(name):
                 times[:] = [times[0][:10] + "T00:00:00+00:00"]
-        return api(asked)
+        return api(request)
 
     serve(to_the_day)
     assert set(lb.fetch_batches(**AFTER).batch_id) == set(api.batches)
@@ -123,16 +123,16 @@ def test_list_shorter_than_total_size_warns(api: FakeApi) -> None:
 def test_unsuitable_list_is_fetched_page_by_page(api: FakeApi, serve: Serve, reason: str) -> None:
     upper_bounds: list[str] = []
 
-    def script(asked: Asked) -> Any:
-        upper_bounds.extend(asked.query.get("created_at_on_or_before", []))
-        answer = api(asked)
+    def script(request: Request) -> Any:
+        upper_bounds.extend(request.query.get("created_at_on_or_before", []))
+        response = api(request)
         if reason == "oldest first":
-            answer["items"].reverse()
+            response["items"].reverse()
         elif reason == "no size":
-            answer["total_size"] = None
+            response["total_size"] = None
         elif reason == "no time":
-            answer["items"][0]["created_at"] = None
-        return answer
+            response["items"][0]["created_at"] = None
+        return response
 
     serve(script)
     if reason == "short":
@@ -148,11 +148,11 @@ def test_unsuitable_list_is_fetched_page_by_page(api: FakeApi, serve: Serve, rea
 def test_failed_window_raises_with_the_rows_of_the_others(api: FakeApi, serve: Serve) -> None:
     first = parse_time(api.batches["bat-000"]["created_at"])
 
-    def script(asked: Asked) -> Any:
-        since = asked.one("created_at_on_or_after")
-        if asked.one("created_at_on_or_before") and since and parse_time(since) == first:
-            return Answer({"detail": "broken"}, 400)
-        return api(asked)
+    def script(request: Request) -> Any:
+        since = request.param("created_at_on_or_after")
+        if request.param("created_at_on_or_before") and since and parse_time(since) == first:
+            return Response({"detail": "broken"}, 400)
+        return api(request)
 
     serve(script, max_workers=3)
     with pytest.raises(lb.InvalidRequestError, match="broken") as caught:
@@ -170,13 +170,13 @@ def test_nanosecond_times_fall_into_a_window(serve: Serve) -> None:
     stamps += [f"2025-03-01T12:{n:02}:00.123456000Z" for n in range(59, 19, -1)]
     items = [batch(f"bat-{n:03}", created_at=stamp) for n, stamp in enumerate(stamps)]
 
-    def script(asked: Asked) -> Any:
+    def script(request: Request) -> Any:
         after, before = (
-            (asked.one(f"created_at_on_or_{end}") or default).replace("Z", "")
+            (request.param(f"created_at_on_or_{end}") or default).replace("Z", "")
             for end, default in (("after", "0"), ("before", "9"))
         )
         found = [one for one in items if after <= one["created_at"][:-1] <= before]
-        start = int(asked.one("page_token") or 0)
+        start = int(request.param("page_token") or 0)
         token = str(start + 4) if start + 4 < len(found) else None
         return page(found[start : start + 4], token, total_size=len(found) - 8)
 

@@ -15,7 +15,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.http.client import get_client
 from tests.conftest import Serve
-from tests.servers import Asked, batch, page
+from tests.servers import Request, batch, page
 
 KEY = "llx-secret-1234"
 
@@ -125,40 +125,43 @@ def test_client_argument_of_another_type_raises() -> None:
 
 
 def test_requests_carry_the_clients_project_unless_overridden(serve: Serve) -> None:
-    server = serve(lambda asked: page([]))
+    server = serve(lambda request: page([]))
     with lb.connect(KEY, base_url=server.url, project_id="prj-a", organization_id="org-a"):
         lb.fetch_batches()
         lb.fetch_batches(project_id="prj-b")
-    projects = [(asked.one("project_id"), asked.one("organization_id")) for asked in server.asked]
+    projects = [
+        (request.param("project_id"), request.param("organization_id"))
+        for request in server.requests
+    ]
     assert projects == [("prj-a", "org-a"), ("prj-b", "org-a")]
 
 
 def test_client_argument_overrides_the_default_client(serve: Serve) -> None:
-    first, second = serve(lambda asked: page([])), serve(lambda asked: page([]))
+    first, second = serve(lambda request: page([])), serve(lambda request: page([]))
     client = lb.connect(KEY, base_url=first.url)
     lb.connect(KEY, base_url=second.url)
     lb.fetch_batches(client=client)
-    assert (len(first.asked), len(second.asked)) == (1, 0)
+    assert (len(first.requests), len(second.requests)) == (1, 0)
 
 
 def test_requests_carry_the_key_and_the_user_agent(serve: Serve) -> None:
-    server = serve(lambda asked: page([]))
+    server = serve(lambda request: page([]))
     lb.fetch_batches()
-    assert server.asked[0].headers["authorization"] == "Bearer llx-secret"
-    assert server.asked[0].headers["user-agent"].startswith("llama_batches_nb/")
+    assert server.requests[0].headers["authorization"] == "Bearer llx-secret"
+    assert server.requests[0].headers["user-agent"].startswith("llama_batches_nb/")
 
 
 def test_requests_to_loopback_bypass_the_proxy(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(asked: Asked) -> Any:
+    def refuse(request: Request) -> Any:
         raise AssertionError("the proxy received a request")
 
     proxy = serve(refuse)
     monkeypatch.setenv("http_proxy", proxy.url)
-    server = serve(lambda asked: page([]))
+    server = serve(lambda request: page([]))
     assert lb.fetch_batches().empty
-    assert (len(proxy.asked), len(server.asked)) == (0, 1)
+    assert (len(proxy.requests), len(server.requests)) == (0, 1)
 
 
 def _fork(fn: Callable[[], object]) -> int:
@@ -181,7 +184,7 @@ def _fetch_all(names: list[str]) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_process_opens_its_own_connections(serve: Serve) -> None:
-    serve(lambda asked: batch(asked.path.rsplit("/", 1)[1]))
+    serve(lambda request: batch(request.path.rsplit("/", 1)[1]))
     _fetch_all(["bat-1"])
     child = _fork(lambda: _fetch_all([f"bat-child-{n}" for n in range(100)]))
     try:
@@ -195,8 +198,8 @@ def test_forked_process_opens_its_own_connections(serve: Serve) -> None:
 def test_forked_process_does_not_wait_for_requests_of_its_parent(serve: Serve) -> None:
     received, release = threading.Event(), threading.Event()
 
-    def script(asked: Asked) -> Any:
-        name = asked.path.rsplit("/", 1)[1]
+    def script(request: Request) -> Any:
+        name = request.path.rsplit("/", 1)[1]
         if name == "bat-slow":
             received.set()
             release.wait(20)

@@ -15,7 +15,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.http.multipart import MultipartStream
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, page
+from tests.servers import Request, Response, page
 from tests.strategies import few
 
 MEBIBYTE = 2**20
@@ -78,18 +78,20 @@ def test_what_a_file_grows_by_meanwhile_is_not_sent(tmp_path: Path) -> None:
 def test_it_begins_again_with_each_try(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"content")
-    tries = iter([Answer({"detail": "slow down"}, 429, {"Retry-After": "0"}), Answer(status=500)])
+    tries = iter(
+        [Response({"detail": "slow down"}, 429, {"Retry-After": "0"}), Response(status=500)]
+    )
 
-    def script(asked: Asked) -> Any:
-        if asked.method == "GET":
+    def script(request: Request) -> Any:
+        if request.method == "GET":
             return page([])
-        if asked.path.endswith("/upload"):
+        if request.path.endswith("/upload"):
             return next(tries, {"id": "dfl-1", "display_name": "a.txt"})
         return {"id": "dir-1"}
 
     server = serve(script)
     assert lb.upload_files(path).display_name.tolist() == ["a.txt"]
-    sent = [asked for asked in server.asked if asked.path.endswith("/upload")]
+    sent = [request for request in server.requests if request.path.endswith("/upload")]
     assert len(sent) == 3
     for one in sent:
         assert b"\r\n\r\ncontent\r\n--" in one.body

@@ -19,7 +19,7 @@ from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, CONFIGURATIONS, DIRECTORIES, FILES, Table
 from llama_batches_nb.types import Record
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, Server, batch, page
+from tests.servers import Request, Response, Server, batch, page
 from tests.strategies import api_records, few
 
 
@@ -45,7 +45,7 @@ def test_list_ends_at_the_missing_token_not_at_an_empty_page() -> None:
 
 @pytest.mark.parametrize("token", [0, False, [], {}, 5])
 def test_token_that_is_not_text_raises(serve: Serve, token: Any) -> None:
-    serve(lambda asked: page([batch("bat-1")], token))
+    serve(lambda request: page([batch("bat-1")], token))
     with pytest.raises(ResponseError, match="token") as caught:
         lb.fetch_batches()
     assert caught.value.partial is not None
@@ -54,7 +54,7 @@ def test_token_that_is_not_text_raises(serve: Serve, token: Any) -> None:
 
 @pytest.mark.parametrize("progress", [False, True])
 def test_impossible_total_size_is_ignored(serve: Serve, progress: bool) -> None:
-    serve(lambda asked: page([batch("bat-1")], total_size=10**400))
+    serve(lambda request: page([batch("bat-1")], total_size=10**400))
     fetched = lb.fetch_batches(created_at_on_or_after="2026-01-01", progress=progress)
     assert fetched.batch_id.tolist() == ["bat-1"]
 
@@ -62,10 +62,10 @@ def test_impossible_total_size_is_ignored(serve: Serve, progress: bool) -> None:
 def test_list_without_new_rows_raises(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llama_batches_nb.fetch.listing.MAX_PAGES_WITHOUT_PROGRESS", 20)
     tokens = map(str, itertools.count())
-    server = serve(lambda asked: page([batch("bat-1")], next(tokens)))
+    server = serve(lambda request: page([batch("bat-1")], next(tokens)))
     with pytest.raises(PaginationError, match="20 consecutive pages") as caught:
         lb.fetch_batches()
-    assert len(server.asked) == 1 + 20
+    assert len(server.requests) == 1 + 20
     assert caught.value.partial is not None
     assert caught.value.partial.batch_id.tolist() == ["bat-1"]
 
@@ -100,12 +100,12 @@ class PagedList:
     max_size: int | None  # rows per page; a larger page_size is rejected
     sizes: list[str | None] = field(default_factory=list)  # of the requests
 
-    def __call__(self, asked: Asked) -> Any:
-        size, token = asked.one("page_size"), asked.one("page_token")
+    def __call__(self, request: Request) -> Any:
+        size, token = request.param("page_size"), request.param("page_token")
         self.sizes.append(size)
         if size and self.max_size and int(size) > self.max_size:
             detail = [{"loc": ["query", "page_size"], "msg": "too large", "type": "x"}]
-            return Answer({"detail": detail}, 422)
+            return Response({"detail": detail}, 422)
         number = 0 if token is None else self.tokens.index(token) + 1
         return {"items": self.pages[number], **self.fields[number]}
 
@@ -151,7 +151,7 @@ class Serving:
 def serving() -> Iterator[Serving]:
     scripts: list[PagedList] = []
     with (
-        Server(lambda asked: scripts[-1](asked)) as server,
+        Server(lambda request: scripts[-1](request)) as server,
         lb.connect("llx-1", base_url=server.url, max_retries=0) as client,
     ):
         yield Serving(client, scripts)

@@ -12,7 +12,7 @@ from tqdm.std import tqdm
 import llama_batches_nb as lb
 from llama_batches_nb.http import progress
 from tests.conftest import Serve
-from tests.servers import Answer, batch, in_turn, mapping, page
+from tests.servers import Response, batch, mapping, page, responses_in_turn
 
 
 class Recorder(tqdm):  # type: ignore[type-arg]
@@ -38,7 +38,7 @@ def _forget() -> None:
 
 
 def test_where_nobody_looks_it_is_silent(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
-    serve(lambda asked: page([batch("bat-1")]))
+    serve(lambda request: page([batch("bat-1")]))
     lb.fetch_batches()
     lb.fetch_batches(progress=False)
     assert capsys.readouterr() == ("", "")
@@ -57,20 +57,20 @@ def test_in_a_terminal_it_is_shown(
 def test_who_asks_for_a_bar_sees_it_however_soon_it_is_over(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve(lambda asked: page([batch("bat-1")]))
+    serve(lambda request: page([batch("bat-1")]))
     lb.fetch_batches(progress=True)
     assert "1 batch" in capsys.readouterr().err
 
 
 def test_a_class_like_tqdms_is_used_for_the_bar(serve: Serve) -> None:
-    serve(lambda asked: page([batch("bat-1"), batch("bat-2")]))
+    serve(lambda request: page([batch("bat-1"), batch("bat-2")]))
     lb.fetch_batches(progress=Recorder)
     assert set(Recorder.ends) == {("batches", 2)}  # its destructor closes it once more
 
 
 def test_a_wait_for_the_rate_limit_is_said(serve: Serve) -> None:
-    refusal = Answer(status=429, headers={"Retry-After": "0.6"})
-    serve(in_turn([refusal, batch("bat-1", results=[mapping("dfl-1")])]))
+    refusal = Response(status=429, headers={"Retry-After": "0.6"})
+    serve(responses_in_turn([refusal, batch("bat-1", results=[mapping("dfl-1")])]))
     lb.fetch_results("bat-1", progress=Recorder)
     assert "rate limit, waiting 1 s" in Recorder.shown
 

@@ -15,7 +15,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.http.rate_limit import MAX_BACKOFF, MIN_RATE, REDUCTION, RateLimiter
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, batch, mapping, page
+from tests.servers import Request, Response, batch, mapping, page
 
 
 class Clock:
@@ -303,24 +303,24 @@ def test_workers_share_one_pause(serve: Serve) -> None:
     lock, started = threading.Lock(), time.monotonic()
     spent: dict[int, int] = {}
 
-    def limited(asked: Asked) -> object:
+    def limited(request: Request) -> object:
         window = int((time.monotonic() - started) / 0.25)
         with lock:
             spent[window] = spent.get(window, 0) + 1
             if spent[window] > 10:
-                return Answer({"detail": "Slow down"}, 429, {"Retry-After": "0.25"})
-        return batch("bat-" + asked.path[-2:], results=[mapping("dfl-" + asked.path[-2:])])
+                return Response({"detail": "Slow down"}, 429, {"Retry-After": "0.25"})
+        return batch("bat-" + request.path[-2:], results=[mapping("dfl-" + request.path[-2:])])
 
     server = serve(limited)
     results = lb.fetch_results([f"bat-{n:02}" for n in range(40)])
     assert results.source_directory_file_id.tolist() == [f"dfl-{n:02}" for n in range(40)]
-    throttled = len(server.asked) - 40
+    throttled = len(server.requests) - 40
     assert 0 < throttled < 40
 
 
 def test_list_request_waits_too(serve: Serve) -> None:
-    answers = iter([Answer(status=429, headers={"Retry-After": "0"}), page([batch("bat-1")])])
-    serve(lambda asked: next(answers))
+    answers = iter([Response(status=429, headers={"Retry-After": "0"}), page([batch("bat-1")])])
+    serve(lambda request: next(answers))
     assert len(lb.fetch_batches()) == 1
 
 
@@ -329,12 +329,12 @@ def test_503_with_retry_after_pauses_all_workers(serve: Serve) -> None:
 
     times: list[float] = []
 
-    def script(asked: Asked) -> object:
+    def script(request: Request) -> object:
         times.append(time.monotonic())
         if len(times) == 1:
-            return Answer(status=503, headers={"Retry-After": "0.5"})
+            return Response(status=503, headers={"Retry-After": "0.5"})
         time.sleep(0.02)
-        return batch(asked.path.rsplit("/", 1)[1])
+        return batch(request.path.rsplit("/", 1)[1])
 
     serve(script, max_workers=2)
     lb.fetch_results([f"bat-{n}" for n in range(30)])

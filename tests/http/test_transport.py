@@ -17,7 +17,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.http import transport
 from tests.conftest import Serve
 from tests.reliability.raw_server import RawServer
-from tests.servers import Answer, Asked, batch, in_turn, page
+from tests.servers import Request, Response, batch, page, responses_in_turn
 
 GOOD = page([batch("bat-1")])
 
@@ -30,50 +30,52 @@ def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        Answer(status=408),
-        Answer(status=500, body={"detail": "Oops"}),
-        Answer(status=502, raw=b"<html>Bad gateway</html>", headers={"Content-Type": "text/html"}),
-        Answer(status=503, headers={"Retry-After": "0"}),
-        Answer(status=504),
-        Answer(status=429, headers={"Retry-After": "0"}),
-        Answer(drop=True),
-        Answer(GOOD, cut=10),
-        Answer(raw=b'{"items": [{"id": "bat-'),
-        Answer(raw=gzip.compress(b"{}")[:9], headers={"Content-Encoding": "gzip"}),
+        Response(status=408),
+        Response(status=500, body={"detail": "Oops"}),
+        Response(
+            status=502, raw=b"<html>Bad gateway</html>", headers={"Content-Type": "text/html"}
+        ),
+        Response(status=503, headers={"Retry-After": "0"}),
+        Response(status=504),
+        Response(status=429, headers={"Retry-After": "0"}),
+        Response(drop=True),
+        Response(GOOD, cut=10),
+        Response(raw=b'{"items": [{"id": "bat-'),
+        Response(raw=gzip.compress(b"{}")[:9], headers={"Content-Encoding": "gzip"}),
     ],
-    ids=lambda answer: f"{answer.status}{answer.drop or ''}{answer.cut or ''}",
+    ids=lambda response: f"{response.status}{response.drop or ''}{response.cut or ''}",
 )
-def test_transient_fault_is_retried(serve: Serve, fault: Answer) -> None:
-    server = serve(in_turn([fault, fault, GOOD]))
+def test_transient_fault_is_retried(serve: Serve, fault: Response) -> None:
+    server = serve(responses_in_turn([fault, fault, GOOD]))
     assert lb.fetch_batches().batch_id.tolist() == ["bat-1"]
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("response", "error"),
     [
-        (Answer({"detail": "No such key"}, 401), lb.AuthenticationError),
-        (Answer({"detail": "Not yours"}, 403), lb.AuthenticationError),
-        (Answer({"detail": "Not there"}, 404), lb.NotFoundError),
-        (Answer({"detail": "Already"}, 409), lb.ConflictError),
-        (Answer({"detail": "Nonsense"}, 400), lb.InvalidRequestError),
-        (Answer({"detail": "Too large"}, 413), lb.InvalidRequestError),
-        (Answer({"detail": "Not built"}, 501), lb.ServerError),
+        (Response({"detail": "No such key"}, 401), lb.AuthenticationError),
+        (Response({"detail": "Not yours"}, 403), lb.AuthenticationError),
+        (Response({"detail": "Not there"}, 404), lb.NotFoundError),
+        (Response({"detail": "Already"}, 409), lb.ConflictError),
+        (Response({"detail": "Nonsense"}, 400), lb.InvalidRequestError),
+        (Response({"detail": "Too large"}, 413), lb.InvalidRequestError),
+        (Response({"detail": "Not built"}, 501), lb.ServerError),
     ],
 )
 def test_error_status_raises_at_once_with_the_servers_message(
-    serve: Serve, answer: Answer, error: type[lb.BatchesError]
+    serve: Serve, response: Response, error: type[lb.BatchesError]
 ) -> None:
-    server = serve(lambda asked: answer)
-    with pytest.raises(error, match=answer.body["detail"]) as caught:
+    server = serve(lambda request: response)
+    with pytest.raises(error, match=response.body["detail"]) as caught:
         lb.fetch_batches()
-    assert caught.value.status_code == answer.status
+    assert caught.value.status_code == response.status
     assert "GET /api/v2/batches" in str(caught.value)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_rejected_key_error_mentions_the_regions(serve: Serve) -> None:
-    serve(lambda asked: Answer({"detail": "Invalid"}, 401))
+    serve(lambda request: Response({"detail": "Invalid"}, 401))
     with pytest.raises(lb.AuthenticationError, match="region") as caught:
         lb.fetch_batches()
     assert "https://api.cloud.eu.llamaindex.ai" in str(caught.value)
@@ -81,7 +83,7 @@ def test_rejected_key_error_mentions_the_regions(serve: Serve) -> None:
 
 @pytest.mark.parametrize("body", [{"message": "Nope"}, {"error": {"code": "Nope"}}])
 def test_message_is_read_from_other_error_bodies(serve: Serve, body: Any) -> None:
-    serve(lambda asked: Answer(body, 400))
+    serve(lambda request: Response(body, 400))
     with pytest.raises(lb.InvalidRequestError, match="Nope"):
         lb.fetch_batches()
 
@@ -92,7 +94,7 @@ def test_message_names_each_rejected_field(serve: Serve) -> None:
         {"loc": ["body", "config", "job"], "msg": "required", "type": "y"},
         "odd",
     ]
-    serve(lambda asked: Answer({"detail": detail}, 422))
+    serve(lambda request: Response({"detail": detail}, 422))
     with pytest.raises(
         lb.InvalidRequestError, match=r"limit: too small; config\.job: required; odd"
     ):
@@ -101,15 +103,15 @@ def test_message_names_each_rejected_field(serve: Serve) -> None:
 
 @pytest.mark.parametrize("loc", [5, True, None, "limit", {"in": "query"}])
 def test_unusual_field_location_keeps_the_message(serve: Serve, loc: Any) -> None:
-    serve(lambda asked: Answer({"detail": [{"loc": loc, "msg": "too small"}]}, 422))
+    serve(lambda request: Response({"detail": [{"loc": loc, "msg": "too small"}]}, 422))
     with pytest.raises(lb.InvalidRequestError, match="too small"):
         lb.fetch_batches()
 
 
 @pytest.mark.parametrize("interim", [b"102 Processing", b"103 Early Hints"])
 def test_interim_response_is_skipped(interim: bytes) -> None:
-    def respond(asked: Asked) -> Iterator[bytes | float]:
-        body = json.dumps(batch(asked.path.rsplit("/", 1)[1])).encode()
+    def respond(request: Request) -> Iterator[bytes | float]:
+        body = json.dumps(batch(request.path.rsplit("/", 1)[1])).encode()
         yield b"HTTP/1.1 %b\r\nLink: </a>; rel=preload\r\n\r\n" % interim
         yield 0.05
         yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -120,14 +122,14 @@ def test_interim_response_is_skipped(interim: bytes) -> None:
 
 
 def test_persistent_server_error_raises_after_max_retries(serve: Serve) -> None:
-    server = serve(lambda asked: Answer({"detail": "Down"}, 503), max_retries=2)
+    server = serve(lambda request: Response({"detail": "Down"}, 503), max_retries=2)
     with pytest.raises(lb.ServerError, match="Down") as caught:
         lb.fetch_batches()
-    assert (caught.value.status_code, len(server.asked)) == (503, 3)
+    assert (caught.value.status_code, len(server.requests)) == (503, 3)
 
 
 def test_refused_connection_raises_after_max_retries(serve: Serve) -> None:
-    serve(lambda asked: GOOD, max_retries=1).close()
+    serve(lambda request: GOOD, max_retries=1).close()
     with pytest.raises(lb.ConnectionFailedError, match="base_url") as caught:
         lb.fetch_batches()
     assert not caught.value.request_sent
@@ -138,7 +140,7 @@ def test_silent_server_times_out(serve: Serve) -> None:
 
     release = threading.Event()
 
-    def hang(asked: Asked) -> Any:
+    def hang(request: Request) -> Any:
         release.wait(10)
         return GOOD
 
@@ -149,21 +151,21 @@ def test_silent_server_times_out(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        Answer(raw=b"<html>Log in</html>", headers={"Content-Type": "text/html"}),
-        Answer(raw=b"no json"),
-        Answer(raw=b"\xff", headers={"Content-Type": "application/json; charset=idna"}),
-        Answer([1, 2]),
-        Answer({"data": []}),
-        Answer({"items": {}}),
-        Answer({"items": ["x"]}),
-        Answer({"items": [{"id": None}]}),
-        Answer({"items": [], "next_page_token": 5}),
+        Response(raw=b"<html>Log in</html>", headers={"Content-Type": "text/html"}),
+        Response(raw=b"no json"),
+        Response(raw=b"\xff", headers={"Content-Type": "application/json; charset=idna"}),
+        Response([1, 2]),
+        Response({"data": []}),
+        Response({"items": {}}),
+        Response({"items": ["x"]}),
+        Response({"items": [{"id": None}]}),
+        Response({"items": [], "next_page_token": 5}),
     ],
 )
-def test_undocumented_body_raises_response_error(serve: Serve, answer: Answer) -> None:
-    serve(lambda asked: answer, max_retries=1)
+def test_undocumented_body_raises_response_error(serve: Serve, response: Response) -> None:
+    serve(lambda request: response, max_retries=1)
     with pytest.raises(lb.ResponseError):
         lb.fetch_batches()
 
@@ -175,11 +177,11 @@ def _in(seconds: float) -> str:
 @pytest.mark.parametrize("as_date", [False, True])
 def test_long_retry_after_raises_instead_of_sleeping(serve: Serve, as_date: bool) -> None:
     retry_after = _in(600) if as_date else "600"
-    server = serve(lambda asked: Answer(status=429, headers={"Retry-After": retry_after}))
+    server = serve(lambda request: Response(status=429, headers={"Retry-After": retry_after}))
     with pytest.raises(lb.RateLimitError) as caught:
         lb.fetch_batches()
     assert 500 < (caught.value.retry_after or 0) <= 600
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -188,35 +190,37 @@ NO_ZONE = "Wed, 21 Oct 2015 07:28:00 +99999999999999"
 
 @pytest.mark.parametrize("retry_after", ["", "soon", "nan", "inf", "-5", LONG_AGO, NO_ZONE])
 def test_invalid_retry_after_is_ignored(serve: Serve, retry_after: str) -> None:
-    refusal = Answer(status=503, headers={"Retry-After": retry_after})
-    serve(in_turn([refusal, GOOD]))
+    refusal = Response(status=503, headers={"Retry-After": retry_after})
+    serve(responses_in_turn([refusal, GOOD]))
     assert len(lb.fetch_batches()) == 1
 
 
 def test_persistent_rate_limit_raises_after_max_retries(serve: Serve) -> None:
-    server = serve(lambda asked: Answer(status=429, headers={"Retry-After": "0"}), max_retries=1)
+    server = serve(
+        lambda request: Response(status=429, headers={"Retry-After": "0"}), max_retries=1
+    )
     with pytest.raises(lb.RateLimitError):
         lb.fetch_batches()
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect_is_not_followed(serve: Serve, status: int) -> None:
-    elsewhere = serve(lambda asked: GOOD)
-    server = serve(lambda asked: Answer(status=status, headers={"Location": elsewhere.url}))
+    elsewhere = serve(lambda request: GOOD)
+    server = serve(lambda request: Response(status=status, headers={"Location": elsewhere.url}))
     with pytest.raises(lb.ResponseError, match=elsewhere.url):
         lb.fetch_batches()
-    assert (len(server.asked), len(elsewhere.asked)) == (1, 0)
+    assert (len(server.requests), len(elsewhere.requests)) == (1, 0)
 
 
 def test_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    def echo(asked: Asked) -> Any:
-        return Answer({"detail": f"I got {asked.headers['authorization']}"}, 400)
+    def echo(request: Request) -> Any:
+        return Response({"detail": f"I got {request.headers['authorization']}"}, 400)
 
     serve(echo)
     with caplog.at_level(logging.DEBUG), pytest.raises(lb.InvalidRequestError) as refused:
         lb.fetch_batches()
-    serve(lambda asked: Answer(drop=True), max_retries=0)
+    serve(lambda request: Response(drop=True), max_retries=0)
     with caplog.at_level(logging.DEBUG), pytest.raises(lb.ConnectionFailedError) as lost:
         lb.fetch_batches()
     for caught in (refused.value, lost.value):
@@ -228,17 +232,17 @@ def test_key_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        Answer(raw=b"llx-secret"),
-        Answer({"data": "llx-secret"}),
-        Answer({"items": [{"x": "llx-secret"}]}),
-        Answer(status=302, headers={"Location": "https://example.com/?k=llx-secret"}),
-        Answer({"detail": "x" * 997 + "llx-secret"}, 400),
+        Response(raw=b"llx-secret"),
+        Response({"data": "llx-secret"}),
+        Response({"items": [{"x": "llx-secret"}]}),
+        Response(status=302, headers={"Location": "https://example.com/?k=llx-secret"}),
+        Response({"detail": "x" * 997 + "llx-secret"}, 400),
     ],
 )
-def test_key_echoed_by_the_server_is_redacted(serve: Serve, answer: Answer) -> None:
-    serve(lambda asked: answer, max_retries=0)
+def test_key_echoed_by_the_server_is_redacted(serve: Serve, response: Response) -> None:
+    serve(lambda request: response, max_retries=0)
     with pytest.raises(lb.BatchesError) as caught:
         lb.fetch_batches()
     assert "llx" not in str(caught.value)

@@ -13,7 +13,7 @@ from llama_batches_nb.lifecycle import lost_response
 from llama_batches_nb.types import Record
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
-from tests.servers import Answer, batch, page
+from tests.servers import Response, batch, page
 
 RECOVERY_DELAYS = lost_response.RECOVERY_DELAYS
 
@@ -31,8 +31,8 @@ def fake_api(*, n_created: int = 1) -> FakeApi:
     return api
 
 
-def lost(created: Any) -> Answer:
-    return Answer(drop=True)
+def lost(created: Any) -> Response:
+    return Response(drop=True)
 
 
 def test_create_sends_all_arguments(serve: Serve) -> None:
@@ -56,22 +56,22 @@ def test_create_sends_all_arguments(serve: Serve) -> None:
             "webhook_configuration_ids": ["whc-1"],
         }
     ]
-    assert {asked.one("project_id") for asked in server.asked} == {"prj-9"}
+    assert {request.param("project_id") for request in server.requests} == {"prj-9"}
 
 
 @pytest.mark.parametrize(
     "response",
     [
-        Answer(drop=True),
-        Answer(batch("bat-new-0"), cut=50),
-        Answer(status=500, body={"detail": "Oops"}),
-        Answer(status=502, raw=b"<html>"),
-        Answer(status=504),
-        Answer(raw=b"<html>fine</html>", headers={"Content-Type": "text/html"}),
-        Answer([]),
+        Response(drop=True),
+        Response(batch("bat-new-0"), cut=50),
+        Response(status=500, body={"detail": "Oops"}),
+        Response(status=502, raw=b"<html>"),
+        Response(status=504),
+        Response(raw=b"<html>fine</html>", headers={"Content-Type": "text/html"}),
+        Response([]),
     ],
 )
-def test_create_finds_batch_after_lost_response(serve: Serve, response: Answer) -> None:
+def test_create_finds_batch_after_lost_response(serve: Serve, response: Response) -> None:
     api = fake_api()
     api.faults["POST batches"] = lambda created: response
     serve(api)
@@ -141,7 +141,7 @@ def test_create_finds_batch_that_appears_after_seven_seconds(
 def test_create_is_unconfirmed_if_earlier_batches_are_unknown(serve: Serve) -> None:
     api = fake_api()
     api.faults["POST batches"] = lost
-    api.faults["GET batches"] = [Answer(status=404)]
+    api.faults["GET batches"] = [Response(status=404)]
     serve(api)
     with pytest.raises(lb.UnconfirmedCreateError) as caught:
         lb.create_batch("dir-1", "cfg-1")
@@ -151,7 +151,7 @@ def test_create_is_unconfirmed_if_earlier_batches_are_unknown(serve: Serve) -> N
 
 def test_create_raises_server_error_if_no_batch_appears(serve: Serve) -> None:
     api = fake_api()
-    api.faults["POST batches"] = Answer({"detail": "Oops"}, 500)
+    api.faults["POST batches"] = Response({"detail": "Oops"}, 500)
     serve(api)
     with pytest.raises(lb.ServerError, match="Oops") as caught:
         lb.create_batch("dir-1", "cfg-1")
@@ -172,7 +172,7 @@ def test_create_raises_rejection_without_retry(
     serve: Serve, status: int, error: type[lb.BatchesError]
 ) -> None:
     api = fake_api()
-    api.faults["POST batches"] = Answer({"detail": "No"}, status)
+    api.faults["POST batches"] = Response({"detail": "No"}, status)
     serve(api)
     with pytest.raises(error):
         lb.create_batch("dir-1", "cfg-1")
@@ -181,7 +181,7 @@ def test_create_raises_rejection_without_retry(
 
 def test_create_is_sent_again_after_rate_limit(serve: Serve) -> None:
     api = fake_api()
-    api.faults["POST batches"] = [Answer(status=429, headers={"Retry-After": "0"})]
+    api.faults["POST batches"] = [Response(status=429, headers={"Retry-After": "0"})]
     serve(api)
     assert lb.create_batch("dir-1", "cfg-1").batch_id.tolist() == ["bat-new-0"]
     assert api.requests["POST batches"] == 2
@@ -214,4 +214,4 @@ def test_create_rejects_invalid_arguments_without_request(
         lb.create_batch(
             **{"source_directory_id": "dir-1", "configuration_id": "cfg-1", **arguments}
         )
-    assert not server.asked
+    assert not server.requests

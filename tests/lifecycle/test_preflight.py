@@ -10,7 +10,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.types import JobType
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
-from tests.servers import Answer
+from tests.servers import Response
 
 SAVED = "cfg-11111111-2222-4333-8444-555555555555"
 MISSING = "cfg-99999999-2222-4333-8444-555555555555"
@@ -50,7 +50,7 @@ def test_check_distinguishes_missing_directory_from_missing_endpoint(
     serve: Serve, detail: str, n_posts: int
 ) -> None:
     api = fake_api(**{"dir-1": 1})
-    api.faults["GET files"] = Answer({"detail": detail}, 404)
+    api.faults["GET files"] = Response({"detail": detail}, 404)
     serve(api)
     with nullcontext() if n_posts else pytest.raises(lb.NotFoundError, match=detail):
         lb.create_batch("dir-1", "cfg-1")
@@ -82,8 +82,8 @@ def test_each_check_can_be_disabled(serve: Serve) -> None:
     assert _checks(api) == {"GET configurations"}
 
 
-@pytest.mark.parametrize("fault", [Answer(status=500), Answer(status=403), Answer(drop=True)])
-def test_check_whose_request_fails_passes(serve: Serve, fault: Answer) -> None:
+@pytest.mark.parametrize("fault", [Response(status=500), Response(status=403), Response(drop=True)])
+def test_check_whose_request_fails_passes(serve: Serve, fault: Response) -> None:
     api = fake_api(**{"dir-1": 1})
     api.faults = {"GET files": fault, "GET configurations": fault}
     serve(api)

@@ -15,7 +15,7 @@ from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
-from tests.servers import Answer, Asked, batch, interrupt, mapping
+from tests.servers import Request, Response, batch, interrupt, mapping
 
 FAILURES = ["job_failed", "mapping_error"]
 
@@ -108,12 +108,12 @@ def test_retry_without_failures_sends_no_request(serve: Serve) -> None:
     api = fake_api()
     server = serve(api)
     succeeded = fetch_outcomes().assign(outcome="succeeded")
-    server.asked.clear()
+    server.requests.clear()
     assert lb.retry_failed(succeeded).empty
     plan = lb.retry_failed(succeeded, dry_run=True)
     assert plan.empty
     assert "reason" in plan.columns
-    assert not server.asked
+    assert not server.requests
 
 
 def test_repeated_retry_returns_existing_batches(serve: Serve) -> None:
@@ -193,7 +193,7 @@ def test_retry_creates_nothing_twice_after_lost_responses(serve: Serve) -> None:
     api = fake_api()
     serve(api)
     for resource in ("directories", "files", "batches"):
-        api.faults[f"POST {resource}"] = [lambda created: Answer(drop=True)]
+        api.faults[f"POST {resource}"] = [lambda created: Response(drop=True)]
     retry = lb.retry_failed(fetch_outcomes())
     assert retry.batch_id.tolist() == ["bat-new-0"]
     assert has_all_files(api, "dir-new-0")
@@ -203,10 +203,10 @@ def test_retry_creates_nothing_twice_after_lost_responses(serve: Serve) -> None:
 def test_retry_continues_after_error(serve: Serve) -> None:
     api = fake_api(4)
     serve(api, max_workers=1, max_retries=0)
-    api.faults = {"POST files": [Answer(status=401)]}
+    api.faults = {"POST files": [Response(status=401)]}
     with pytest.raises(lb.AuthenticationError):
         lb.retry_failed(fetch_outcomes())
-    api.faults = {"POST batches": [Answer({"detail": "Paid plans only"}, 403)]}
+    api.faults = {"POST batches": [Response({"detail": "Paid plans only"}, 403)]}
     with pytest.raises(lb.AuthenticationError, match="Paid plans") as caught:
         lb.retry_failed(fetch_outcomes())
     assert caught.value.partial is not None
@@ -221,10 +221,10 @@ def test_retry_continues_after_error(serve: Serve) -> None:
 def test_interrupted_retry_has_note_how_to_continue(serve: Serve) -> None:
     api = fake_api()
 
-    def script(asked: Asked) -> Any:
-        if asked.method == "POST" and asked.path.endswith("/files"):
+    def script(request: Request) -> Any:
+        if request.method == "POST" and request.path.endswith("/files"):
             interrupt()
-        return api(asked)
+        return api(request)
 
     serve(script, max_workers=1)
     failed = fetch_outcomes()
@@ -236,7 +236,7 @@ def test_interrupted_retry_has_note_how_to_continue(serve: Serve) -> None:
 def test_error_has_batches_created_before_it(serve: Serve) -> None:
     api = fake_api(names="same.pdf")
     serve(api)
-    api.faults = {"POST batches": [None, Answer({"detail": "No"}, 422)]}
+    api.faults = {"POST batches": [None, Response({"detail": "No"}, 422)]}
     with pytest.raises(lb.InvalidRequestError) as caught:
         lb.retry_failed(fetch_outcomes())
     assert caught.value.partial is not None
@@ -246,7 +246,7 @@ def test_error_has_batches_created_before_it(serve: Serve) -> None:
 def test_retry_warns_about_rejected_file(serve: Serve) -> None:
     api = fake_api()
     serve(api, max_workers=1)
-    api.faults = {"POST files": [Answer({"detail": "No such file"}, 404)]}
+    api.faults = {"POST files": [Response({"detail": "No such file"}, 404)]}
     with pytest.warns(UserWarning, match=r"1 of 3 failed files .*'0\.pdf'.*No such file"):
         retry = lb.retry_failed(fetch_outcomes())
     assert len(retry) == 1
@@ -256,7 +256,7 @@ def test_retry_warns_about_rejected_file(serve: Serve) -> None:
 def test_retry_creates_no_batch_if_all_files_are_rejected(serve: Serve) -> None:
     api = fake_api(1)
     serve(api)
-    api.faults = {"POST files": [Answer({"detail": "No such file"}, 404)]}
+    api.faults = {"POST files": [Response({"detail": "No such file"}, 404)]}
     with pytest.warns(UserWarning, match="No such file"):
         assert lb.retry_failed(fetch_outcomes()).empty
     assert not api.create_bodies
@@ -293,7 +293,7 @@ def test_retry_rejects_invalid_arguments_without_request(
     api = fake_api()
     server = serve(api)
     results = fetch_outcomes()
-    server.asked.clear()
+    server.requests.clear()
     with pytest.raises(error, match=message):
         lb.retry_failed(**{"results": results, **arguments})
-    assert not server.asked
+    assert not server.requests

@@ -13,7 +13,7 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.servers import Answer, Asked, page
+from tests.servers import Request, Response, page
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_upload_rejects_paths_without_request(
     (folder / "many").mkdir()
     for n in range(1001):
         (folder / "many" / str(n)).touch()
-    server = serve(lambda asked: {})
+    server = serve(lambda request: {})
     in_folder = (
         [folder / path if path else path for path in paths]
         if isinstance(paths, list)
@@ -81,42 +81,42 @@ def test_upload_rejects_paths_without_request(
     )
     with pytest.raises(error, match=message):
         lb.upload_files(in_folder)
-    assert not server.asked
+    assert not server.requests
 
 
 @pytest.mark.parametrize("paths", [None, 5, b"b.txt", "", pd.DataFrame({"path": ["b.txt"]})])
 def test_upload_rejects_other_values_than_paths(serve: Serve, paths: Any) -> None:
-    server = serve(lambda asked: {})
+    server = serve(lambda request: {})
     with pytest.raises((TypeError, ValueError), match=r"path"):
         lb.upload_files(paths)
-    assert not server.asked
+    assert not server.requests
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only text as a file name")
 def test_upload_rejects_file_name_that_is_not_utf8(serve: Serve, folder: Path) -> None:
-    server = serve(lambda asked: {})
+    server = serve(lambda request: {})
     (folder / os.fsdecode(b"caf\xe9.pdf")).touch()
     with pytest.raises(ValueError, match=r"caf.*\.pdf.* not UTF-8"):
         lb.upload_files(folder)
-    assert not server.asked
+    assert not server.requests
 
 
 def test_upload_rejects_new_and_existing_directory_together(serve: Serve, folder: Path) -> None:
-    server = serve(lambda asked: {})
+    server = serve(lambda request: {})
     with pytest.raises(TypeError, match="not both"):
         lb.upload_files(folder, name="new", source_directory_id="dir-1")
-    assert not server.asked
+    assert not server.requests
 
 
 def test_lost_response_does_not_upload_file_twice(serve: Serve, folder: Path) -> None:
     received: list[str] = []
 
-    def script(asked: Asked) -> Any:
-        if asked.method == "GET":
+    def script(request: Request) -> Any:
+        if request.method == "GET":
             return page([file_record(received[0])])
-        if asked.path.endswith("/upload"):
+        if request.path.endswith("/upload"):
             received.append("b.txt")
-            return Answer(drop=True)
+            return Response(drop=True)
         return {"id": "dir-1"}
 
     serve(script)
@@ -126,12 +126,12 @@ def test_lost_response_does_not_upload_file_twice(serve: Serve, folder: Path) ->
 
 
 def test_upload_error_has_uploaded_files(serve: Serve, folder: Path) -> None:
-    def script(asked: Asked) -> Any:
-        if not asked.path.endswith("/upload"):
+    def script(request: Request) -> Any:
+        if not request.path.endswith("/upload"):
             return {"id": "dir-1"}
-        if b"b.txt" in asked.body:
+        if b"b.txt" in request.body:
             time.sleep(0.5)  # let the other uploads finish first
-            return Answer({"detail": "Too large"}, 413)
+            return Response({"detail": "Too large"}, 413)
         return file_record("a.pdf")
 
     serve(script)
@@ -146,16 +146,16 @@ def test_resumed_upload_sends_only_missing_files(serve: Serve, folder: Path) -> 
     received: list[str] = []
     failing = {"b.txt"}
 
-    def script(asked: Asked) -> Any:
-        if asked.method == "GET":
-            name = asked.one("display_name")
+    def script(request: Request) -> Any:
+        if request.method == "GET":
+            name = request.param("display_name")
             names = [one for one in received if name in (None, one)]
             return page([{"id": f"dfl-{one}", "display_name": one} for one in names])
-        if not asked.path.endswith("/upload"):
+        if not request.path.endswith("/upload"):
             return {"id": "dir-1"}
-        (name,) = (n for n in ("a.pdf", "b.txt", "c.txt") if f'filename="{n}"' in str(asked.body))
+        (name,) = (n for n in ("a.pdf", "b.txt", "c.txt") if f'filename="{n}"' in str(request.body))
         if name in failing:
-            return Answer({"detail": "Out of order"}, 507)
+            return Response({"detail": "Out of order"}, 507)
         received.append(name)
         return file_record(name)
 
@@ -173,10 +173,10 @@ def test_resumed_upload_sends_only_missing_files(serve: Serve, folder: Path) -> 
 def test_upload_sends_content_and_name_unchanged(serve: Serve, folder: Path) -> None:
     content = bytes(range(256)) * 50
     (folder / "ü ⌘.bin").write_bytes(content)
-    server = serve(lambda asked: file_record("x"))
+    server = serve(lambda request: file_record("x"))
     lb.upload_files(folder / "ü ⌘.bin")
-    assert content in server.asked[1].body
-    assert "ü ⌘.bin".encode() in server.asked[1].body
+    assert content in server.requests[1].body
+    assert "ü ⌘.bin".encode() in server.requests[1].body
 
 
 def test_file_with_two_paths_is_uploaded_once(
@@ -187,8 +187,8 @@ def test_file_with_two_paths_is_uploaded_once(
 
 
 def test_upload_continues_after_unreadable_file(serve: Serve, folder: Path) -> None:
-    def script(asked: Asked) -> Any:
-        if not asked.path.endswith("/upload"):
+    def script(request: Request) -> Any:
+        if not request.path.endswith("/upload"):
             (folder / "b.txt").unlink(missing_ok=True)
             return {"id": "dir-1"}
         return file_record("a.pdf")
@@ -209,19 +209,19 @@ def test_upload_finds_directory_after_lost_response(
     directories: list[dict[str, Any]] = []
     n_posts = 0
 
-    def script(asked: Asked) -> Any:
+    def script(request: Request) -> Any:
         nonlocal n_posts
-        if asked.path.endswith("/files/upload"):
+        if request.path.endswith("/files/upload"):
             return file_record("b.txt")
-        if asked.path.endswith("/files"):
+        if request.path.endswith("/files"):
             return page([])
-        if asked.method == "GET":
+        if request.method == "GET":
             return page(directories if n_posts > 1 or not appears_late else [])
         n_posts += 1
         if n_posts > 1:
-            return Answer({"detail": "Name exists"}, 409)
-        directories.append({"id": "dir-1", "name": asked.json["name"]})
-        return Answer(drop=True)
+            return Response({"detail": "Name exists"}, 409)
+        directories.append({"id": "dir-1", "name": request.json["name"]})
+        return Response(drop=True)
 
     serve(script)
     files = lb.upload_files(folder / "b.txt")
@@ -230,12 +230,12 @@ def test_upload_finds_directory_after_lost_response(
 
 
 def test_upload_never_uses_directory_with_other_files(serve: Serve, folder: Path) -> None:
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("/files"):
+    def script(request: Request) -> Any:
+        if request.path.endswith("/files"):
             return page([file_record("other.txt")])
-        if asked.method == "GET":
+        if request.method == "GET":
             return page([{"id": "dir-1", "name": "Scans"}])
-        return Answer(status=504)
+        return Response(status=504)
 
     server = serve(script, max_retries=0)
     with pytest.raises(lb.ServerError):

@@ -17,7 +17,7 @@ from llama_batches_nb.lifecycle import wait
 from llama_batches_nb.lifecycle.wait import BatchPoller
 from tests.conftest import Serve
 from tests.http.test_rate_limit import Clock
-from tests.servers import Answer, Asked, Script, batch, in_turn, interrupt, page
+from tests.servers import Request, Response, Script, batch, interrupt, page, responses_in_turn
 
 
 def _wait(
@@ -39,29 +39,29 @@ def clock() -> Clock:
 
 def test_wait_polls_through_all_statuses(serve: Serve, clock: Clock) -> None:
     statuses = ["PENDING", "THROTTLED", "RUNNING", "THROTTLED", "PAUSED", "RUNNING", "COMPLETED"]
-    server = serve(in_turn([batch("bat-1", status) for status in statuses]))
+    server = serve(responses_in_turn([batch("bat-1", status) for status in statuses]))
     assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
-    assert len(server.asked) == len(statuses)
+    assert len(server.requests) == len(statuses)
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
 def test_finished_batch_is_polled_once(serve: Serve, status: str) -> None:
-    server = serve(lambda asked: batch("bat-1", status))
+    server = serve(lambda request: batch("bat-1", status))
     assert lb.wait_for_batches("bat-1").status.tolist() == [status]
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_wait_for_no_batches_sends_no_request(serve: Serve) -> None:
-    server = serve(lambda asked: batch("bat-1"))
+    server = serve(lambda request: batch("bat-1"))
     assert lb.wait_for_batches([]).empty
-    assert not server.asked
+    assert not server.requests
 
 
 def test_poll_interval_grows_with_elapsed_time(serve: Serve, clock: Clock) -> None:
     started = clock()
     polls: list[float] = []
 
-    def script(asked: Asked) -> Any:
+    def script(request: Request) -> Any:
         polls.append(clock() - started)
         return batch("bat-1", "COMPLETED" if polls[-1] > 2000 else "RUNNING")
 
@@ -74,10 +74,10 @@ def test_poll_interval_grows_with_elapsed_time(serve: Serve, clock: Clock) -> No
 
 
 def test_poll_interval_can_be_set(serve: Serve, clock: Clock) -> None:
-    server = serve(in_turn([batch("bat-1", "RUNNING")] * 4 + [batch("bat-1")]))
+    server = serve(responses_in_turn([batch("bat-1", "RUNNING")] * 4 + [batch("bat-1")]))
     started = clock()
     _wait(["bat-1"], clock, poll_interval=7)
-    assert len(server.asked) == 5
+    assert len(server.requests) == 5
     assert clock() - started == pytest.approx(28)
 
 
@@ -85,10 +85,10 @@ def _finish_in_turn(n_polls: int, n_batches: int) -> Script:
     """List batches in pages of ten, newest first; they finish one after the other."""
     polls = 0
 
-    def script(asked: Asked) -> Any:
+    def script(request: Request) -> Any:
         nonlocal polls
-        assert asked.path == "/api/v2/batches"
-        start = int(asked.one("page_token") or 0)
+        assert request.path == "/api/v2/batches"
+        start = int(request.param("page_token") or 0)
         polls += start == 0
         items = [
             batch(
@@ -109,19 +109,19 @@ def test_many_batches_are_polled_with_few_list_requests(serve: Serve, clock: Clo
     batches = _wait(ids, clock)
     assert batches.batch_id.tolist() == ids
     assert set(batches.status) == {"COMPLETED"}
-    assert len(server.asked) <= 5 * 3
-    assert server.asked[0].one("created_at_on_or_after") is None
-    assert server.asked[3].one("created_at_on_or_after") == "2026-08-01T12:00:34Z"
-    assert server.asked[3].one("created_at_on_or_before") == "2026-08-01T12:00:55Z"
+    assert len(server.requests) <= 5 * 3
+    assert server.requests[0].param("created_at_on_or_after") is None
+    assert server.requests[3].param("created_at_on_or_after") == "2026-08-01T12:00:34Z"
+    assert server.requests[3].param("created_at_on_or_before") == "2026-08-01T12:00:55Z"
 
 
 def test_batches_missing_from_list_are_polled_one_by_one(serve: Serve, clock: Clock) -> None:
     polled: list[str] = []
 
-    def script(asked: Asked) -> Any:
-        if asked.path == "/api/v2/batches":
+    def script(request: Request) -> Any:
+        if request.path == "/api/v2/batches":
             return page([batch("bat-other")])
-        batch_id = asked.path.rsplit("/", 1)[1]
+        batch_id = request.path.rsplit("/", 1)[1]
         polled.append(batch_id)
         return batch(batch_id, "RUNNING" if polled.count(batch_id) < 3 else "COMPLETED")
 
@@ -141,26 +141,26 @@ def test_wait_accepts_creation_times_of_several_formats(
     times = ["2026-08-01T12:00:00Z", other]
     ids = [f"bat-{n}" for n in range(4)]
 
-    def script(asked: Asked) -> Any:
-        status = "RUNNING" if len(server.asked) < 3 else "COMPLETED"
+    def script(request: Request) -> Any:
+        status = "RUNNING" if len(server.requests) < 3 else "COMPLETED"
         return page([batch(i, status, created_at=times[n % 2]) for n, i in enumerate(ids)])
 
     server = serve(script)
     assert _wait(ids, clock).batch_id.tolist() == ids
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 # --- faults -------------------------------------------------------------------------------------
 
 
 def test_failed_polls_are_tolerated(serve: Serve, clock: Clock) -> None:
-    faults = [Answer(status=500), Answer(drop=True), Answer(raw=b"{"), Answer(status=502)]
-    serve(in_turn([batch("bat-1", "RUNNING"), *faults, batch("bat-1")]))
+    faults = [Response(status=500), Response(drop=True), Response(raw=b"{"), Response(status=502)]
+    serve(responses_in_turn([batch("bat-1", "RUNNING"), *faults, batch("bat-1")]))
     assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
 
 
 def test_long_outage_is_raised(serve: Serve, clock: Clock) -> None:
-    serve(in_turn([batch("bat-1", "RUNNING"), Answer(status=500)]))
+    serve(responses_in_turn([batch("bat-1", "RUNNING"), Response(status=500)]))
     started = clock()
     with pytest.raises(lb.ServerError):
         _wait(["bat-1"], clock)
@@ -172,7 +172,7 @@ def test_malformed_batches_are_raised_after_outage(
     serve: Serve, clock: Clock, field: dict[str, Any]
 ) -> None:
     ids = [f"bat-{n}" for n in range(4)]
-    serve(lambda asked: page([batch(i, **{"status": "RUNNING", **field}) for i in ids]))
+    serve(lambda request: page([batch(i, **{"status": "RUNNING", **field}) for i in ids]))
     started = clock()
     with pytest.raises(lb.ResponseError, match=next(iter(field))):
         _wait(ids, clock)
@@ -180,26 +180,26 @@ def test_malformed_batches_are_raised_after_outage(
 
 
 def test_authentication_error_is_raised_at_once(serve: Serve) -> None:
-    server = serve(lambda asked: Answer({"detail": "No"}, 401))
+    server = serve(lambda request: Response({"detail": "No"}, 401))
     with pytest.raises(lb.AuthenticationError):
         lb.wait_for_batches("bat-1")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_retry_after_of_minutes_is_raised(serve: Serve) -> None:
-    serve(lambda asked: Answer(status=429, headers={"Retry-After": "600"}))
+    serve(lambda request: Response(status=429, headers={"Retry-After": "600"}))
     with pytest.raises(lb.RateLimitError) as caught:
         lb.wait_for_batches("bat-1")
     assert caught.value.retry_after == 600
 
 
 def test_new_batch_may_be_unknown_for_a_moment(serve: Serve, clock: Clock) -> None:
-    serve(in_turn([Answer(status=404), Answer(status=404), batch("bat-1")]))
+    serve(responses_in_turn([Response(status=404), Response(status=404), batch("bat-1")]))
     assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
 
 
 def test_unknown_batch_is_raised_after_grace_period(serve: Serve, clock: Clock) -> None:
-    serve(lambda asked: Answer(status=404))
+    serve(lambda request: Response(status=404))
     started = clock()
     with pytest.raises(lb.NotFoundError):
         _wait(["bat-1"], clock)
@@ -207,12 +207,12 @@ def test_unknown_batch_is_raised_after_grace_period(serve: Serve, clock: Clock) 
 
 
 def test_response_with_another_batch_is_ignored(serve: Serve, clock: Clock) -> None:
-    serve(in_turn([batch("bat-2"), batch("bat-1", "FAILED")]))
+    serve(responses_in_turn([batch("bat-2"), batch("bat-1", "FAILED")]))
     assert _wait(["bat-1"], clock).status.tolist() == ["FAILED"]
 
 
 def test_interrupt_ends_wait_and_not_batch(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
+    def script(request: Request) -> Any:
         interrupt()
         return batch("bat-1", "RUNNING")
 
@@ -221,7 +221,7 @@ def test_interrupt_ends_wait_and_not_batch(serve: Serve) -> None:
     with pytest.raises(KeyboardInterrupt) as caught:
         lb.wait_for_batches("bat-1", poll_interval=60)
     assert time.monotonic() - started < 5
-    assert {asked.method for asked in server.asked} == {"GET"}
+    assert {request.method for request in server.requests} == {"GET"}
     assert "partial" in vars(caught.value)
 
 
@@ -229,7 +229,9 @@ def test_interrupt_ends_wait_and_not_batch(serve: Serve) -> None:
 
 
 def test_timeout_error_has_batches_as_last_polled(serve: Serve, clock: Clock) -> None:
-    serve(lambda asked: batch(asked.path[-5:], "RUNNING" if asked.path[-1] == "1" else "FAILED"))
+    serve(
+        lambda request: batch(request.path[-5:], "RUNNING" if request.path[-1] == "1" else "FAILED")
+    )
     started = clock()
     with pytest.raises(
         lb.WaitTimeoutError, match=r"1 of 2 .* 60 s: 'bat-1'\. They keep running and may be billed"
@@ -243,16 +245,16 @@ def test_timeout_error_has_batches_as_last_polled(serve: Serve, clock: Clock) ->
 
 
 def test_timeout_error_has_error_of_last_poll(serve: Serve, clock: Clock) -> None:
-    serve(lambda asked: Answer({"detail": "maintenance"}, 500))
+    serve(lambda request: Response({"detail": "maintenance"}, 500))
     with pytest.raises(lb.WaitTimeoutError, match=r"The last poll failed: .*maintenance"):
         _wait(["bat-1"], clock, timeout=60)
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(status=429, headers={"Retry-After": "8"}), Answer(status=503)]
+    "response", [Response(status=429, headers={"Retry-After": "8"}), Response(status=503)]
 )
-def test_retries_end_at_timeout(serve: Serve, answer: Answer) -> None:
-    serve(lambda asked: answer)
+def test_retries_end_at_timeout(serve: Serve, response: Response) -> None:
+    serve(lambda request: response)
     started = time.monotonic()
     with pytest.raises(lb.WaitTimeoutError):
         lb.wait_for_batches("bat-1", timeout=1)
@@ -261,7 +263,7 @@ def test_retries_end_at_timeout(serve: Serve, answer: Answer) -> None:
 
 def test_request_without_response_ends_at_timeout(serve: Serve) -> None:
     end = threading.Event()
-    serve(lambda asked: end.wait(20))
+    serve(lambda request: end.wait(20))
     started = time.monotonic()
     with pytest.raises(lb.WaitTimeoutError):
         lb.wait_for_batches("bat-1", timeout=1)
@@ -270,8 +272,8 @@ def test_request_without_response_ends_at_timeout(serve: Serve) -> None:
 
 
 def test_endless_list_ends_soon_after_timeout(serve: Serve) -> None:
-    def script(asked: Asked) -> Any:
-        return page([batch(f"bat-{len(server.asked)}")], f"token-{len(server.asked)}")
+    def script(request: Request) -> Any:
+        return page([batch(f"bat-{len(server.requests)}")], f"token-{len(server.requests)}")
 
     server = serve(script)
     started = time.monotonic()
@@ -286,10 +288,10 @@ def test_endless_list_ends_soon_after_timeout(serve: Serve) -> None:
 def test_wait_rejects_invalid_times_without_request(
     serve: Serve, arguments: dict[str, Any]
 ) -> None:
-    server = serve(lambda asked: batch("bat-1"))
+    server = serve(lambda request: batch("bat-1"))
     with pytest.raises(ValueError, match=next(iter(arguments))):
         lb.wait_for_batches("bat-1", **arguments)
-    assert not server.asked
+    assert not server.requests
 
 
 # --- the progress bar, and the sandbox ----------------------------------------------------------
@@ -298,7 +300,7 @@ def test_wait_rejects_invalid_times_without_request(
 def test_bar_counts_finished_batches_and_statuses(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve(in_turn([batch("bat-1", "RUNNING"), batch("bat-1")]))
+    serve(responses_in_turn([batch("bat-1", "RUNNING"), batch("bat-1")]))
     lb.wait_for_batches("bat-1", progress=True)
     output = capsys.readouterr().err
     assert "1 RUNNING" in output

@@ -18,7 +18,7 @@ from llama_batches_nb.panels.dashboard.overview import CONFIGURATION, DIRECTORY,
 from tests.conftest import Serve
 from tests.panels import queries
 from tests.panels.conftest import Keep, alert_of, texts
-from tests.servers import Answer, Asked, batch, mapping, page
+from tests.servers import Request, Response, batch, mapping, page
 
 NAME = "<img src=x onerror=alert(1)> $\\frac$"
 
@@ -242,10 +242,10 @@ def test_dashboard_without_files_shows_batches(
 def _serving(serve: Serve, *batches: dict[str, Any], name: str | None = "A name") -> None:
     by_id = {one["id"]: one for one in batches}
 
-    def script(asked: Asked) -> Any:
-        path = asked.path
+    def script(request: Request) -> Any:
+        path = request.path
         if name is None and path.endswith(("/directories", "/configurations")):
-            return Answer({"detail": "No"}, 403)
+            return Response({"detail": "No"}, 403)
         if path == "/api/v2/batches":
             return page([{**one, "results": None} for one in batches])
         if path.startswith("/api/v2/batches/"):
@@ -254,7 +254,7 @@ def _serving(serve: Serve, *batches: dict[str, Any], name: str | None = "A name"
             return page([{"id": "dir-1", "name": name, "type": "user"}])
         if path.endswith("/configurations"):
             return page([{"id": "cfg-1", "name": name, "product_type": "parse_v2"}])
-        jobs = [one for ids in asked.query.get("job_ids", []) for one in ids.split(",")]
+        jobs = [one for ids in request.query.get("job_ids", []) for one in ids.split(",")]
         return page([{"id": job, "status": "COMPLETED"} for job in jobs])
 
     serve(script)

@@ -27,7 +27,7 @@ from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from tests.conftest import Serve
 from tests.panels import queries
 from tests.panels.conftest import Keep, alert_of, texts, threads_left
-from tests.servers import Answer, Asked, Script, Server, batch, mapping, page
+from tests.servers import Request, Response, Script, Server, batch, mapping, page
 
 MADE = {"id": "pjb-2", "status": "COMPLETED"}
 NAME = """<img src=x onerror="document.title='pwned'">"""
@@ -130,12 +130,12 @@ def test_code_passes_an_explicit_client(
 
 
 def test_last_day_is_included_to_its_end(serve: Serve, keep: Keep[FilterPanel]) -> None:
-    server = serve(lambda asked: page([]))
+    server = serve(lambda request: page([]))
     day = date(2026, 7, 20)
     keep(lb.filter_panel(created_at_on_or_after=day, created_at_on_or_before=day)).fetch().wait()
-    [asked] = [asked for asked in server.asked if asked.path == "/api/v2/batches"]
-    assert asked.one("created_at_on_or_after") == "2026-07-20T00:00:00Z"
-    assert asked.one("created_at_on_or_before") == "2026-07-20T23:59:59.999999Z"
+    [request] = [request for request in server.requests if request.path == "/api/v2/batches"]
+    assert request.param("created_at_on_or_after") == "2026-07-20T00:00:00Z"
+    assert request.param("created_at_on_or_before") == "2026-07-20T23:59:59.999999Z"
 
 
 # Changed filters
@@ -244,7 +244,7 @@ def test_invalid_argument_raises_and_sends_no_request(serve: Serve, wrong: dict[
     given = next(iter(wrong))
     with pytest.raises(ValueError, match=rf"{given}|From .* is after"):
         lb.filter_panel(**wrong)
-    assert not server.asked
+    assert not server.requests
 
 
 def test_filter_panel_without_key_raises() -> None:
@@ -261,8 +261,8 @@ def _named(
     """Return a script that serves batches, one directory and one configuration."""
     by_id = {one["id"]: one for one in batches}
 
-    def script(asked: Asked) -> Any:
-        path = asked.path
+    def script(request: Request) -> Any:
+        path = request.path
         if path == "/api/v2/batches":
             return page([{**one, "results": None} for one in batches])
         if path.startswith("/api/v2/batches/"):
@@ -290,22 +290,22 @@ def two_batches() -> list[dict[str, Any]]:
 class Gate:
     """A script that delays some responses until `open` is set."""
 
-    def __init__(self, script: Script, held: Callable[[Asked], bool]) -> None:
+    def __init__(self, script: Script, held: Callable[[Request], bool]) -> None:
         self._script, self._held = script, held
         self.reached, self.open = threading.Event(), threading.Event()
 
-    def __call__(self, asked: Asked) -> Any:
-        if self._held(asked):
+    def __call__(self, request: Request) -> Any:
+        if self._held(request):
             self.reached.set()
             self.open.wait(20)
-        return self._script(asked)
+        return self._script(request)
 
 
 @pytest.fixture
-def gated() -> Iterator[Callable[[Script, Callable[[Asked], bool]], Gate]]:
+def gated() -> Iterator[Callable[[Script, Callable[[Request], bool]], Gate]]:
     gates: list[Gate] = []
 
-    def make(script: Script, held: Callable[[Asked], bool]) -> Gate:
+    def make(script: Script, held: Callable[[Request], bool]) -> Gate:
         gates.append(Gate(script, held))
         return gates[-1]
 
@@ -314,17 +314,17 @@ def gated() -> Iterator[Callable[[Script, Callable[[Asked], bool]], Gate]]:
         gate.open.set()
 
 
-MakeGate = Callable[[Script, Callable[[Asked], bool]], Gate]
+MakeGate = Callable[[Script, Callable[[Request], bool]], Gate]
 
 
 def test_second_fetch_replaces_the_first(
     serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
 ) -> None:
-    def script(asked: Asked) -> Any:
-        first = asked.one("status") == "FAILED"
+    def script(request: Request) -> Any:
+        first = request.param("status") == "FAILED"
         return page([batch("bat-first" if first else "bat-second", "FAILED")])
 
-    gate = gated(script, lambda asked: asked.one("status") == "FAILED")
+    gate = gated(script, lambda request: request.param("status") == "FAILED")
     serve(gate)
     panel = keep(lb.filter_panel(status="FAILED"))
     panel.include.value = "batches"
@@ -349,10 +349,10 @@ def test_ending_fetch_does_not_mark_the_next_as_ended(
 ) -> None:
     go = {"FAILED": threading.Event(), None: threading.Event()}
 
-    def script(asked: Asked) -> Any:
-        if asked.path == "/api/v2/batches":
-            go[asked.one("status")].wait(10)
-        return _named([])(asked)
+    def script(request: Request) -> Any:
+        if request.path == "/api/v2/batches":
+            go[request.param("status")].wait(10)
+        return _named([])(request)
 
     serve(script)
     panel = keep(lb.filter_panel(status="FAILED"))
@@ -397,7 +397,7 @@ def test_late_stop_keeps_the_final_message(
 def test_stop_keeps_partial_frames_and_says_so(
     serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
-    gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/bat-2"))
+    gate = gated(_named(two_batches), lambda request: request.path.endswith("/bat-2"))
     serve(gate, max_workers=1)
     panel = keep(lb.filter_panel())
     panel.fetch()
@@ -424,7 +424,7 @@ def test_batches_without_fetched_results_have_no_counts(
     serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
 ) -> None:
     batches = [batch(f"bat-{n}", results=[mapping("f", None, "no")]) for n in (1, 2)]
-    gate = gated(_named(batches), lambda asked: asked.path.endswith("/bat-2"))
+    gate = gated(_named(batches), lambda request: request.path.endswith("/bat-2"))
     serve(gate, max_workers=1)
     panel = keep(lb.filter_panel())
     panel.fetch()
@@ -438,8 +438,8 @@ def test_batches_without_fetched_results_have_no_counts(
 
 
 def _failing(status: int) -> Script:
-    words = Answer({"detail": f"Told you: {NAME}"}, status)
-    return lambda asked: words
+    words = Response({"detail": f"Told you: {NAME}"}, status)
+    return lambda request: words
 
 
 @pytest.mark.parametrize("status", [500, 401, 422, 400])
@@ -447,7 +447,7 @@ def test_server_error_is_shown_until_the_next_fetch(
     status: int, serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
     answers = [_failing(status), _named(two_batches)]
-    serve(lambda asked: answers[0](asked), max_retries=0)
+    serve(lambda request: answers[0](request), max_retries=0)
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
     shown = alert_of(panel)
@@ -475,10 +475,10 @@ def test_unreachable_server_shows_an_error(keep: Keep[FilterPanel]) -> None:
 def test_error_keeps_the_rows_fetched_so_far(
     serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("/bat-2"):
-            return Answer({"detail": "Broken"}, 500)
-        return _named(two_batches)(asked)
+    def script(request: Request) -> Any:
+        if request.path.endswith("/bat-2"):
+            return Response({"detail": "Broken"}, 500)
+        return _named(two_batches)(request)
 
     serve(script, max_retries=0, max_workers=1)
     panel = keep(lb.filter_panel())
@@ -507,11 +507,11 @@ def test_missing_dataset_shows_an_error(
 
 
 def test_all_warnings_are_shown(serve: Serve, keep: Keep[FilterPanel]) -> None:
-    answer = page([batch("bat-1", results=[])], total_size=9)
+    response = page([batch("bat-1", results=[])], total_size=9)
 
-    def script(asked: Asked) -> Any:
-        one = asked.path.startswith("/api/v2/batches/")
-        return batch("bat-1", results=[_odd("job-1")]) if one else answer
+    def script(request: Request) -> Any:
+        one = request.path.startswith("/api/v2/batches/")
+        return batch("bat-1", results=[_odd("job-1")]) if one else response
 
     serve(script)
     panel = keep(lb.filter_panel())
@@ -581,10 +581,10 @@ def test_ids_are_shown_and_sorted_by_name(
 def test_ids_work_when_names_cannot_be_fetched(
     status: int, serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
-    def script(asked: Asked) -> Any:
-        if "directories" in asked.path or "configurations" in asked.path:
-            return Answer({"detail": "No"}, status)
-        return _named(two_batches)(asked)
+    def script(request: Request) -> Any:
+        if "directories" in request.path or "configurations" in request.path:
+            return Response({"detail": "No"}, status)
+        return _named(two_batches)(request)
 
     server = serve(script, max_retries=0)
     panel = keep(lb.filter_panel())
@@ -597,14 +597,14 @@ def test_ids_work_when_names_cannot_be_fetched(
     assert not alert_of(panel)
     assert panel.files is not None
     assert panel.files.display_name.tolist() == ["dfl-1", "dfl-2"]
-    asked = [asked for asked in server.asked if asked.path == "/api/v2/batches"]
-    assert {one.one("source_directory_id") for one in asked} == {"dir-1"}
+    requests = [request for request in server.requests if request.path == "/api/v2/batches"]
+    assert {one.param("source_directory_id") for one in requests} == {"dir-1"}
 
 
 def test_id_becomes_its_name_when_names_load(
     serve: Serve, gated: MakeGate, keep: Keep[FilterPanel]
 ) -> None:
-    gate = gated(_named([]), lambda asked: asked.path.endswith("/directories"))
+    gate = gated(_named([]), lambda request: request.path.endswith("/directories"))
     serve(gate)
     panel = keep(lb.filter_panel(source_directory_id="dir-1", configuration_id="cfg-9"))
     assert panel.filters.directory.value == "dir-1"
@@ -703,7 +703,7 @@ def loading(
     serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> tuple[FilterPanel, Any]:
     """A panel that is loading the names of the selected batch's files, and the gate."""
-    gate = gated(_named(two_batches), lambda asked: asked.path.endswith("/files"))
+    gate = gated(_named(two_batches), lambda request: request.path.endswith("/files"))
     serve(gate)
     panel = keep(lb.filter_panel())
     panel.fetch().wait()
@@ -729,10 +729,10 @@ def test_failed_file_load_shows_an_error_and_can_be_retried(
 ) -> None:
     broken = [True]
 
-    def script(asked: Asked) -> Any:
-        if broken and asked.path == "/api/v2/batches/bat-1":
-            return Answer({"detail": "Broken"}, 500)
-        return _named(two_batches)(asked)
+    def script(request: Request) -> Any:
+        if broken and request.path == "/api/v2/batches/bat-1":
+            return Response({"detail": "Broken"}, 500)
+        return _named(two_batches)(request)
 
     serve(script, max_retries=0)
     panel = keep(lb.filter_panel())

@@ -11,7 +11,7 @@ from llama_batches_nb.http import workers
 from llama_batches_nb.http.progress import progress_bar
 from llama_batches_nb.panels.widgets.progress import StatusLine, format_bytes
 from tests.conftest import Serve
-from tests.servers import Answer, batch, in_turn, page
+from tests.servers import Response, batch, page, responses_in_turn
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_rate_limit_wait_is_shown(serve: Serve, meter: StatusLine) -> None:
 
     values: list[str] = []
     meter.observe(lambda change: values.append(change["new"]), "value")
-    wait = Answer(status=429, headers={"Retry-After": "1"})
-    serve(in_turn([wait, page([batch("bat-1")])]))
+    wait = Response(status=429, headers={"Retry-After": "1"})
+    serve(responses_in_turn([wait, page([batch("bat-1")])]))
     assert len(lb.fetch_batches(progress=meter.bar)) == 1
     assert any("rate limit, waiting 1 s" in html for html in values)
     assert "Batches" in values[-1] or "batch" in values[-1]

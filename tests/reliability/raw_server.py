@@ -13,7 +13,7 @@ from http.client import parse_headers
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.servers import Asked
+from tests.servers import Request
 
 
 class End(Enum):
@@ -26,7 +26,7 @@ class End(Enum):
 Step = bytes | float | End
 """Bytes to send, seconds to wait, or the end of the connection."""
 
-Respond = Callable[[Asked], Iterable[Step]]
+Respond = Callable[[Request], Iterable[Step]]
 
 
 class RawServer:
@@ -55,8 +55,8 @@ class RawServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream, suppress(OSError):
-            while (asked := _request(stream)) and not self._closed.is_set():
-                for step in self._respond(asked):
+            while (request := _request(stream)) and not self._closed.is_set():
+                for step in self._respond(request):
                     if isinstance(step, float):
                         if self._closed.wait(step):
                             return
@@ -88,7 +88,7 @@ class RawServer:
         self.close()
 
 
-def _request(stream: io.BufferedReader) -> Asked | None:
+def _request(stream: io.BufferedReader) -> Request | None:
     """Read one request; None at the end of the connection."""
     line = stream.readline().decode()
     if not line:
@@ -98,7 +98,7 @@ def _request(stream: io.BufferedReader) -> Asked | None:
     body = stream.read(int(headers.get("content-length", 0)))
     parts = urlsplit(target)
     query = parse_qs(parts.query, keep_blank_values=True)
-    return Asked(method, unquote(parts.path), query, headers, body)
+    return Request(method, unquote(parts.path), query, headers, body)
 
 
 def _end(connection: socket.socket, end: End) -> None:

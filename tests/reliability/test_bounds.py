@@ -10,10 +10,10 @@ import llama_batches_nb as lb
 from llama_batches_nb.http import transport
 from tests.reliability.leaks import no_leaks
 from tests.reliability.raw_server import RawServer, Respond, Step, response_head
-from tests.servers import Asked
+from tests.servers import Request
 
 
-def _drip(asked: Asked) -> Iterator[Step]:
+def _drip(request: Request) -> Iterator[Step]:
     """Send single bytes without end."""
     yield response_head(200, "Transfer-Encoding: chunked")
     while True:
@@ -21,7 +21,7 @@ def _drip(asked: Asked) -> Iterator[Step]:
         yield 0.05
 
 
-def _flood(asked: Asked) -> Iterator[Step]:
+def _flood(request: Request) -> Iterator[Step]:
     yield response_head(200, "Transfer-Encoding: chunked")
     while True:
         yield b"10000\r\n" + b" " * 0x10000 + b"\r\n"

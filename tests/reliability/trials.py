@@ -18,7 +18,7 @@ from tests.fake_api import FakeApi, uploaded_name
 from tests.reliability.faults import Fault
 from tests.reliability.leaks import no_leaks
 from tests.reliability.raw_server import RawServer, Step, response
-from tests.servers import Answer, Asked
+from tests.servers import Request, Response
 
 KEY = "llx-secret"
 RESUME_HINT = re.compile(r"upload_files\(paths, source_directory_id='(.*)'\)")
@@ -58,7 +58,7 @@ class Call:
     ask: Callable[[FakeApi, Path], pd.DataFrame]
     rows: Callable[[FakeApi], Rows]
     columns: tuple[str, ...]
-    is_target: Callable[[Asked], bool]
+    is_target: Callable[[Request], bool]
     """Whether a persistent fault applies to a request."""
     in_order: bool = True
     writes: bool = False
@@ -85,22 +85,22 @@ def run_trial(call: Call, fault: Fault, folder: Path, *, persistent: bool) -> Ve
 
 def _faulty_responses(
     call: Call, api: FakeApi, fault: Fault, *, persistent: bool
-) -> Callable[[Asked], list[Step]]:
+) -> Callable[[Request], list[Step]]:
     asked_before: set[str] = set()
     lock = threading.Lock()
 
-    def respond(asked: Asked) -> Any:
+    def respond(request: Request) -> Any:
         with lock:
-            what = f"{asked.path} {asked.query} {uploaded_name(asked)}"
+            what = f"{request.path} {request.query} {uploaded_name(request)}"
             is_first = what not in asked_before
             asked_before.add(what)
-            is_faulty = call.is_target(asked) if persistent or call.writes else True
+            is_faulty = call.is_target(request) if persistent or call.writes else True
             is_faulty = is_faulty and (persistent or is_first)
             if is_faulty and call.writes and not fault.executes:
                 return fault.corrupt(b"")
-            answer = api(asked)
-        if not isinstance(answer, Answer):
-            answer = Answer(answer)
+            answer = api(request)
+        if not isinstance(answer, Response):
+            answer = Response(answer)
         if answer.status == 200 and is_faulty:
             return fault.corrupt(answer.content())
         return [response(answer.content(), answer.status)]
@@ -169,12 +169,12 @@ def _jobs(api: FakeApi) -> Rows:
     return [(job, api.jobs[job]["status"]) for job in jobs]
 
 
-def _is_page_two(asked: Asked) -> bool:
-    return asked.one("page_token") == "4"
+def _is_page_two(request: Request) -> bool:
+    return request.param("page_token") == "4"
 
 
-def _is_batch_five(asked: Asked) -> bool:
-    return asked.path.endswith("/bat-005")
+def _is_batch_five(request: Request) -> bool:
+    return request.path.endswith("/bat-005")
 
 
 def _ids(api: FakeApi) -> list[str]:
@@ -198,12 +198,12 @@ def _sync(api: FakeApi, folder: Path) -> pd.DataFrame:
     return lb.read_dataset(folder)
 
 
-def _is_post(asked: Asked) -> bool:
-    return asked.method == "POST"
+def _is_post(request: Request) -> bool:
+    return request.method == "POST"
 
 
-def _is_upload_of_b(asked: Asked) -> bool:
-    return uploaded_name(asked) == "b.txt"
+def _is_upload_of_b(request: Request) -> bool:
+    return uploaded_name(request) == "b.txt"
 
 
 def _create(api: FakeApi, _: Path) -> pd.DataFrame:
@@ -256,7 +256,7 @@ CALLS = [
         lambda api, _: lb.fetch_jobs(_references(api), progress=False),
         _jobs,
         ("job_id", "status"),
-        lambda asked: True,
+        lambda request: True,
     ),
     Call("sync_dataset", _sync, _results, RESULT, _is_batch_five, in_order=False),
     Call("create_batch", _create, _made, ("batch_id",), _is_post, writes=True),

@@ -29,7 +29,7 @@ from llama_batches_nb.sandbox_server.process import Server
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 from tests import servers as scripted
 from tests.browser import chromium
-from tests.servers import Answer, Asked
+from tests.servers import Request, Response
 
 from .conftest import Start, connect, stopped_clock_options, total
 
@@ -335,15 +335,15 @@ def test_web_page_cannot_read_or_change_anything(tmp_path: Path) -> None:
     path = chromium.find() or chromium.do_without()
     served, reported = threading.Event(), threading.Event()
 
-    def page(asked: Asked) -> Answer:
-        if asked.path != "/":
-            return Answer(drop=True)
+    def page(request: Request) -> Response:
+        if request.path != "/":
+            return Response(drop=True)
         served.set()
         content = PAGE.replace("REPORT", reports.url).encode()
-        return Answer(raw=content, headers={"Content-Type": "text/html"})
+        return Response(raw=content, headers={"Content-Type": "text/html"})
 
-    def report(asked: Asked) -> Any:
-        if asked.method == "POST":
+    def report(request: Request) -> Any:
+        if request.method == "POST":
             reported.set()
         return {}
 
@@ -366,7 +366,7 @@ def test_web_page_cannot_read_or_change_anything(tmp_path: Path) -> None:
         finally:
             browser.terminate()
             browser.wait()
-    outcomes = next(asked.json for asked in reports.asked if asked.method == "POST")
+    outcomes = next(request.json for request in reports.requests if request.method == "POST")
     assert outcomes.pop("rebound") == ["basic", 400, '{"detail":"This host is not the sandbox\'s"}']
     for host in ("127.0.0.1", "localhost"):
         assert (

@@ -32,7 +32,7 @@ from tests.panels.create.conftest import (
     visible_buttons,
     wait_until,
 )
-from tests.servers import Answer, Asked, batch
+from tests.servers import Request, Response, batch
 
 
 def open_running(open_panel: OpenPanel, api: FakeApi) -> CreatePanel:
@@ -65,7 +65,7 @@ def test_each_status_is_shown(open_panel: OpenPanel) -> None:
 def test_failed_poll_is_shown_and_repeated(open_panel: OpenPanel) -> None:
     api = fake_api()
     panel = open_running(open_panel, api)
-    api.faults["GET batch"] = Answer(status=500)
+    api.faults["GET batch"] = Response(status=500)
     wait_until(lambda: "no response, retrying" in html_of(panel))
     api.faults.clear()
     api.statuses = ["COMPLETED"]
@@ -76,7 +76,7 @@ def test_failed_poll_is_shown_and_repeated(open_panel: OpenPanel) -> None:
 
 def test_wait_again_continues_after_an_error(open_panel: OpenPanel) -> None:
     api = fake_api()
-    api.faults["GET batch"] = Answer({"detail": "key expired"}, 401)
+    api.faults["GET batch"] = Response({"detail": "key expired"}, 401)
     panel = open_panel(api)
     panel.create().wait()
     assert "key expired" in alert_of(panel)
@@ -145,9 +145,9 @@ def test_cancel_during_create_cancels_the_new_batch(serve: Serve, keep: Keep[Cre
         api.statuses = ["CANCELLED"]
         return record
 
-    def script(asked: Asked) -> Any:
-        response = api(asked)
-        if asked.method == "POST" and not received.is_set():
+    def script(request: Request) -> Any:
+        response = api(request)
+        if request.method == "POST" and not received.is_set():
             received.set()
             respond.wait(TIMEOUT)
         return response
@@ -168,9 +168,9 @@ def test_cancel_of_a_finished_batch_shows_its_files(open_panel: OpenPanel) -> No
     api = fake_api()
     panel = open_running(open_panel, api)
 
-    def refuse(record: dict[str, Any]) -> Answer:
+    def refuse(record: dict[str, Any]) -> Response:
         api.statuses = ["COMPLETED"]
-        return Answer({"detail": "It has ended"}, 409)
+        return Response({"detail": "It has ended"}, 409)
 
     api.faults["POST cancel"] = refuse
     panel.cancel().wait()
@@ -180,7 +180,7 @@ def test_cancel_of_a_finished_batch_shows_its_files(open_panel: OpenPanel) -> No
 
 def test_failed_cancel_can_be_repeated(open_panel: OpenPanel) -> None:
     api = fake_api()
-    api.faults["POST cancel"] = Answer({"detail": "No"}, 422)
+    api.faults["POST cancel"] = Response({"detail": "No"}, 422)
     panel = open_running(open_panel, api)
     panel.cancel()
     wait_until(lambda: "No" in alert_of(panel))
@@ -260,7 +260,7 @@ def test_row_without_panel_follows_its_batch(part: ServePart) -> None:
 def test_row_without_panel_reports_an_error(part: ServePart) -> None:
     api = fake_api()
     parts = part(api)
-    api.faults["GET batch"] = Answer({"detail": "key expired"}, 401)
+    api.faults["GET batch"] = Response({"detail": "key expired"}, 401)
     rows = BatchRows(
         parts.client,
         parts.runner,

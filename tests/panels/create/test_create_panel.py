@@ -24,7 +24,7 @@ from tests.panels.create.conftest import (
     visible_buttons,
     wait_until,
 )
-from tests.servers import Answer, Asked, batch
+from tests.servers import Request, Response, batch
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_invalid_argument_raises_without_a_request(serve: Serve, arguments: Any)
     server = serve(fake_api({}))
     with pytest.raises(ValueError, match=next(iter(arguments))):
         lb.create_panel(**arguments)
-    assert not server.asked
+    assert not server.requests
 
 
 def test_panel_without_api_key_raises() -> None:
@@ -95,7 +95,7 @@ def test_same_selection_creates_another_batch_only_after_new_batch(open_panel: O
 @pytest.mark.parametrize("status", [400, 403, 409, 422, 500])
 def test_refused_batch_can_be_created_later(open_panel: OpenPanel, status: int) -> None:
     api = fake_api()
-    api.faults["POST batches"] = Answer({"detail": f"No <b>{HOSTILE_NAME}"}, status)
+    api.faults["POST batches"] = Response({"detail": f"No <b>{HOSTILE_NAME}"}, status)
     panel = open_panel(api)
     panel.create().wait()
     assert "No &lt;b&gt;&lt;img" in alert_of(panel)
@@ -110,7 +110,7 @@ def test_refused_batch_can_be_created_later(open_panel: OpenPanel, status: int) 
 
 def test_lost_response_is_recovered(open_panel: OpenPanel) -> None:
     api = fake_api()
-    api.faults["POST batches"] = lambda created: Answer(drop=True)
+    api.faults["POST batches"] = lambda created: Response(drop=True)
     panel = open_panel(api)
     panel.create().wait()
     assert len(api.create_bodies) == 1
@@ -122,7 +122,7 @@ def test_unconfirmed_batch_is_selected_from_candidates(
     open_panel: OpenPanel, n_created: int
 ) -> None:
     api = fake_api(n_created=n_created)
-    api.faults["POST batches"] = lambda created: Answer(drop=True)
+    api.faults["POST batches"] = lambda created: Response(drop=True)
     panel = open_panel(api)
     panel.create().wait()
     assert "lost" in alert_of(panel)
@@ -150,7 +150,7 @@ def test_panel_keeps_its_client_after_connect(open_panel: OpenPanel, serve: Serv
     other_server = serve(fake_api({}))
     panel.create().wait()
     assert len(api.create_bodies) == 1
-    assert not other_server.asked
+    assert not other_server.requests
 
 
 def test_closed_panel_does_not_cancel_its_batch(serve: Serve) -> None:
@@ -170,9 +170,9 @@ def test_panel_closed_during_create_keeps_the_batch(serve: Serve) -> None:
     api = fake_api()
     received, respond = threading.Event(), threading.Event()
 
-    def script(asked: Asked) -> Any:
-        response = api(asked)
-        if asked.method == "POST":
+    def script(request: Request) -> Any:
+        response = api(request)
+        if request.method == "POST":
             received.set()
             respond.wait(TIMEOUT)
         return response
@@ -202,8 +202,8 @@ def test_saved_notebook_shows_the_batches(open_panel: OpenPanel) -> None:
 def test_names_and_messages_are_escaped(open_panel: OpenPanel) -> None:
     api = fake_api()
 
-    def script(asked: Asked) -> Any:
-        response = api(asked)
+    def script(request: Request) -> Any:
+        response = api(request)
         for record in response.get("items", ()) if isinstance(response, dict) else ():
             record |= {key: HOSTILE_NAME for key in ("name", "display_name") if key in record}
         return response

@@ -21,7 +21,7 @@ from tests.panels.create.conftest import (
     summary_of,
     visible_buttons,
 )
-from tests.servers import Answer
+from tests.servers import Response
 
 NAME_PATHS = ("/api/v1/beta/directories", "/api/v1/beta/configurations")
 
@@ -105,7 +105,7 @@ def test_configurations_match_the_job_type(open_panel: OpenPanel) -> None:
 
 def test_ids_can_be_typed_when_names_are_refused(serve: Serve, keep: Keep[Any]) -> None:
     api = fake_api({"7d0e": 3})
-    serve(lambda asked: Answer(status=403) if asked.path in NAME_PATHS else api(asked))
+    serve(lambda request: Response(status=403) if request.path in NAME_PATHS else api(request))
     panel = keep(lb.create_panel())
     panel.wait()
     panel.form.directory.value, panel.form.configuration.value = "7d0e", "cfg-1"
@@ -118,7 +118,9 @@ def test_ids_can_be_typed_when_names_are_refused(serve: Serve, keep: Keep[Any]) 
 def test_failed_count_does_not_prevent_a_batch(open_panel: OpenPanel) -> None:
     api = fake_api({"dir-1": 3})
     files = "/api/v1/beta/directories/dir-1/files"
-    panel = open_panel(lambda asked: Answer(status=403) if asked.path == files else api(asked))
+    panel = open_panel(
+        lambda request: Response(status=403) if request.path == files else api(request)
+    )
     assert "from the files of <b>DIR-1</b>" in summary_of(panel)
     panel.create().wait()
     assert len(api.create_bodies) == 1

@@ -26,7 +26,7 @@ from tests.panels.create.conftest import (
     wait_until,
 )
 from tests.panels.create.test_code import check_code
-from tests.servers import Answer
+from tests.servers import Response
 
 
 def test_failed_files_are_retried_by_a_second_click(
@@ -68,7 +68,7 @@ def test_refused_retry_can_be_repeated(open_panel: OpenPanel) -> None:
     panel = open_panel(api)
     panel.create().wait()
     click(panel, "Retry failed")
-    api.faults["POST batches"] = Answer({"detail": "No"}, 422)
+    api.faults["POST batches"] = Response({"detail": "No"}, 422)
     click(panel, "Retry 1 file")
     assert "No" in alert_of(panel)
     assert len(panel.rows.rows) == 1

@@ -26,7 +26,7 @@ from tests.panels.create.conftest import (
     upload_value,
     wait_until,
 )
-from tests.servers import Answer, Asked
+from tests.servers import Request, Response
 
 
 def test_files_are_uploaded_before_the_batch_is_created(open_panel: OpenPanel) -> None:
@@ -98,7 +98,7 @@ def test_selected_directory_replaces_files(open_panel: OpenPanel) -> None:
 
 def test_interrupted_upload_continues_in_the_same_directory(open_panel: OpenPanel) -> None:
     api = fake_api({})
-    api.faults["POST upload"] = [None, Answer({"detail": "Bad"}, 422)]
+    api.faults["POST upload"] = [None, Response({"detail": "Bad"}, 422)]
     panel = open_panel(api, None)
     panel.form.upload.value = upload_value("0.pdf", "1.pdf", "2.pdf")
     panel.create().wait()
@@ -111,7 +111,7 @@ def test_interrupted_upload_continues_in_the_same_directory(open_panel: OpenPane
 
 def test_failed_create_does_not_repeat_the_upload(open_panel: OpenPanel) -> None:
     api = fake_api({})
-    api.faults["POST batches"] = Answer({"detail": "No"}, 422)
+    api.faults["POST batches"] = Response({"detail": "No"}, 422)
     panel = open_panel(api, None)
     panel.form.upload.value = upload_value("a.pdf")
     panel.create().wait()
@@ -126,10 +126,10 @@ def test_failed_create_does_not_repeat_the_upload(open_panel: OpenPanel) -> None
 def test_cancelled_upload_creates_no_batch(serve: Serve, keep: Keep[Any]) -> None:
     api, respond = fake_api({}), threading.Event()
 
-    def script(asked: Asked) -> Any:
-        if asked.path.endswith("/upload"):
+    def script(request: Request) -> Any:
+        if request.path.endswith("/upload"):
             respond.wait(TIMEOUT)
-        return api(asked)
+        return api(request)
 
     server = serve(script)
     panel = keep(lb.create_panel(configuration_id=AGENTIC))
