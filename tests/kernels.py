@@ -17,7 +17,7 @@ from typing import Any, Self
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-LONGEST = 60.0  # seconds in which a line must have come to its end
+MAX_TIME = 60.0  # seconds in which a line must have come to its end
 
 COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
@@ -41,14 +41,14 @@ for line in sys.stdin:
 
 
 @dataclass(frozen=True)
-class Told:
+class CellResult:
     """What came of some lines."""
 
     error: str  # the name of its class, or nothing
-    trace: str  # what a person reads of it
+    trace: str  # the traceback that the user sees
     out: str
     err: str  # where a bar is shown
-    at: float  # when that was told
+    at: float  # when the cell ended
 
     @property
     def json(self) -> Any:
@@ -59,17 +59,17 @@ class Told:
 class Interpreter(ABC):
     """Runs what is typed, one after the other."""
 
-    def run(self, code: str) -> Told:
+    def run(self, code: str) -> CellResult:
         """Run some lines to their end."""
         self.start(code)
-        return self.told()
+        return self.result()
 
     @abstractmethod
     def start(self, code: str) -> None:
         """Run some lines, and don't wait for their end."""
 
     @abstractmethod
-    def told(self) -> Told:
+    def result(self) -> CellResult:
         """Wait for what comes of them."""
 
     @abstractmethod
@@ -92,7 +92,7 @@ class Interpreter(ABC):
 
 
 class Process(Interpreter):
-    """Python in a process of its own, which goes on after an error as its prompt does."""
+    """Python in a separate process, which continues after an error like an interactive prompt."""
 
     def __init__(self) -> None:
         self._errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed by `close`
@@ -113,7 +113,7 @@ class Process(Interpreter):
         self._to.flush()
 
     def wait_for(self, words: str) -> None:
-        until = time.monotonic() + LONGEST
+        until = time.monotonic() + MAX_TIME
         while words not in self._shown():
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -122,18 +122,18 @@ class Process(Interpreter):
         self._errors.seek(self._read)
         return self._errors.read().decode()
 
-    def told(self) -> Told:
+    def result(self) -> CellResult:
         line = self._from.readline()
         at = time.monotonic()
         error, trace, out = json.loads(line)
-        return Told(error, trace, out, self._shown(), at)
+        return CellResult(error, trace, out, self._shown(), at)
 
     def interrupt(self) -> None:
         self._process.send_signal(SIGINT)
 
     def close(self) -> None:
         self._to.close()
-        self._process.wait(LONGEST)
+        self._process.wait(MAX_TIME)
         self._from.close()
         self._errors.close()
 
@@ -146,7 +146,7 @@ class Kernel(Interpreter):
         self._manager.start_kernel()
         self._client: BlockingKernelClient = self._manager.blocking_client()
         self._client.start_channels()
-        self._client.wait_for_ready(LONGEST)
+        self._client.wait_for_ready(MAX_TIME)
 
     def start(self, code: str) -> None:
         self._asked = self._client.execute(code, store_history=True)
@@ -156,7 +156,7 @@ class Kernel(Interpreter):
         while words not in self._err:
             self._hear()
 
-    def told(self) -> Told:
+    def result(self) -> CellResult:
         error, trace, at = "", "", 0.0
         while True:
             kind, content = self._hear()
@@ -164,15 +164,15 @@ class Kernel(Interpreter):
                 error, at = content["ename"], time.monotonic()
                 trace = COLOURS.sub("", "\n".join(content["traceback"]))
             elif kind == "status" and content["execution_state"] == "idle":
-                return Told(error, trace, self._out, self._err, at or time.monotonic())
+                return CellResult(error, trace, self._out, self._err, at or time.monotonic())
 
     def _hear(self) -> tuple[str, dict[str, Any]]:
         """Return the next message about the lines, and keep what was written."""
         while True:
             try:
-                message = self._client.get_iopub_msg(timeout=LONGEST)
+                message = self._client.get_iopub_msg(timeout=MAX_TIME)
             except Empty:
-                raise TimeoutError(f"The kernel said nothing for {LONGEST:g} s") from None
+                raise TimeoutError(f"The kernel printed nothing for {MAX_TIME:g} s") from None
             if message["parent_header"].get("msg_id") == self._asked:
                 kind, content = message["msg_type"], message["content"]
                 if kind == "stream" and content["name"] == "stdout":

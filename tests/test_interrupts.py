@@ -1,8 +1,7 @@
 """Ctrl-C, as a real signal to a real process and as the interrupt of a real kernel.
 
-The server says nothing for a minute, and whoever presses Ctrl-C is asked back within ten seconds:
-long enough for a machine that is busy, far from what the server would take. How long it really took
-is shown by `pytest -rP`.
+The server does not respond for a minute; after Ctrl-C the call must end within ten seconds: enough
+for a busy machine, far less than the server takes. `pytest -rP` shows the actual times.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernels import Interpreter, Kernel, Process, Told
+from tests.kernels import CellResult, Interpreter, Kernel, Process
 from tests.servers import Request, Response, Script, Server, batch, mapping, page
 
 HANG = 60.0  # seconds for which the server says nothing
@@ -70,7 +69,7 @@ def _all(semaphore: threading.Semaphore, number: int) -> bool:
 
 @dataclass(frozen=True)
 class Case:
-    """A line that a person types, and how far it comes before the server hangs."""
+    """A line that the user types, and how far it comes before the server hangs."""
 
     line: str
     script: Callable[[Slow, Request], Any]
@@ -207,7 +206,7 @@ PLACES = {
     "list, in a body": Case(
         "lb.fetch_batches(progress=True)", _in_a_body(b"Content-Length: 99"), 1, [], whole=10
     ),
-    "list, told to wait": Case(
+    "list, rate limited": Case(
         "lb.fetch_batches(progress=Bar)", _refused(429), 0, [], WAITING, whole=10
     ),
     "results, while listed": Case(
@@ -231,7 +230,7 @@ PLACES = {
         [],
         whole=10,
     ),
-    "results, told to wait": Case(
+    "results, rate limited": Case(
         "lb.fetch_results(TEN, progress=Bar)", _refused(429), 0, [], WAITING, whole=10
     ),
     "results, of a server unwell": Case(
@@ -324,21 +323,21 @@ def person(request: pytest.FixtureRequest) -> Interpreter:
     return interpreter
 
 
-Stop = Callable[[Interpreter], Told]
+Stop = Callable[[Interpreter], CellResult]
 
 
 @pytest.fixture
 def stop(request: pytest.FixtureRequest, took: dict[str, float]) -> Stop:
     """Press Ctrl-C, measure, and return what the person reads then."""
 
-    def press(person: Interpreter) -> Told:
+    def press(person: Interpreter) -> CellResult:
         pressed = time.monotonic()
         person.interrupt()
-        told = person.told()
-        assert told.error == "KeyboardInterrupt", told.trace
-        took[request.node.name] = told.at - pressed
-        assert told.at - pressed < SOON
-        return told
+        result = person.result()
+        assert result.error == "KeyboardInterrupt", result.trace
+        took[request.node.name] = result.at - pressed
+        assert result.at - pressed < SOON
+        return result
 
     return press
 
@@ -377,19 +376,19 @@ def _interrupt(case: Case, person: Interpreter, stop: Stop, folder: Path) -> Non
         assert _all(server.hanging, case.hanging)
         person.wait_for(case.shown)
         has_bar = "progress=True" in case.line and isinstance(person, Process)
-        told = stop(person)
+        result = stop(person)
         assert _all(server.hung_up, case.hanging)
         left = person.run(dedent(LEFT)).json
         assert left["partial"] == case.partial
         assert left["threads"] == []
         assert left["bars"] == 0
-        assert case.note in told.trace
+        assert case.note in result.trace
         assert "wait" not in case.line or {request.method for request in server.requests} == {"GET"}
         if "progress=Bar" in case.line or has_bar:
-            assert "\r" in told.err
-            assert told.err.endswith("\n"), "a bar that is not closed"
+            assert "\r" in result.err
+            assert result.err.endswith("\n"), "a bar that is not closed"
         server.calm = True
-        if case.shown == WAITING:  # the client does as it is told
+        if case.shown == WAITING:  # the client waits as the server requests
             assert person.run("print(client.rate_limit_delay()); client.close()").json > HANG / 2
             _prepare(person, server.url, folder)
         assert person.run(f"print(len({case.line}))").json == case.whole
@@ -413,8 +412,8 @@ def test_an_interrupted_sync_leaves_a_dataset_and_the_next_one_ends_it(
         n_listed = 10
         person.start(sync)
         assert _all(server.hanging, WORKERS)
-        told = stop(person)
-        assert told.err.endswith("\n")
+        result = stop(person)
+        assert result.err.endswith("\n")
         assert _all(server.hung_up, WORKERS)
         left = person.run(dedent(LEFT)).json
         assert (left["threads"], left["bars"]) == ([], 0)
@@ -457,10 +456,10 @@ def test_it_stops_while_connecting(
         left = process.run(dedent(LEFT)).json
         assert (left["threads"], left["sockets"]) == ([], 0)
         assert _connecting(port) == 0
-    told = process.run(
+    result = process.run(
         f"client = lb.connect('llx', base_url=client.base_url, max_retries=0); {line}"
     )
-    assert told.error == "ConnectionFailedError"
+    assert result.error == "ConnectionFailedError"
 
 
 @pytest.mark.parametrize(("line", "n"), [("lb.fetch_batches()", 1), ("lb.fetch_results(TEN)", 4)])
@@ -525,13 +524,13 @@ def test_a_second_interrupt_at_once_changes_nothing(tmp_path: Path, took: dict[s
 
         impatient = threading.Thread(target=hammer)
         impatient.start()
-        told = person.told()
+        result = person.result()
         hammering.set()
         impatient.join()
-        assert told.error == "KeyboardInterrupt"
-        took["pressed again and again"] = told.at - pressed
-        assert told.at - pressed < SOON
-        assert told.err.endswith("\n")
+        assert result.error == "KeyboardInterrupt"
+        took["pressed again and again"] = result.at - pressed
+        assert result.at - pressed < SOON
+        assert result.err.endswith("\n")
         assert _all(server.hung_up, WORKERS)
         server.calm = True
         assert person.run(f"print(len({case.line}))").json == case.whole

@@ -1,4 +1,4 @@
-"""The bar: shown where somebody looks, silent elsewhere, honest about waits."""
+"""Progress bars: shown in terminals and notebooks, silent elsewhere, with rate limit waits."""
 
 from __future__ import annotations
 
