@@ -356,14 +356,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", list(FUNCTIONS))
-def test_it_stops_with_what_there_is_and_goes_on(
+def test_interrupted_call_has_partial_rows_and_client_works_again(
     person: Interpreter, stop: Stop, folder: Path, name: str
 ) -> None:
     _interrupt(FUNCTIONS[name], person, stop, folder)
 
 
 @pytest.mark.parametrize("name", list(PLACES))
-def test_it_does_so_wherever_it_is(
+def test_call_can_be_interrupted_in_any_phase(
     process: Interpreter, stop: Stop, folder: Path, name: str
 ) -> None:
     _interrupt(PLACES[name], process, stop, folder)
@@ -395,7 +395,7 @@ def _interrupt(case: Case, person: Interpreter, stop: Stop, folder: Path) -> Non
         assert person.run("client.close()\n" + dedent(LEFT)).json["sockets"] == 0
 
 
-def test_an_interrupted_sync_leaves_a_dataset_and_the_next_one_ends_it(
+def test_interrupted_sync_leaves_a_dataset_that_the_next_sync_completes(
     person: Interpreter, stop: Stop, tmp_path: Path
 ) -> None:
     n_listed = 3
@@ -439,7 +439,7 @@ def _connecting(port: int) -> int:
 
 @ON_LINUX
 @pytest.mark.parametrize(("line", "n"), [("lb.fetch_batches()", 1), ("lb.fetch_results(TEN)", 4)])
-def test_it_stops_while_connecting(
+def test_interrupt_while_connecting(
     process: Interpreter, stop: Stop, tmp_path: Path, line: str, n: int
 ) -> None:
     with ExitStack() as stack:
@@ -463,7 +463,7 @@ def test_it_stops_while_connecting(
 
 
 @pytest.mark.parametrize(("line", "n"), [("lb.fetch_batches()", 1), ("lb.fetch_results(TEN)", 4)])
-def test_it_stops_while_tls_is_agreed_on(
+def test_interrupt_during_tls_handshake(
     process: Interpreter, stop: Stop, tmp_path: Path, line: str, n: int
 ) -> None:
     with ExitStack() as stack:
@@ -497,7 +497,7 @@ NO_NAMES = """
 
 
 @ON_LINUX
-def test_it_stops_while_names_are_looked_up(tmp_path: Path, stop: Stop) -> None:
+def test_interrupt_during_name_lookup(tmp_path: Path, stop: Stop) -> None:
     with Process() as person:
         _prepare(person, "https://api.test", tmp_path)
         person.run("import sys" + dedent(NO_NAMES))
@@ -509,7 +509,7 @@ def test_it_stops_while_names_are_looked_up(tmp_path: Path, stop: Stop) -> None:
             assert set(left) == {"llama_batches_nb_detached"}  # nothing can end it
 
 
-def test_a_second_interrupt_at_once_changes_nothing(tmp_path: Path, took: dict[str, float]) -> None:
+def test_second_interrupt_changes_nothing(tmp_path: Path, took: dict[str, float]) -> None:
     case = FUNCTIONS["results"]
     with Process() as person, Slow(case.script) as server:
         _prepare(person, server.url, tmp_path)
@@ -546,7 +546,7 @@ SCRIPT = """
 """
 
 
-def test_a_script_ends_by_it(took: dict[str, float]) -> None:
+def test_interrupt_ends_a_script(took: dict[str, float]) -> None:
     with Slow(_one_of_ten) as server:
         command = [sys.executable, "-c", dedent(SCRIPT.format(url=server.url))]
         with subprocess.Popen(
@@ -564,9 +564,7 @@ def test_a_script_ends_by_it(took: dict[str, float]) -> None:
 
 
 @pytest.mark.notebook
-def test_a_sandbox_and_its_batches_outlive_it(
-    kernel: Interpreter, stop: Stop, tmp_path: Path
-) -> None:
+def test_sandbox_survives_interrupt(kernel: Interpreter, stop: Stop, tmp_path: Path) -> None:
     _prepare(kernel, "http://127.0.0.1:9", tmp_path)
     start = """
         box = lb.sandbox(batches=3, files=3, speed=0)

@@ -1,4 +1,9 @@
-"""Connections whose wait another thread can end, so that an interrupt stops a call at once."""
+"""HTTP connections that another thread can abort, so that Ctrl-C ends a call at once.
+
+Two methods are private: `_new_conn` of urllib3 is the only place where a socket can be reached
+before it is connected, and `_read_status` of `http.client` the only one that reads interim
+responses. Without them an interrupted connection attempt leaves a thread and a socket behind.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ from llama_batches_nb.http import workers
 
 
 class _SkipInterimResponses(http.client.HTTPResponse):
-    """The answer itself: `http.client` takes an interim one for it, but for "100 Continue"."""
+    """A response that skips interim ones (1xx); `http.client` itself skips only 100."""
 
     fp: Any
 
@@ -31,89 +36,89 @@ class _SkipInterimResponses(http.client.HTTPResponse):
 
 
 class _AbortableConnection:
-    """A connection whose wait another thread can end, by shutting its socket down."""
+    """A connection that another thread can abort by shutting its socket down."""
 
     response_class: Any = _SkipInterimResponses
     sock: socket.socket | None
-    _wire: socket.socket | None = None
-    debuglevel = 0  # if anyone sets http.client's, it would print the key
+    _abort_socket: socket.socket | None = None
+    debuglevel = 0  # http.client's global debuglevel would print the API key
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         workers.on_cancel(self.abort)
         super().request(*args, **kwargs)  # type: ignore[misc]
-        workers.check_cancelled()  # or the cut came before there was a socket
+        workers.check_cancelled()  # the abort may have come before there was a socket
 
     def connect(self) -> None:
         workers.on_cancel(self.abort)
         try:
             super().connect()  # type: ignore[misc]
         finally:
-            if self._wire is not None:
-                self._wire.close()
-            self._wire = self.sock  # which is gone once an answer without a length is read
+            if self._abort_socket is not None:
+                self._abort_socket.close()
+            self._abort_socket = self.sock  # self.sock is None after a response without a length
 
     def _new_conn(self: Any) -> socket.socket:
-        """Connect as urllib3 does, by a socket that can be cut before it is connected."""
+        """Connect as urllib3 does, with a socket that can be aborted before it is connected."""
         failed = OSError("no address")
-        for *kind, _, address in _resolve(self):
-            wire = self._wire = socket.socket(*kind)
+        for *family_and_type, _, address in _resolve(self):
+            new_socket = self._abort_socket = socket.socket(*family_and_type)
             try:
                 workers.check_cancelled()
                 for option in self.socket_options or ():
-                    wire.setsockopt(*option)
-                wire.settimeout(self.timeout)
-                wire.connect(address)
-                self._wire = wire.dup()  # the other one is taken over by TLS
-                return wire
+                    new_socket.setsockopt(*option)
+                new_socket.settimeout(self.timeout)
+                new_socket.connect(address)
+                self._abort_socket = new_socket.dup()  # TLS takes over the other one
+                return new_socket
             except OSError as error:
-                wire.close()
+                new_socket.close()
                 failed = error
             except BaseException:
-                wire.close()
+                new_socket.close()
                 raise
         if isinstance(failed, TimeoutError):
             raise ConnectTimeoutError(f"No connection within {self.timeout:g} s") from failed
         raise NewConnectionError(self, f"No connection was made: {failed}") from failed
 
     def abort(self) -> None:
-        if (wire := self._wire) is not None:
+        if (open_socket := self._abort_socket) is not None:
             with suppress(OSError):
-                wire.shutdown(socket.SHUT_RDWR)
+                open_socket.shutdown(socket.SHUT_RDWR)
 
 
 def _resolve(connection: Any) -> list[Any]:
-    """Return where a connection may go to. A look-up that hangs is left alone when we stop."""
-    place = connection._dns_host.strip("[]"), connection.port
+    """Return the addresses of a host. A look-up that hangs is abandoned on cancellation."""
+    host, port = connection._dns_host.strip("[]"), connection.port
     try:
         return workers.run_detached(
-            lambda: socket.getaddrinfo(*place, allowed_gai_family(), socket.SOCK_STREAM)
+            lambda: socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM)
         )
     except (OSError, UnicodeError) as error:
         raise NameResolutionError(connection.host, connection, cast("Any", error)) from error
 
 
 class AbortableHTTPConnection(_AbortableConnection, HTTPConnection):
-    """One that can be cut."""
+    """An HTTP connection that another thread can abort."""
 
 
 class AbortableHTTPSConnection(_AbortableConnection, HTTPSConnection):
-    """One that can be cut."""
+    """An HTTPS connection that another thread can abort."""
 
 
 class AbortableHTTPConnectionPool(HTTPConnectionPool):
-    """Of connections that can be cut."""
+    """A pool of abortable HTTP connections."""
 
     ConnectionCls = AbortableHTTPConnection
 
 
 class AbortableHTTPSConnectionPool(HTTPSConnectionPool):
-    """Of connections that can be cut."""
+    """A pool of abortable HTTPS connections."""
 
     ConnectionCls = AbortableHTTPSConnection
 
 
 class AbortableAdapter(HTTPAdapter):
-    """Sends by connections that can be cut; proxies too are reached by them."""
+    """A requests adapter with abortable connections, also to proxies."""
 
     pools = {"http": AbortableHTTPConnectionPool, "https": AbortableHTTPSConnectionPool}  # noqa: RUF012
 
@@ -123,13 +128,13 @@ class AbortableAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)
-        if isinstance(manager, urllib3.ProxyManager):  # one for SOCKS has pools of its own
+        if isinstance(manager, urllib3.ProxyManager):  # the SOCKS manager has its own pools
             manager.pool_classes_by_scheme = self.pools
         return manager
 
     def close(self) -> None:
-        """Close all connections now; urllib3 would wait until nothing refers to their pools."""
+        """Close all connections now; urllib3 waits until their pools are unreferenced."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
-            for key in manager.pools.keys():  # noqa: SIM118 - it can't be iterated
+            for key in manager.pools.keys():  # noqa: SIM118 - it is not iterable
                 manager.pools[key].close()
         super().close()

@@ -25,7 +25,7 @@ def _nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
 
 
-def test_without_one_none_is_found() -> None:
+def test_find_returns_none_without_a_browser() -> None:
     assert chromium.find() is None
 
 
@@ -38,7 +38,7 @@ def test_a_stub_that_only_speaks_of_a_snap_is_passed_over(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("ci", "what"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
 )
-def test_its_absence_fails_only_in_ci(
+def test_missing_browser_fails_only_in_ci(
     ci: str, what: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)

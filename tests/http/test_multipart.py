@@ -29,7 +29,7 @@ def _without_boundary(body: bytes, content_type: str | None) -> bytes:
 
 @few
 @given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), content=st.binary())
-def test_it_is_what_requests_would_send(
+def test_body_equals_that_of_requests(
     tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("form") / "file"
@@ -75,7 +75,7 @@ def test_what_a_file_grows_by_meanwhile_is_not_sent(tmp_path: Path) -> None:
             b"".join(form)
 
 
-def test_it_begins_again_with_each_try(serve: Serve, tmp_path: Path) -> None:
+def test_each_retry_sends_the_whole_body(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"content")
     tries = iter(

@@ -37,14 +37,14 @@ def _forget() -> None:
     Recorder.shown, Recorder.ends = [], []
 
 
-def test_where_nobody_looks_it_is_silent(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_bar_without_a_terminal(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     serve(lambda request: page([batch("bat-1")]))
     lb.fetch_batches()
     lb.fetch_batches(progress=False)
     assert capsys.readouterr() == ("", "")
 
 
-def test_in_a_terminal_it_is_shown(
+def test_bar_is_shown_in_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -54,7 +54,7 @@ def test_in_a_terminal_it_is_shown(
     assert "things:" in capsys.readouterr().err
 
 
-def test_who_asks_for_a_bar_sees_it_however_soon_it_is_over(
+def test_requested_bar_is_shown_even_if_the_call_is_short(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(lambda request: page([batch("bat-1")]))
@@ -68,7 +68,7 @@ def test_a_class_like_tqdms_is_used_for_the_bar(serve: Serve) -> None:
     assert set(Recorder.ends) == {("batches", 2)}  # its destructor closes it once more
 
 
-def test_a_wait_for_the_rate_limit_is_said(serve: Serve) -> None:
+def test_bar_shows_rate_limit_wait(serve: Serve) -> None:
     refusal = Response(status=429, headers={"Retry-After": "0.6"})
     serve(responses_in_turn([refusal, batch("bat-1", results=[mapping("dfl-1")])]))
     lb.fetch_results("bat-1", progress=Recorder)

@@ -76,7 +76,7 @@ def test_an_interrupt_while_a_worker_is_about_to_start_is_an_interrupt(
         next(finished)
 
 
-def test_somebody_is_told_while_nothing_arrives() -> None:
+def test_tick_is_called_while_nothing_arrives() -> None:
     ticks: list[int] = []
     arrived = threading.Event()
 
@@ -97,7 +97,7 @@ def test_outside_a_worker_sleep_is_sleep() -> None:
     assert time.monotonic() - started >= 0.01
 
 
-def test_a_task_is_done_while_this_thread_goes_on() -> None:
+def test_background_task_runs_beside_this_thread() -> None:
     go, done = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -113,7 +113,7 @@ def test_a_task_is_done_while_this_thread_goes_on() -> None:
     assert not _ours()
 
 
-def test_a_task_that_is_told_to_stop_does_so_at_its_next_step() -> None:
+def test_stopped_task_ends_at_its_next_step() -> None:
     begun, go = threading.Event(), threading.Event()
     steps = []
 
@@ -134,7 +134,7 @@ def test_a_task_that_is_told_to_stop_does_so_at_its_next_step() -> None:
     assert steps == ["first"]
 
 
-def test_a_task_that_sleeps_wakes_up_when_told_to_stop() -> None:
+def test_stopped_task_wakes_from_sleep() -> None:
     task = workers.BackgroundTask(lambda: workers.sleep(60))
     task.stop()
     task.join(10)
