@@ -151,7 +151,7 @@ def test_candidates_without_panel_return_the_selected_batch(part: ServePart) -> 
     candidates.show("dir-1", batches[0])
     candidates.refresh()
     parts.runner.wait()
-    candidates.table.choose("bat-new-1")
+    candidates.table.select("bat-new-1")
     [batch] = selected
     pd.testing.assert_frame_equal(batch, lb.fetch_batches()[:1].reset_index(drop=True))
     assert parts.errors == [None]
