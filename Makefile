@@ -25,7 +25,7 @@ test: check browser ## run all checks, tests, examples and notebooks
 
 quick: $(VENV)/.test ## run the unit tests of the core, with few generated examples
 	QUICK=1 $(BIN)/python -m pytest -n auto -q -m 'not browser and not notebook and not dask and not slow' \
-		tests/tables tests/analysis tests/http tests/fetch
+		--ignore tests/analysis/test_engines.py tests/tables tests/analysis tests/http tests/fetch
 
 browser: $(VENV)/.test ## install a browser for the tests if there is none
 	$(BIN)/python -m tests.browser.installing

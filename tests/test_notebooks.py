@@ -21,9 +21,7 @@ from tests.notebooks import ARTICLES, FOLDER, execute, outputs
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 DASHBOARD = FOLDER / "dashboard.ipynb"
 MAX_SAVED_SIZE = 500_000  # bytes of a notebook with its outputs
-MACHINE_PATH = re.compile(
-    r"(?:/home/|/root/|/tmp/|/Users/|/work/|127\.0\.0\.1|localhost|[A-Z]:\\\\)"
-)
+MACHINE_PATH = re.compile(r"(?:/(?:home|root|tmp|Users|work)/|127\.0\.0\.1|localhost|[A-Z]:\\\\)")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client
 
