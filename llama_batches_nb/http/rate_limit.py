@@ -27,7 +27,7 @@ MAX_INEFFECTIVE_SHARE = 0.8  # the same, after a lower rate did not help
 REDUCTION = 0.6  # of the measured or current rate
 GROWTH = 1.05, 0.03  # with each success: factor, then requests per second
 MIN_RATE, MAX_RATE = 1 / 16, 1000.0  # requests per second; above MAX_RATE there is no limit
-MIN_SAMPLE = 32  # responses before a lower rate is judged
+MIN_SAMPLE = 20  # responses before a lower rate is judged
 IDLE_RESET = 5.0  # seconds without a request after which the measurements are outdated
 
 

@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.http import workers
 from llama_batches_nb.http.rate_limit import MAX_BACKOFF, MIN_RATE, REDUCTION, RateLimiter
 from tests.conftest import Serve
 from tests.servers import Request, Response, batch, mapping, page
@@ -36,8 +37,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def make_limiter(clock: Clock, workers: int = 8) -> RateLimiter:
-    return RateLimiter(workers, clock=clock, sleep=clock.sleep, rng=lambda: 1.0)
+def make_limiter(clock: Clock, max_workers: int = 8) -> RateLimiter:
+    return RateLimiter(max_workers, clock=clock, sleep=clock.sleep, rng=lambda: 1.0)
 
 
 def throttle_many(limiter: RateLimiter, clock: Clock, retry_after: float) -> None:
@@ -278,7 +279,7 @@ class Simulation:
 
 
 def test_request_waits_for_a_free_slot(clock: Clock) -> None:
-    limiter = make_limiter(clock, workers=1)
+    limiter = make_limiter(clock, max_workers=1)
     order: list[str] = []
     waits = threading.Event()
 
@@ -294,6 +295,17 @@ def test_request_waits_for_a_free_slot(clock: Clock) -> None:
         order.append("first")
     thread.join(5)
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("n_free_slots", [0, 1])
+def test_cancelled_worker_stops_waiting_for_its_turn(n_free_slots: int) -> None:
+    limiter = RateLimiter(1 + n_free_slots)
+    with limiter.acquire():
+        limiter.pause(60.0 * n_free_slots)
+        task = workers.BackgroundTask(lambda: limiter.acquire().__enter__())
+        task.stop()
+        task.join(5)
+        assert not task.running
 
 
 def test_workers_share_one_pause(serve: Serve) -> None:
