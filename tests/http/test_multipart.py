@@ -1,4 +1,4 @@
-"""A form is sent as `requests` would send it, with no more than a piece of its file in memory."""
+"""The multipart body equals that of `requests`, without holding the file in memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MEBIBYTE = 2**20
 
 
 def _without_boundary(body: bytes, content_type: str | None) -> bytes:
-    kind, _, boundary = (content_type or "").partition("; boundary=")
-    assert kind == "multipart/form-data"
+    media_type, _, boundary = (content_type or "").partition("; boundary=")
+    assert media_type == "multipart/form-data"
     return body.replace(boundary.encode(), b"(boundary)")
 
 
@@ -35,50 +35,50 @@ def test_body_equals_that_of_requests(
     path = tmp_path_factory.mktemp("form") / "file"
     path.write_bytes(content)
     with path.open("rb") as file:
-        form = MultipartStream("upload_file", name, file, display_name=name)
-        headers, ours = form.rewind(), b"".join(form)
+        stream = MultipartStream("upload_file", name, file, display_name=name)
+        headers, actual = stream.rewind(), b"".join(stream)
     files, data = {"upload_file": (name, content)}, {"display_name": name}
-    theirs = requests.Request("POST", "http://x", files=files, data=data).prepare()
-    assert isinstance(theirs.body, bytes)
-    assert _without_boundary(ours, headers["Content-Type"]) == _without_boundary(
-        theirs.body, theirs.headers["Content-Type"]
+    expected = requests.Request("POST", "http://x", files=files, data=data).prepare()
+    assert isinstance(expected.body, bytes)
+    assert _without_boundary(actual, headers["Content-Type"]) == _without_boundary(
+        expected.body, expected.headers["Content-Type"]
     )
-    assert len(form) == len(ours)
+    assert len(stream) == len(actual)
 
 
-def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
+def test_large_file_is_read_in_chunks(tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate(64 * MEBIBYTE)
     with large.open("rb") as file:
-        form = MultipartStream("upload_file", "large", file)
+        stream = MultipartStream("upload_file", "large", file)
         tracemalloc.start()
-        n_sent = sum(map(len, form))
-        _, most = tracemalloc.get_traced_memory()
+        n_sent = sum(map(len, stream))
+        _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert n_sent == len(form) > 64 * MEBIBYTE
-    assert most < MEBIBYTE
+    assert n_sent == len(stream) > 64 * MEBIBYTE
+    assert peak < MEBIBYTE
 
 
-def test_what_a_file_grows_by_meanwhile_is_not_sent(tmp_path: Path) -> None:
+def test_file_that_changes_size_is_not_sent_wrongly(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"one")
     with path.open("rb") as file:
-        form = MultipartStream("upload_file", "log", file)
+        stream = MultipartStream("upload_file", "log", file)
         path.write_bytes(b"one, two")
-        assert len(sent := b"".join(form)) == len(form)
+        assert len(sent := b"".join(stream)) == len(stream)
     assert b"two" not in sent
     with path.open("rb") as file:
-        form = MultipartStream("upload_file", "log", file)
+        stream = MultipartStream("upload_file", "log", file)
         path.write_bytes(b"one")
         with pytest.raises(BatchesError, match="'log' became shorter"):
-            b"".join(form)
+            b"".join(stream)
 
 
 def test_each_retry_sends_the_whole_body(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"content")
-    tries = iter(
+    failures = iter(
         [Response({"detail": "slow down"}, 429, {"Retry-After": "0"}), Response(status=500)]
     )
 
@@ -86,13 +86,13 @@ def test_each_retry_sends_the_whole_body(serve: Serve, tmp_path: Path) -> None:
         if request.method == "GET":
             return page([])
         if request.path.endswith("/upload"):
-            return next(tries, {"id": "dfl-1", "display_name": "a.txt"})
+            return next(failures, {"id": "dfl-1", "display_name": "a.txt"})
         return {"id": "dir-1"}
 
     server = serve(script)
     assert lb.upload_files(path).display_name.tolist() == ["a.txt"]
     sent = [request for request in server.requests if request.path.endswith("/upload")]
     assert len(sent) == 3
-    for one in sent:
-        assert b"\r\n\r\ncontent\r\n--" in one.body
-        assert one.headers["content-length"] == str(len(one.body))
+    for request in sent:
+        assert b"\r\n\r\ncontent\r\n--" in request.body
+        assert request.headers["content-length"] == str(len(request.body))

@@ -16,7 +16,7 @@ from tests.servers import Response, batch, mapping, page, responses_in_turn
 
 
 class Recorder(tqdm):  # type: ignore[type-arg]
-    """A bar that keeps what it showed, and how far it came."""
+    """A bar that records its texts and its final counts."""
 
     shown: list[str]
     ends: list[tuple[str, float]]
@@ -62,7 +62,7 @@ def test_requested_bar_is_shown_even_if_the_call_is_short(
     assert "1 batch" in capsys.readouterr().err
 
 
-def test_a_class_like_tqdms_is_used_for_the_bar(serve: Serve) -> None:
+def test_tqdm_like_class_is_used_as_bar(serve: Serve) -> None:
     serve(lambda request: page([batch("bat-1"), batch("bat-2")]))
     lb.fetch_batches(progress=Recorder)
     assert set(Recorder.ends) == {("batches", 2)}  # its destructor closes it once more
@@ -75,11 +75,11 @@ def test_bar_shows_rate_limit_wait(serve: Serve) -> None:
     assert "rate limit, waiting 1 s" in Recorder.shown
 
 
-def test_the_total_is_that_of_the_list(serve: Serve) -> None:
+def test_total_below_the_count_is_ignored(serve: Serve) -> None:
     with progress.progress_bar(Recorder, "things", unit="thing") as shown:
         shown.set_total(10)
         shown.advance(4)
-        shown.set_total(2)  # fewer than there are already: not believed
+        shown.set_total(2)  # less than the count: ignored
         assert (shown._bar.n, shown._bar.total) == (4, 10)
         shown.set_count(3)
         assert shown._bar.n == 3

@@ -1,4 +1,4 @@
-"""Many at once: everything comes, nothing stays behind."""
+"""Worker threads: every result arrives, and no thread stays behind."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 from llama_batches_nb.http import workers
 
 
-def _ours() -> list[threading.Thread]:
+def _worker_threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
 
 
-def test_every_item_comes_once_with_its_position() -> None:
-    with workers.imap_unordered(lambda n: n * n, range(100), max_workers=4) as finished:
-        found = {position: (item, future.result()) for position, item, future in finished}
-    assert found == {n: (n, n * n) for n in range(100)}
-    assert not _ours()
+def test_each_item_is_returned_once_with_its_index() -> None:
+    with workers.imap_unordered(lambda n: n * n, range(100), max_workers=4) as completed:
+        results = {index: (item, future.result()) for index, item, future in completed}
+    assert results == {n: (n, n * n) for n in range(100)}
+    assert not _worker_threads()
 
 
-def test_no_more_items_are_taken_than_can_soon_be_used() -> None:
+def test_items_are_read_only_slightly_ahead() -> None:
     taken = []
 
     def items() -> Iterator[int]:
@@ -30,40 +30,40 @@ def test_no_more_items_are_taken_than_can_soon_be_used() -> None:
             taken.append(n)
             yield n
 
-    with workers.imap_unordered(lambda n: n, items(), max_workers=2) as finished:
-        next(finished)
+    with workers.imap_unordered(lambda n: n, items(), max_workers=2) as completed:
+        next(completed)
         assert len(taken) <= 8
 
 
-def test_an_error_stays_with_its_item() -> None:
+def test_exception_is_returned_with_its_item() -> None:
     def work(n: int) -> float:
         return 1 / n
 
-    with workers.imap_unordered(work, [1, 0, 2], max_workers=2) as finished:
-        errors = {item: future.exception() for _, item, future in finished}
+    with workers.imap_unordered(work, [1, 0, 2], max_workers=2) as completed:
+        errors = {item: future.exception() for _, item, future in completed}
     assert isinstance(errors.pop(0), ZeroDivisionError)
     assert set(errors.values()) == {None}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_leaving_early_stops_those_who_sleep(error: type[BaseException]) -> None:
+def test_leaving_the_block_wakes_sleeping_workers(error: type[BaseException]) -> None:
     def work(n: int) -> None:
         if n:
             workers.sleep(60)
 
     started = time.monotonic()
     with pytest.raises(error):  # noqa: SIM117, PT012
-        with workers.imap_unordered(work, range(10), max_workers=4) as finished:
-            next(finished)
+        with workers.imap_unordered(work, range(10), max_workers=4) as completed:
+            next(completed)
             raise error
     assert time.monotonic() - started < 5
-    assert not _ours()
+    assert not _worker_threads()
 
 
-def test_an_interrupt_while_a_worker_is_about_to_start_is_an_interrupt(
+def test_interrupt_while_a_worker_starts_is_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It comes as `Thread.start` waits for the thread, which then can't be joined yet."""
+    """`Thread.start` waits for the new thread, which cannot be joined yet."""
 
     def interrupted(thread: threading.Thread) -> None:
         raise KeyboardInterrupt
@@ -71,12 +71,12 @@ def test_an_interrupt_while_a_worker_is_about_to_start_is_an_interrupt(
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with (
         pytest.raises(KeyboardInterrupt),
-        workers.imap_unordered(lambda n: n, range(3), max_workers=2) as finished,
+        workers.imap_unordered(lambda n: n, range(3), max_workers=2) as completed,
     ):
-        next(finished)
+        next(completed)
 
 
-def test_tick_is_called_while_nothing_arrives() -> None:
+def test_tick_is_called_while_no_result_arrives() -> None:
     ticks: list[int] = []
     arrived = threading.Event()
 
@@ -86,18 +86,18 @@ def test_tick_is_called_while_nothing_arrives() -> None:
 
     with workers.imap_unordered(
         lambda n: arrived.wait(10), [0], max_workers=1, tick=tick
-    ) as finished:
-        assert [future.result() for _, _, future in finished] == [True]
+    ) as completed:
+        assert [future.result() for _, _, future in completed] == [True]
     assert ticks
 
 
-def test_outside_a_worker_sleep_is_sleep() -> None:
+def test_sleep_outside_a_worker_sleeps() -> None:
     started = time.monotonic()
     workers.sleep(0.01)
     assert time.monotonic() - started >= 0.01
 
 
-def test_background_task_runs_beside_this_thread() -> None:
+def test_background_task_runs_in_its_own_thread() -> None:
     go, done = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -106,11 +106,11 @@ def test_background_task_runs_beside_this_thread() -> None:
 
     task = workers.BackgroundTask(work)
     task.join(0.01)
-    under_way = task.running
+    was_running = task.running
     go.set()
     task.join(10)
-    assert (under_way, done.is_set(), task.running) == (True, True, False)
-    assert not _ours()
+    assert (was_running, done.is_set(), task.running) == (True, True, False)
+    assert not _worker_threads()
 
 
 def test_stopped_task_ends_at_its_next_step() -> None:
@@ -141,38 +141,38 @@ def test_stopped_task_wakes_from_sleep() -> None:
     assert not task.running
 
 
-def test_what_is_cut_when_a_task_stops() -> None:
-    begun, cut = threading.Event(), threading.Event()
+def test_stopping_a_task_calls_its_on_cancel_callback() -> None:
+    begun, aborted = threading.Event(), threading.Event()
 
     def work() -> None:
         with workers.cancellable_io():
-            workers.on_cancel(cut.set)
+            workers.on_cancel(aborted.set)
             begun.set()
-            cut.wait(10)
+            aborted.wait(10)
         workers.check_cancelled()
 
     task = workers.BackgroundTask(work)
     assert begun.wait(10)
     task.stop()
-    assert cut.is_set()
+    assert aborted.is_set()
     task.join(10)
     assert not task.running
 
 
-def test_a_task_may_have_workers_of_its_own_which_stop_with_it() -> None:
+def test_stopping_a_task_stops_its_workers() -> None:
     begun = threading.Event()
 
-    def one(n: int) -> None:
+    def wait_long(n: int) -> None:
         begun.set()
         workers.sleep(60)
 
     def work() -> None:
-        with workers.imap_unordered(one, range(3), max_workers=2) as finished:
-            list(finished)
+        with workers.imap_unordered(wait_long, range(3), max_workers=2) as completed:
+            list(completed)
 
     task = workers.BackgroundTask(work)
     assert begun.wait(10)
     task.stop()
     task.join(10)
     assert not task.running
-    assert not _ours()
+    assert not _worker_threads()
