@@ -22,6 +22,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
+        coalesce_streams=True,  # the number of stream outputs depends on the load
     ).execute()
 
 
