@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from llama_batches_nb.tables import statuses
 
-ColumnType = Literal["string", "category", "time", "Float64"]
+ColumnType = Literal["string", "category", "time", "Float64", "Int64", "boolean", "json"]
+"""What a column holds; ``json`` is any JSON value, kept as its text."""
 
 STRING_DTYPE = pd.api.types.pandas_dtype(
     "str" if int(pd.__version__.split(".")[0]) >= 3 else "string"
@@ -25,6 +26,9 @@ _ARROW: dict[ColumnType, pa.DataType] = {
     "category": pa.string(),
     "time": pa.timestamp("us", tz="UTC"),
     "Float64": pa.float64(),
+    "Int64": pa.int64(),
+    "boolean": pa.bool_(),
+    "json": pa.string(),
 }
 
 
@@ -170,6 +174,24 @@ CONFIGURATIONS = Table(
     ),
 )
 
+PAGES = Table(
+    "pages",
+    "page",
+    (
+        _text("job_id"),
+        Column("page_number", "Int64"),
+        Column("success", "boolean"),
+        _text("content"),
+        _text("error_message"),
+    ),
+)
+
+CONFIDENCE_COLUMNS = (Column("confidence", "Float64"), Column("document_confidence", "Float64"))
+"""Further columns of PAGES, if they are requested."""
+
+EXTRACTIONS = Table("extractions", "extraction", (_text("job_id"), Column("row", "Int64")))
+"""One extracted object. A column per top-level field of the extraction follows."""
+
 OUTCOME_COLUMN = _category("outcome", statuses.OUTCOMES)
 JOB_ERROR_MESSAGE_COLUMN = _text("job_error_message")
 CREDITS_COLUMN = Column("credits", "Float64")
@@ -223,4 +245,8 @@ def _pandas_dtype(arrow: pa.DataType) -> object:
         return STRING_DTYPE
     if pa.types.is_floating(arrow):
         return pd.Float64Dtype()
+    if pa.types.is_integer(arrow):
+        return pd.Int64Dtype()
+    if pa.types.is_boolean(arrow):
+        return pd.BooleanDtype()
     return None
