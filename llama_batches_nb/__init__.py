@@ -51,6 +51,7 @@ from llama_batches_nb.errors import (
 from llama_batches_nb.fetch.batches import fetch_batches, get_batch
 from llama_batches_nb.fetch.directories import fetch_configurations, fetch_directories, fetch_files
 from llama_batches_nb.fetch.jobs import fetch_jobs
+from llama_batches_nb.fetch.pages import fetch_pages
 from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.http.client import Client, connect
 from llama_batches_nb.lifecycle.cancel import cancel_batch
@@ -99,6 +100,7 @@ __all__ = [
     "fetch_directories",
     "fetch_files",
     "fetch_jobs",
+    "fetch_pages",
     "fetch_results",
     "filter_panel",
     "get_batch",

@@ -26,6 +26,9 @@ pandas frame is accepted too.
 BatchIds: TypeAlias = Ids
 """Batches: `Ids` whose column in a frame is ``batch_id``."""
 
+JobIds: TypeAlias = Ids
+"""Jobs: `Ids` whose column in a frame is ``job_id``."""
+
 DirectoryIds: TypeAlias = Ids
 """Directories: `Ids` whose column in a frame is ``source_directory_id``."""
 
@@ -56,6 +59,9 @@ Outcome: TypeAlias = Literal[
     "no_job",
 ]
 """Outcome of one file in one batch; `outcomes` describes each value."""
+
+PageContent: TypeAlias = Literal["markdown", "text", "items"]
+"""Kind of content of a parsed page."""
 
 ErrorMode: TypeAlias = Literal["raise", "warn"]
 """Whether the first failed item raises, or is skipped with a warning."""

@@ -65,6 +65,13 @@ class Client:
             "POST", path, self._with_project_params(params), idempotent=idempotent, **body
         )
 
+    def download(self, url: str) -> bytes:
+        """Return the content at a presigned URL of the API; the key is not sent there.
+
+        Raises `NotFoundError` if the URL has expired.
+        """
+        return self._transport.download(url)
+
     def rate_limit_delay(self) -> float:
         """Return the seconds until the rate limit allows the next request."""
         return self._transport.rate_limiter.pause_left()

@@ -38,14 +38,15 @@ def fetch_concurrently(
     decode_batch: DecodeBatch[R] = list,
     size: Callable[[T], int] = lambda item: 1,
     on_error: OnError[T] = lambda item, error: False,
+    note: Callable[[], str] = str,
 ) -> pd.DataFrame:
     """Call `fn` for each item concurrently; return a frame of the results in input order.
 
     The first error is raised with the frame of the other results as its `partial`, unless
     `on_error(item, error)` returns True, which skips the item. `size` is the number of steps by
-    which an item advances the bar. `decode_batch` converts a list of results to a list of the
-    same length for `to_frame`. It runs in the calling thread: decoding in the workers would only
-    make them compete for the interpreter lock.
+    which an item advances the bar, and `note` a text to show after it. `decode_batch` converts a
+    list of results to a list of the same length for `to_frame`. It runs in the calling thread:
+    decoding in the workers would only make them compete for the interpreter lock.
     """
     results = _OrderedResults(decode_batch, on_error)
 
@@ -68,6 +69,8 @@ def fetch_concurrently(
             except BatchesError as error:
                 if not on_error(item, error):
                     raise
+            if text := note():
+                progress.set_postfix(text, refresh=False)
             progress.advance(size(item))
             if len(results.pending) >= DECODE_BATCH_SIZE:
                 results.flush()

@@ -152,6 +152,21 @@ def list_jobs(
     return _list(client, JOBS[job_type], len(job_ids), {"job_ids": job_ids, **scope})
 
 
+def get_job_output(
+    client: Client,
+    job_type: str,
+    job_id: str,
+    decode: Callable[[bytes], T],
+    *,
+    expand: tuple[str, ...] = (),
+    **scope: Any,
+) -> T:
+    """Return `decode` of the response body; it raises `ValueError` if the body is not JSON."""
+    path = f"{JOBS[job_type]}/{_path_segment(job_id)}"
+    params = {"expand": list(expand) or None, **scope}
+    return cast("T", client.get(path, params, decode=decode))
+
+
 def list_directories(
     client: Client, *, page_size: int | None = None, **filters: Any
 ) -> Iterator[Page[DirectoryRecord]]:

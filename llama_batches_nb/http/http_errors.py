@@ -65,7 +65,7 @@ def status_error(request_line: str, response: requests.Response, settings: Setti
     status = response.status_code
     redact = settings.key.redact
     detail, fields = _error_detail(response)
-    retry_after = _retry_after(response)
+    retry_after = parse_retry_after(response)
 
     def error(kind: type[BatchesError], hint: str = "") -> BatchesError:
         message = f"{request_line} returned HTTP {status}: {redact(detail)}".rstrip(".")
@@ -137,7 +137,7 @@ def _error_detail(response: requests.Response) -> tuple[str, tuple[str, ...]]:
     return "; ".join(messages)[:MAX_DETAIL_LENGTH], tuple(fields)
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def parse_retry_after(response: requests.Response) -> float | None:
     """Return the seconds in ``Retry-After``, which is a number or a date."""
     text = response.headers.get("Retry-After", "").strip()
     with suppress(ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -41,10 +42,10 @@ class ProgressBar:
                 container.children[1].max = total  # tqdm's own `total` does not reach it
                 container.children[1].bar_style = ""
 
-    def set_postfix(self, text: str) -> None:
-        """Show a text after the bar."""
+    def set_postfix(self, text: str, *, refresh: bool = True) -> None:
+        """Show a text after the bar; without `refresh`, when the bar is next drawn."""
         self._note = escape_control_chars(" ".join(text.split()))
-        self._show()
+        self._show(refresh)
 
     def show_rate_limit_wait(self, seconds: float) -> None:
         """Show the remaining wait for the rate limit; nothing if it is 0."""
@@ -57,8 +58,8 @@ class ProgressBar:
         """Redraw the bar, to update its elapsed time."""
         self._bar.refresh()
 
-    def _show(self) -> None:
-        self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))))
+    def _show(self, refresh: bool = True) -> None:
+        self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))), refresh)
 
     def __enter__(self) -> ProgressBar:
         self._wait_listener.__enter__()
@@ -67,6 +68,22 @@ class ProgressBar:
     def __exit__(self, *exc_info: object) -> None:
         self._wait_listener.__exit__(None, None, None)
         self._bar.close()
+
+
+class AmountReceived:
+    """A count of rows and bytes, as a text for a progress bar. Workers add to it."""
+
+    def __init__(self, noun: str) -> None:
+        self._noun, self._rows, self._bytes = noun, 0, 0
+        self._lock = threading.Lock()
+
+    def add(self, rows: int, n_bytes: int) -> None:
+        with self._lock:
+            self._rows += rows
+            self._bytes += n_bytes
+
+    def __str__(self) -> str:
+        return f"{self._rows:,} {self._noun}, {self._bytes / 1e6:,.1f} MB"
 
 
 def progress_bar(

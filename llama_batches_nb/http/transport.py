@@ -10,15 +10,22 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 import urllib3
 
-from llama_batches_nb.errors import RateLimitError, ResponseError
+from llama_batches_nb.errors import NotFoundError, RateLimitError, ResponseError, ServerError
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.adapter import AbortableAdapter
-from llama_batches_nb.http.http_errors import RetryableError, connection_error, status_error
+from llama_batches_nb.http.http_errors import (
+    RetryableError,
+    connection_error,
+    parse_retry_after,
+    status_error,
+)
 from llama_batches_nb.http.multipart import MultipartStream
+from llama_batches_nb.http.presigned_urls import check_presigned_url, describe_url
 from llama_batches_nb.http.rate_limit import RateLimiter
 from llama_batches_nb.http.settings import BearerAuth, Settings, ca_bundle_from_env, is_loopback
 
@@ -26,6 +33,9 @@ CONNECT_TIMEOUT = 10.0  # seconds
 MAX_BODY_TIMEOUTS = 10.0  # times the timeout; ends a body that arrives byte by byte
 MAX_BODY_BYTES = 2**28  # bytes; every worker may hold one such body
 CHUNK_SIZE = 2**18  # bytes per read; as fast as reading the body at once
+MAX_DOWNLOAD_BYTES = 2**31  # bytes of a result at a presigned URL
+MAX_REDIRECTS = 5  # of a presigned URL
+EXPIRED_STATUSES = frozenset({400, 401, 403, 404, 410})  # of stores for an expired presigned URL
 MAX_RETRY_AFTER = 120.0  # seconds; a longer wait raises
 FIRST_BACKOFF, MAX_BACKOFF = 0.5, 8.0  # seconds between attempts after a failure
 
@@ -124,6 +134,81 @@ class Transport:
             if retry_after is None:
                 workers.sleep(_backoff(failures))
 
+    def download(self, url: str) -> bytes:
+        """Return the content at a presigned URL, which is requested without the key.
+
+        Raises `NotFoundError` if the URL has expired. It does not use the API's rate limit.
+        """
+        failures = 0
+        while True:
+            try:
+                return self._download_once(url)
+            except RetryableError as failure:
+                error = failure.error
+            failures += 1
+            if failures > self._settings.max_retries or (error.retry_after or 0) > MAX_RETRY_AFTER:
+                raise error
+            workers.sleep(error.retry_after or _backoff(failures))
+
+    def _download_once(self, url: str) -> bytes:
+        for _ in range(MAX_REDIRECTS + 1):
+            check_presigned_url(url, self._settings.base_url)
+            response = self._open_presigned(url)
+            if not 300 <= response.status_code < 400:
+                break
+            url = urljoin(url, response.headers.get("Location", ""))
+        else:
+            raise ResponseError(
+                f"The download from {describe_url(url)} was redirected {MAX_REDIRECTS} times and "
+                "more, so it is stopped. Try again later."
+            )
+        status = response.status_code
+        if 200 <= status < 300:
+            return response.content
+        message = f"The download from {describe_url(url)} returned HTTP {status}"
+        if status in EXPIRED_STATUSES:
+            raise NotFoundError(f"{message}: its URL has expired.", status_code=status)
+        if status == 429 or status >= 500:
+            failed = ServerError(f"{message}. Try again later.", status_code=status)
+            failed.retry_after = parse_retry_after(response)
+            raise RetryableError(failed)
+        raise ResponseError(f"{message}.", status_code=status)
+
+    def _open_presigned(self, url: str) -> requests.Response:
+        """Return the complete response of a presigned URL; redirects are not followed."""
+        request_line = f"GET {describe_url(url)}"
+        timeout = self._settings.timeout
+        environment: dict[str, Any] = {
+            **self._session.merge_environment_settings(url, {}, True, None, None)
+        }
+        if is_loopback(url):
+            environment["proxies"] = {}
+        if environment["verify"] is True:
+            environment["verify"] = self._environment["verify"]
+        headers = {"Accept": "*/*", "User-Agent": self._session.headers["User-Agent"]}
+        failed: Exception | None = None
+        try:
+            with workers.cancellable_io():
+                response = self._session.get_adapter(url).send(
+                    requests.Request("GET", url, headers=headers).prepare(),
+                    timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                    **environment,
+                )
+                _read_body(
+                    response,
+                    self._settings.key,
+                    MAX_BODY_TIMEOUTS * timeout,
+                    MAX_DOWNLOAD_BYTES,
+                )
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            failed = connection_error(request_line, error, self._settings)
+        except BaseException as error:  # drop the frames that hold the URL
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+        if failed is not None:
+            raise failed  # outside `except`: its context would hold the URL
+        return response
+
     def _send_once(
         self,
         method: str,
@@ -154,7 +239,7 @@ class Transport:
                     timeout=(min(CONNECT_TIMEOUT, read_timeout), read_timeout),
                     **self._environment,
                 )
-                _read_body(response, self._settings.key, body_timeout)
+                _read_body(response, self._settings.key, body_timeout, MAX_BODY_BYTES)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             connection_failure = connection_error(request_line, error, self._settings)
         except BaseException as error:  # drop the frames that hold the request and so the key
@@ -170,7 +255,12 @@ class Transport:
         raise status_error(request_line, response, self._settings)
 
 
-def _read_body(response: requests.Response, key: BearerAuth, timeout: float) -> None:
+def _read_body(
+    response: requests.Response,
+    key: BearerAuth,
+    timeout: float,
+    max_bytes: int,
+) -> None:
     """Read the whole body within `timeout` seconds, and remove the key if the server echoes it."""
     chunks, size, deadline = [], 0, time.monotonic() + timeout
     with response:
@@ -178,9 +268,9 @@ def _read_body(response: requests.Response, key: BearerAuth, timeout: float) -> 
             while chunk := response.raw.read1(CHUNK_SIZE, decode_content=True):
                 chunks.append(chunk)
                 size += len(chunk)
-                if size > MAX_BODY_BYTES:
+                if size > max_bytes:
                     raise ResponseError(
-                        f"The response is larger than {MAX_BODY_BYTES:,} bytes, which no response "
+                        f"The response is larger than {max_bytes:,} bytes, which no response "
                         "of the API is. Check that base_url is the address of the API."
                     )
                 if time.monotonic() > deadline:

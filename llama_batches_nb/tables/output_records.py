@@ -1,0 +1,194 @@
+"""Decode the outputs of jobs: the pages of a parse job, the result of an extract job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+
+from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.tables.schema import CONFIDENCE_COLUMNS, PAGES
+
+T = TypeVar("T")
+
+NO_JSON = msgspec.Raw(b"")
+
+
+class Page(msgspec.Struct):
+    """A page of a parse job's output; only the requested kind of content is there."""
+
+    page_number: int | None = None
+    success: bool | None = None
+    error: str | None = None
+    markdown: str | None = None
+    text: str | None = None
+    items: msgspec.Raw = NO_JSON
+
+    def content(self, kind: str) -> str | None:
+        """Return the page's content; items as JSON text."""
+        if kind != "items":
+            text: str | None = getattr(self, kind)
+            return text
+        raw = bytes(self.items)
+        return None if raw in (b"", b"null") else raw.decode()
+
+    def succeeded(self, kind: str) -> bool | None:
+        """Return whether the page has its content; pages of texts do not say it themselves."""
+        if self.success is not None:
+            return self.success
+        if self.error is not None:
+            return False
+        return True if self.content(kind) is not None else None
+
+
+class Pages(msgspec.Struct):
+    """The pages of one kind of output."""
+
+    pages: list[Page]
+
+
+class RawPages(msgspec.Struct):
+    """The pages of an output as JSON texts."""
+
+    pages: list[msgspec.Raw]
+
+
+class StoredContent(msgspec.Struct):
+    """Where the service stores an output."""
+
+    size_bytes: int | None = None
+    exists: bool | None = None
+    presigned_url: str | None = None
+
+
+class PageConfidence(msgspec.Struct):
+    """How sure the service is of a page, from 0 to 1."""
+
+    page_number: int | None = None
+    confidence: float | None = None
+
+
+class DocumentConfidence(msgspec.Struct):
+    """How sure the service is of a document, from 0 to 1."""
+
+    confidence: float | None = None
+
+
+class Metadata(msgspec.Struct):
+    """The metadata of a parse job's output."""
+
+    pages: list[PageConfidence] | None = None
+    document: DocumentConfidence | None = None
+
+
+class JobStatusRecord(msgspec.Struct):
+    """The status of a job, and for an extract job its result."""
+
+    status: str | None = None
+    extract_result: msgspec.Raw = NO_JSON
+
+
+class ParseResponse(msgspec.Struct):
+    """A parse job with the requested expansions; each is null unless requested."""
+
+    job: JobStatusRecord
+    markdown: Pages | None = None
+    text: Pages | None = None
+    items: Pages | None = None
+    metadata: Metadata | None = None
+    result_content_metadata: dict[str, StoredContent] | None = None
+
+    def pages(self, kind: str) -> list[Page] | None:
+        """Return the pages of a kind of content, or None if the response has none."""
+        found: Pages | None = getattr(self, kind)
+        return None if found is None else found.pages
+
+    def presigned_url(self) -> str | None:
+        """Return the URL of the stored output, if it exists."""
+        for stored in (self.result_content_metadata or {}).values():
+            if stored.presigned_url and stored.exists is not False:
+                return stored.presigned_url
+        return None
+
+
+def decode(body: bytes, kind: type[T], description: str) -> T:
+    """Decode JSON. Raise `ValueError` if it is not JSON, `ResponseError` if it has other fields.
+
+    `description` names the output for the message.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, ValueError):
+        value = _replace_surrogates(json.loads(body))
+    try:
+        return msgspec.json.decode(json.dumps(value), type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ResponseError(
+            f"The server sent an unexpected JSON structure for {description}: {error}."
+        ) from error
+
+
+def decode_stored_pages(body: bytes, kind: str, description: str) -> list[Page]:
+    """Return the pages of a stored output.
+
+    It is JSON with ``pages``, as in a response, or a list of pages. Anything else is one document
+    without pages: it becomes one page without a number.
+    """
+    for shape in (Pages, dict[str, Pages], list[Page]):
+        try:
+            found: Any = decode(body, shape, description)
+        except (ResponseError, ValueError):
+            continue
+        if isinstance(found, dict):
+            found = found.get(kind)
+        pages: list[Page] | None = found.pages if isinstance(found, Pages) else found
+        if pages is not None and (not pages or any(p.page_number is not None for p in pages)):
+            return pages
+    if kind == "items":
+        raise ResponseError(f"The server stores {description} in an unexpected format.")
+    document = Page(success=True)
+    setattr(document, kind, body.decode("utf-8-sig", errors="replace"))
+    return [document]
+
+
+def pages_to_arrow(
+    job_id: str, kind: str, pages: Iterable[Page], metadata: Metadata | None = None
+) -> pa.Table:
+    """Return one row per page, with the columns of PAGES and, given `metadata`, of confidence."""
+    pages = list(pages)
+    try:
+        contents = [page.content(kind) for page in pages]
+        numbers = pa.array([page.page_number for page in pages], pa.int64())
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise ResponseError(f"A page of job {job_id} is invalid: {error}.") from error
+    columns: list[Any] = [
+        [job_id] * len(pages),
+        numbers,
+        [page.succeeded(kind) for page in pages],
+        contents,
+        [page.error for page in pages],
+    ]
+    fields = PAGES.columns
+    if metadata is not None:
+        fields = (*fields, *CONFIDENCE_COLUMNS)
+        by_number = {page.page_number: page.confidence for page in metadata.pages or ()}
+        columns.append([by_number.get(page.page_number) for page in pages])
+        document = metadata.document.confidence if metadata.document else None
+        columns.append([document] * len(pages))
+    schema = pa.schema([column.field for column in fields])
+    arrays = [pa.array(values, type_) for values, type_ in zip(columns, schema.types, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _replace_surrogates(value: Any) -> Any:
+    """Replace lone surrogates, which JSON can contain and UTF-8 cannot."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_replace_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_replace_surrogates(k): _replace_surrogates(v) for k, v in value.items()}
+    return value
