@@ -1,7 +1,7 @@
 """Write a dataset with millions of rows, as a sync of the sandbox would, without requests.
 
 Run `python make_history.py PATH --rows 5_000_000`. The dataset equals what `sync_dataset` with jobs
-fetches from a sandbox with these options; the same options give the same rows.
+fetches from a sandbox with these options and `SETTLED`; the same options give the same rows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import cache, partial
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,10 @@ from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.writer import CHUNK_BATCHES, CHUNK_ROWS
 from llama_batches_nb.sandbox_server.app import serializers
 from llama_batches_nb.sandbox_server.options import Options
-from llama_batches_nb.sandbox_server.state import simulation
+from llama_batches_nb.sandbox_server.state import pricing, simulation
 from llama_batches_nb.sandbox_server.state.clock import EPOCH, MICROSECOND
 from llama_batches_nb.sandbox_server.state.ids import IdKind
 from llama_batches_nb.sandbox_server.state.models import TERMINAL_STATUSES, Batch
-from llama_batches_nb.sandbox_server.state.sample_data import SAMPLE_CONFIGURATIONS
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 from llama_batches_nb.sandbox_server.state.simulation import GOLDEN_RATIO
 from llama_batches_nb.tables import records
@@ -41,6 +41,12 @@ DAYS = 180  # length of the history
 END = datetime(2026, 11, 1, tzinfo=UTC)
 BASE_URL = "http://127.0.0.1:8765"  # of `python -m llama_batches_nb sandbox --port 8765`
 SAMPLE_SIZE = 2_000  # batches from which the mean number of files is estimated
+SETTLED: dict[str, Any] = {  # options: nothing appears late, and lists have credits
+    "job_delay": 0,
+    "results_delay": 0,
+    "billing_delay": 0,
+    "usage_in_lists": True,
+}
 
 OUTCOMES = (
     "mapping_error",
@@ -66,14 +72,13 @@ THRESHOLDS = ("seed", "mapping_error", "normal", "hard", "drift")
 
 def options_for(rows: int, seed: int = 0) -> Options:
     """Return the options of a sandbox that has about this many results."""
-    sample = SandboxState(Options(seed=seed, batches=SAMPLE_SIZE, days=DAYS, now=END, speed=0))
+    history: dict[str, Any] = {"seed": seed, "days": DAYS, "now": END, "speed": 0} | SETTLED
+    sample = SandboxState(Options(batches=SAMPLE_SIZE, **history))
     files_per_batch = (
         sum(batch.file_count for batch in sample.batches if batch.final_status != "FAILED")
         / SAMPLE_SIZE
     )
-    return Options(
-        seed=seed, batches=max(round(rows / files_per_batch), 1), days=DAYS, now=END, speed=0
-    )
+    return Options(batches=max(round(rows / files_per_batch), 1), **history)
 
 
 def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
@@ -244,7 +249,9 @@ def _jobs(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
     began = rows.job_created + ((rows.planned_end - rows.started) * _byte(seed, 20) // 2**13)
     ended = began + (rows.planned_end - began) * (32 + _byte(seed, 28) % 128) // 2**8 + 1
     late_end = rows.planned_end + rows.straggler_delay * (1 + _byte(seed, 44)) // 2**8
-    is_late = (rows.straggler_delay > 0) & (_byte(seed, 36) < simulation.STRAGGLERS_OF_256)
+    is_straggler = _byte(seed, 36) < simulation.STRAGGLERS_OF_256
+    is_last = rows["index"] == rows.file_count - 1
+    is_late = (rows.straggler_delay > 0) & (is_straggler | is_last)
     ended = ended.mask(is_late, late_end)
     is_cancelled = (rows.final_status == "CANCELLED") & (ended > rows.ended)
     outcome = rows.outcome.mask(is_cancelled, "cancelled")
@@ -253,28 +260,51 @@ def _jobs(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
         ended.mask(is_cancelled, rows.ended),
     )
     has_begun, has_ended = began <= now, ended <= now
-    status = outcome.map(STATUSES).where(has_ended, "RUNNING").where(has_begun, "PENDING")
+    throttled = (rows.job_created + began) // 2
+    is_throttled = (rows.job_type == "extract_v2") & (throttled <= now)
+    is_throttled &= _byte(seed, 56) < simulation.THROTTLED_OF_256
+    waiting = pd.Series("PENDING", rows.index).mask(is_throttled, "THROTTLED")
+    status = outcome.map(STATUSES).where(has_ended, "RUNNING").where(has_begun, waiting)
     columns = {
         "job_id": rows.job_id,
         "job_type": rows.job_type,
         "status": status,
         "error_message": rows.message.where(status == "FAILED", None),
-        "credits": _credits(rows, outcome).where(status.isin(["COMPLETED", "FAILED"])),
+        "credits": _credits(state, rows, outcome).where(status.isin(["COMPLETED", "FAILED"])),
         "created_at": rows.job_created,
-        "updated_at": rows.job_created.mask(has_begun, began).mask(has_ended, ended),
+        "updated_at": (
+            rows.job_created.mask(is_throttled, throttled)
+            .mask(has_begun, began)
+            .mask(has_ended, ended)
+        ),
     }
     return _table(JOBS, columns)
 
 
-def _credits(rows: pd.DataFrame, outcome: pd.Series) -> pd.Series:
-    """Return the credits; a failed job bills the pages before it failed, a drifted one parsing."""
-    parse, extract = (
-        np.array([getattr(preset, name) for preset in SAMPLE_CONFIGURATIONS])[rows.configuration]
-        for name in ("parse_credits", "extract_credits")
-    )
-    parsed = rows.pages.where(outcome != "failed", rows.pages * _byte(rows.seed, 52) // 2**8)
-    extracted = rows.pages.where(~outcome.isin(["failed", "drifted"]), 0)
-    return (parse * parsed + extract * extracted).astype("float64")
+def _credits(state: SandboxState, rows: pd.DataFrame, outcome: pd.Series) -> pd.Series:
+    """Return the credits, computed as in `pricing`; those of failed extract jobs one by one."""
+    prices = [
+        pricing.PARSE_CREDITS[pricing.parse_tier(each)]
+        + (pricing.EXTRACT_CREDITS[each.tier] if each.job_type == "extract_v2" else 0)
+        for each in state.configurations
+    ]
+    pages = rows.pages.where(outcome == "succeeded", rows.pages * _byte(rows.seed, 52) // 2**8)
+    credits_ = (np.array(prices)[rows.configuration] * pages).to_numpy("float64", copy=True)
+    failed = np.flatnonzero((rows.job_type == "extract_v2") & (outcome == "failed"))
+    places = zip(failed, rows.number.iloc[failed], rows["index"].iloc[failed], strict=True)
+    for row, number, index in places:
+        credits_[row] = _credits_of_job(state, int(number), int(index))
+    return pd.Series(credits_, rows.index)
+
+
+def _credits_of_job(state: SandboxState, number: int, index: int) -> float:
+    batch = state.batches[number]
+    job = state.job(batch, index, state.failure_thresholds(batch), state.clock.now())
+    if job is None:
+        raise LookupError(f"file {index} of batch {number} has no job")
+    configuration = state.configurations[batch.configuration]
+    found = pricing.credits_of(job, state.parse_job(job), configuration, state.options)
+    return found.parse + found.extract
 
 
 def _encoded_ids(state: SandboxState, kind: IdKind, numbers: pd.Series) -> pd.Series:

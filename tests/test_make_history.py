@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,15 @@ from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
 
 OPTIONS = Options(
-    batches=90, files=(1, 150), days=60, speed=0, now=datetime(2026, 11, 1, tzinfo=UTC)
+    batches=90,
+    files=(1, 150),
+    days=60,
+    speed=0,
+    now=datetime(2026, 11, 1, tzinfo=UTC),
+    job_delay=0,
+    results_delay=0,
+    billing_delay=0,
+    usage_in_lists=True,
 )
 KEYS: dict[TableName, list[str]] = {
     "batches": ["batch_id"],
@@ -62,7 +71,7 @@ def test_options_give_about_requested_number_of_rows(script: Any) -> None:
 
 
 def test_existing_dataset_or_folder_is_not_replaced(script: Any, tmp_path: Path) -> None:
-    lone = Options(batches=1, speed=0, now=OPTIONS.now)
+    lone = dataclasses.replace(OPTIONS, batches=1)
     script.write(str(tmp_path / "new"), lone)
     before = rows(tmp_path / "new", "batches")
     with pytest.raises(FileExistsError, match="already holds a dataset"):

@@ -11,9 +11,9 @@ import sys
 import threading
 from datetime import datetime
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, get_args
 
-from llama_batches_nb.sandbox_server.options import HELP, Options
+from llama_batches_nb.sandbox_server.options import HELP, Options, Plan, TotalSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,9 @@ PARSERS: dict[object, Callable[[str], object]] = {
     int: int,
     float: float,
     int | None: int,
+    float | None: float,
+    Plan: str,
+    TotalSize: str,
     datetime | None: datetime.fromisoformat,
     tuple[int, int] | int: _parse_file_range,
 }
@@ -55,12 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for option in COMMAND_LINE_OPTIONS:
         has_default = option.default is not None
         default = f" (default: {_format_value(option.default)})" if has_default else ""
-        parser.add_argument(
-            f"--{option.name.replace('_', '-')}",
-            type=PARSERS[option.type],
-            default=option.default,
-            help=HELP[option.name] + default,
-        )
+        name, text = f"--{option.name.replace('_', '-')}", HELP[option.name] + default
+        if option.type is bool:
+            parser.add_argument(
+                name, action=argparse.BooleanOptionalAction, default=option.default, help=text
+            )
+        else:
+            parser.add_argument(
+                name,
+                type=PARSERS[option.type],
+                choices=get_args(option.type) if option.type in (Plan, TotalSize) else None,
+                metavar=option.name.upper(),
+                default=option.default,
+                help=text,
+            )
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -68,9 +79,13 @@ def format_arguments(options: Options) -> list[str]:
     """Return the command line for these options, without the API key."""
     arguments = []
     for option in COMMAND_LINE_OPTIONS:
-        value = getattr(options, option.name)
-        if value != option.default:
-            arguments.append(f"--{option.name.replace('_', '-')}={_format_value(value)}")
+        value, name = getattr(options, option.name), option.name.replace("_", "-")
+        if value == option.default:
+            continue
+        if option.type is bool:
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            arguments.append(f"--{name}={_format_value(value)}")
     return arguments
 
 

@@ -6,12 +6,15 @@ import textwrap
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from numbers import Integral
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 MAX_FILES = 1000  # files per batch, as in the API
 MAX_BATCHES = 1_000_000
 YEARS = range(1970, 9999)
 API_KEY = re.compile(r"[!-~]+")  # printable ASCII, the characters that a header may hold
+
+Plan = Literal["free", "pro"]
+TotalSize = Literal["exact", "null", "zero", "missing"]
 
 
 class SandboxOptions(TypedDict, total=False):
@@ -25,6 +28,17 @@ class SandboxOptions(TypedDict, total=False):
     files: tuple[int, int] | int
     now: datetime | None
     speed: float
+    job_delay: float
+    results_delay: float
+    billing_delay: float
+    usage_in_lists: bool
+    bill_failed_jobs: bool
+    retention: float | None
+    plan: Plan
+    usage_limit: int | None
+    max_page_size: int | None
+    total_size: TotalSize
+    object_details: bool
     latency: float
     rate_limit: int | None
     error_rate: float
@@ -32,6 +46,8 @@ class SandboxOptions(TypedDict, total=False):
     throttle_rate: float
     retry_after: float
 
+
+DELAYS = ("job_delay", "results_delay", "billing_delay")
 
 HELP = {
     "seed": "Seed of the sample data. The same seed, now, batches, days and files give the same "
@@ -46,6 +62,25 @@ HELP = {
     "command line. A time without a time zone is UTC. By default the current time.",
     "speed": "Simulated seconds per real second. 0 stops the clock; Sandbox.advance still moves "
     "it.",
+    "job_delay": "Simulated seconds, at most, that jobs of a COMPLETED batch still run. Most "
+    "batches have such jobs. 0: all jobs end before their batch.",
+    "results_delay": "Simulated seconds, at most, from the end of a batch to its results, which "
+    "are null until then; some job references appear up to as much later. 0: at once.",
+    "billing_delay": "Simulated seconds, at most, from the end of a job to its credits, which are "
+    "null until then.",
+    "usage_in_lists": "Fill in usage in job lists, and without expand=usage. The documentation "
+    "leaves open whether the API does.",
+    "bill_failed_jobs": "Bill failed jobs for the pages they completed. The documentation leaves "
+    "open whether the API does.",
+    "retention": "Simulated hours after which a job gets HTTP 404, 48 in the API. By default jobs "
+    "are kept, so that the sample data can be analysed.",
+    "plan": "Plan of the project: free or pro. With free, batches get HTTP 403.",
+    "usage_limit": "Number of creates (directories, files, batches and others) until the monthly "
+    "usage limit is reached and further ones get HTTP 402. By default there is no limit.",
+    "max_page_size": "Largest page_size; a larger one gets HTTP 422. By default 1000, and a larger "
+    "one returns 1000 items.",
+    "total_size": "What lists report as total_size: exact, null, zero or missing.",
+    "object_details": "Make the detail of errors an object instead of a text.",
     "latency": "Seconds to wait before each response.",
     "rate_limit": "Requests per real minute. Further requests get HTTP 429 with Retry-After. By "
     "default there is no limit.",
@@ -86,6 +121,17 @@ class Options:
     files: tuple[int, int] | int = (1, MAX_FILES)
     now: datetime | None = None
     speed: float = 1.0
+    job_delay: float = 0.0
+    results_delay: float = 0.0
+    billing_delay: float = 0.0
+    usage_in_lists: bool = True
+    bill_failed_jobs: bool = True
+    retention: float | None = None
+    plan: Plan = "pro"
+    usage_limit: int | None = None
+    max_page_size: int | None = None
+    total_size: TotalSize = "exact"
+    object_details: bool = False
     latency: float = 0.0
     rate_limit: int | None = None
     error_rate: float = 0.0
@@ -99,6 +145,12 @@ class Options:
         for name in ("seed", "port", "batches", "days"):
             if not isinstance(getattr(self, name), Integral):
                 raise TypeError(f"{name}={getattr(self, name)!r}: must be a whole number")
+        for name in ("usage_in_lists", "bill_failed_jobs", "object_details"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}={getattr(self, name)!r}: must be True or False")
+        for name, choices in (("plan", get_args(Plan)), ("total_size", get_args(TotalSize))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be {' or '.join(choices)}")
         if not isinstance(self.now, datetime | None):
             raise TypeError(f"now={self.now!r}: must be a datetime")
         if self.now is not None and self.now.year not in YEARS:
@@ -106,9 +158,12 @@ class Options:
         self._check_range("port", 0, 65535)
         self._check_range("batches", 0, MAX_BATCHES)
         self._check_range("days", 1, 3650)
-        if self.rate_limit is not None:
-            self._check_range("rate_limit", 1, 1_000_000)
-        for name in ("speed", "latency", "retry_after"):
+        for name, low in (("rate_limit", 1), ("usage_limit", 0), ("retention", 0)):
+            if getattr(self, name) is not None:
+                self._check_range(name, low, 1_000_000)
+        if self.max_page_size is not None:
+            self._check_range("max_page_size", 1, 1000)
+        for name in ("speed", "latency", "retry_after", *DELAYS):
             self._check_range(name, 0, 1_000_000)
         for name in ("error_rate", "drop_rate", "throttle_rate"):
             self._check_range(name, 0, 1)

@@ -42,6 +42,7 @@ Time = Annotated[AwareDatetime, AfterValidator(_require_utc)]
 JobType = Literal["parse_v2", "extract_v2"]
 BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 JobStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+Tier = Literal["fast", "cost_effective", "agentic", "agentic_plus"]
 
 
 class Model(BaseModel):
@@ -128,10 +129,15 @@ class ParseUsage(Model):
 
 class ParseJob(Job):
     id: ParseJobId
+    status: Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
     name: str | None = None
-    tier: str | None = None
+    tier: Tier | None = None
     usage: ParseUsage | None = None
     user_metadata: dict[str, str] | None = None
+
+
+class ListedParseJob(ParseJob):
+    usage: None = None
 
 
 class ParseJobResponse(Model):
@@ -143,11 +149,56 @@ class ExtractUsage(ParseUsage):
     parse_credits: float | None = None
 
 
+class ExtractPages(Model):
+    num_pages_billed: NonNegativeInt | None = None
+    num_pages_extracted: NonNegativeInt | None = None
+
+
+class ExtractJobMetadata(Model):
+    usage: ExtractPages | None = None
+
+
+class ExtractMetadata(Model):
+    parse_job_id: ParseJobId | None = None
+    parse_tier: Tier | None = None
+    field_metadata: dict[str, Any] | None = None
+
+
+class ExtractConfiguration(Model):
+    data_schema: dict[str, Any]
+    tier: Literal["cost_effective", "agentic", "agentic_plus", "turbo"] | None = None
+    parse_tier: Tier | None = None
+    version: str | None = None
+    extraction_target: Literal["per_doc", "per_page", "per_table_row"] | None = None
+
+
 class ExtractJob(Job):
     id: Name
     file_input: Name
     configuration_id: ConfigurationId | None = None
+    configuration: ExtractConfiguration | None = None
+    metadata: ExtractJobMetadata | None = None
+    extract_metadata: ExtractMetadata | None = None
+    extract_result: dict[str, Any] | list[dict[str, Any]] | None = None
     usage: ExtractUsage | None = None
+
+    @model_validator(mode="after")
+    def check_no_result_unless_completed(self) -> Self:
+        if self.extract_result is not None and self.status != "COMPLETED":
+            raise ValueError(f"result of a {self.status} job")
+        return self
+
+
+class ListedExtractJob(ExtractJob):
+    usage: None = None
+
+
+class ParseVersions(Model):
+    fast: list[Name]
+    cost_effective: list[Name]
+    agentic: list[Name]
+    agentic_plus: list[Name]
+    latest: dict[Tier, Name]
 
 
 # --- directories, files, configurations ---------------------------------------------------------
@@ -192,7 +243,7 @@ class ValidationErrorItem(Model):
 
 
 class ErrorResponse(Model):
-    detail: Name | list[ValidationErrorItem]
+    detail: Name | dict[str, Any] | list[ValidationErrorItem]
 
 
 # --- endpoints ----------------------------------------------------------------------------------
@@ -205,9 +256,10 @@ ENDPOINTS: dict[tuple[str, str], type[Model]] = {
     ("GET", "/api/v2/batches/{id}"): Batch,
     ("POST", "/api/v2/batches"): BatchWithoutResults,
     ("POST", "/api/v2/batches/{id}/cancel"): BatchWithoutResults,
-    ("GET", "/api/v2/parse"): Page[ParseJob],
+    ("GET", "/api/v2/parse"): Page[ListedParseJob],
+    ("GET", "/api/v2/parse/versions"): ParseVersions,
     ("GET", "/api/v2/parse/{id}"): ParseJobResponse,
-    ("GET", "/api/v2/extract"): Page[ExtractJob],
+    ("GET", "/api/v2/extract"): Page[ListedExtractJob],
     ("GET", "/api/v2/extract/{id}"): ExtractJob,
     ("GET", DIRECTORIES): Page[Directory],
     ("POST", DIRECTORIES): Directory,

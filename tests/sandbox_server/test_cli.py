@@ -219,6 +219,17 @@ def test_command_line_round_trips_every_option_but_the_key() -> None:
         files=(4, 5),
         now=END,
         speed=6.5,
+        job_delay=8.5,
+        results_delay=9.0,
+        billing_delay=10.0,
+        usage_in_lists=False,
+        bill_failed_jobs=False,
+        retention=48.0,
+        plan="free",
+        usage_limit=11,
+        max_page_size=12,
+        total_size="missing",
+        object_details=True,
         latency=0.25,
         rate_limit=7,
         error_rate=0.1,
@@ -239,8 +250,8 @@ def test_help_describes_every_option_with_its_default(capsys: pytest.CaptureFixt
         main(["--help"])
     output = " ".join(capsys.readouterr().out.split()).partition(" options: ")[2]
     names = [field.name for field in dataclasses.fields(Options) if field.name != "api_key"]
-    descriptions = re.split(r" --[a-z-]+ [A-Z_]+ ", output)[1:]
-    assert len(descriptions) == len(names) == 13
+    descriptions = re.split(r" --[a-z-]+(?:, --no-[a-z-]+| [A-Z_]+) ", output)[1:]
+    assert len(descriptions) == len(names) == 24
     assert all(re.search(r"\w{3,}.*default", text) for text in descriptions)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from llama_batches_nb.sandbox_server.app.job_serializers import job_json
 from llama_batches_nb.sandbox_server.app.serializers import (
     ResultsCache,
     batch_json,
@@ -13,7 +14,6 @@ from llama_batches_nb.sandbox_server.app.serializers import (
     directory_json,
     encode,
     file_json,
-    job_json,
 )
 from llama_batches_nb.sandbox_server.state.clock import DAY, to_microseconds
 from llama_batches_nb.sandbox_server.state.sample_data import (
@@ -167,7 +167,7 @@ def test_failures_occur_at_all_three_stages(
     mapped = [
         row
         for batch in state.batches
-        for row in state.mappings(batch)
+        for row in state.mappings(batch, NOW)
         if batch.final_status == "COMPLETED"
     ]
     assert any(batch.final_status == "FAILED" for batch in state.batches)
@@ -177,7 +177,20 @@ def test_failures_occur_at_all_three_stages(
 
 def test_jobs_have_every_status(jobs: list[simulation.Job]) -> None:
     counts = Counter(job.status(NOW) for job in jobs)
-    assert set(counts) == {"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}
+    assert {"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"} <= set(counts)
+
+
+def test_some_extract_jobs_are_throttled_before_they_start(jobs: list[simulation.Job]) -> None:
+    throttled = [job for job in jobs if job.throttled is not None]
+    assert {job.type for job in throttled} == {"extract_v2"}
+    assert all(job.created <= job.throttled <= job.started for job in throttled if job.throttled)
+    late = next(job for job in throttled if job.throttled and job.throttled < job.started)
+    assert late.throttled
+    assert [late.status(at) for at in (late.throttled - 1, late.throttled, late.started)] == [
+        "PENDING",
+        "THROTTLED",
+        "RUNNING",
+    ]
 
 
 def test_completed_batches_have_jobs_still_running(jobs: list[simulation.Job]) -> None:
@@ -188,7 +201,9 @@ def test_completed_batches_have_jobs_still_running(jobs: list[simulation.Job]) -
 
 def test_cancelled_batches_have_files_without_job_and_error(state: SandboxState) -> None:
     cancelled = [batch for batch in state.batches if batch.final_status == "CANCELLED"]
-    assert any(row[1:] == (None, False) for batch in cancelled for row in state.mappings(batch))
+    assert any(
+        row[1:] == (None, False) for batch in cancelled for row in state.mappings(batch, NOW)
+    )
 
 
 @pytest.mark.parametrize("configuration", range(len(SAMPLE_CONFIGURATIONS)))
@@ -221,7 +236,9 @@ def test_error_messages_are_varied_and_contain_names_and_numbers(
         for job in jobs
         if job.outcome != "succeeded"
     ]
-    messages += [error for batch in state.batches for _, error, _ in state.mappings(batch) if error]
+    messages += [
+        error for batch in state.batches for _, error, _ in state.mappings(batch, NOW) if error
+    ]
     kinds = {" ".join(word for word in text.split()[:2] if word.isalpha()) for text in messages}
     assert len(kinds) >= 11
     assert any("'" in text and any(char.isdigit() for char in text) for text in messages)
@@ -234,7 +251,7 @@ def test_finished_jobs_have_credits_and_failed_jobs_have_messages(
     for job in jobs[::7]:
         record = job_json(state, job, NOW)
         assert (record["usage"]["credits"] is None) == (
-            record["status"] in ("PENDING", "RUNNING", "CANCELLED")
+            record["status"] not in ("COMPLETED", "FAILED")
         )
         assert (record["error_message"] is not None) == (record["status"] == "FAILED")
 

@@ -29,6 +29,15 @@ from .conftest import connect
         {"speed": -1},
         {"speed": float("nan")},
         {"latency": -0.1},
+        {"job_delay": -1},
+        {"results_delay": float("nan")},
+        {"billing_delay": -0.5},
+        {"retention": -1},
+        {"plan": "gold"},
+        {"usage_limit": -1},
+        {"max_page_size": 0},
+        {"max_page_size": 1001},
+        {"total_size": "wrong"},
         {"rate_limit": 0},
         {"retry_after": -1},
         {"error_rate": 1.5},
@@ -43,7 +52,17 @@ def test_invalid_value_raises_error_that_names_the_option(bad: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    "bad", [{"batches": 2.5}, {"port": "80"}, {"seed": 0.5}, {"now": "2026-08-01"}], ids=str
+    "bad",
+    [
+        {"batches": 2.5},
+        {"port": "80"},
+        {"seed": 0.5},
+        {"now": "2026-08-01"},
+        {"usage_in_lists": "no"},
+        {"bill_failed_jobs": 1},
+        {"object_details": None},
+    ],
+    ids=str,
 )
 def test_invalid_type_raises_error_that_names_the_option(bad: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=next(iter(bad))):

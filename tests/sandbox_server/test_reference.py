@@ -57,7 +57,15 @@ class ValidatingClient(httpx.Client):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server.start(stopped_clock_options(batches=120, files=(1, 40)), thread=True) as server:
+    options = stopped_clock_options(
+        batches=120,
+        files=(1, 40),
+        usage_in_lists=False,
+        job_delay=120,
+        results_delay=10,
+        billing_delay=30,
+    )
+    with Server.start(options, thread=True) as server:
         yield server
 
 
@@ -75,7 +83,9 @@ def fetch_everything(client: ValidatingClient) -> None:
     for kind in ("parse", "extract"):
         jobs = client.list_all(f"/api/v2/{kind}", page_size=500)
         for job in jobs[::25]:
-            client.get(f"/api/v2/{kind}/{job['id']}")
+            client.get(f"/api/v2/{kind}/{job['id']}", params={"expand": "usage"})
+    client.get("/api/v2/parse/versions")
+    client.get("/api/v2/extract", params={"expand": ["configuration", "extract_metadata"]})
     for directory in client.list_all(DIRECTORIES, include_deleted=True, page_size=2):
         if directory["deleted_at"] is None:
             url = f"{DIRECTORIES}/{directory['id']}"

@@ -10,9 +10,11 @@ from itertools import islice
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
 from llama_batches_nb.sandbox_server.app.serializers import Json, encode
+from llama_batches_nb.sandbox_server.options import Options, TotalSize
 from llama_batches_nb.sandbox_server.state.clock import to_microseconds
 from llama_batches_nb.sandbox_server.state.ids import IdCodec
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
@@ -71,6 +73,7 @@ class PageRequest:
 
     size: int
     token: str | None
+    total_size: TotalSize
 
     def start_after(self, ids: IdCodec, name: str) -> Position | None:
         """Return the last position of the previous page, or None for the first page."""
@@ -96,14 +99,25 @@ class PageRequest:
             major, minor = taken[self.size - 1][0]
             token = ids.encode("page", LISTS.index(name) << POSITION_BITS | major, minor)
         items = [serialize(item) for _, item in taken[: self.size]]
-        return json_response({"items": items, "next_page_token": token, "total_size": total})
+        body: Json = {"items": items, "next_page_token": token}
+        if self.total_size != "missing":
+            body["total_size"] = {"exact": total, "zero": 0}.get(self.total_size)
+        return json_response(body)
 
 
 async def get_page(
-    page_size: Annotated[int, Query(ge=1)] = DEFAULT_PAGE_SIZE, page_token: TextQuery = None
+    request: Request,
+    page_size: Annotated[int, Query(ge=1)] = DEFAULT_PAGE_SIZE,
+    page_token: TextQuery = None,
 ) -> PageRequest:
     """Return the requested page, of at most `MAX_PAGE_SIZE` items as in the API."""
-    return PageRequest(min(page_size, MAX_PAGE_SIZE), page_token)
+    options: Options = request.app.state.sandbox.options
+    max_size = options.max_page_size or MAX_PAGE_SIZE
+    if options.max_page_size and "page_size" in request.query_params and page_size > max_size:
+        message = f"Input should be less than or equal to {max_size}"
+        error = {"loc": ("query", "page_size"), "msg": message, "type": "less_than_equal"}
+        raise RequestValidationError([error])
+    return PageRequest(min(page_size, max_size), page_token, options.total_size)
 
 
 StateDep = Annotated[SandboxState, Depends(get_state)]

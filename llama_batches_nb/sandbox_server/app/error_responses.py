@@ -19,6 +19,8 @@ BEARER = HTTPBearer(auto_error=False)  # documentation only: AccessMiddleware ch
 ERROR_DESCRIPTIONS = {
     400: "Malformed request or invalid page token",
     401: "Missing or invalid API key",
+    402: "Monthly usage limit reached (option usage_limit)",
+    403: "Not included in the plan (option plan)",
     404: "Resource not found",
     409: "The resource already exists, or the batch has already ended",
     413: "The body is too large or has too many parts",
@@ -28,7 +30,7 @@ ERROR_DESCRIPTIONS = {
     502: "Injected fault after the request was processed (option error_rate)",
     503: "Injected fault (option error_rate)",
 }
-COMMON_STATUSES = (400, 401, 404, 422, 429, 500, 502, 503)
+COMMON_STATUSES = (400, 401, 402, 403, 404, 422, 429, 500, 502, 503)
 
 
 def error_docs(*statuses: int) -> ResponseDocs:
@@ -58,7 +60,10 @@ def add_error_handlers(app: FastAPI, routers: Iterable[APIRouter]) -> None:
             path = next(matching).path
             methods = {m for route in routes if route.path == path for m in route.methods or ()}
             headers["Allow"] = ", ".join(sorted(methods))
-        return json_response({"detail": error.detail}, error.status_code, headers)
+        detail: object = error.detail
+        if request.app.state.sandbox.options.object_details and not isinstance(detail, dict):
+            detail = {"message": detail, "status_code": error.status_code}
+        return json_response({"detail": detail}, error.status_code, headers)
 
     @app.exception_handler(RequestValidationError)
     async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:

@@ -82,7 +82,7 @@ class Job(ResponseModel):
 
 
 class ParseUsage(ResponseModel):
-    """Credits of a parse job, null until it has ended."""
+    """Credits of a parse job, null until billing has recorded them."""
 
     credits: float | None
 
@@ -92,8 +92,8 @@ class ParseJob(Job):
 
     name: str
     tier: str
-    usage: ParseUsage
-    user_metadata: dict[str, Any] | None
+    usage: ParseUsage | None
+    user_metadata: dict[str, str] | None
 
 
 class ParseJobResponse(ResponseModel):
@@ -103,18 +103,69 @@ class ParseJobResponse(ResponseModel):
 
 
 class ExtractUsage(ParseUsage):
-    """Credits of an extract job, null until it has ended."""
+    """Credits of an extract job, null until billing has recorded them.
+
+    `credits` includes `parse_credits`, the cost of a parse job that several extract jobs can share.
+    """
 
     extract_credits: float | None
     parse_credits: float | None
 
 
+class ExtractPages(ResponseModel):
+    """Pages of an extract job."""
+
+    num_pages_billed: int
+    num_pages_extracted: int
+
+
+class ExtractJobMetadata(ResponseModel):
+    """What an extract job has processed."""
+
+    usage: ExtractPages
+
+
+class ExtractMetadata(ResponseModel):
+    """The parse job behind an extract job."""
+
+    parse_job_id: str
+    parse_tier: str
+    field_metadata: dict[str, Any] | None
+
+
 class ExtractJob(Job):
-    """An extract job."""
+    """An extract job.
+
+    The configuration and `extract_metadata` are null unless expanded, and the result is null unless
+    the job is COMPLETED.
+    """
 
     file_input: str
     configuration_id: str
-    usage: ExtractUsage
+    configuration: dict[str, Any] | None
+    metadata: ExtractJobMetadata | None
+    extract_metadata: ExtractMetadata | None
+    extract_result: dict[str, Any] | list[dict[str, Any]] | None
+    usage: ExtractUsage | None
+
+
+class LatestVersions(ResponseModel):
+    """The version of each tier that `latest` is."""
+
+    fast: str
+    cost_effective: str
+    agentic: str
+    agentic_plus: str
+
+
+class ParseVersions(ResponseModel):
+    """Versions of each tier."""
+
+    fast: list[str]
+    cost_effective: list[str]
+    agentic: list[str]
+    agentic_plus: list[str]
+    latest: LatestVersions
 
 
 class Directory(ResponseModel):
@@ -161,7 +212,7 @@ class Configuration(ResponseModel):
 class ErrorResponse(ResponseModel):
     """An error response."""
 
-    detail: str
+    detail: str | dict[str, Any]
 
 
 class ValidationErrorItem(ResponseModel):

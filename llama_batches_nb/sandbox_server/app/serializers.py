@@ -6,7 +6,6 @@ import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from llama_batches_nb.sandbox_server.state import simulation
 from llama_batches_nb.sandbox_server.state.clock import format_time
 from llama_batches_nb.sandbox_server.state.models import TERMINAL_STATUSES, Batch, Configuration
 
@@ -41,13 +40,13 @@ def batch_json(state: SandboxState, batch: Batch, now: int) -> Json:
     }
 
 
-def results_json(state: SandboxState, batch: Batch) -> str:
-    """Return the encoded results of a batch that has ended."""
+def results_json(state: SandboxState, batch: Batch, now: int) -> str:
+    """Return the encoded results of a batch whose results have appeared."""
     files = state.ids.encode_range("file", batch.directory, range(batch.file_count))
     jobs = state.ids.encode_range(batch.job_type, batch.number, range(batch.file_count))
     mapped = f'"error_message":null,"job_reference":{{"type":"{batch.job_type}","id":"'
     rows = []
-    for index, error, has_job in state.mappings(batch):
+    for index, error, has_job in state.mappings(batch, now):
         mapping = f'{mapped}{jobs[index]}"}}'
         if not has_job:
             text = json.dumps(error, ensure_ascii=False)
@@ -71,12 +70,13 @@ class ResultsCache:
             self._bodies.move_to_end(batch.number)
             return self._bodies[batch.number]
         body = encode(batch_json(self._state, batch, now))
-        if batch.status(now) not in TERMINAL_STATUSES:
+        if batch.status(now) not in TERMINAL_STATUSES or now < batch.ended + batch.results_delay:
             return body
         if batch.final_status != "FAILED":
-            results = results_json(self._state, batch).encode()
+            results = results_json(self._state, batch, now).encode()
             body = body.removesuffix(b"null}") + results + b"}"
-        self._store(batch.number, body)
+        if now >= batch.ended + 2 * batch.results_delay:
+            self._store(batch.number, body)
         return body
 
     def _store(self, number: int, body: bytes) -> None:
@@ -84,35 +84,6 @@ class ResultsCache:
         self.size += len(body)
         while self.size > self._max_bytes:
             self.size -= len(self._bodies.popitem(last=False)[1])
-
-
-def job_json(state: SandboxState, job: simulation.Job, now: int) -> Json:
-    """Return the JSON of a parse or an extract job."""
-    job_type, status = job.batch.job_type, job.status(now)
-    file_id = state.ids.encode("file", job.batch.directory, job.index)
-    error = None
-    if status == "FAILED":
-        error = simulation.error_message(job.outcome, job_type, job.seed, job.file, file_id)
-    common = {
-        "id": state.ids.encode(job_type, job.batch.number, job.index),
-        "project_id": state.project_id,
-        "status": status,
-        "created_at": format_time(job.created),
-        "updated_at": format_time(job.updated(now)),
-        "error_message": error,
-    }
-    parse, extract = job.credits() if status in ("COMPLETED", "FAILED") else (None, None)
-    configuration = state.configurations[job.batch.configuration]
-    if job_type == "parse_v2":
-        return common | {
-            "name": job.file.display_name,
-            "tier": configuration.tier,
-            "usage": {"credits": parse},
-            "user_metadata": None,
-        }
-    total = None if parse is None or extract is None else parse + extract
-    usage = {"credits": total, "extract_credits": extract, "parse_credits": parse}
-    return common | {"file_input": file_id, "configuration_id": configuration.id, "usage": usage}
 
 
 def directory_json(state: SandboxState, index: int) -> Json:

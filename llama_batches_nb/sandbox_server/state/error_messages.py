@@ -20,11 +20,12 @@ PARSE_ERRORS = (
     "Could not decode image object {many} on page {page}: invalid marker 0x{code}",
     "Table on page {page} has {some} columns, more than the limit of 64",
 )
+PARSE_JOB_ERROR = "Backing parse job of '{name}' failed on page {page}"
 EXTRACT_ERRORS = (
     "Schema validation failed: 'due_date' is a required property (chunk {few} of {some})",
     "Field 'total_amount' is not a number: '{few}.{many},O0'",
     "Context of {many}00 tokens exceeds the limit of 200000 for '{name}'",
-    "Backing parse job of '{name}' failed on page {page}",
+    PARSE_JOB_ERROR,
     "Timed out after {some} s on page {page} of {pages}",
 )
 DRIFT_ERROR = (

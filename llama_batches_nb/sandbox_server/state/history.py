@@ -6,6 +6,7 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
+from llama_batches_nb.sandbox_server.state import simulation
 from llama_batches_nb.sandbox_server.state.clock import DAY, EPOCH, HOUR, MINUTE, SECOND
 from llama_batches_nb.sandbox_server.state.models import Batch, Configuration, Directory, File
 from llama_batches_nb.sandbox_server.state.sample_data import (
@@ -20,6 +21,7 @@ from llama_batches_nb.sandbox_server.state.sample_data import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llama_batches_nb.sandbox_server.options import Options
     from llama_batches_nb.sandbox_server.state.ids import IdCodec
     from llama_batches_nb.sandbox_server.state.models import BatchStatus, FileQuality
 
@@ -120,17 +122,17 @@ def _file_name(rng: Random, templates: Sequence[str], index: int, created: int) 
     )
 
 
-def batches(
-    seed: int, count: int, begin: int, end: int, file_range: tuple[int, int]
-) -> list[Batch]:
+def batches(options: Options, begin: int, end: int) -> list[Batch]:
     """Return the plans of the batches, oldest first."""
+    seed, count, file_range = options.seed, options.batches, options.file_range
     rng = Random(f"batches {seed}")
     recent = RECENT_STATUSES[len(RECENT_STATUSES) - min(len(RECENT_STATUSES), count // 4) :]
     planned = []
     times = _creation_times(rng, count - len(recent), begin, end - RECENT_PERIOD)
     for number, created in enumerate(times):
         progress = (created - begin) / (end - begin)
-        planned.append(_finished_batch(rng, number, created, progress, file_range))
+        delays = simulation.draw_delays(seed, number, options.job_delay, options.results_delay)
+        planned.append(_finished_batch(rng, number, created, progress, file_range, delays))
     for index, status in enumerate(recent):
         offset = (index + 1) * (RECENT_PERIOD - MINUTE) // (len(recent) + 1)
         created = end - RECENT_PERIOD + offset
@@ -165,7 +167,12 @@ def _draw_plan(
 
 
 def _finished_batch(
-    rng: Random, number: int, created: int, progress: float, file_range: tuple[int, int]
+    rng: Random,
+    number: int,
+    created: int,
+    progress: float,
+    file_range: tuple[int, int],
+    delays: tuple[int, int],
 ) -> Batch:
     directory, configuration, count, run_time = _draw_plan(rng, progress, file_range)
     throttled = created + rng.randrange(SECOND, MINUTE) if rng.random() < THROTTLED else None
@@ -188,6 +195,7 @@ def _finished_batch(
         planned_end,
         ended,
         final_status,
+        *delays,
     )
 
 

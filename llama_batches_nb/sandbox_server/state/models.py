@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 JobType = Literal["parse_v2", "extract_v2"]
 BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
-JobStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+JobStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+ParseJobStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 DirectoryType = Literal["user", "index", "ephemeral"]
 TERMINAL_STATUSES: tuple[BatchStatus, ...] = ("COMPLETED", "FAILED", "CANCELLED")
 
@@ -76,7 +77,8 @@ class Batch:
 
     `directory` and `configuration` are indexes. The batch processes the first `file_count` files of
     its directory. It ends at `ended` with `final_status`; without a cancellation that is
-    `planned_end`. Some of its jobs end up to `straggler_delay` microseconds later.
+    `planned_end`. Some of its jobs end up to `straggler_delay` microseconds later. Its results
+    appear `results_delay` microseconds after its end, and some job references up to as much later.
     """
 
     number: int
@@ -91,6 +93,7 @@ class Batch:
     ended: int
     final_status: BatchStatus
     straggler_delay: int = 0
+    results_delay: int = 0
 
     def status(self, now: int) -> BatchStatus:
         """Return the status at a time."""

@@ -14,7 +14,7 @@ class SampleConfiguration:
     """A configuration of the sample data.
 
     `failure_rate` is the share of its jobs that fail; `drift` is added to it after the drift
-    starts. Credits are per page. Without an `id` it is a saved configuration with a generated id.
+    starts. Without an `id` it is a saved configuration with a generated id.
     """
 
     id: str | None
@@ -23,8 +23,6 @@ class SampleConfiguration:
     tier: str
     failure_rate: float
     seconds_per_file: float
-    parse_credits: int
-    extract_credits: int = 0
     drift: float = 0.0
 
 
@@ -35,7 +33,8 @@ class SampleDirectory:
     `max_size_share` is its number of files at the end, as a share of the largest directory;
     `initial_share` is its number of files at the beginning, as a share of those at the end.
     `batch_weight` is how often it has a batch, and `configuration_weights` how often with each
-    configuration. `failure_factor` multiplies the failure rates of the configurations.
+    configuration. `failure_factor` multiplies the failure rates of the configurations. Its parse
+    jobs have the `department` in their metadata.
     """
 
     name: str
@@ -47,6 +46,7 @@ class SampleDirectory:
     failure_factor: float
     mapping_error_rate: float
     name_templates: tuple[str, ...]
+    department: str | None = None
 
 
 SAMPLE_CONFIGURATIONS = (
@@ -57,7 +57,6 @@ SAMPLE_CONFIGURATIONS = (
         tier="agentic",
         failure_rate=0.02,
         seconds_per_file=1.6,
-        parse_credits=10,
     ),
     SampleConfiguration(
         id="cfg-PARSE_COST_EFFECTIVE",
@@ -67,7 +66,6 @@ SAMPLE_CONFIGURATIONS = (
         failure_rate=0.03,
         drift=0.11,
         seconds_per_file=0.6,
-        parse_credits=3,
     ),
     SampleConfiguration(
         id=None,
@@ -76,8 +74,6 @@ SAMPLE_CONFIGURATIONS = (
         tier="agentic",
         failure_rate=0.045,
         seconds_per_file=2.4,
-        parse_credits=10,
-        extract_credits=15,
     ),
     SampleConfiguration(
         id=None,
@@ -86,10 +82,16 @@ SAMPLE_CONFIGURATIONS = (
         tier="cost_effective",
         failure_rate=0.035,
         seconds_per_file=1.1,
-        parse_credits=3,
-        extract_credits=5,
     ),
 )
+PARSE_VERSIONS = {
+    "fast": ["2026-06-15", "2025-12-11"],
+    "cost_effective": ["2026-09-28", "2026-08-19", "2026-06-26", "2026-03-25"],
+    "agentic": ["2026-10-16", "2026-09-28", "2026-06-11", "2025-12-11"],
+    "agentic_plus": ["2026-09-28", "2026-08-19", "2026-06-11", "2025-12-11"],
+}
+"""Versions of each tier, newest first."""
+
 EXTRACTION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -123,6 +125,7 @@ SAMPLE_DIRECTORIES = (
             "Rechnung_{id}_{company}.pdf",
             "scan{n:04d}.tiff",
         ),
+        department="accounting",
     ),
     SampleDirectory(
         name="Lease contracts",
@@ -209,6 +212,7 @@ SAMPLE_DIRECTORIES = (
             "Gutachten {company} Nr. {n}.pdf",
             "claim {n} photos.zip",
         ),
+        department="claims",
     ),
 )
 COMPANIES = (

@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from llama_batches_nb.sandbox_server.state import history, simulation
-from llama_batches_nb.sandbox_server.state.clock import DAY, SECOND, Clock, to_microseconds
+from llama_batches_nb.sandbox_server.state.clock import (
+    DAY,
+    HOUR,
+    SECOND,
+    Clock,
+    to_microseconds,
+)
 from llama_batches_nb.sandbox_server.state.ids import IdCodec
 from llama_batches_nb.sandbox_server.state.models import (
     TERMINAL_STATUSES,
@@ -16,6 +22,7 @@ from llama_batches_nb.sandbox_server.state.models import (
     Directory,
     File,
 )
+from llama_batches_nb.sandbox_server.state.shared_parse import SharedParseBatches
 from llama_batches_nb.sandbox_server.state.simulation import mix64
 
 if TYPE_CHECKING:
@@ -38,15 +45,16 @@ class SandboxState:
         end = to_microseconds(options.now or datetime.now(UTC).replace(microsecond=0))
         begin = end - options.days * DAY
         self.seed = options.seed
+        self.options = options
+        self.creates = 0  # requests that create a record
         self.ids = IdCodec(options.seed)
         self.clock = Clock(end, options.speed)
         self.project_id = self.ids.encode("project", 0)
         self.drift_start = history.drift_start(end, options.days)
         self.configurations = history.configurations(self.ids, begin)
         self.directories = history.directories(options.seed, begin, end, options.file_range)
-        self.batches = history.batches(
-            options.seed, options.batches, begin, end, options.file_range
-        )
+        self.batches = history.batches(options, begin, end)
+        self._parse_batches = SharedParseBatches(self)
 
     def find_configuration(self, configuration_id: str) -> tuple[int, Configuration] | None:
         """Return a configuration and its index."""
@@ -110,6 +118,9 @@ class SandboxState:
             throttled = now + PENDING_TIME // 2
             started = throttled + THROTTLED_TIME
         ended = started + RUN_TIME + RUN_TIME_PER_FILE * file_count
+        delays = simulation.draw_delays(
+            self.seed, number, self.options.job_delay, self.options.results_delay
+        )
         batch = Batch(
             number,
             directory,
@@ -122,6 +133,7 @@ class SandboxState:
             ended,
             ended,
             "COMPLETED",
+            *delays,
         )
         self.batches.append(batch)
         return batch
@@ -134,20 +146,21 @@ class SandboxState:
         self.batches[batch.number] = batch.cancelled(now + CANCEL_TIME)
         return self.batches[batch.number]
 
-    def mappings(self, batch: Batch) -> Iterator[tuple[int, str | None, bool]]:
-        """Yield the index, the mapping error and whether there is a job, of each file.
+    def mappings(self, batch: Batch, now: int) -> Iterator[tuple[int, str | None, bool]]:
+        """Yield the index, the mapping error and whether there is a job reference, of each file.
 
-        The batch must have ended.
+        The batch must have ended, and its results must have appeared.
         """
         files = self.directories[batch.directory].files
         thresholds = self.failure_thresholds(batch)
         is_cancelled = batch.final_status == "CANCELLED"
         mapping_end = batch.ended if is_cancelled else batch.planned_end
         for index in range(batch.file_count):
-            if simulation.job_creation_time(batch, index) >= mapping_end:
+            seed = mix64(index, state=thresholds.seed)
+            is_mapped = simulation.job_creation_time(batch, index) < mapping_end
+            if not is_mapped or simulation.reference_time(batch, seed) > now:
                 yield index, None, False
                 continue
-            seed = mix64(index, state=thresholds.seed)
             outcome = simulation.draw_outcome(seed, thresholds, files[index])
             if outcome == "mapping_error":
                 file_id = self.ids.encode("file", batch.directory, index)
@@ -166,10 +179,19 @@ class SandboxState:
         self, batch: Batch, index: int, thresholds: simulation.FailureThresholds, now: int
     ) -> simulation.Job | None:
         """Return the job of a file in a batch, or None if it has no job at `now`."""
+        job = self._planned_job(batch, index, thresholds)
+        if job is None or job.created > now or self._is_expired(job, now):
+            return None
+        return job
+
+    def _planned_job(
+        self, batch: Batch, index: int, thresholds: simulation.FailureThresholds
+    ) -> simulation.Job | None:
+        """Return the job of a file in a batch, also before it is created, or None without one."""
         if batch.final_status == "FAILED" or index >= batch.file_count:
             return None
         created = simulation.job_creation_time(batch, index)
-        if created > now or (batch.final_status == "CANCELLED" and created >= batch.ended):
+        if batch.final_status == "CANCELLED" and created >= batch.ended:
             return None
         file = self.directories[batch.directory].files[index]
         seed = mix64(index, state=thresholds.seed)
@@ -177,3 +199,25 @@ class SandboxState:
         if outcome == "mapping_error":
             return None
         return simulation.create_job(batch, index, file, outcome, seed)
+
+    def parse_job(self, job: simulation.Job) -> simulation.Job:
+        """Return the parse job behind an extract job, which other extract jobs may share.
+
+        A parse job is its own parse job.
+        """
+        if job.type == "parse_v2":
+            return job
+        number = self._parse_batches.number(job.batch.number)
+        if number != job.batch.number and self.batches[number].final_status == "COMPLETED":
+            batch = self.batches[number]
+            thresholds = self.failure_thresholds(batch)
+            first = self._planned_job(batch, job.index, thresholds)
+            shared = first and simulation.create_parse_job(first)
+            if shared and shared.outcome == "succeeded" and shared.ended <= job.created:
+                return shared
+        return simulation.create_parse_job(job)
+
+    def _is_expired(self, job: simulation.Job, now: int) -> bool:
+        """Return whether the retention time of a job has passed."""
+        hours = self.options.retention
+        return hours is not None and job.ended + int(hours * HOUR) <= now

@@ -5,12 +5,12 @@ Nothing is stored: every outcome is computed from the numbers of the batch and o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
 from llama_batches_nb.sandbox_server.state import error_messages
-from llama_batches_nb.sandbox_server.state.clock import DAY
+from llama_batches_nb.sandbox_server.state.clock import DAY, SECOND
 from llama_batches_nb.sandbox_server.state.sample_data import (
     SAMPLE_CONFIGURATIONS,
     SAMPLE_DIRECTORIES,
@@ -26,7 +26,9 @@ CANCELLED_THRESHOLD = int(0.002 * SCALE)  # of a single job in a batch that is n
 HARD_FACTOR, NORMAL_FACTOR = 6.0, 0.55  # on failure rates; one file in twelve is hard
 MAX_FAILURE_RATE = 0.9
 DRIFT_RAMP = 4 * DAY  # until the drift has its full size
-STRAGGLERS_OF_256 = 12  # jobs that end late, of 256 jobs in a batch with stragglers
+STRAGGLERS_OF_256 = 24  # jobs that end late, of 256 jobs in a batch with stragglers
+LATE_REFERENCES_OF_256 = 48  # job references that appear after the other results
+THROTTLED_OF_256 = 12  # extract jobs that are throttled before they start
 IMAGE_EXTENSIONS = (".jpg", ".png", ".tiff", ".heic")
 MAX_PAGES = 60
 
@@ -93,6 +95,18 @@ def page_count(file: File) -> int:
     return 1 + int(MAX_PAGES * share**3)
 
 
+def draw_delays(seed: int, number: int, job_delay: float, results_delay: float) -> tuple[int, int]:
+    """Return the straggler delay and the results delay of a batch, in microseconds.
+
+    Seven in eight batches have stragglers; for three in four the results appear late. The
+    arguments are the maximum delays in seconds.
+    """
+    draw = mix64(seed, number, 1)
+    stragglers = int(job_delay * SECOND) * (1 + (draw >> 8 & 0xFF)) >> 8 if draw & 7 else 0
+    results = int(results_delay * SECOND) * (1 + (draw >> 16 & 0xFF)) >> 8 if draw >> 3 & 3 else 0
+    return stragglers, results
+
+
 def error_message(
     outcome: JobOutcome, job_type: JobType, seed: int, file: File, file_id: str
 ) -> str | None:
@@ -100,25 +114,33 @@ def error_message(
     if outcome in ("succeeded", "cancelled"):
         return None
     rng = Random(seed)
-    if file.quality == "unsupported":
-        template = error_messages.UNSUPPORTED_FILE_ERROR
-    elif file.quality == "corrupt":
-        template = error_messages.DAMAGED_FILE_ERROR
-    elif outcome == "mapping_error":
-        template = error_messages.draw_mapping_error(rng)
-    elif outcome == "drifted":
-        template = error_messages.DRIFT_ERROR
-    else:
-        template = error_messages.draw_job_error(job_type, rng)
+    template = draw_error_template(outcome, job_type, file, rng)
     return error_messages.format_message(
         template, rng, file.display_name, page_count(file), file_id
     )
 
 
+def draw_error_template(outcome: JobOutcome, job_type: JobType, file: File, rng: Random) -> str:
+    """Draw the template of the error message of a file."""
+    if file.quality == "unsupported":
+        return error_messages.UNSUPPORTED_FILE_ERROR
+    if file.quality == "corrupt":
+        return error_messages.DAMAGED_FILE_ERROR
+    if outcome == "mapping_error":
+        return error_messages.draw_mapping_error(rng)
+    if outcome == "drifted":
+        return error_messages.DRIFT_ERROR
+    return error_messages.draw_job_error(job_type, rng)
+
+
 @dataclass(slots=True, frozen=True)
 class Job:
-    """A job of a batch and the times of its status changes."""
+    """A job of a batch and the times of its status changes.
 
+    The type of the parse job behind an extract job is not that of its batch.
+    """
+
+    type: JobType
     batch: Batch
     index: int
     file: File
@@ -128,10 +150,18 @@ class Job:
     started: int
     ended: int
 
+    @property
+    def throttled(self) -> int | None:
+        """When the job was throttled, or None if it was not. Only extract jobs are."""
+        if self.type == "extract_v2" and self.seed >> 56 < THROTTLED_OF_256:
+            return (self.created + self.started) // 2
+        return None
+
     def status(self, now: int) -> JobStatus:
         """Return the status at a time."""
         if now < self.started:
-            return "PENDING"
+            throttled = self.throttled
+            return "PENDING" if throttled is None or now < throttled else "THROTTLED"
         if now < self.ended:
             return "RUNNING"
         if self.outcome == "cancelled":
@@ -140,15 +170,17 @@ class Job:
 
     def updated(self, now: int) -> int:
         """Return when the status at a time was reached."""
-        return next(at for at in (self.ended, self.started, self.created) if at <= now)
+        changes = (self.ended, self.started, self.throttled, self.created)
+        return next(at for at in changes if at is not None and at <= now)
 
-    def credits(self) -> tuple[int, int]:
-        """Return the parse and the extract credits. A failed job bills the pages it completed."""
-        sample, pages = SAMPLE_CONFIGURATIONS[self.batch.configuration], page_count(self.file)
-        if self.outcome == "failed":
-            return sample.parse_credits * (pages * (self.seed >> 52 & 0xFF) >> 8), 0
-        extracted = 0 if self.outcome == "drifted" else pages
-        return sample.parse_credits * pages, sample.extract_credits * extracted
+    def completed_pages(self) -> int:
+        """Return the number of pages that the job has completed when it ends."""
+        pages = page_count(self.file)
+        return pages if self.outcome == "succeeded" else pages * (self.seed >> 52 & 0xFF) >> 8
+
+    def error(self, file_id: str) -> str | None:
+        """Return its error message, or None if it does not fail."""
+        return error_message(self.outcome, self.type, self.seed, self.file, file_id)
 
 
 def job_creation_time(batch: Batch, index: int) -> int:
@@ -163,11 +195,34 @@ def create_job(batch: Batch, index: int, file: File, outcome: JobOutcome, seed: 
     created = job_creation_time(batch, index)
     started = created + ((batch.planned_end - batch.started) * (seed >> 20 & 0xFF) >> 13)
     ended = started + ((batch.planned_end - started) * (32 + (seed >> 28 & 0x7F)) >> 8) + 1
-    if batch.straggler_delay and seed >> 36 & 0xFF < STRAGGLERS_OF_256:
+    is_last = index == batch.file_count - 1  # so that small batches have stragglers too
+    if batch.straggler_delay and (is_last or seed >> 36 & 0xFF < STRAGGLERS_OF_256):
         ended = batch.planned_end + (batch.straggler_delay * (1 + (seed >> 44 & 0xFF)) >> 8)
     if batch.final_status == "CANCELLED" and ended > batch.ended:
         outcome, started, ended = "cancelled", min(started, batch.ended), batch.ended
-    return Job(batch, index, file, outcome, seed, created, started, ended)
+    return Job(batch.job_type, batch, index, file, outcome, seed, created, started, ended)
+
+
+def reference_time(batch: Batch, seed: int) -> int:
+    """Return when the job reference of a file appears in the results of its batch."""
+    at = batch.ended + batch.results_delay
+    if seed >> 12 & 0xFF < LATE_REFERENCES_OF_256:
+        at += batch.results_delay * (1 + (seed >> 4 & 0xFF)) >> 8
+    return at
+
+
+def create_parse_job(job: Job) -> Job:
+    """Return the parse job that an extract job starts and that ends before it.
+
+    It fails if the file is damaged, or if that is the error of the extract job.
+    """
+    outcome: JobOutcome = "cancelled" if job.outcome == "cancelled" else "succeeded"
+    if job.outcome == "failed":
+        template = draw_error_template("failed", job.type, job.file, Random(job.seed))
+        if template in (error_messages.DAMAGED_FILE_ERROR, error_messages.PARSE_JOB_ERROR):
+            outcome = "failed"
+    ended = job.started + (job.ended - job.started) * 5 // 8
+    return replace(job, type="parse_v2", outcome=outcome, ended=ended)
 
 
 MASK = (1 << 64) - 1

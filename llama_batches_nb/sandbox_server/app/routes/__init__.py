@@ -2,6 +2,7 @@
 
 from fastapi import Depends, FastAPI
 
+from llama_batches_nb.sandbox_server.app.account import check_account
 from llama_batches_nb.sandbox_server.app.error_responses import (
     BEARER,
     COMMON_STATUSES,
@@ -29,7 +30,7 @@ def create_app(state: SandboxState) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=error_docs(*COMMON_STATUSES),
-        dependencies=[Depends(BEARER)],
+        dependencies=[Depends(BEARER), Depends(check_account)],
     )
     app.state.sandbox = state
     app.state.results_cache = ResultsCache(state)

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
     PageDep,
     Position,
     StateDep,
-    TextListQuery,
     TextQuery,
     TimestampQuery,
     json_response,
@@ -28,20 +27,26 @@ from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 router = APIRouter(route_class=StrictRoute)
 
 
-class JobConfig(BaseModel):
+class RequestModel(BaseModel):
+    """A request body, or part of one, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class JobConfig(RequestModel):
     """Job to create for each file."""
 
     configuration_id: str
     type: JobType
 
 
-class Config(BaseModel):
+class Config(RequestModel):
     """Batch configuration snapshot."""
 
     job: JobConfig
 
 
-class Webhook(BaseModel):
+class Webhook(RequestModel):
     """A webhook. The sandbox accepts webhooks but sends no events."""
 
     webhook_events: list[str] | None = None
@@ -51,7 +56,7 @@ class Webhook(BaseModel):
     webhook_url: str | None = None
 
 
-class CreateBatchRequest(BaseModel):
+class CreateBatchRequest(RequestModel):
     """Batch to create."""
 
     config: Config
@@ -111,11 +116,14 @@ async def list_batches(
 
 @router.get("/api/v2/batches/{batch_id}", response_model=response_models.Batch)
 async def get_batch(
-    request: Request, state: StateDep, batch_id: str, expand: TextListQuery = None
+    request: Request,
+    state: StateDep,
+    batch_id: str,
+    expand: Annotated[list[Literal["results"]] | None, Query()] = None,
 ) -> Response:
     """Get a batch, with `expand=results` including its results."""
     batch, now = find_batch(state, batch_id), state.clock.now()
-    if expand is None or "results" not in expand:
+    if not expand:
         return json_response(serializers.batch_json(state, batch, now))
     cache: serializers.ResultsCache = request.app.state.results_cache
     return Response(cache.body(batch, now), media_type="application/json")

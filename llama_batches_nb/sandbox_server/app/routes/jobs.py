@@ -1,12 +1,11 @@
 """Parse and extract jobs: list and get."""
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Annotated
+from collections.abc import Callable, Collection, Iterator
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from llama_batches_nb.sandbox_server.app import response_models, serializers
+from llama_batches_nb.sandbox_server.app import job_serializers, response_models
 from llama_batches_nb.sandbox_server.app.dependencies import (
     PageDep,
     PageRequest,
@@ -20,11 +19,38 @@ from llama_batches_nb.sandbox_server.app.dependencies import (
     not_found,
 )
 from llama_batches_nb.sandbox_server.app.strict_requests import StrictRoute
-from llama_batches_nb.sandbox_server.state.models import BatchStatus, JobStatus, JobType
+from llama_batches_nb.sandbox_server.state.models import Batch, JobStatus, JobType, ParseJobStatus
+from llama_batches_nb.sandbox_server.state.sample_data import PARSE_VERSIONS
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 from llama_batches_nb.sandbox_server.state.simulation import FailureThresholds, Job
 
 router = APIRouter(route_class=StrictRoute)
+
+ParseExpansion = Literal[
+    "text",
+    "text_full",
+    "markdown",
+    "markdown_full",
+    "items",
+    "metadata",
+    "forms",
+    "job_metadata",
+    "usage",
+    "text_content_metadata",
+    "text_full_content_metadata",
+    "markdown_content_metadata",
+    "markdown_full_content_metadata",
+    "items_content_metadata",
+    "metadata_content_metadata",
+    "forms_content_metadata",
+    "raw_words_content_metadata",
+    "xlsx_content_metadata",
+    "output_pdf_content_metadata",
+    "images_content_metadata",
+]
+ExtractExpansion = Literal["configuration", "extract_metadata", "usage"]
+ListExpansion = Literal["configuration", "extract_metadata"]
+DocumentInputType = Literal["file_id", "parse_job_id"]
 
 
 def find_jobs(
@@ -39,8 +65,29 @@ def find_jobs(
         batch = state.batches[number]
         if number not in thresholds:
             thresholds[number] = state.failure_thresholds(batch)
-        if batch.job_type == job_type and (job := state.job(batch, index, thresholds[number], now)):
+        if job := find_job(state, job_type, batch, index, thresholds[number], now):
             yield job
+
+
+def find_job(
+    state: SandboxState,
+    job_type: JobType,
+    batch: Batch,
+    index: int,
+    thresholds: FailureThresholds,
+    now: int,
+) -> Job | None:
+    """Return the job of this type of a file in a batch.
+
+    An extract batch also has parse jobs: those that its extract jobs do not share with an earlier
+    batch.
+    """
+    job = state.job(batch, index, thresholds, now)
+    if job is None or job.type == job_type:
+        return job
+    if job.type == "parse_v2" or state.parse_job(job).batch is not batch:
+        return None
+    return state.parse_job(job)
 
 
 def iter_jobs(
@@ -57,11 +104,11 @@ def iter_jobs(
     number, end = start_after or (len(state.batches), 0)
     for batch in reversed(state.batches[: number + 1]):
         has_ended = batch.ended + batch.straggler_delay <= now
-        if batch.job_type != job_type or (running_only and has_ended):
+        if batch.job_type not in ("extract_v2", job_type) or (running_only and has_ended):
             continue
         thresholds = state.failure_thresholds(batch)
         for index in reversed(range(end if batch.number == number else batch.file_count)):
-            if job := state.job(batch, index, thresholds, now):
+            if job := find_job(state, job_type, batch, index, thresholds, now):
                 yield job
 
 
@@ -70,27 +117,21 @@ def jobs_response(
     job_type: JobType,
     page: PageRequest,
     job_ids: list[str] | None,
-    status: str | None,
-    first: datetime | None,
-    last: datetime | None,
-    configuration_id: str | None = None,
+    status: JobStatus | None,
+    is_selected: Callable[[Job], bool],
+    expand: Collection[str] = (),
 ) -> Response:
     """Return a page of jobs. `total_size` is null unless `job_ids` are given."""
     now = state.clock.now()
     start_after = page.start_after(state.ids, job_type)
 
     def matches(job: Job) -> bool:
-        configuration = state.configurations[job.batch.configuration]
-        return (
-            status in (None, job.status(now))
-            and configuration_id in (None, configuration.id)
-            and is_between(job.created, first, last)
-        )
+        return status in (None, job.status(now)) and is_selected(job)
 
     total: int | None = None
     jobs: Iterator[Job]
     if job_ids is None:
-        running_only = status in ("PENDING", "RUNNING")
+        running_only = status in ("PENDING", "THROTTLED", "RUNNING")
         jobs = filter(matches, iter_jobs(state, job_type, start_after, now, running_only))
     else:
         matching = [job for job in find_jobs(state, job_type, job_ids, now) if matches(job)]
@@ -102,15 +143,18 @@ def jobs_response(
         )
     remaining = (((job.batch.number, job.index), job) for job in jobs)
     return page.response(
-        state.ids, job_type, remaining, lambda job: serializers.job_json(state, job, now), total
+        state.ids,
+        job_type,
+        remaining,
+        lambda job: job_serializers.job_json(state, job, now, expand),
+        total,
     )
 
 
-def get_job_json(state: SandboxState, job_type: JobType, job_id: str) -> serializers.Json:
-    """Return the JSON of a job or raise a 404."""
-    now = state.clock.now()
+def get_job(state: SandboxState, job_type: JobType, job_id: str, now: int) -> Job:
+    """Return a job or raise a 404."""
     for job in find_jobs(state, job_type, [job_id], now):
-        return serializers.job_json(state, job, now)
+        return job
     raise not_found("Job", job_id)
 
 
@@ -119,14 +163,16 @@ async def list_parse_jobs(
     state: StateDep,
     page: PageDep,
     job_ids: TextListQuery = None,
-    status: Annotated[JobStatus | None, Query()] = None,
+    status: Annotated[ParseJobStatus | None, Query()] = None,
     created_at_on_or_after: TimestampQuery = None,
     created_at_on_or_before: TimestampQuery = None,
 ) -> Response:
     """List parse jobs, newest first."""
-    return jobs_response(
-        state, "parse_v2", page, job_ids, status, created_at_on_or_after, created_at_on_or_before
-    )
+
+    def is_selected(job: Job) -> bool:
+        return is_between(job.created, created_at_on_or_after, created_at_on_or_before)
+
+    return jobs_response(state, "parse_v2", page, job_ids, status, is_selected)
 
 
 @router.get("/api/v2/extract", response_model=response_models.Page[response_models.ExtractJob])
@@ -134,31 +180,62 @@ async def list_extract_jobs(
     state: StateDep,
     page: PageDep,
     job_ids: TextListQuery = None,
-    status: Annotated[BatchStatus | None, Query()] = None,
+    status: Annotated[JobStatus | None, Query()] = None,
     configuration_id: TextQuery = None,
+    file_input: TextQuery = None,
+    document_input_value: TextQuery = None,
+    document_input_type: Annotated[DocumentInputType | None, Query()] = None,
     created_at_on_or_after: TimestampQuery = None,
     created_at_on_or_before: TimestampQuery = None,
+    expand: Annotated[list[ListExpansion] | None, Query()] = None,
 ) -> Response:
-    """List extract jobs, newest first."""
-    return jobs_response(
-        state,
-        "extract_v2",
-        page,
-        job_ids,
-        status,
-        created_at_on_or_after,
-        created_at_on_or_before,
-        configuration_id,
-    )
+    """List extract jobs, newest first. `document_input_value` is an old name of `file_input`.
+
+    The jobs of batches have files as inputs, never parse jobs.
+    """
+
+    def is_selected(job: Job) -> bool:
+        configuration = state.configurations[job.batch.configuration]
+        file = (job.batch.directory, job.index)
+        return (
+            configuration_id in (None, configuration.id)
+            and document_input_type in (None, "file_id")
+            and all(
+                value is None or state.ids.decode("file", value) == file
+                for value in (file_input, document_input_value)
+            )
+            and is_between(job.created, created_at_on_or_after, created_at_on_or_before)
+        )
+
+    return jobs_response(state, "extract_v2", page, job_ids, status, is_selected, expand or ())
+
+
+@router.get("/api/v2/parse/versions", response_model=response_models.ParseVersions)
+async def list_parse_versions() -> Response:
+    """List the versions of each tier, newest first, and which one `latest` is."""
+    latest = {tier: versions[0] for tier, versions in PARSE_VERSIONS.items()}
+    return json_response({**PARSE_VERSIONS, "latest": latest})
 
 
 @router.get("/api/v2/parse/{job_id}", response_model=response_models.ParseJobResponse)
-async def get_parse_job(state: StateDep, job_id: str) -> Response:
-    """Get a parse job."""
-    return json_response({"job": get_job_json(state, "parse_v2", job_id)})
+async def get_parse_job(
+    state: StateDep,
+    job_id: str,
+    expand: Annotated[list[ParseExpansion] | None, Query()] = None,
+) -> Response:
+    """Get a parse job, and the outputs to expand if it is COMPLETED."""
+    now = state.clock.now()
+    job = get_job(state, "parse_v2", job_id, now)
+    return json_response({"job": job_serializers.job_json(state, job, now, expand or ())})
 
 
 @router.get("/api/v2/extract/{job_id}", response_model=response_models.ExtractJob)
-async def get_extract_job(state: StateDep, job_id: str) -> Response:
-    """Get an extract job."""
-    return json_response(get_job_json(state, "extract_v2", job_id))
+async def get_extract_job(
+    state: StateDep,
+    job_id: str,
+    expand: Annotated[list[ExtractExpansion] | None, Query()] = None,
+) -> Response:
+    """Get an extract job, with its result if it is COMPLETED."""
+    now = state.clock.now()
+    job = get_job(state, "extract_v2", job_id, now)
+    return json_response(job_serializers.job_json(state, job, now, expand or ()))
