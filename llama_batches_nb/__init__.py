@@ -50,6 +50,7 @@ from llama_batches_nb.errors import (
 )
 from llama_batches_nb.fetch.batches import fetch_batches, get_batch
 from llama_batches_nb.fetch.directories import fetch_configurations, fetch_directories, fetch_files
+from llama_batches_nb.fetch.extractions import fetch_extractions
 from llama_batches_nb.fetch.jobs import fetch_jobs
 from llama_batches_nb.fetch.pages import fetch_pages
 from llama_batches_nb.fetch.results import fetch_results
@@ -98,6 +99,7 @@ __all__ = [
     "fetch_batches",
     "fetch_configurations",
     "fetch_directories",
+    "fetch_extractions",
     "fetch_files",
     "fetch_jobs",
     "fetch_pages",

@@ -1,0 +1,127 @@
+"""Make columns of extracted objects, whose fields and types differ from job to job.
+
+A value that its column's type would change is never converted: the column is then JSON text, each
+value as it was sent. Nested objects and lists are JSON text as well. A struct would have to contain
+the fields of all objects, and so would not keep which of them an object has, nor lists of mixed
+types; and pandas would show it as Python objects that each engine writes to Parquet differently.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+import pyarrow as pa
+
+from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.tables import output_records
+from llama_batches_nb.tables.schema import EXTRACTIONS
+
+VALUE_FIELD = "value"  # for an extraction that is a list of something else than objects
+MAX_INT, MIN_INT = 2**63 - 1, -(2**63)
+
+ExtractedRow: TypeAlias = tuple[str, int, Mapping[str, bytes]]
+"""A job, the number of the row in it, and the JSON of each field."""
+
+
+def parse_extraction(job_id: str, result: bytes) -> list[ExtractedRow] | None:
+    """Return the rows of an extract job's result, or None if it has none.
+
+    One object is one row; in a list, each item is one.
+    """
+    if result in (b"", b"null"):
+        return None
+    description = f"the result of job {job_id}"
+    items: list[msgspec.Raw] = [msgspec.Raw(result)]
+    if result.startswith(b"["):
+        items = output_records.decode(result, list[msgspec.Raw], description)
+    return [
+        (job_id, number, _parse_fields(bytes(item), description))
+        for number, item in enumerate(items)
+    ]
+
+
+def to_arrow(rows: Sequence[ExtractedRow]) -> pa.Table:
+    """Return one row per extracted object, with a column for each field of any of them."""
+    names = list(dict.fromkeys(name for _, _, fields in rows for name in fields))
+    columns = {
+        "job_id": pa.array([job_id for job_id, _, _ in rows], pa.string()),
+        "row": pa.array([number for _, number, _ in rows], pa.int64()),
+    }
+    for column, name in zip(_unique_names(names), names, strict=True):
+        columns[column] = _to_array([fields.get(name) for _, _, fields in rows])
+    return pa.table(columns)
+
+
+def _parse_fields(item: bytes, description: str) -> Mapping[str, bytes]:
+    if item == b"null":
+        return {}
+    if not item.startswith(b"{"):
+        return {VALUE_FIELD: item}
+    fields = output_records.decode(item, dict[str, msgspec.Raw], description)
+    return {name: bytes(value) for name, value in fields.items()}
+
+
+def _unique_names(names: Sequence[str]) -> list[str]:
+    """Return column names: a field with the name of one of our columns gets an underscore."""
+    taken = {*EXTRACTIONS.names, *names}
+    columns = []
+    for name in names:
+        column = name
+        if name in EXTRACTIONS.names:
+            while column in taken:
+                column += "_"
+            taken.add(column)
+        columns.append(column)
+    return columns
+
+
+def _to_array(values: Sequence[bytes | None]) -> pa.Array:
+    """Return JSON values as an Arrow array of the one type that keeps all of them, else as text."""
+    is_missing = [value is None or value == b"null" for value in values]
+    present = [v for v, missing in zip(values, is_missing, strict=True) if v and not missing]
+    array = _exact_array(present)
+    if array is None:
+        array = pa.array([_to_text(value) for value in present], pa.string())
+    if len(present) == len(values):
+        return array
+    numbers = iter(range(len(present)))
+    return array.take(pa.array([None if m else next(numbers) for m in is_missing], pa.int64()))
+
+
+def _exact_array(values: Sequence[bytes]) -> pa.Array | None:
+    """Return booleans, texts, integers or floats; None if they are mixed, nested or too large."""
+    kinds = {value[:1] for value in values}
+    if kinds <= {b"t", b"f"} and kinds:
+        return pa.array([value == b"true" for value in values], pa.bool_())
+    if kinds == {b'"'}:
+        joined = b"[" + b",".join(values) + b"]"
+        return pa.array(output_records.decode(joined, list[str], "texts"), pa.string())
+    if not kinds or not kinds.isdisjoint({b'"', b"{", b"[", b"t", b"f"}):
+        return None
+    try:
+        numbers = json.loads(b"[" + b",".join(values) + b"]")
+    except ValueError:  # Python limits the digits of an integer
+        return None
+    if all(isinstance(number, int) for number in numbers):
+        fits = min(numbers) >= MIN_INT and max(numbers) <= MAX_INT
+        return pa.array(numbers, pa.int64()) if fits else None
+    return pa.array(numbers, pa.float64()) if all(map(_is_float, numbers)) else None
+
+
+def _is_float(number: float) -> bool:
+    """Return whether a float is exactly the number."""
+    try:
+        return math.isfinite(float(number)) and float(number) == number
+    except OverflowError:
+        return False
+
+
+def _to_text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ResponseError(f"The server sent a text that is not UTF-8: {value!r:.80}.") from error
