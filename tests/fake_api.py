@@ -14,6 +14,7 @@ from tests.servers import Request, Response, batch, mapping, page
 
 START = datetime(2025, 8, 1, tzinfo=UTC)  # in the past, so that no batch is from the future
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED")
+JOB_PATHS = ("parse", "extract")
 FILTERS = ("status", "source_directory_id", "name", "display_name")  # exact matches
 
 Fault = Response | Callable[[Any], Any] | None
@@ -26,8 +27,9 @@ class FakeApi:
     or by the ID of a batch or job. A response replaces the execution of the request; a function
     gets the response after the execution and returns another; None is no fault.
 
-    The kinds are GET and POST of "batches", "directories" and "files"; GET of "batch", "jobs" and
-    "configurations"; and POST of "cancel" and "upload". `requests` counts them, and "job IDs".
+    The kinds are GET and POST of "batches", "directories" and "files"; GET of "batch", "jobs",
+    "job" and "configurations"; and POST of "cancel" and "upload". `requests` counts them, and
+    "job IDs". As documented, only a single job with ``expand=usage`` shows what it was billed.
     """
 
     def __init__(
@@ -78,8 +80,9 @@ class FakeApi:
         )
         return batch_id
 
-    def add_job(self, job_id: str, status: str = "COMPLETED") -> str:
-        self.jobs[job_id] = {"id": job_id, "status": status}
+    def add_job(self, job_id: str, status: str | list[str] = "COMPLETED", **fields: Any) -> str:
+        """Add a job. Its ``status`` may be a list: one per request, of which the last repeats."""
+        self.jobs[job_id] = {"id": job_id, "status": status, **fields}
         return job_id
 
     def add_directory(self, directory: str, name: str) -> Record:
@@ -101,7 +104,9 @@ class FakeApi:
     def __call__(self, request: Request) -> Any:
         segments = request.path.replace("/beta/", "/").split("/")[3:]
         key = segments[1] if len(segments) > 1 else ""
-        resource = {key: "batch", "parse": "jobs"}.get(segments[-1], segments[-1])
+        one = "job" if segments[0] in JOB_PATHS else "batch"
+        kinds = {key: one, **dict.fromkeys(JOB_PATHS, "jobs")}
+        resource = kinds.get(segments[-1], segments[-1])
         kind = f"{request.method} {resource}"
         job_ids = request.query.get("job_ids", []) if resource == "jobs" else []
         with self._lock:
@@ -181,7 +186,24 @@ class FakeApi:
         return self.batches[batch_id] | {"results": None}
 
     def _get_jobs(self, request: Request, _: str) -> Any:
-        return page([self.jobs[i] for i in request.query["job_ids"] if i in self.jobs])
+        found = [i for i in request.query["job_ids"] if i in self.jobs]
+        return page([self._job(i, expand=request.query.get("expand", [])) for i in found])
+
+    def _get_job(self, request: Request, job_id: str) -> Any:
+        if job_id not in self.jobs:
+            return Response({"detail": f"Job {job_id} not found"}, 404)
+        job = self._job(job_id, expand=request.query.get("expand", []))
+        return {"job": job} if "/parse/" in request.path else job
+
+    def _job(self, job_id: str, *, expand: list[str]) -> Record:
+        """Return a job with its next status, and with the fields that are only sent if asked."""
+        job = self.jobs[job_id]
+        statuses = job["status"]
+        if isinstance(statuses, list):
+            status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
+            job = job | {"status": status}
+        hidden = {"usage", "extract_metadata"} - set(expand)
+        return job | dict.fromkeys(hidden & job.keys())
 
     def _get_configurations(self, request: Request, _: str) -> Any:
         return page(self.configurations)

@@ -37,6 +37,11 @@ some = settings(max_examples=3 if QUICK else 30, deadline=None)
 
 texts = st.text(max_size=12)
 ids = st.text(min_size=1, max_size=6)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
 job_ids = st.sampled_from(["pjb-1", "pjb-2", "pjb-3", "ejb-ж"])
 
 
@@ -62,6 +67,10 @@ def values(column: Column) -> st.SearchStrategy[Any]:
         return st.none() | instants().map(datetime.isoformat)
     if column.type == "Float64":
         return st.none() | st.integers(-10, 10**6) | st.floats(0, 1e9)
+    if column.type == "Int64":
+        return st.none() | st.integers(-(2**63), 2**63 - 1)
+    if column.type == "json":
+        return st.none() | st.dictionaries(texts, json_values, max_size=3)
     return st.none() | texts
 
 

@@ -12,8 +12,8 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.tables import records
-from llama_batches_nb.tables.arguments import parse_single_id
-from llama_batches_nb.tables.schema import BATCHES
+from llama_batches_nb.tables.arguments import parse_bool, parse_single_id
+from llama_batches_nb.tables.schema import BATCHES, with_raw
 from llama_batches_nb.types import BatchIds, BatchStatus, DirectoryIds, TimeLike
 
 
@@ -27,6 +27,7 @@ def fetch_batches(
     organization_id: str | None = None,
     page_size: int | None = None,
     limit: int | None = None,
+    raw: bool = False,
     progress: Progress = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
@@ -49,6 +50,8 @@ def fetch_batches(
         Rows per request. Defaults to the largest size that the API allows.
     limit
         Maximum number of rows. ``0`` returns an empty frame without a request.
+    raw
+        Add a column ``raw`` with the JSON text of each batch, for fields without a column.
     progress
         Show a progress bar. By default only in notebooks and terminals.
     client
@@ -93,6 +96,7 @@ def fetch_batches(
     >>> set(batches.status) <= {"FAILED", "CANCELLED"}
     True
     """
+    table = with_raw(BATCHES, parse_bool("raw", raw))
     query = BatchQuery.from_filters(
         status=status,
         source_directory_id=source_directory_id,
@@ -105,13 +109,14 @@ def fetch_batches(
     )
     client = get_client(client)
     return listing.records_to_frame(
-        BATCHES, lambda bar: query.records(client, bar, parallel=True), progress
+        table, lambda bar: query.records(client, bar, parallel=True), progress
     )
 
 
 def get_batch(
     batch_id: BatchIds,
     *,
+    raw: bool = False,
     project_id: str | None = None,
     organization_id: str | None = None,
     client: Client | None = None,
@@ -122,7 +127,7 @@ def get_batch(
     ----------
     batch_id
         The id of the batch, or a frame with one batch.
-    project_id, organization_id, client
+    raw, project_id, organization_id, client
         As in `fetch_batches`.
 
     Returns
@@ -141,9 +146,10 @@ def get_batch(
     >>> lb.get_batch(lb.fetch_batches(limit=1)).shape
     (1, 8)
     """
+    table = with_raw(BATCHES, parse_bool("raw", raw))
     requested_id = parse_single_id("batch_id", batch_id)
     record = endpoints.get_batch(
         get_client(client), requested_id, project_id=project_id, organization_id=organization_id
     )
     records.check_response_id(requested_id, listing.record_id(BATCHES, record))
-    return records.to_pandas(BATCHES, [record])
+    return records.to_pandas(table, [record])

@@ -17,7 +17,7 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.tables import arguments, records
-from llama_batches_nb.tables.schema import CONFIGURATIONS, DIRECTORIES, FILES
+from llama_batches_nb.tables.schema import CONFIGURATIONS, DIRECTORIES, FILES, Table, with_raw
 from llama_batches_nb.tables.statuses import DIRECTORY_TYPES, JOB_TYPES
 from llama_batches_nb.types import DirectoryIds, DirectoryType, ErrorMode, JobType
 
@@ -26,6 +26,8 @@ def fetch_directories(
     *,
     name: str | None = None,
     type: DirectoryType | Iterable[DirectoryType] | None = None,  # noqa: A002  # as in the API
+    include_deleted: bool = False,
+    raw: bool = False,
     project_id: str | None = None,
     organization_id: str | None = None,
     page_size: int | None = None,
@@ -42,15 +44,18 @@ def fetch_directories(
     type
         One or several of ``user``, ``ephemeral`` (deleted by the service after some time),
         ``index``.
-    project_id, organization_id, page_size, limit, progress, client
+    include_deleted
+        Also deleted directories, whose ``deleted_at`` is known.
+    raw, project_id, organization_id, page_size, limit, progress, client
         As in `fetch_batches`.
 
     Returns
     -------
     pandas.DataFrame
         In the order of the API, with the columns ``source_directory_id`` and ``name`` (string),
-        ``type`` (category), ``created_at`` and ``expires_at`` (datetime64[us, UTC]; missing if
-        the directory does not expire).
+        ``type`` (category), ``description`` (string), ``created_at``, ``expires_at`` and
+        ``deleted_at`` (datetime64[us, UTC]; missing if the directory does not expire, or is not
+        deleted).
 
     Raises
     ------
@@ -66,13 +71,17 @@ def fetch_directories(
     True
     """
     types = arguments.parse_choices("type", type, DIRECTORY_TYPES)
+    deleted = _deleted_param(include_deleted)
+    table = with_raw(DIRECTORIES, arguments.parse_bool("raw", raw))
     limit = arguments.parse_int("limit", limit, minimum=0)
     page_size = listing.page_size_for(limit, arguments.parse_int("page_size", page_size))
     scope = project_params(project_id, organization_id)
     client = get_client(client)
-    pages = endpoints.list_directories(client, name=name, types=types, page_size=page_size, **scope)
+    pages = endpoints.list_directories(
+        client, name=name, types=types, include_deleted=deleted, page_size=page_size, **scope
+    )
     return listing.records_to_frame(
-        DIRECTORIES,
+        table,
         lambda bar: listing.iter_records(DIRECTORIES, pages, limit=limit, bar=bar),
         progress,
     )
@@ -83,6 +92,7 @@ def fetch_configurations(
     name: str | None = None,
     job_type: JobType | Iterable[JobType] | None = None,
     latest_only: bool | None = None,
+    raw: bool = False,
     project_id: str | None = None,
     organization_id: str | None = None,
     page_size: int | None = None,
@@ -102,14 +112,15 @@ def fetch_configurations(
         One or both of ``parse_v2`` and ``extract_v2``.
     latest_only
         Only the latest version of each name.
-    project_id, organization_id, page_size, limit, progress, client
+    raw, project_id, organization_id, page_size, limit, progress, client
         As in `fetch_batches`.
 
     Returns
     -------
     pandas.DataFrame
         In the order of the API, with the columns ``configuration_id`` and ``name`` (string),
-        ``job_type`` (category), ``version`` (string), ``created_at`` and ``updated_at``
+        ``job_type`` (category; also types that batches do not run), ``version`` and ``parameters``
+        (string; the parameters as JSON text), ``created_at`` and ``updated_at``
         (datetime64[us, UTC]).
 
     Raises
@@ -127,6 +138,7 @@ def fetch_configurations(
     """
     product_type = arguments.parse_choices("job_type", job_type, JOB_TYPES)
     latest = arguments.format_bool("latest_only", latest_only)
+    table = with_raw(CONFIGURATIONS, arguments.parse_bool("raw", raw))
     limit = arguments.parse_int("limit", limit, minimum=0)
     page_size = listing.page_size_for(limit, arguments.parse_int("page_size", page_size))
     scope = project_params(project_id, organization_id)
@@ -140,7 +152,7 @@ def fetch_configurations(
         **scope,
     )
     return listing.records_to_frame(
-        CONFIGURATIONS,
+        table,
         lambda bar: listing.iter_records(CONFIGURATIONS, pages, limit=limit, bar=bar),
         progress,
     )
@@ -149,6 +161,8 @@ def fetch_configurations(
 def fetch_files(
     directories: DirectoryIds,
     *,
+    include_deleted: bool = False,
+    raw: bool = False,
     project_id: str | None = None,
     organization_id: str | None = None,
     page_size: int | None = None,
@@ -163,7 +177,9 @@ def fetch_files(
     directories
         A directory id, several ids, or a frame with a ``source_directory_id`` column, such as a
         frame of batches.
-    project_id, organization_id, page_size, progress, client
+    include_deleted
+        Also deleted files, whose ``deleted_at`` is known.
+    raw, project_id, organization_id, page_size, progress, client
         As in `fetch_batches`.
     errors
         ``"raise"`` stops at the first directory that cannot be fetched; ``"warn"`` skips it and
@@ -174,8 +190,9 @@ def fetch_files(
     pandas.DataFrame
         Ordered by directory, then as returned by the API, with the columns
         ``source_directory_file_id`` (as in results), ``source_directory_id``, ``display_name``,
-        ``file_id`` (string; missing if no content is stored), ``created_at`` and ``updated_at``
-        (datetime64[us, UTC]).
+        ``file_id`` (string; missing if no content is stored), ``unique_id`` (string; the
+        uploader's own id), ``metadata`` (string; JSON text), ``created_at``, ``updated_at`` and
+        ``deleted_at`` (datetime64[us, UTC]).
 
     Raises
     ------
@@ -196,6 +213,8 @@ def fetch_files(
     files = fetch_directory_files(
         arguments.parse_ids("source_directory_id", directories),
         skipped,
+        table=with_raw(FILES, arguments.parse_bool("raw", raw)),
+        include_deleted=_deleted_param(include_deleted),
         page_size=arguments.parse_int("page_size", page_size),
         progress=progress,
         client=get_client(client),
@@ -210,24 +229,29 @@ def fetch_directory_files(
     on_error: Callable[[str, BatchesError], bool],
     *,
     client: Client,
-    page_size: int | None = None,
+    table: Table = FILES,
     progress: Progress = None,
-    **scope: Any,
+    **params: Any,
 ) -> pd.DataFrame:
     """Fetch the files of directories; a directory that fails is skipped if `on_error` is true."""
 
     def fetch_one(directory_id: str) -> pa.Table:
-        pages = endpoints.list_directory_files(client, directory_id, page_size=page_size, **scope)
+        pages = endpoints.list_directory_files(client, directory_id, **params)
         return records.to_arrow(
-            FILES, list(listing.iter_records(FILES, pages)), source_directory_id=directory_id
+            table, list(listing.iter_records(FILES, pages)), source_directory_id=directory_id
         )
 
     with progress_bar(progress, "files", unit="directory", total=len(directory_ids)) as bar:
         return fetch_concurrently(
             fetch_one,
             directory_ids,
-            partial(records.concat_to_pandas, FILES),
+            partial(records.concat_to_pandas, table),
             client=client,
             progress=bar,
             on_error=on_error,
         )
+
+
+def _deleted_param(include_deleted: bool) -> str | None:
+    """Return the request parameter; the API's default is to leave out what was deleted."""
+    return "true" if arguments.parse_bool("include_deleted", include_deleted) else None

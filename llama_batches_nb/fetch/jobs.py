@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from llama_batches_nb.errors import BatchesError, InvalidRequestError
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
+from llama_batches_nb.fetch.usage import fetch_usage
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
-from llama_batches_nb.http.concurrent import fetch_concurrently
+from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
+from llama_batches_nb.http.endpoints import JobRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.messages import warn
-from llama_batches_nb.tables import arguments, engines, records
-from llama_batches_nb.tables.schema import JOBS
-from llama_batches_nb.types import IntoFrame
+from llama_batches_nb.tables import arguments, engines, records, schema
+from llama_batches_nb.tables.schema import JOBS, Table
+from llama_batches_nb.types import ErrorMode, IntoFrame
 
 JOB_IDS_PER_REQUEST = 100  # ids; more make the URL too long
+URL_TOO_LONG = (414, 431)  # HTTP statuses
+
+LIST_EXPAND = {"parse_v2": None, "extract_v2": ["extract_metadata"]}
+"""Fields that lists of jobs leave out unless asked; the list of parse jobs has no ``expand``."""
 
 JobIdChunk = tuple[str, list[str]]
 """A job type and the ids of one request."""
@@ -28,6 +36,9 @@ JobIdChunk = tuple[str, list[str]]
 def fetch_jobs(
     results: IntoFrame,
     *,
+    usage: bool = False,
+    raw: bool = False,
+    errors: ErrorMode = "raise",
     project_id: str | None = None,
     organization_id: str | None = None,
     progress: Progress = None,
@@ -42,6 +53,15 @@ def fetch_jobs(
     results
         A frame with the columns ``job_id`` and ``job_type``, such as from `fetch_results`. Rows
         without a job are skipped, and each job is fetched once.
+    usage
+        Also ask each ended job for its credits, with one more request per job. Lists of jobs are
+        not documented to contain them.
+    raw
+        Add a column ``raw`` with the JSON text of each job.
+    errors
+        ``"raise"`` stops at the first request that fails; ``"warn"`` leaves out the jobs, or the
+        credits, of that request and names them in a warning. A rejected API key and a persistent
+        rate limit always raise.
     project_id, organization_id
         Overrides the client's project and organization.
     progress
@@ -54,65 +74,121 @@ def fetch_jobs(
     pandas.DataFrame
         Ordered by request (100 jobs each), then as returned by the API, with the columns
 
-        ================ ===================== ======================================
+        ================ ===================== ================================================
         job_id           string
         job_type         category
         status           category              ``COMPLETED``, ``FAILED``, …
         error_message    string                why the job failed
-        credits          Float64               billed credits; missing if not known yet
+        name             string                display name of a parse job
+        tier             string                tier of the parsing, also of an extract job's
+        credits          Float64               billed in total; missing if not known
+        extract_credits  Float64               part of `credits` for the extraction itself
+        parse_credits    Float64               part of `credits` for the parse job behind it
+        pages_billed     Int64                 pages billed for an extract job
+        file_input       string                file or parse job that was extracted
+        parse_job_id     string                parse job behind an extract job
+        user_metadata    string                tags of a parse job, as JSON text
         created_at       datetime64[us, UTC]
         updated_at       datetime64[us, UTC]
-        ================ ===================== ======================================
+        ================ ===================== ================================================
 
     Raises
     ------
+    ValueError, TypeError
+        If an argument is invalid; no request is sent.
     BatchesError
-        If a request fails; ``.partial`` holds the jobs fetched so far.
+        If a request fails; ``.partial`` holds the jobs fetched so far, also when interrupted
+        (`KeyboardInterrupt`).
 
     Warns
     -----
     UserWarning
-        If jobs are missing: the API does not know them, or their type is not supported.
+        If jobs are missing: the API does not know them, or their type is not supported. With
+        `usage`, also if ended jobs have expired, so that their credits stay missing.
+
+    Notes
+    -----
+    Credits are missing until the service has billed the job. One parse job can be behind several
+    extract jobs, and each of them reports its whole cost in `parse_credits` and `credits`: the sum
+    of `credits` may be too high. `summarize` counts each parse job once.
 
     Examples
     --------
     >>> import llama_batches_nb as lb
     >>> results = lb.fetch_results(status="COMPLETED", limit=2)
-    >>> jobs = lb.fetch_jobs(results)
+    >>> jobs = lb.fetch_jobs(results, usage=True)
     >>> len(jobs) == results.job_id.nunique()
     True
     """
+    arguments.parse_choice("errors", errors, ("raise", "warn"))
+    with_usage = arguments.parse_bool("usage", usage)
+    table = schema.with_raw(JOBS, arguments.parse_bool("raw", raw))
     chunks = split_job_ids(
         engines.select_to_pandas(engines.wrap_frame("results", results), "job_id", "job_type")
     )
     client = get_client(client)
     scope = project_params(project_id, organization_id)
     n_requested = sum(len(ids) for _, ids in chunks)
+    skipped = _SkippedJobs(allowed=errors == "warn")
     with progress_bar(progress, "jobs", unit="job", total=n_requested) as bar:
         jobs = fetch_concurrently(
-            partial(fetch_chunk, client, scope),
+            partial(fetch_chunk, client, scope, table=table),
             chunks,
-            partial(records.concat_to_pandas, JOBS),
+            partial(records.concat_to_pandas, table),
             client=client,
             progress=bar,
             size=lambda chunk: len(chunk[1]),
+            on_error=skipped.on_chunk,
         )
-    if len(jobs) < n_requested:
+    skipped.warn_skipped("jobs")
+    n_answered = n_requested - len(skipped.errors)
+    if len(jobs) < n_answered:
         warn(
-            f"The API returned {len(jobs):,} of {n_requested:,} jobs; the others may be deleted or "
-            "belong to another project. Their files get the outcome 'job_unknown'."
+            f"The API returned {len(jobs):,} of {n_answered:,} jobs; the others may be deleted, "
+            "expired or belong to another project. Their files get the outcome 'job_unknown'."
+        )
+    if with_usage:
+        jobs = fetch_usage(
+            jobs, table, scope, client=client, skip_failed=errors == "warn", progress=progress
         )
     return jobs
 
 
-def fetch_chunk(client: Client, scope: dict[str, Any], chunk: JobIdChunk) -> pa.Table:
+class _SkippedJobs(SkippedItems[str]):
+    """The jobs of the requests that failed."""
+
+    def on_chunk(self, chunk: JobIdChunk, error: BatchesError) -> bool:
+        return all(self(job_id, error) for job_id in chunk[1])
+
+
+def fetch_chunk(
+    client: Client, scope: dict[str, Any], chunk: JobIdChunk, *, table: Table = JOBS
+) -> pa.Table:
     """Fetch the jobs of one chunk; jobs that the API does not know are missing."""
     job_type, job_ids = chunk
-    pages = endpoints.list_jobs(client, job_type, job_ids, **scope)
-    by_id = {listing.record_id(JOBS, job): job for page in pages for job in page.items}
+    by_id = {listing.record_id(JOBS, job): job for job in iter_jobs(client, scope, chunk)}
     requested = set(job_ids)  # a server may ignore the filter and list others too
     jobs = [job for job_id, job in by_id.items() if job_id in requested]
-    return records.to_arrow(JOBS, jobs, job_type=job_type)
+    return records.to_arrow(table, jobs, job_type=job_type)
+
+
+def iter_jobs(
+    client: Client, scope: dict[str, Any], chunk: JobIdChunk, **options: Any
+) -> Iterator[JobRecord]:
+    """Yield the jobs of one chunk, in several requests if its URL is too long for the server."""
+    job_type, job_ids = chunk
+    params = {"expand": LIST_EXPAND[job_type], **options, **scope}
+    try:
+        pages = list(endpoints.list_jobs(client, job_type, job_ids, **params))
+    except InvalidRequestError as error:
+        half = len(job_ids) // 2
+        if error.status_code not in URL_TOO_LONG or not half:
+            raise
+        for part in (job_ids[:half], job_ids[half:]):
+            yield from iter_jobs(client, scope, (job_type, part), **options)
+        return
+    for page in pages:
+        yield from page.items
 
 
 def split_job_ids(references: pd.DataFrame) -> list[JobIdChunk]:

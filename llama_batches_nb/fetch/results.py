@@ -21,7 +21,7 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
 from llama_batches_nb.tables import arguments, records
-from llama_batches_nb.tables.schema import BATCHES, RESULTS
+from llama_batches_nb.tables.schema import BATCHES, RESULTS, with_raw
 from llama_batches_nb.types import BatchIds, ErrorMode
 
 
@@ -31,6 +31,7 @@ def fetch_results(
     *,
     limit: int | None = None,
     errors: ErrorMode = "raise",
+    raw: bool = False,
     progress: Progress = None,
     client: Client | None = None,
     **filters: Unpack[BatchFilters],
@@ -51,6 +52,8 @@ def fetch_results(
         ``"raise"`` stops at the first batch that cannot be fetched; ``"warn"`` skips it and lists
         the skipped batches in a warning. A rejected API key and a persistent rate limit always
         raise.
+    raw
+        Add a column ``raw`` with the JSON text of each result, for fields without a column.
     progress
         Show a progress bar. By default only in notebooks and terminals.
     client
@@ -96,6 +99,7 @@ def fetch_results(
     """
     check_filter_names("fetch_results", filters)
     arguments.parse_choice("errors", errors, ("raise", "warn"))
+    raw = arguments.parse_bool("raw", raw)
     limit = arguments.parse_int("limit", limit, minimum=0)
     scope = project_params(filters.get("project_id"), filters.get("organization_id"))
     selected = _select_batches(batches, filters, limit)
@@ -111,8 +115,8 @@ def fetch_results(
         results = fetch_concurrently(
             fetch_one,
             ids,
-            partial(records.concat_to_pandas, RESULTS),
-            decode_batch=records.parse_results,
+            partial(records.concat_to_pandas, with_raw(RESULTS, raw)),
+            decode_batch=partial(records.parse_results, raw=raw),
             client=client,
             progress=bar,
             on_error=skipped,

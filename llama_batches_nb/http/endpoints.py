@@ -64,18 +64,30 @@ class BatchRecord(TypedDict, total=False):
 
 
 class JobUsage(TypedDict, total=False):
-    """What a job was billed."""
+    """What a job was billed; null until billing has recorded it. Only extract jobs have parts."""
 
     credits: float | None
+    extract_credits: float | None
+    parse_credits: float | None
 
 
 class JobRecord(TypedDict, total=False):
-    """A parse or extract job."""
+    """A parse or extract job. `usage` is documented only for a single job with ``expand=usage``.
+
+    Parse jobs have `name`, `tier` and `user_metadata`; extract jobs have `file_input`, `metadata`
+    and `extract_metadata`, which is null without ``expand=extract_metadata``.
+    """
 
     id: Required[str]
     status: str
     error_message: str | None
     usage: JobUsage | None
+    name: str | None
+    tier: str | None
+    user_metadata: dict[str, str] | None
+    file_input: str
+    metadata: Record | None
+    extract_metadata: Record | None
     created_at: str | None
     updated_at: str | None
 
@@ -86,8 +98,10 @@ class DirectoryRecord(TypedDict, total=False):
     id: Required[str]
     name: str
     type: str
+    description: str | None
     created_at: str | None
     expires_at: str | None
+    deleted_at: str | None
 
 
 class FileRecord(TypedDict, total=False):
@@ -98,8 +112,10 @@ class FileRecord(TypedDict, total=False):
     display_name: str
     file_id: str | None
     unique_id: str | None
+    metadata: Record | None
     created_at: str | None
     updated_at: str | None
+    deleted_at: str | None
 
 
 class ConfigurationRecord(TypedDict, total=False):
@@ -109,6 +125,7 @@ class ConfigurationRecord(TypedDict, total=False):
     name: str
     product_type: str
     version: str | None
+    parameters: Record | None
     created_at: str | None
     updated_at: str | None
 
@@ -147,9 +164,17 @@ def cancel_batch(client: Client, batch_id: str, **scope: Any) -> BatchRecord:
 
 
 def list_jobs(
-    client: Client, job_type: str, job_ids: list[str], **scope: Any
+    client: Client, job_type: str, job_ids: list[str], *, timeout: float | None = None, **more: Any
 ) -> Iterator[Page[JobRecord]]:
-    return _list(client, JOBS[job_type], len(job_ids), {"job_ids": job_ids, **scope})
+    filters = {"job_ids": job_ids, **more}
+    return _list(client, JOBS[job_type], len(job_ids), filters, timeout=timeout)
+
+
+def get_job(client: Client, job_type: str, job_id: str, **params: Any) -> JobRecord:
+    """Return one job, with the fields of ``expand``."""
+    response = client.get(f"{JOBS[job_type]}/{_path_segment(job_id)}", params)
+    is_wrapped = job_type == "parse_v2" and isinstance(response, dict)
+    return cast("JobRecord", response.get("job") if is_wrapped else response)
 
 
 def get_job_output(

@@ -13,7 +13,10 @@ from llama_batches_nb.types import Record
 T_co = TypeVar("T_co", covariant=True)
 
 MAX_PAGE_SIZE = 1000  # rows; the API reduces larger sizes to this
+COMMON_PAGE_SIZE = 100  # rows; the limit of many endpoints
 MAX_TOTAL_SIZE = 2**63 - 1  # rows; a larger total_size is ignored
+
+_PAGE_SIZE_PROBLEM = re.compile(r"page.?size.*", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ def iter_pages(
     """Yield every page of a list; `fetch_page` takes ``page_size`` and ``page_token``.
 
     By default the largest page size is used. If the server rejects the size, the page is requested
-    again without one.
+    again with the size that the server's message names, else with `COMMON_PAGE_SIZE`, and at last
+    without one, since the default may be much smaller.
     """
     size: int | None = page_size or MAX_PAGE_SIZE
     token: str | None = None
@@ -39,9 +43,9 @@ def iter_pages(
         try:
             response = fetch_page(page_size=size, page_token=token)
         except InvalidRequestError as error:
-            if size is None or not re.search(r"page.?size", str(error), re.IGNORECASE):
+            if size is None or not (problem := _PAGE_SIZE_PROBLEM.search(str(error))):
                 raise
-            size = None
+            size = _smaller_size(size, problem[0])
             continue
         yield _parse_page(response)
         token = _next_token(response)
@@ -53,6 +57,12 @@ def iter_pages(
                 "The rows fetched so far are in .partial; try again later."
             )
         seen_tokens.add(token)
+
+
+def _smaller_size(size: int, problem: str) -> int | None:
+    """Return the largest number below `size` in the server's message, else a common page size."""
+    named = [n for n in map(int, re.findall(r"\d{1,6}", problem)) if 1 < n < size]
+    return max(named, default=COMMON_PAGE_SIZE if size > COMMON_PAGE_SIZE else None)
 
 
 def _parse_page(response: Any) -> Page[Any]:

@@ -98,13 +98,18 @@ def parse_confidence(value: float) -> float:
     return float(value)
 
 
+def parse_bool(name: str, value: bool) -> bool:
+    """Return True or False, or raise `TypeError` for any other value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}.")
+    return value
+
+
 def format_bool(name: str, value: bool | None) -> str | None:
     """Format a bool for the query of a URL."""
     if value is None:
         return None
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}.")
-    return "true" if value else "false"
+    return "true" if parse_bool(name, value) else "false"
 
 
 def parse_id(name: str, value: object) -> str:

@@ -17,7 +17,7 @@ import pyarrow.json as pa_json
 
 from llama_batches_nb.errors import ResponseError
 from llama_batches_nb.tables import schema
-from llama_batches_nb.tables.schema import BATCHES, MAPPINGS, RESULTS, Column, Table
+from llama_batches_nb.tables.schema import BATCHES, MAPPINGS, RESULTS, Column, Table, with_raw
 
 
 def to_pandas(table: Table, records: Iterable[Mapping[str, Any]], **constants: str) -> pd.DataFrame:
@@ -58,16 +58,21 @@ def validate_batch_json(batch_id: str, body: bytes) -> bytes:
     return body
 
 
-def check_response_id(requested_id: str, returned_id: str) -> None:
-    """Raise `ResponseError` if the server returned another batch than the requested one."""
+def check_response_id(requested_id: str, returned_id: str, *, what: str = "batch") -> None:
+    """Raise `ResponseError` if the server returned another record than the requested one."""
     if returned_id.casefold() != requested_id.casefold():
         raise ResponseError(
-            f"Expected batch {requested_id!r:.80}, but the server returned {returned_id!r:.80}."
+            f"Expected {what} {requested_id!r:.80}, but the server returned {returned_id!r:.80}."
         )
 
 
-def parse_results(bodies: Sequence[bytes]) -> list[pa.Table]:
-    """Return the results of each batch, from the JSON of batches with ``expand=results``."""
+def parse_results(bodies: Sequence[bytes], *, raw: bool = False) -> list[pa.Table]:
+    """Return the results of each batch, from the JSON of batches with ``expand=results``.
+
+    With `raw`, they have the column ``raw`` of `schema.with_raw`.
+    """
+    if raw:
+        return [results_from_record(json.loads(body), raw=True) for body in bodies]
     return parse_batches_with_results(bodies)[1]
 
 
@@ -85,16 +90,15 @@ def parse_batches_with_results(bodies: Sequence[bytes]) -> tuple[pa.Table, list[
         return to_arrow(BATCHES, batches), results
 
 
-def results_from_record(batch: Any) -> pa.Table:
+def results_from_record(batch: Any, *, raw: bool = False) -> pa.Table:
     """Return one row per file of a batch; ``null`` results are an empty list."""
     if not isinstance(batch, dict):
         raise ResponseError(f"A batch is not a JSON object: {str(batch)[:80]!r}.")
     results = batch.get("results")
     if not isinstance(results, list | None):
         raise ResponseError(f"The results of batch {batch.get('id')} are not a list.")
-    return _join_batches(
-        to_arrow(BATCHES, [batch]), [len(results or [])], to_arrow(MAPPINGS, results or [])
-    )
+    mappings = to_arrow(with_raw(MAPPINGS, raw), results or [])
+    return _join_batches(to_arrow(BATCHES, [batch]), [len(mappings)], mappings)
 
 
 def _parse_with_arrow(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
@@ -134,21 +138,34 @@ def _join_batches(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa
         "job_id": mappings["job_id"],
         "error_message": mappings["error_message"],
     }
-    return pa.table(columns, schema=RESULTS.arrow_schema)
+    raw = "raw" in mappings.column_names
+    if raw:
+        columns["raw"] = mappings["raw"]
+    return pa.table(columns, schema=with_raw(RESULTS, raw).arrow_schema)
 
 
 def _extract_column(
     table: Table, column: Column, records: Sequence[Mapping[str, Any]]
 ) -> list[Any]:
-    """Return each record's value at the column's path, or None if a key is missing."""
+    """Return each record's value of the column, or None if a key is missing."""
+    values = _values_at(table, column.path, records)
+    if column.other_path:
+        others = _values_at(table, column.other_path, records)
+        values = [b if a is None else a for a, b in zip(values, others, strict=True)]
+    return values
+
+
+def _values_at(
+    table: Table, path: Sequence[str], records: Sequence[Mapping[str, Any]]
+) -> list[Any]:
     values: list[Any] = list(records)
     try:
-        for key in column.path:
+        for key in path:
             values = [None if value is None else value.get(key) for value in values]
     except AttributeError:
         raise ResponseError(
             f"The server sent a {table.row} with an unexpected JSON structure at "
-            f"{'.'.join(column.path)!r}."
+            f"{'.'.join(path)!r}."
         ) from None
     return values
 
@@ -158,6 +175,10 @@ def _to_arrow_array(table: Table, column: Column, values: list[Any]) -> pa.Array
     try:
         if column.type == "time":
             return pa.array([_parse_timestamp(value) for value in values], arrow_type)
+        if column.type == "json":
+            return pa.array([_format_json(value) for value in values], arrow_type)
+        if column.type == "Int64" and any(isinstance(v, float) and v % 1 for v in values):
+            raise ValueError("it has a fraction")  # Arrow would drop it
         try:
             return pa.array(values, arrow_type)
         except UnicodeEncodeError:
@@ -175,6 +196,18 @@ def _parse_timestamp(text: str | None) -> datetime | None:
         return None
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _format_json(value: Any) -> str | None:
+    """Return a value as JSON text; a lone surrogate stays an escape, as UTF-8 cannot hold it."""
+    if value is None:
+        return None
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 def _replace_surrogates(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -34,12 +34,16 @@ _ARROW: dict[ColumnType, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, its type, and the path of its value in the API's record."""
+    """A column: its name, its type, and the path of its value in the API's record.
+
+    An empty path is the whole record. Where `path` leads to nothing, `other_path` is tried.
+    """
 
     name: str
     type: ColumnType
     path: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()  # known ones, in order; only for type "category"
+    other_path: tuple[str, ...] = ()
 
     @cached_property
     def field(self) -> pa.Field:
@@ -73,6 +77,14 @@ def _text(name: str, *path: str) -> Column:
 
 def _time(name: str, *path: str) -> Column:
     return Column(name, "time", path or (name,))
+
+
+def _number(name: str, *path: str) -> Column:
+    return Column(name, "Float64", path)
+
+
+def _json(name: str, *path: str) -> Column:
+    return Column(name, "json", path or (name,))
 
 
 def _category(name: str, categories: tuple[str, ...], *path: str) -> Column:
@@ -130,7 +142,15 @@ JOBS = Table(
         _category("job_type", statuses.JOB_TYPES),
         _category("status", statuses.JOB_STATUSES),
         _text("error_message"),
-        Column("credits", "Float64", ("usage", "credits")),
+        _text("name"),
+        Column("tier", "string", ("tier",), other_path=("extract_metadata", "parse_tier")),
+        _number("credits", "usage", "credits"),
+        _number("extract_credits", "usage", "extract_credits"),
+        _number("parse_credits", "usage", "parse_credits"),
+        Column("pages_billed", "Int64", ("metadata", "usage", "num_pages_billed")),
+        _text("file_input"),
+        _text("parse_job_id", "extract_metadata", "parse_job_id"),
+        _json("user_metadata"),
         _time("created_at"),
         _time("updated_at"),
     ),
@@ -144,8 +164,11 @@ FILES = Table(
         _text("source_directory_id", "directory_id"),
         _text("display_name"),
         _text("file_id"),
+        _text("unique_id"),
+        _json("metadata"),
         _time("created_at"),
         _time("updated_at"),
+        _time("deleted_at"),
     ),
 )
 
@@ -156,8 +179,10 @@ DIRECTORIES = Table(
         _text("source_directory_id", "id"),
         _text("name"),
         _category("type", statuses.DIRECTORY_TYPES),
+        _text("description"),
         _time("created_at"),
         _time("expires_at"),
+        _time("deleted_at"),
     ),
 )
 
@@ -169,6 +194,7 @@ CONFIGURATIONS = Table(
         _text("name"),
         _category("job_type", statuses.JOB_TYPES, "product_type"),
         _text("version"),
+        _json("parameters"),
         _time("created_at"),
         _time("updated_at"),
     ),
@@ -191,6 +217,14 @@ CONFIDENCE_COLUMNS = (Column("confidence", "Float64"), Column("document_confiden
 
 EXTRACTIONS = Table("extractions", "extraction", (_text("job_id"), Column("row", "Int64")))
 """One extracted object. A column per top-level field of the extraction follows."""
+
+RAW_COLUMN = Column("raw", "json")
+
+
+def with_raw(table: Table, raw: bool = True) -> Table:
+    """Return the table with a last column ``raw``, the JSON text of each record, if `raw`."""
+    return replace(table, columns=(*table.columns, RAW_COLUMN)) if raw else table
+
 
 OUTCOME_COLUMN = _category("outcome", statuses.OUTCOMES)
 JOB_ERROR_MESSAGE_COLUMN = _text("job_error_message")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_limit_bounds_rows_and_requests(serve: Serve, limit: int) -> None:
 
 
 def test_rejected_page_size_is_retried_without_one(serve: Serve) -> None:
-    detail = [{"loc": ["query", "page_size"], "msg": "at most 100", "type": "x"}]
+    detail = [{"loc": ["query", "page_size"], "msg": "not supported", "type": "x"}]
 
     def script(request: Request) -> Any:
         if request.param("page_size"):
@@ -102,7 +103,7 @@ def test_rejected_page_size_is_retried_without_one(serve: Serve) -> None:
 
     server = serve(script)
     assert len(lb.fetch_batches()) == 1
-    assert [request.param("page_size") for request in server.requests] == ["1000", None]
+    assert [request.param("page_size") for request in server.requests] == ["1000", "100", None]
 
 
 def test_fewer_rows_than_total_size_warn(serve: Serve) -> None:
@@ -296,3 +297,20 @@ def test_failed_status_raises_with_the_rows_of_earlier_statuses(serve: Serve) ->
         lb.fetch_batches(status=["PENDING", "RUNNING"])
     assert caught.value.partial is not None
     assert caught.value.partial.batch_id.tolist() == ["bat-1"]
+
+
+def test_raw_is_the_json_of_each_batch(serve: Serve) -> None:
+    sent = [batch("bat-1", tomorrow={"ключ": [1.5, None]}), batch("bat-2", "PAUSED")]
+    serve(lambda request: page(sent) if request.path.endswith("batches") else sent[0])
+    batches = lb.fetch_batches(raw=True)
+    assert batches.columns[-1] == "raw"
+    assert [json.loads(text) for text in batches.raw] == sent
+    assert json.loads(lb.get_batch("bat-1", raw=True).raw[0]) == sent[0]
+    assert lb.fetch_batches(limit=0, raw=True).columns.tolist() == batches.columns.tolist()
+
+
+def test_raw_that_is_not_a_bool_raises_before_any_request(serve: Serve) -> None:
+    server = serve(lambda request: page([]))
+    with pytest.raises(TypeError, match="raw must be True or False"):
+        lb.fetch_batches(raw=1)  # type: ignore[arg-type]
+    assert not server.requests

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,3 +97,36 @@ def test_sandbox_has_seven_directories_and_four_configurations(on_sandbox: lb.Cl
     from_directories = results[results.source_directory_id.isin(directories.source_directory_id)]
     assert len(from_directories) > 0
     assert from_directories.source_directory_file_id.isin(files.source_directory_file_id).all()
+
+
+@pytest.mark.parametrize("include_deleted", [False, True])
+def test_deleted_records_are_listed_only_if_asked(serve: Serve, include_deleted: bool) -> None:
+    deleted = {"id": "one", "deleted_at": "2026-08-01T12:00:00Z"}
+    server = serve(lambda request: page([deleted] if request.param("include_deleted") else []))
+    directories = lb.fetch_directories(include_deleted=include_deleted)
+    files = lb.fetch_files("dir-1", include_deleted=include_deleted)
+    assert len(directories) == len(files) == include_deleted
+    assert directories.deleted_at.dtype == files.deleted_at.dtype == "datetime64[us, UTC]"
+    sent = [request.param("include_deleted") for request in server.requests]
+    assert sent == ["true" if include_deleted else None] * 2
+
+
+def test_raw_is_the_json_of_each_directory_file_and_configuration(serve: Serve) -> None:
+    sent = {"id": "one", "tomorrow": {"ключ": 1}, "parameters": {"tier": "fast"}}
+    serve(lambda request: page([sent]))
+    fetches = (lb.fetch_directories, lb.fetch_configurations, partial(lb.fetch_files, "dir-1"))
+    for fetch in fetches:
+        frame = fetch(raw=True)
+        assert frame.columns[-1] == "raw"
+        assert json.loads(frame.raw[0]) == sent
+    assert json.loads(lb.fetch_configurations().parameters[0]) == {"tier": "fast"}
+
+
+@pytest.mark.parametrize("argument", ["include_deleted", "raw"])
+def test_flag_that_is_not_a_bool_raises_before_any_request(serve: Serve, argument: str) -> None:
+    server = serve(lambda request: page([]))
+    wrong: dict[str, Any] = {argument: "true"}
+    for fetch in (lb.fetch_directories, partial(lb.fetch_files, "dir-1")):
+        with pytest.raises(TypeError, match=f"{argument} must be True or False"):
+            fetch(**wrong)
+    assert not server.requests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -284,3 +285,13 @@ def test_interrupt_aborts_a_body_without_a_length() -> None:
     end.set()
     thread.join()
     listening.close()
+
+
+def test_raw_is_the_json_of_each_result(serve: Serve) -> None:
+    sent = [mapping("dfl-1", "pjb-1") | {"tomorrow": {"é": 1}}, mapping("dfl-2", None, "too long")]
+    serve(lambda request: batch("bat-1", results=sent))
+    plain, raw = lb.fetch_results("bat-1"), lb.fetch_results("bat-1", raw=True)
+    assert [json.loads(text) for text in raw.raw] == sent
+    pd.testing.assert_frame_equal(raw.drop(columns="raw"), plain)
+    empty = lb.fetch_results([], raw=True)
+    pd.testing.assert_series_equal(empty.dtypes, raw.dtypes)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from llama_batches_nb.errors import InvalidRequestError, PaginationError, ResponseError
-from llama_batches_nb.http.pagination import MAX_PAGE_SIZE, iter_pages
+from llama_batches_nb.http.pagination import COMMON_PAGE_SIZE, MAX_PAGE_SIZE, iter_pages
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, CONFIGURATIONS, DIRECTORIES, FILES, Table
 from llama_batches_nb.types import Record
@@ -75,16 +75,41 @@ def test_repeated_token_raises() -> None:
         list(iter_pages(lambda **_: {"items": [], "next_page_token": "a"}))
 
 
-def test_page_without_a_size_is_requested_once_after_a_rejected_size() -> None:
-    sizes = []
+@pytest.mark.parametrize(
+    ("message", "sizes"),
+    [
+        ("page_size: no", [1000, 100, None]),
+        ("page_size: Input should be less than or equal to 250", [1000, 250, 100, None]),
+        ("page_size: 1000 is not between 1 and 50", [1000, 50, None]),
+        ("The pageSize must be 20.", [1000, 20, None]),
+    ],
+)
+def test_rejected_page_size_is_replaced_by_the_largest_that_may_be_allowed(
+    message: str, sizes: list[int | None]
+) -> None:
+    requested = []
 
     def fetch_page(page_size: int | None, page_token: str | None) -> Any:
-        sizes.append(page_size)
-        raise InvalidRequestError("page_size: no" if page_size else "no at all")
+        requested.append(page_size)
+        raise InvalidRequestError(message if page_size else "no at all")
 
     with pytest.raises(InvalidRequestError, match="no at all"):
         list(iter_pages(fetch_page))
-    assert sizes == [MAX_PAGE_SIZE, None]
+    assert requested == sizes
+
+
+def test_size_that_the_server_names_is_used_for_all_pages(serve: Serve) -> None:
+    def script(request: Request) -> Any:
+        if int(request.param("page_size") or 0) > 2:
+            detail = [{"loc": ["query", "page_size"], "msg": "Input should be <= 2", "type": "x"}]
+            return Response({"detail": detail}, 422)
+        start = int(request.param("page_token") or 0)
+        return page([batch(f"bat-{start}")], str(start + 1) if start < 3 else None)
+
+    server = serve(script)
+    assert len(lb.fetch_batches()) == 4
+    sizes = [request.param("page_size") for request in server.requests]
+    assert sizes == ["1000", "2", "2", "2", "2"]
 
 
 # --- any division into pages ---------------------------------------------------------------------
@@ -173,7 +198,7 @@ def test_frame_does_not_depend_on_the_pages(
     constants = {"source_directory_id": "dir-1"} if kind == "files" else {}
     pd.testing.assert_frame_equal(frame, records.to_pandas(table, items, **constants))
     assert paged.sizes[0] == str(page_size or MAX_PAGE_SIZE)
-    assert set(paged.sizes) <= {paged.sizes[0], None}
+    assert set(paged.sizes) <= {paged.sizes[0], str(COMMON_PAGE_SIZE), None}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FETCHES if kind != "files"])

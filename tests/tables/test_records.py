@@ -57,8 +57,8 @@ def assert_exact_dtypes(frame: pd.DataFrame, table: Table) -> None:
             assert dtype.categories.tolist()[: len(column.categories)] == list(column.categories)
         elif column.type == "time":
             assert dtype == pd.DatetimeTZDtype("us", "UTC")
-        elif column.type == "Float64":
-            assert dtype == pd.Float64Dtype()
+        elif column.type in ("Float64", "Int64"):
+            assert dtype == column.type
         else:
             assert dtype == schema.STRING_DTYPE
 
@@ -96,9 +96,15 @@ def test_each_record_becomes_a_row(table: Table, data: st.DataObject) -> None:
     assert frame.index.tolist() == list(range(len(result)))
     for column in table.columns:
         sent = [at(record, column.path) for record in result]
+        if column.other_path:
+            others = [at(record, column.other_path) for record in result]
+            sent = [b if a is None else a for a, b in zip(sent, others, strict=True)]
         if column.type == "time":
             sent = [text and datetime.fromisoformat(text) for text in sent]
-        assert plain(frame[column.name]) == sent
+        received = plain(frame[column.name])
+        if column.type == "json":
+            received = [text and json.loads(text) for text in received]
+        assert received == sent
 
 
 def test_batch_values_are_read_from_api_paths() -> None:
@@ -156,6 +162,50 @@ def test_renamed_columns_are_read_from_api_paths(
 ) -> None:
     row = records.to_pandas(table, [record]).iloc[0]
     assert {name: row[name] for name in expected} == expected
+
+
+def test_extract_job_has_costs_and_parse_job() -> None:
+    job = {
+        "id": "ejb-1",
+        "usage": {"credits": 8, "extract_credits": 5, "parse_credits": 3.5},
+        "metadata": {"usage": {"num_pages_billed": 2, "num_pages_extracted": 1}},
+        "file_input": "dfl-1",
+        "extract_metadata": {"parse_job_id": "pjb-1", "parse_tier": "fast"},
+    }
+    (row,) = records.to_pandas(JOBS, [job]).dropna(axis="columns").to_dict("records")
+    assert row == {
+        "job_id": "ejb-1",
+        "tier": "fast",
+        "credits": 8.0,
+        "extract_credits": 5.0,
+        "parse_credits": 3.5,
+        "pages_billed": 2,
+        "file_input": "dfl-1",
+        "parse_job_id": "pjb-1",
+    }
+
+
+def test_own_tier_of_job_comes_before_that_of_its_parse_job() -> None:
+    both = {"id": "a", "tier": "agentic", "extract_metadata": {"parse_tier": "fast"}}
+    assert records.to_pandas(JOBS, [both]).tier.tolist() == ["agentic"]
+
+
+def test_json_column_keeps_text_of_any_language_and_lone_surrogates() -> None:
+    sent = [{"ключ": "값 😀"}, {"half": HALF}, {}, [1, 2.5, None]]
+    frame = records.to_pandas(FILES, [{"id": str(n), "metadata": m} for n, m in enumerate(sent)])
+    assert frame.metadata[0] == '{"ключ": "값 😀"}'
+    assert [json.loads(text) for text in frame.metadata] == sent
+
+
+@pytest.mark.parametrize("table", LISTED, ids=lambda table: table.name)
+@given(data=st.data())
+@few
+def test_raw_column_holds_each_record(table: Table, data: st.DataObject) -> None:
+    sent = data.draw(st.lists(api_records(table), max_size=4))
+    frame = records.to_pandas(schema.with_raw(table), sent)
+    assert frame.columns.tolist() == [*table.names, "raw"]
+    assert frame["raw"].dtype == schema.STRING_DTYPE
+    assert [json.loads(text) for text in frame["raw"]] == sent
 
 
 # --- tomorrow's words ---------------------------------------------------------------------------
@@ -271,6 +321,9 @@ def test_text_none_is_not_missing() -> None:
         (JOBS, {"id": "j", "usage": {"credits": "many"}}, "usage.credits"),
         (JOBS, {"id": "j", "usage": {"credits": 10**400}}, "usage.credits"),
         (JOBS, {"id": "j", "usage": 3}, "usage.credits"),
+        (JOBS, {"id": "j", "metadata": {"usage": {"num_pages_billed": 2.5}}}, "num_pages_billed"),
+        (JOBS, {"id": "j", "metadata": {"usage": {"num_pages_billed": 2**63}}}, "num_pages_billed"),
+        (JOBS, {"id": "j", "extract_metadata": "none"}, "extract_metadata.parse_tier"),
         (MAPPINGS, {"source_directory_file_id": None}, "source_directory_file_id"),
         (MAPPINGS, {"source_directory_file_id": "f", "job_reference": "j"}, "job_reference.type"),
         (MAPPINGS, {"source_directory_file_id": "f", "error_message": {}}, "error_message"),
@@ -280,7 +333,7 @@ def test_wrong_value_type_error_names_row_and_field(
     table: Table, record: Record, field: str
 ) -> None:
     good: Record = {table.columns[0].path[0]: "good"}
-    with pytest.raises(ResponseError, match=f"{table.row}.*{re.escape(repr(field))}"):
+    with pytest.raises(ResponseError, match=rf"{table.row}.*'[\w.]*{re.escape(field)}'"):
         records.to_pandas(table, [good, record])
 
 

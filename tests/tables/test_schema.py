@@ -17,14 +17,22 @@ CONTRACT = {
     "created_at updated_at",
     "results": "batch_id batch_status batch_created_at configuration_id source_directory_id "
     "source_directory_file_id job_type job_id error_message",
-    "jobs": "job_id job_type status error_message credits created_at updated_at",
-    "files": "source_directory_file_id source_directory_id display_name file_id created_at "
-    "updated_at",
-    "directories": "source_directory_id name type created_at expires_at",
-    "configurations": "configuration_id name job_type version created_at updated_at",
+    "jobs": "job_id job_type status error_message name tier credits extract_credits "
+    "parse_credits pages_billed file_input parse_job_id user_metadata created_at updated_at",
+    "files": "source_directory_file_id source_directory_id display_name file_id unique_id "
+    "metadata created_at updated_at deleted_at",
+    "directories": "source_directory_id name type description created_at expires_at deleted_at",
+    "configurations": "configuration_id name job_type version parameters created_at updated_at",
     "mappings": "source_directory_file_id job_type job_id error_message",
 }
 CATEGORIES = {"status", "batch_status", "job_type", "type"}
+NUMBERS = {
+    "credits": "Float64",
+    "extract_credits": "Float64",
+    "parse_credits": "Float64",
+    "pages_billed": "Int64",
+}
+JSON_TEXT = {"user_metadata", "metadata", "parameters"}
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
@@ -42,13 +50,15 @@ def test_column_types_follow_from_names(table: Table) -> None:
             assert column.categories
         elif column.name.endswith("_at"):
             assert column.type == "time"
+        elif column.name in JSON_TEXT:
+            assert column.type == "json"
         else:
-            assert column.type == ("Float64" if column.name == "credits" else "string")
+            assert column.type == NUMBERS.get(column.name, "string")
 
 
 @each_table
 def test_arrow_schema_has_only_text_times_and_numbers(table: Table) -> None:
-    known = {pa.string(), pa.timestamp("us", tz="UTC"), pa.float64()}
+    known = {pa.string(), pa.timestamp("us", tz="UTC"), pa.float64(), pa.int64()}
     assert table.arrow_schema.names == table.names
     assert set(table.arrow_schema.types) <= known
 
