@@ -6,11 +6,13 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 from tqdm.std import tqdm
 
 from llama_batches_nb.http import workers
+from llama_batches_nb.http.interrupts import ignore_repeated_interrupts
 from llama_batches_nb.messages import escape_control_chars
 
 Progress: TypeAlias = bool | Callable[..., Any] | None
@@ -20,13 +22,13 @@ DELAY = 0.4  # seconds before a bar appears by default: shorter calls show none
 
 
 class ProgressBar:
-    """A tqdm bar that also shows waits for the rate limit."""
+    """A tqdm bar that also shows waits for the rate limit; one Ctrl-C ends its block."""
 
     def __init__(self, bar: tqdm[Any]) -> None:
         self._bar = bar
         self._note = ""
         self._pause = ""
-        self._wait_listener = workers.wait_listener(self.show_rate_limit_wait)
+        self._exit_stack = ExitStack()
 
     def advance(self, n: int = 1) -> None:
         self._bar.update(n)
@@ -62,12 +64,13 @@ class ProgressBar:
         self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))), refresh)
 
     def __enter__(self) -> ProgressBar:
-        self._wait_listener.__enter__()
+        self._exit_stack.enter_context(ignore_repeated_interrupts())
+        self._exit_stack.callback(self._bar.close)
+        self._exit_stack.enter_context(workers.wait_listener(self.show_rate_limit_wait))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._wait_listener.__exit__(None, None, None)
-        self._bar.close()
+        self._exit_stack.close()
 
 
 class AmountReceived:
