@@ -52,6 +52,7 @@ from llama_batches_nb.fetch.batches import fetch_batches, get_batch
 from llama_batches_nb.fetch.directories import fetch_configurations, fetch_directories, fetch_files
 from llama_batches_nb.fetch.extractions import fetch_extractions
 from llama_batches_nb.fetch.jobs import fetch_jobs
+from llama_batches_nb.fetch.names import add_names
 from llama_batches_nb.fetch.pages import fetch_pages
 from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.http.client import Client, connect
@@ -86,6 +87,7 @@ __all__ = [
     "SyncReport",
     "UnconfirmedCreateError",
     "WaitTimeoutError",
+    "add_names",
     "attempts",
     "cancel_batch",
     "compare_configurations",

@@ -126,6 +126,7 @@ CALLS: dict[str, Call] = {
     ),
 }
 REQUESTING: dict[str, Call] = {
+    "add_names": (lb.add_names, {"frame": BATCH_FRAME[["source_directory_id"]]}, {"frame": []}),
     "fetch_jobs": (
         lb.fetch_jobs,
         {"results": RESULT_FRAME},

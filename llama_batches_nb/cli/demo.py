@@ -15,8 +15,8 @@ from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.rates import failure_rates, format_rate
 from llama_batches_nb.dataset.export import export_parquet
 from llama_batches_nb.fetch.batches import fetch_batches
-from llama_batches_nb.fetch.directories import fetch_configurations, fetch_directories
 from llama_batches_nb.fetch.jobs import fetch_jobs
+from llama_batches_nb.fetch.names import add_names
 from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.http.client import connect
 from llama_batches_nb.lifecycle.create import create_batch
@@ -93,42 +93,31 @@ def _load_history(out: Path, limit: int | None) -> None:
     files = outcomes(results, jobs)
     _print(f"   {len(files):,} files: {_counts(files.outcome)}.\n")
 
-    configurations = fetch_configurations()[["configuration_id", "name"]]
-    directories = fetch_directories()[["source_directory_id", "name"]]
+    files = add_names(files.drop(columns="source_directory_file_id"))
     _print("3. Failure rates (failed ÷ decided) with 95 % confidence intervals.")
-    _print_rates(files, "configuration_id", configurations)
+    _print_rates(files, "configuration")
     _print(f"   The {MAX_DIRECTORIES} directories with the highest failure rates:")
-    _print_rates(files, "source_directory_id", directories, max_rows=MAX_DIRECTORIES)
+    _print_rates(files, "directory", max_rows=MAX_DIRECTORIES)
 
     for name, frame in {"batches": batches, "results": results, "jobs": jobs}.items():
         export_parquet(frame, out / f"{name}.parquet")
-    _write_chart(files, configurations, out / "failure-rates.png")
+    _write_chart(files, out / "failure-rates.png")
 
 
-def _write_chart(files: pd.DataFrame, names: pd.DataFrame, path: Path) -> None:
+def _write_chart(files: pd.DataFrame, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.5), layout="constrained", facecolor="white")
-    named = _with_names(files, "configuration_id", names).rename(columns={"name": "configuration"})
-    plot_failure_rates(named, by="configuration", freq="W", ax=figure.subplots())
+    plot_failure_rates(files, by="configuration", freq="W", ax=figure.subplots())
     figure.savefig(path, dpi=120)
 
 
-def _with_names(frame: pd.DataFrame, key: str, names: pd.DataFrame) -> pd.DataFrame:
-    """Add a column `name`: the name of each id, or the id itself if it has no name."""
-    named = frame.merge(names, on=key, how="left")
-    return named.assign(name=named["name"].fillna(named[key]))
-
-
-def _print_rates(
-    files: pd.DataFrame, key: str, names: pd.DataFrame, max_rows: int | None = None
-) -> None:
-    named = _with_names(failure_rates(files, by=key), key, names)
+def _print_rates(files: pd.DataFrame, key: str, max_rows: int | None = None) -> None:
     # Sort by the lower bound of the interval, so that groups of few files do not come first.
-    rates = named.sort_values("ci_low", ascending=False)[:max_rows]
-    width = max(map(len, rates["name"]), default=0)
+    rates = failure_rates(files, by=key).sort_values("ci_low", ascending=False)[:max_rows]
+    width = max(map(len, rates[key]), default=0)
     for _, row in rates.iterrows():
-        _print(f"     {row['name']:<{width}}  {format_rate(row)}")
+        _print(f"     {row[key]:<{width}}  {format_rate(row)}")
     _print("")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 
 import pandas as pd
+
+from llama_batches_nb.fetch.names import unique_names
 
 
 class NameIndex:
@@ -26,14 +27,12 @@ class NameIndex:
         self.loaded = frame is not None
         self.by_id: dict[str, str] = {}
         if frame is not None:
-            ids, names = frame.iloc[:, 0], frame["name"].str.strip()
-            unique_names = [f"{name} ({id_})" for id_, name in zip(ids, names, strict=True)]
-            uses = Counter([*ids, *names.dropna(), *unique_names])
-            for id_, name, unique_name in zip(ids, names, unique_names, strict=True):
-                if pd.isna(name) or not name:
-                    self.by_id[id_] = id_
-                else:
-                    self.by_id[id_] = name if uses[name] == 1 else unique_name
+            names = frame["name"].str.strip()
+            known = {
+                id_: None if pd.isna(name) else str(name)
+                for id_, name in zip(frame.iloc[:, 0], names, strict=True)
+            }
+            self.by_id = unique_names(known)
 
     @property
     def choices(self) -> list[str]:
