@@ -40,6 +40,7 @@ class FakeApi:
         statuses: Iterable[str] = ("COMPLETED",),
         n_created: int = 1,
         page_size: int = 1000,
+        unique_names: bool = False,
     ) -> None:
         self.batches: dict[str, Record] = {}
         self.jobs: dict[str, Record] = {}
@@ -49,6 +50,7 @@ class FakeApi:
         self.statuses = [*statuses]  # of a created batch, one per poll; the last one repeats
         self.n_created = n_created  # batches created by one request
         self.page_size = page_size
+        self.unique_names = unique_names  # of directories; the API does not document it
         self.ignores_times = False
         self.faults: dict[str, Fault | list[Fault]] = {}
         self.requests: Counter[str] = Counter()
@@ -213,7 +215,8 @@ class FakeApi:
 
     def _post_directories(self, request: Request, _: str) -> Any:
         name = request.json["name"]
-        if name in [directory["name"] for directory in self.directories.values()]:
+        names = [directory["name"] for directory in self.directories.values()]
+        if self.unique_names and name in names:
             return Response({"detail": f"Directory {name} exists"}, 409)
         n_new = sum(directory.startswith("dir-new-") for directory in self.directories)
         return self.add_directory(f"dir-new-{n_new}", name)

@@ -23,7 +23,7 @@ MAX_ADD_ATTEMPTS = 3  # to add one file
 def create_directory(client: Client, name: str, scope: Record) -> str:
     """Create an ephemeral directory and return its id.
 
-    Raises `ConflictError` if another directory has the name.
+    Raises `ConflictError` if the service requires unique names and another directory has this one.
     """
 
     def send() -> str:
@@ -31,20 +31,18 @@ def create_directory(client: Client, name: str, scope: Record) -> str:
         return listing.record_id(DIRECTORIES, endpoints.create_directory(client, body, **scope))
 
     def find(_: BatchesError) -> str | None:
-        directory_id = find_directory(client, name, scope)
-        if directory_id is None or files_by_name(client, directory_id, scope):
-            return None  # a directory that has files is not the one just created
-        return directory_id
+        found = reversed(find_directories(client, name, scope))
+        # a directory that has files is not the one just created
+        return next((each for each in found if not files_by_name(client, each, scope)), None)
 
     return send_once(send, find, max_attempts=MAX_CREATE_ATTEMPTS)
 
 
-def find_directory(client: Client, name: str, scope: Record) -> str | None:
-    """Return the id of the directory with this name, or None."""
+def find_directories(client: Client, name: str, scope: Record) -> list[str]:
+    """Return the ids of the directories with this name; names may repeat."""
     pages = endpoints.list_directories(client, name=name, **scope)
     directories = listing.iter_records(DIRECTORIES, pages)
-    ids = [listing.record_id(DIRECTORIES, d) for d in directories if d.get("name") == name]
-    return ids[0] if ids else None
+    return [listing.record_id(DIRECTORIES, d) for d in directories if d.get("name") == name]
 
 
 def unique_name(prefix: str) -> str:

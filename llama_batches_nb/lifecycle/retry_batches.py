@@ -28,7 +28,7 @@ from llama_batches_nb.lifecycle.ephemeral_directory import (
     add_file,
     create_directory,
     files_by_name,
-    find_directory,
+    find_directories,
     unique_name,
 )
 from llama_batches_nb.lifecycle.retry_plan import run_key
@@ -92,17 +92,21 @@ def _get_or_create_directory(
     name: str, client: Client, scope: Record
 ) -> tuple[str, list[BatchRecord]]:
     """Return the id of the directory for a retry, and its batches that are valid retries."""
+    found, unused, ended = find_directories(client, name, scope), [], []
+    for directory_id in found:
+        batches = _list_batches(directory_id, client, scope)
+        if valid := [batch for batch in batches if _is_valid_retry(batch)]:
+            return directory_id, valid
+        ended += batches
+        unused += [] if batches else [directory_id]
+    if unused:  # an earlier call was interrupted
+        return unused[0], []
+    if ended:
+        return _get_or_create_directory(f"{name} after {ended[0]['id']}", client, scope)
     try:
         return create_directory(client, name, scope), []
-    except ConflictError:
-        directory_id = find_directory(client, name, scope)
-    if directory_id is None:  # it was deleted, but its name is not free yet
+    except ConflictError:  # the name of a deleted directory that is not free yet
         return create_directory(client, unique_name(name), scope), []
-    batches = _list_batches(directory_id, client, scope)
-    valid = [batch for batch in batches if _is_valid_retry(batch)]
-    if batches and not valid:
-        return _get_or_create_directory(f"{name} after {batches[0]['id']}", client, scope)
-    return directory_id, valid
 
 
 def _add_stored_files(

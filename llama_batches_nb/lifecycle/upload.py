@@ -54,7 +54,8 @@ def upload_files(
         A file, a folder (with all files below it, except hidden ones), a glob pattern such as
         ``"scans/*.pdf"``, or an iterable of these.
     name
-        Name of the new directory, unique in the project. By default made from the current time.
+        Name of the new directory, by default made from the current time. The API accepts a name
+        that another directory has.
     source_directory_id
         Upload to this existing directory instead of a new one, for instance to resume an upload:
         its id, or a frame with one. Files whose names it already has are not sent again.
@@ -76,8 +77,6 @@ def upload_files(
     FileNotFoundError, ValueError, TypeError
         If a path matches no file, two files have the same name, or there are more than 1,000
         files. Nothing is uploaded.
-    ConflictError
-        If another directory has the `name`. Nothing is uploaded.
     BatchesError
         If a file cannot be uploaded. The other files still are, except after an authentication or
         rate limit error. ``.partial`` holds the uploaded files, and the message explains how to

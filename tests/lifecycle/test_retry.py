@@ -116,8 +116,10 @@ def test_retry_without_failures_sends_no_request(serve: Serve) -> None:
     assert not server.requests
 
 
-def test_repeated_retry_returns_existing_batches(serve: Serve) -> None:
+@pytest.mark.parametrize("unique_names", [False, True])
+def test_repeated_retry_returns_existing_batches(serve: Serve, unique_names: bool) -> None:
     api = fake_api()
+    api.unique_names = unique_names
     serve(api)
     failed = fetch_outcomes()
     first = lb.retry_failed(failed)
@@ -142,9 +144,13 @@ def test_retry_skips_files_of_earlier_partial_retry(serve: Serve) -> None:
     assert set(plan.action) == {"skip"}
 
 
+@pytest.mark.parametrize("unique_names", [False, True])
 @pytest.mark.parametrize("status", ["CANCELLED", "FAILED"])
-def test_cancelled_or_failed_retry_is_repeated(serve: Serve, status: str) -> None:
+def test_cancelled_or_failed_retry_is_repeated(
+    serve: Serve, status: str, unique_names: bool
+) -> None:
     api = fake_api()
+    api.unique_names = unique_names
     serve(api)
     failed = fetch_outcomes()
     for n in range(3):
@@ -189,8 +195,10 @@ def test_retry_accepts_another_configuration_of_its_job_type(serve: Serve) -> No
     assert retry.job_type.tolist() == ["extract_v2"]
 
 
-def test_retry_creates_nothing_twice_after_lost_responses(serve: Serve) -> None:
+@pytest.mark.parametrize("unique_names", [False, True])
+def test_retry_creates_nothing_twice_after_lost_responses(serve: Serve, unique_names: bool) -> None:
     api = fake_api()
+    api.unique_names = unique_names
     serve(api)
     for resource in ("directories", "files", "batches"):
         api.faults[f"POST {resource}"] = [lambda created: Response(drop=True)]
@@ -214,7 +222,7 @@ def test_retry_continues_after_error(serve: Serve) -> None:
     retry = lb.retry_failed(fetch_outcomes())
     assert retry.batch_id.tolist() == ["bat-new-0"]
     assert has_all_files(api, "dir-new-0")
-    assert api.requests["POST directories"] == 3
+    assert api.requests["POST directories"] == 1
     assert api.directories.keys() == {"dir-0", "dir-new-0"}
 
 

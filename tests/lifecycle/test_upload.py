@@ -45,12 +45,13 @@ def test_upload_keeps_order_of_paths_and_patterns(on_sandbox: lb.Client, folder:
     assert files.display_name.tolist() == ["c.txt", "b.txt"]
 
 
-def test_upload_names_directory_uniquely(on_sandbox: lb.Client, folder: Path) -> None:
-    files = lb.upload_files(folder / "b.txt", name="My upload")
-    directories = lb.fetch_directories(name="My upload")
-    assert directories.source_directory_id.tolist() == files.source_directory_id.unique().tolist()
-    with pytest.raises(lb.ConflictError):
-        lb.upload_files(folder / "b.txt", name="My upload")
+def test_uploads_with_the_same_name_have_separate_directories(
+    on_sandbox: lb.Client, folder: Path
+) -> None:
+    uploads = [lb.upload_files(folder / "b.txt", name="My upload") for _ in range(2)]
+    directories = lb.fetch_directories(name="My upload").source_directory_id.tolist()
+    assert directories == [files.source_directory_id[0] for files in uploads]
+    assert len(set(directories)) == 2
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,9 @@ def _require_utc(time: AwareDatetime) -> AwareDatetime:
 
 Time = Annotated[AwareDatetime, AfterValidator(_require_utc)]
 JobType = Literal["parse_v2", "extract_v2"]
+ProductType = Literal[
+    "classify_v2", "extract_v2", "parse_v2", "split_v1", "spreadsheet_v1", "unknown"
+]
 BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 JobStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 Tier = Literal["fast", "cost_effective", "agentic", "agentic_plus"]
@@ -210,6 +213,8 @@ class Directory(TimestampedModel):
     project_id: ProjectId
     type: Literal["user", "ephemeral", "index"]
     description: str | None = None
+    connector_subscription_id: str | None = None
+    system_metadata: dict[str, Any] | None = None
     expires_at: Time | None = None
     deleted_at: Time | None = None
 
@@ -228,7 +233,7 @@ class File(TimestampedModel):
 class Configuration(TimestampedModel):
     id: ConfigurationId
     name: Name
-    product_type: JobType
+    product_type: ProductType
     version: str
     parameters: dict[str, Any]
 
@@ -251,7 +256,7 @@ class ErrorResponse(Model):
 DIRECTORIES = "/api/v1/beta/directories"
 CONFIGURATIONS = "/api/v1/beta/configurations"
 
-ENDPOINTS: dict[tuple[str, str], type[Model]] = {
+ENDPOINTS: dict[tuple[str, str], type[Model] | None] = {  # None: no content
     ("GET", "/api/v2/batches"): Page[BatchWithoutResults],
     ("GET", "/api/v2/batches/{id}"): Batch,
     ("POST", "/api/v2/batches"): BatchWithoutResults,
@@ -264,12 +269,19 @@ ENDPOINTS: dict[tuple[str, str], type[Model]] = {
     ("GET", DIRECTORIES): Page[Directory],
     ("POST", DIRECTORIES): Directory,
     ("GET", f"{DIRECTORIES}/{{id}}"): Directory,
+    ("PATCH", f"{DIRECTORIES}/{{id}}"): Directory,
+    ("DELETE", f"{DIRECTORIES}/{{id}}"): None,
     ("GET", f"{DIRECTORIES}/{{id}}/files"): Page[File],
     ("POST", f"{DIRECTORIES}/{{id}}/files"): File,
     ("POST", f"{DIRECTORIES}/{{id}}/files/upload"): File,
     ("GET", f"{DIRECTORIES}/{{id}}/files/{{file}}"): File,
+    ("PATCH", f"{DIRECTORIES}/{{id}}/files/{{file}}"): File,
+    ("DELETE", f"{DIRECTORIES}/{{id}}/files/{{file}}"): None,
     ("GET", CONFIGURATIONS): Page[Configuration],
+    ("POST", CONFIGURATIONS): Configuration,
     ("GET", f"{CONFIGURATIONS}/{{id}}"): Configuration,
+    ("PUT", f"{CONFIGURATIONS}/{{id}}"): Configuration,
+    ("DELETE", f"{CONFIGURATIONS}/{{id}}"): None,
 }
 
 

@@ -38,11 +38,54 @@ def test_directories_are_filtered_by_type(start: Start) -> None:
         api.beta.directories.create(name="Index", type="index")  # type: ignore[arg-type]
 
 
-def test_duplicate_directory_name_gets_409(start: Start) -> None:
+def test_directory_names_may_repeat(start: Start) -> None:
     _, api = start()
-    api.beta.directories.create(name="Twice")
-    with pytest.raises(llama_cloud.ConflictError, match="Twice"):
-        api.beta.directories.create(name="Twice")
+    ids = [api.beta.directories.create(name="Twice").id for _ in range(2)]
+    assert [it.id for it in api.beta.directories.list(name="Twice")] == ids
+    assert len(set(ids)) == 2
+
+
+def test_directory_is_updated(start: Start) -> None:
+    server, api = start()
+    created = api.beta.directories.create(name="Before", description="first")
+    server.advance(5)
+    renamed = api.beta.directories.update(created.id, name="After")
+    assert (renamed.id, renamed.name, renamed.description) == (created.id, "After", "first")
+    assert renamed.updated_at
+    assert created.updated_at
+    assert renamed.updated_at > created.updated_at
+    assert api.beta.directories.update(created.id, description="second").name == "After"
+    assert api.beta.directories.get(created.id).description == "second"
+    with pytest.raises(llama_cloud.UnprocessableEntityError):
+        api.beta.directories.update(created.id, name="")
+
+
+def test_deleted_directory_is_listed_only_with_include_deleted(start: Start) -> None:
+    server, api = start()
+    created = api.beta.directories.create(name="Gone")
+    api.beta.directories.files.upload(created.id, upload_file=("a.pdf", b"%PDF"))
+    batch = new_batch(api, "Gone")
+    server.advance(60)
+    api.beta.directories.delete(created.id)
+    assert api.beta.directories.list(name="Gone").items == []
+    listed = api.beta.directories.list(name="Gone", include_deleted=True).items
+    assert [it.id for it in listed if it.deleted_at] == [created.id]
+    for call in (api.beta.directories.get, api.beta.directories.delete):
+        with pytest.raises(llama_cloud.NotFoundError):
+            call(created.id)
+    assert api.batches.get(batch.id).status == "COMPLETED"
+
+
+def test_connector_subscription_has_one_directory(start: Start) -> None:
+    _, api = start()
+    create = api.beta.directories.create
+    first = create(name="Synced", connector_subscription_id="csub-1", system_metadata={"a": 1})
+    assert (first.connector_subscription_id, first.system_metadata) == ("csub-1", {"a": 1})
+    with pytest.raises(llama_cloud.ConflictError) as caught:
+        create(name="Again", connector_subscription_id="csub-1")
+    assert caught.value.response.json()["detail"]["directory_id"] == first.id
+    api.beta.directories.delete(first.id)
+    assert create(name="Again", connector_subscription_id="csub-1").id != first.id
 
 
 def test_ephemeral_directory_expires(start: Start) -> None:
@@ -126,6 +169,98 @@ def test_stored_file_is_added_to_another_directory(start: Start) -> None:
         api.beta.directories.files.add(target.id, file_id=str(file.file_id))
     with pytest.raises(llama_cloud.NotFoundError, match="none"):
         api.beta.directories.files.add(target.id, file_id="none")
+
+
+def test_metadata_of_a_file_are_kept(start: Start) -> None:
+    _, api = start()
+    directory = api.beta.directories.create(name="New")
+    files = api.beta.directories.files
+    text = '{"source": "web", "priority": 1, "tags": ["a", "b"], "done": true, "rest": null}'
+    uploaded = files.upload(directory.id, upload_file=("a.pdf", b"%PDF"), metadata=text)
+    expected = {"source": "web", "priority": 1, "tags": ["a", "b"], "done": True, "rest": None}
+    assert uploaded.metadata == expected
+    assert files.get(uploaded.id, directory_id=directory.id).metadata == expected
+    other = api.beta.directories.create(name="Other")
+    added = files.add(other.id, file_id=str(uploaded.file_id), metadata={"source": "store"})
+    assert added.metadata == {"source": "store"}
+    for invalid in ("[]", "{", '{"a": {"b": 1}}', '{"a": [1]}', '{"a": NaN}', '{"a": 1e999}'):
+        with pytest.raises(llama_cloud.BadRequestError, match="metadata must be"):
+            files.upload(directory.id, upload_file=("b.pdf", b"%PDF"), metadata=invalid)
+
+
+def test_file_is_updated(start: Start) -> None:
+    server, api = start()
+    directory = api.beta.directories.create(name="New")
+    files = api.beta.directories.files
+    first, second = (
+        files.upload(directory.id, upload_file=(name, b"%PDF"), metadata='{"a": 1}')
+        for name in ("a.pdf", "b.pdf")
+    )
+    server.advance(5)
+    renamed = files.update(first.id, directory_id=directory.id, display_name="A", unique_id="u")
+    assert (renamed.id, renamed.display_name, renamed.unique_id) == (first.id, "A", "u")
+    assert renamed.metadata == {"a": 1}
+    changed = files.update(first.id, directory_id=directory.id, metadata={"b": "2"})
+    assert changed.metadata == {"b": "2"}
+    after = files.list(directory.id, updated_at_on_or_after=changed.updated_at).items
+    assert [it.id for it in after] == [first.id]
+    with pytest.raises(llama_cloud.ConflictError, match="unique_id 'u'"):
+        files.update(second.id, directory_id=directory.id, unique_id="u")
+    files.update(second.id, directory_id=directory.id, unique_id="a.pdf")
+
+
+def test_moved_file_keeps_its_id(start: Start) -> None:
+    server, api = start()
+    source, target = (api.beta.directories.create(name=name) for name in ("From", "To"))
+    files = api.beta.directories.files
+    moving, staying = (
+        files.upload(source.id, upload_file=(name, b"%PDF")) for name in ("a.pdf", "b.pdf")
+    )
+    before = new_batch(api, "From")
+    moved = files.update(moving.id, directory_id=source.id, target_directory_id=target.id)
+    assert (moved.id, moved.directory_id) == (moving.id, target.id)
+    assert [it.id for it in files.list(source.id)] == [staying.id]
+    assert [it.id for it in files.list(target.id)] == [moving.id]
+    assert files.get(moving.id, directory_id=target.id).model_dump() == moved.model_dump()
+    with pytest.raises(llama_cloud.NotFoundError):
+        files.get(moving.id, directory_id=source.id)
+    after = [new_batch(api, name) for name in ("From", "To")]
+    server.advance(60)
+    results = [api.batches.get(it.id, expand=["results"]).results for it in (before, *after)]
+    assert [[it.source_directory_file_id for it in each or []] for each in results] == [
+        [moving.id, staying.id],
+        [staying.id],
+        [moving.id],
+    ]
+    back = files.update(moving.id, directory_id=target.id, target_directory_id=source.id)
+    assert (back.id, back.directory_id) == (moving.id, source.id)
+    assert files.list(target.id).items == []
+
+
+def test_deleted_file_is_not_processed(start: Start) -> None:
+    server, api = start()
+    directory = api.beta.directories.create(name="New")
+    files = api.beta.directories.files
+    first, second = (
+        files.upload(directory.id, upload_file=(name, b"%PDF")) for name in ("a.pdf", "b.pdf")
+    )
+    files.delete(first.id, directory_id=directory.id)
+    assert [it.id for it in files.list(directory.id)] == [second.id]
+    listed = files.list(directory.id, include_deleted=True).items
+    assert [(it.id, it.deleted_at is not None) for it in listed] == [
+        (first.id, True),
+        (second.id, False),
+    ]
+    for call in (files.get, files.delete):
+        with pytest.raises(llama_cloud.NotFoundError):
+            call(first.id, directory_id=directory.id)
+    batch = new_batch(api, "New")
+    server.advance(60)
+    (result,) = api.batches.get(batch.id, expand=["results"]).results or []
+    assert result.source_directory_file_id == second.id
+    assert result.job_reference
+    assert api.parsing.get(result.job_reference.id).job.name == "b.pdf"
+    files.upload(directory.id, upload_file=("a.pdf", b"%PDF"))
 
 
 def test_content_and_name_of_a_file_determine_its_outcome(start: Start) -> None:
@@ -215,3 +350,77 @@ def test_configuration_is_returned_by_id(api: LlamaCloud) -> None:
         assert api.configurations.retrieve(each.id) == each
     with pytest.raises(llama_cloud.NotFoundError, match="cfg-none"):
         api.configurations.retrieve("cfg-none")
+
+
+PARSE_PARAMETERS: Any = {"product_type": "parse_v2", "tier": "agentic_plus", "version": "latest"}
+
+
+def test_configuration_is_created_updated_and_deleted(start: Start) -> None:
+    server, api = start()
+    created = api.configurations.create(name="Thorough", parameters=PARSE_PARAMETERS)
+    assert (created.name, created.product_type) == ("Thorough", "parse_v2")
+    assert api.configurations.retrieve(created.id) == created
+    server.advance(5)
+    renamed = api.configurations.update(created.id, name="Very thorough")
+    assert (renamed.id, renamed.created_at) == (created.id, created.created_at)
+    assert renamed.parameters == created.parameters
+    assert renamed.version > created.version
+    assert [it.id for it in api.configurations.list()].count(created.id) == 1
+    api.configurations.delete(created.id)
+    assert created.id not in {it.id for it in api.configurations.list()}
+    with pytest.raises(llama_cloud.NotFoundError):
+        api.configurations.retrieve(created.id)
+
+
+def test_configuration_with_existing_name_and_type_is_replaced(start: Start) -> None:
+    _, api = start()
+    first = api.configurations.create(name="Mine", parameters=PARSE_PARAMETERS)
+    fast = PARSE_PARAMETERS | {"tier": "fast"}
+    second = api.configurations.create(name="Mine", parameters=fast)
+    assert second.id == first.id
+    assert second.to_dict()["parameters"]["tier"] == "fast"  # type: ignore[index]
+    schema: Any = {"product_type": "extract_v2", "data_schema": {"type": "object"}}
+    assert api.configurations.create(name="Mine", parameters=schema).id != first.id
+
+
+def test_batch_keeps_the_configuration_that_it_was_created_with(start: Start) -> None:
+    server, api = start()
+    directory = api.beta.directories.create(name="New")
+    api.beta.directories.files.upload(directory.id, upload_file=("a.pdf", b"%PDF"))
+    saved = api.configurations.create(name="Mine", parameters=PARSE_PARAMETERS)
+    job: Any = {"type": "parse_v2", "configuration_id": saved.id}
+    batch = api.batches.create(source_directory_id=directory.id, config={"job": job})
+    api.configurations.update(saved.id, parameters=PARSE_PARAMETERS | {"tier": "fast"})
+    server.advance(60)
+    (result,) = api.batches.get(batch.id, expand=["results"]).results or []
+    assert result.job_reference
+    assert api.parsing.get(result.job_reference.id).job.tier == "agentic_plus"
+    api.configurations.delete(saved.id)
+    assert api.batches.get(batch.id).config.job.configuration_id == saved.id
+    with pytest.raises(llama_cloud.NotFoundError, match=saved.id):
+        api.batches.create(source_directory_id=directory.id, config={"job": job})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "product_type"),
+        ({"product_type": "parse_v3"}, "product_type"),
+        ({"product_type": "parse_v2", "tier": "fast"}, "version"),
+        ({"product_type": "extract_v2"}, "data_schema"),
+        ({"product_type": "parse_v2", "tier": "best", "version": "latest"}, "cost_effective"),
+        ({"product_type": "parse_v2", "tier": "fast", "version": "latest", "x": 1}, "forbidden"),
+    ],
+)
+def test_invalid_configuration_gets_422(
+    start: Start, parameters: dict[str, Any], message: str
+) -> None:
+    _, api = start()
+    with pytest.raises(llama_cloud.UnprocessableEntityError, match=message):
+        api.configurations.create(name="Mine", parameters=parameters)  # type: ignore[arg-type]
+
+
+def test_preset_cannot_be_changed(api: LlamaCloud) -> None:
+    for change in (api.configurations.update, api.configurations.delete):
+        with pytest.raises(llama_cloud.BadRequestError, match="preset"):
+            change("cfg-PARSE_AGENTIC")

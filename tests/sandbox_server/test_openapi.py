@@ -95,6 +95,9 @@ def test_every_operation_requires_the_api_key(document: dict[str, Any]) -> None:
 
 def test_every_response_has_a_complete_schema(document: dict[str, Any]) -> None:
     for operation in operations(document).values():
+        if "204" in operation["responses"]:
+            assert "content" not in operation["responses"]["204"]
+            continue
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
         model = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         assert model["additionalProperties"] is False
@@ -105,7 +108,8 @@ def test_wrong_method_gets_405_with_allowed_methods(
     document: dict[str, Any], client: httpx.Client
 ) -> None:
     for path, item in document["paths"].items():
-        wrong = client.delete(path.replace("{", "").replace("}", ""))
+        method = next(each for each in ("PUT", "PATCH") if each.lower() not in item)
+        wrong = client.request(method, path.replace("{", "").replace("}", ""))
         assert wrong.status_code == 405
         assert set(wrong.headers["Allow"].lower().split(", ")) == set(item)
         assert wrong.json() == {"detail": "Method Not Allowed"}

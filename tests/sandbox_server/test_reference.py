@@ -13,7 +13,16 @@ import pytest
 from llama_batches_nb.sandbox_server.process import Server
 
 from .conftest import stopped_clock_options
-from .reference import DIRECTORIES, ENDPOINTS, Batch, ErrorResponse, Page, Result, endpoint
+from .reference import (
+    CONFIGURATIONS,
+    DIRECTORIES,
+    ENDPOINTS,
+    Batch,
+    ErrorResponse,
+    Page,
+    Result,
+    endpoint,
+)
 
 UNUSED_UUID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 
@@ -33,10 +42,15 @@ class ValidatingClient(httpx.Client):
 
     def _check(self, response: httpx.Response) -> None:
         body = response.read()
-        assert response.headers["Content-Type"] == "application/json"
+        if response.status_code != 204:
+            assert response.headers["Content-Type"] == "application/json"
         if response.is_success:
             template = endpoint(response.request.method, response.request.url.path)
-            ENDPOINTS[template].model_validate_json(body)
+            model = ENDPOINTS[template]
+            if model is None:
+                assert (response.status_code, body) == (204, b"")
+            else:
+                model.model_validate_json(body)
             self.calls[template] += 1
         else:
             ErrorResponse.model_validate_json(body)
@@ -110,6 +124,14 @@ def create_examples(client: ValidatingClient) -> None:
         body = {"source_directory_id": source["id"], "config": {"job": job}}
         batch = client.post("/api/v2/batches", json=body).json()
     client.post(f"/api/v2/batches/{batch['id']}/cancel")
+    client.patch(f"{files}/{uploaded['id']}", json={"display_name": "renamed.pdf"})
+    client.delete(f"{files}/{uploaded['id']}")
+    client.patch(f"{DIRECTORIES}/{other['id']}", json={"name": "Others"})
+    client.delete(f"{DIRECTORIES}/{other['id']}")
+    parameters = {"product_type": "parse_v2", "tier": "fast", "version": "latest"}
+    saved = client.post(CONFIGURATIONS, json={"name": "New", "parameters": parameters}).json()
+    client.put(f"{CONFIGURATIONS}/{saved['id']}", json={"name": "Newer"})
+    client.delete(f"{CONFIGURATIONS}/{saved['id']}")
 
 
 def test_all_responses_match_the_reference(server: Server, client: ValidatingClient) -> None:

@@ -27,7 +27,7 @@ def job_json(
 ) -> Json:
     """Return the JSON of a parse or an extract job, without its outputs."""
     status = job.status(now)
-    file_id = state.ids.encode("file", job.batch.directory, job.index)
+    file_id = state.file_id(job.batch.directory, job.batch.file_index(job.index))
     common = {
         "id": job_id(state, job),
         "project_id": state.project_id,

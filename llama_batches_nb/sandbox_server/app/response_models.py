@@ -10,6 +10,7 @@ from llama_batches_nb.sandbox_server.state.models import (
     DirectoryType,
     JobStatus,
     JobType,
+    ProductType,
 )
 
 T = TypeVar("T")
@@ -176,6 +177,8 @@ class Directory(ResponseModel):
     project_id: str
     type: DirectoryType
     description: str | None
+    connector_subscription_id: str | None
+    system_metadata: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
@@ -202,7 +205,7 @@ class Configuration(ResponseModel):
 
     id: str
     name: str
-    product_type: JobType
+    product_type: ProductType
     version: str
     parameters: dict[str, Any]
     created_at: datetime

@@ -42,7 +42,7 @@ def batch_json(state: SandboxState, batch: Batch, now: int) -> Json:
 
 def results_json(state: SandboxState, batch: Batch, now: int) -> str:
     """Return the encoded results of a batch whose results have appeared."""
-    files = state.ids.encode_range("file", batch.directory, range(batch.file_count))
+    files = state.batch_file_ids(batch)
     jobs = state.ids.encode_range(batch.job_type, batch.number, range(batch.file_count))
     mapped = f'"error_message":null,"job_reference":{{"type":"{batch.job_type}","id":"'
     rows = []
@@ -89,7 +89,7 @@ class ResultsCache:
 def directory_json(state: SandboxState, index: int) -> Json:
     """Return the JSON of a directory."""
     directory = state.directories[index]
-    files, expires = directory.files, directory.expires
+    expires = directory.expires
     deleted = directory.deleted_at(state.clock.now())
     return {
         "id": state.ids.encode("directory", index),
@@ -97,8 +97,10 @@ def directory_json(state: SandboxState, index: int) -> Json:
         "project_id": state.project_id,
         "type": directory.type,
         "description": directory.description,
+        "connector_subscription_id": directory.connector_subscription_id,
+        "system_metadata": directory.system_metadata,
         "created_at": format_time(directory.created),
-        "updated_at": format_time(files[-1].created if files else directory.created),
+        "updated_at": format_time(max(directory.created, directory.updated)),
         "expires_at": None if expires is None else format_time(expires),
         "deleted_at": None if deleted is None else format_time(deleted),
     }
@@ -108,16 +110,16 @@ def file_json(state: SandboxState, directory_index: int, index: int) -> Json:
     """Return the JSON of a file of a directory."""
     file = state.directories[directory_index].files[index]
     return {
-        "id": state.ids.encode("file", directory_index, index),
+        "id": state.file_id(directory_index, index),
         "directory_id": state.ids.encode("directory", directory_index),
         "display_name": file.display_name,
         "project_id": state.project_id,
         "unique_id": file.unique_id,
         "file_id": state.ids.encode("stored", *file.stored),
         "created_at": format_time(file.created),
-        "updated_at": format_time(file.created),
-        "deleted_at": None,
-        "metadata": {},
+        "updated_at": format_time(file.last_updated),
+        "deleted_at": None if file.deleted is None else format_time(file.deleted),
+        "metadata": file.metadata,
     }
 
 

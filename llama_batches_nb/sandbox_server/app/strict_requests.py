@@ -7,19 +7,24 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
-
-from llama_batches_nb.sandbox_server.app.serializers import encode
 
 MAX_PARTS = 16  # files of a form, and as many other fields
 FORM_LIMIT_ERROR = re.compile(r"Too many|(Part|Field) exceeded")  # Starlette's error messages
 
 
+class RequestModel(BaseModel):
+    """A request body. Unknown keys are an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 def is_encodable(value: Any) -> bool:
-    """Return whether a response can contain a value. Lone surrogates cannot be encoded."""
+    """Return whether JSON can contain a value, unlike NaN, infinities and lone surrogates."""
     try:
-        encode(value)
-    except UnicodeEncodeError:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
         return False
     return True
 
@@ -36,7 +41,7 @@ class StrictRequest(Request):
 
         value = json.loads(text, parse_constant=reject)
         if not is_encodable(value):
-            reject("A lone surrogate")
+            reject("A lone surrogate or an infinite number")
         return value
 
     def form(self, **limits: Any) -> Any:
@@ -55,7 +60,7 @@ class StrictRoute(APIRoute):
             try:
                 return await handle(StrictRequest(request.scope, request.receive))
             except HTTPException as error:
-                if FORM_LIMIT_ERROR.match(error.detail):
+                if isinstance(error.detail, str) and FORM_LIMIT_ERROR.match(error.detail):
                     error.status_code = 413
                 raise
 

@@ -92,6 +92,14 @@ PARSE_VERSIONS = {
 }
 """Versions of each tier, newest first."""
 
+
+def sample_configuration(index: int, job_type: JobType) -> SampleConfiguration:
+    """Return a sample configuration or, for one that a user made, the first of its job type."""
+    if index < len(SAMPLE_CONFIGURATIONS):
+        return SAMPLE_CONFIGURATIONS[index]
+    return next(each for each in SAMPLE_CONFIGURATIONS if each.job_type == job_type)
+
+
 EXTRACTION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {

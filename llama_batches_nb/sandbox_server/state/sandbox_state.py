@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llama_batches_nb.sandbox_server.state import history, simulation
 from llama_batches_nb.sandbox_server.state.clock import (
@@ -29,13 +29,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llama_batches_nb.sandbox_server.options import Options
-    from llama_batches_nb.sandbox_server.state.models import DirectoryType, FileQuality, JobType
+    from llama_batches_nb.sandbox_server.state.models import (
+        DirectoryType,
+        FileQuality,
+        JobType,
+        Metadata,
+        ProductType,
+    )
 
 PENDING_TIME = 2 * SECOND  # of a batch that a user creates
 THROTTLED_TIME = 3 * SECOND  # of one in five of them, after half of the pending time
 RUN_TIME, RUN_TIME_PER_FILE = 3 * SECOND, SECOND // 10
 CANCEL_TIME = SECOND  # from the request to the status CANCELLED
 EPHEMERAL_LIFETIME = 2 * DAY
+
+JobKey = tuple[str, int, int]  # type of a job, number of its batch, index in the batch
 
 
 class SandboxState:
@@ -55,13 +63,39 @@ class SandboxState:
         self.directories = history.directories(options.seed, begin, end, options.file_range)
         self.batches = history.batches(options, begin, end)
         self._parse_batches = SharedParseBatches(self)
+        self._cancelled_jobs: dict[JobKey, int] = {}  # when
+        self._deleted_jobs: set[JobKey] = set()
 
     def find_configuration(self, configuration_id: str) -> tuple[int, Configuration] | None:
-        """Return a configuration and its index."""
+        """Return a configuration that is not deleted, and its index."""
         for index, configuration in enumerate(self.configurations):
-            if configuration.id == configuration_id:
+            if configuration.id == configuration_id and configuration.deleted is None:
                 return index, configuration
         return None
+
+    def save_configuration(
+        self, index: int | None, name: str, product_type: ProductType, parameters: dict[str, Any]
+    ) -> Configuration:
+        """Add a configuration or, with an index, a newer version of one.
+
+        Batches keep the version with which they were created.
+        """
+        now = self.clock.now()
+        id_, created = self.ids.encode("configuration", len(self.configurations)), now
+        if index is not None:
+            previous = self.configurations[index]
+            id_, created = previous.id, previous.created
+            self.delete_configuration(index)
+        tier = parameters.get("tier") or "cost_effective"
+        self.configurations.append(
+            Configuration(id_, name, product_type, tier, created, now, parameters)
+        )
+        return self.configurations[-1]
+
+    def delete_configuration(self, index: int) -> None:
+        """Delete a configuration."""
+        deleted = replace(self.configurations[index], deleted=self.clock.now())
+        self.configurations[index] = deleted
 
     def find_batch(self, batch_id: str) -> Batch | None:
         """Return a batch."""
@@ -84,35 +118,85 @@ class SandboxState:
         files = self.directories[numbers[0]].files
         return files[numbers[1]] if numbers[1] < len(files) else None
 
-    def has_directory_named(self, name: str) -> bool:
-        """Return whether a directory that is not deleted has this name."""
-        now = self.clock.now()
-        return any(each.name == name and not each.deleted_at(now) for each in self.directories)
+    def find_file(self, directory_index: int, file_id: str) -> tuple[int, File] | None:
+        """Return a file that is in this directory, and its index in the directory."""
+        numbers = self.ids.decode("file", file_id)
+        while numbers is not None and numbers[0] < len(self.directories):
+            files = self.directories[numbers[0]].files
+            if numbers[1] >= len(files):
+                return None
+            file = files[numbers[1]]
+            if file.moved_to is None:
+                is_here = numbers[0] == directory_index and file.is_present
+                return (numbers[1], file) if is_here else None
+            numbers = file.moved_to
+        return None
 
-    def add_directory(self, name: str, kind: DirectoryType, description: str | None) -> int:
+    def file_id(self, directory_index: int, index: int) -> str:
+        """Return the id of a file of a directory."""
+        numbers = self.directories[directory_index].files[index].id_numbers
+        return self.ids.encode("file", *(numbers or (directory_index, index)))
+
+    def batch_file_ids(self, batch: Batch) -> list[str]:
+        """Return the ids of the files of a batch."""
+        if batch.file_indexes is None:
+            return self.ids.encode_range("file", batch.directory, range(batch.file_count))
+        return [self.file_id(batch.directory, index) for index in batch.file_indexes]
+
+    def add_directory(
+        self,
+        name: str,
+        kind: DirectoryType,
+        description: str | None,
+        connector_subscription_id: str | None = None,
+        system_metadata: dict[str, Any] | None = None,
+    ) -> int:
         """Create a directory and return its index."""
         now = self.clock.now()
-        expires = now + EPHEMERAL_LIFETIME if kind == "ephemeral" else None
-        self.directories.append(Directory(name, kind, now, description, expires))
+        directory = Directory(name, kind, now, description)
+        directory.expires = now + EPHEMERAL_LIFETIME if kind == "ephemeral" else None
+        directory.connector_subscription_id = connector_subscription_id
+        directory.system_metadata = system_metadata
+        self.directories.append(directory)
         return len(self.directories) - 1
 
     def add_file(
-        self, directory_index: int, name: str, unique_id: str, quality: FileQuality
+        self,
+        directory_index: int,
+        name: str,
+        unique_id: str,
+        quality: FileQuality,
+        metadata: Metadata,
     ) -> int:
         """Add a new file to a directory and return its index in the directory."""
         directory = self.directories[directory_index]
         stored = (directory_index, len(directory.files))
-        return directory.add(File(name, unique_id, self.clock.now(), quality, stored))
+        return directory.add(File(name, unique_id, self.clock.now(), quality, stored, metadata))
 
-    def add_stored_file(self, directory_index: int, file: File, name: str, unique_id: str) -> int:
+    def add_stored_file(
+        self, directory_index: int, file: File, name: str, unique_id: str, metadata: Metadata
+    ) -> int:
         """Add a stored file to another directory and return its index in the directory."""
-        added = replace(file, display_name=name, unique_id=unique_id, created=self.clock.now())
+        added = File(name, unique_id, self.clock.now(), file.quality, file.stored, metadata)
         return self.directories[directory_index].add(added)
+
+    def move_file(self, directory_index: int, index: int, target_index: int) -> int:
+        """Move a file to another directory and return its index there. It keeps its id."""
+        source, target = self.directories[directory_index], self.directories[target_index]
+        file, now = source.files[index], self.clock.now()
+        numbers = file.id_numbers or (directory_index, index)
+        new_index = target.add(replace(file, updated=now, id_numbers=numbers))
+        place = (target_index, new_index)
+        source.replace(index, replace(file, updated=now, moved_to=place))
+        return new_index
 
     def create_batch(self, directory: int, configuration: int, job_type: JobType) -> Batch:
         """Create a batch from the current files of a directory."""
         number, now = len(self.batches), self.clock.now()
-        file_count = len(self.directories[directory].files)
+        files, present = self.directories[directory].files, None
+        if any(not file.is_present or file.id_numbers for file in files):
+            present = tuple(self.directories[directory].present_files())
+        file_count = len(files if present is None else present)
         started, throttled = now + PENDING_TIME, None
         if mix64(self.seed, number) % 5 == 0:
             throttled = now + PENDING_TIME // 2
@@ -134,6 +218,7 @@ class SandboxState:
             ended,
             "COMPLETED",
             *delays,
+            file_indexes=present,
         )
         self.batches.append(batch)
         return batch
@@ -161,11 +246,15 @@ class SandboxState:
             if not is_mapped or simulation.reference_time(batch, seed) > now:
                 yield index, None, False
                 continue
-            outcome = simulation.draw_outcome(seed, thresholds, files[index])
+            file_index = batch.file_index(index)
+            outcome = simulation.draw_outcome(seed, thresholds, files[file_index])
             if outcome == "mapping_error":
-                file_id = self.ids.encode("file", batch.directory, index)
                 error = simulation.error_message(
-                    outcome, batch.job_type, seed, files[index], file_id
+                    outcome,
+                    batch.job_type,
+                    seed,
+                    files[file_index],
+                    self.file_id(batch.directory, file_index),
                 )
                 yield index, error, False
             else:
@@ -193,12 +282,12 @@ class SandboxState:
         created = simulation.job_creation_time(batch, index)
         if batch.final_status == "CANCELLED" and created >= batch.ended:
             return None
-        file = self.directories[batch.directory].files[index]
+        file = self.directories[batch.directory].files[batch.file_index(index)]
         seed = mix64(index, state=thresholds.seed)
         outcome = simulation.draw_outcome(seed, thresholds, file)
         if outcome == "mapping_error":
             return None
-        return simulation.create_job(batch, index, file, outcome, seed)
+        return self._with_cancellation(simulation.create_job(batch, index, file, outcome, seed))
 
     def parse_job(self, job: simulation.Job) -> simulation.Job:
         """Return the parse job behind an extract job, which other extract jobs may share.
@@ -213,11 +302,41 @@ class SandboxState:
             thresholds = self.failure_thresholds(batch)
             first = self._planned_job(batch, job.index, thresholds)
             shared = first and simulation.create_parse_job(first)
-            if shared and shared.outcome == "succeeded" and shared.ended <= job.created:
+            if (
+                shared
+                and shared.file.stored == job.file.stored
+                and shared.outcome == "succeeded"
+                and shared.ended <= job.created
+            ):
                 return shared
-        return simulation.create_parse_job(job)
+        return self._with_cancellation(simulation.create_parse_job(job))
+
+    def cancel_job(self, job: simulation.Job) -> simulation.Job | None:
+        """Cancel a job. Return None if it has ended."""
+        now = self.clock.now()
+        if job.ended <= now:
+            return None
+        self._cancelled_jobs[_key(job)] = now
+        return self._with_cancellation(job)
+
+    def delete_job(self, job: simulation.Job) -> None:
+        """Delete a job. The results of its batch still refer to it."""
+        self._deleted_jobs.add(_key(job))
+
+    def is_deleted(self, job: simulation.Job) -> bool:
+        """Return whether a user has deleted a job."""
+        return _key(job) in self._deleted_jobs
+
+    def _with_cancellation(self, job: simulation.Job) -> simulation.Job:
+        """Return a job as it is if a user has cancelled it."""
+        cancelled = self._cancelled_jobs.get(_key(job))
+        return job if cancelled is None else job.cancelled(cancelled)
 
     def _is_expired(self, job: simulation.Job, now: int) -> bool:
         """Return whether the retention time of a job has passed."""
         hours = self.options.retention
         return hours is not None and job.ended + int(hours * HOUR) <= now
+
+
+def _key(job: simulation.Job) -> JobKey:
+    return job.type, job.batch.number, job.index

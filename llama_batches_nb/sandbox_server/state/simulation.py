@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from llama_batches_nb.sandbox_server.state import error_messages
 from llama_batches_nb.sandbox_server.state.clock import DAY, SECOND
 from llama_batches_nb.sandbox_server.state.sample_data import (
-    SAMPLE_CONFIGURATIONS,
     SAMPLE_DIRECTORIES,
+    sample_configuration,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class FailureThresholds:
 
 def failure_thresholds(batch: Batch, seed: int, drift_start: int) -> FailureThresholds:
     """Return the thresholds of a batch from its configuration, directory and time."""
-    sample = SAMPLE_CONFIGURATIONS[batch.configuration]
+    sample = sample_configuration(batch.configuration, batch.job_type)
     failure_factor, mapping_error_rate = 1.0, 0.0
     if batch.directory < len(SAMPLE_DIRECTORIES):
         directory = SAMPLE_DIRECTORIES[batch.directory]
@@ -181,6 +181,12 @@ class Job:
     def error(self, file_id: str) -> str | None:
         """Return its error message, or None if it does not fail."""
         return error_message(self.outcome, self.type, self.seed, self.file, file_id)
+
+    def cancelled(self, at: int) -> Job:
+        """Return the job cancelled at a time, or unchanged if it ends before."""
+        if self.ended <= at:
+            return self
+        return replace(self, outcome="cancelled", started=min(self.started, at), ended=at)
 
 
 def job_creation_time(batch: Batch, index: int) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
@@ -18,19 +17,13 @@ from llama_batches_nb.sandbox_server.app.dependencies import (
     not_found,
 )
 from llama_batches_nb.sandbox_server.app.error_responses import error_docs
-from llama_batches_nb.sandbox_server.app.strict_requests import StrictRoute
+from llama_batches_nb.sandbox_server.app.strict_requests import RequestModel, StrictRoute
 from llama_batches_nb.sandbox_server.options import MAX_FILES
 from llama_batches_nb.sandbox_server.state.clock import to_microseconds
 from llama_batches_nb.sandbox_server.state.models import Batch, BatchStatus, JobType
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
 router = APIRouter(route_class=StrictRoute)
-
-
-class RequestModel(BaseModel):
-    """A request body, or part of one, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class JobConfig(RequestModel):
@@ -147,12 +140,13 @@ async def create_batch(state: StateDep, body: CreateBatchRequest) -> Response:
             f"Configuration '{configuration.id}' is for {configuration.job_type} jobs, "
             f"not {job.type}",
         )
-    if not directory.files:
+    file_count = len(directory.present_files())
+    if not file_count:
         raise HTTPException(400, f"Directory '{body.source_directory_id}' has no files")
-    if len(directory.files) > MAX_FILES:
+    if file_count > MAX_FILES:
         raise HTTPException(
             400,
-            f"Directory '{body.source_directory_id}' has {len(directory.files)} files; "
+            f"Directory '{body.source_directory_id}' has {file_count} files; "
             f"a batch may have at most {MAX_FILES}",
         )
     batch = state.create_batch(directory_index, configuration_index, job.type)

@@ -83,11 +83,10 @@ def find_job(
     batch.
     """
     job = state.job(batch, index, thresholds, now)
-    if job is None or job.type == job_type:
-        return job
-    if job.type == "parse_v2" or state.parse_job(job).batch is not batch:
-        return None
-    return state.parse_job(job)
+    if job is not None and job.type != job_type:
+        parse_job = state.parse_job(job)
+        job = parse_job if job_type == "parse_v2" and parse_job.batch is batch else None
+    return None if job is None or state.is_deleted(job) else job
 
 
 def iter_jobs(
