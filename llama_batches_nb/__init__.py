@@ -30,6 +30,7 @@ from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
 from llama_batches_nb.analysis.rates import failure_rates
 from llama_batches_nb.analysis.summary import ledger, summarize
 from llama_batches_nb.dataset.export import export_parquet, read_parquet
+from llama_batches_nb.dataset.outputs import save_outputs
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
 from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
 from llama_batches_nb.errors import (
@@ -119,6 +120,7 @@ __all__ = [
     "read_parquet",
     "retry_failed",
     "sandbox",
+    "save_outputs",
     "summarize",
     "sync_dataset",
     "upload_files",

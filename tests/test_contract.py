@@ -137,6 +137,11 @@ REQUESTING: dict[str, Call] = {
         {"results": RESULT_FRAME},
         {"results": ["job_id", "error_message", "batch_id", "source_directory_file_id"]},
     ),
+    "save_outputs": (
+        partial(lb.save_outputs, folder="out"),
+        {"files": RESULT_FRAME},
+        {"files": ["job_id"]},
+    ),
 }
 """Functions that send requests, after they have checked the frame."""
 

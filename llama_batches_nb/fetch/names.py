@@ -182,12 +182,11 @@ def _directory_file_names(
 
 def _list_names(table: Table, pages: Iterable[Any], field: str) -> dict[str, str | None]:
     """Return the name of each record of a list, stripped; None if it is empty."""
-    names = {}
+    names: dict[str, str | None] = {}
     for record in listing.iter_records(table, pages):
         name = record.get(field)
-        names[listing.record_id(table, record)] = (
-            name.strip() or None if isinstance(name, str) else None
-        )
+        text = name.encode(errors="replace").decode().strip() if isinstance(name, str) else ""
+        names[listing.record_id(table, record)] = text or None
     return names
 
 

@@ -35,6 +35,7 @@ class ParseOutput:
     pages: list[Page] | None
     metadata: Metadata | None
     size: int  # bytes received
+    items_json: bytes | None = None  # all items as sent, if they were requested
 
     def to_arrow(self) -> pa.Table:
         """Return one row per page."""
@@ -88,26 +89,33 @@ class ParseOutputReader:
         self, job_id: str, sizes: list[int], cause: BatchesError | None = None
     ) -> ParseOutput:
         """Return the output at the presigned URL, or raise `cause` if there is no URL."""
-        for is_last_attempt in (False, True):
+        response, url = self._locate(job_id, sizes, cause)
+        if url is None:
+            return self._output(job_id, response, None, sizes)
+        try:
+            body = self._client.download(url)
+        except NotFoundError:  # the URL has expired
+            response, url = self._locate(job_id, sizes, cause)
             try:
-                response = self._get(job_id, f"{self._content}_content_metadata", sizes)
-            except (InvalidRequestError, ResponseError, NotFoundError) as error:
-                raise cause or error from error
-            url = response.presigned_url()
-            if url is None:
-                if cause is not None:
-                    raise cause
-                return self._output(job_id, response, None, sizes)
-            try:
-                body = self._client.download(url)
-            except NotFoundError as error:  # the URL has expired
-                if is_last_attempt:
-                    raise expired_error(job_id, error) from error
-                continue
-            sizes.append(len(body))
-            pages = output_records.decode_stored_pages(body, self._content, self._describe(job_id))
-            return self._output(job_id, response, pages, sizes)
-        raise AssertionError("unreachable")
+                body = self._client.download(url or "")
+            except NotFoundError as error:
+                raise expired_error(job_id, error) from error
+        sizes.append(len(body))
+        pages = output_records.decode_stored_pages(body, self._content, self._describe(job_id))
+        return self._output(job_id, response, pages, sizes, stored=body)
+
+    def _locate(
+        self, job_id: str, sizes: list[int], cause: BatchesError | None
+    ) -> tuple[ParseResponse, str | None]:
+        """Return a job with the presigned URL of its output, if it has one."""
+        try:
+            response = self._get(job_id, f"{self._content}_content_metadata", sizes)
+        except (InvalidRequestError, ResponseError, NotFoundError) as error:
+            raise cause or error from error
+        url = response.presigned_url()
+        if url is None and cause is not None:
+            raise cause
+        return response, url
 
     def _get(self, job_id: str, expand: str, sizes: list[int]) -> ParseResponse:
         def decode(body: bytes) -> ParseResponse:
@@ -119,10 +127,19 @@ class ParseOutputReader:
         )
 
     def _output(
-        self, job_id: str, response: ParseResponse, pages: list[Page] | None, sizes: list[int]
+        self,
+        job_id: str,
+        response: ParseResponse,
+        pages: list[Page] | None,
+        sizes: list[int],
+        *,
+        stored: bytes | None = None,
     ) -> ParseOutput:
         metadata = (response.metadata or Metadata()) if self._more else None
-        return ParseOutput(job_id, self._content, response.job.status, pages, metadata, sum(sizes))
+        items = stored or response.items_json()
+        return ParseOutput(
+            job_id, self._content, response.job.status, pages, metadata, sum(sizes), items
+        )
 
     def _describe(self, job_id: str) -> str:
         return f"the {self._content} of job {job_id}"

@@ -97,14 +97,21 @@ class ParseResponse(msgspec.Struct):
     job: JobStatusRecord
     markdown: Pages | None = None
     text: Pages | None = None
-    items: Pages | None = None
+    items: msgspec.Raw = NO_JSON
     metadata: Metadata | None = None
     result_content_metadata: dict[str, StoredContent] | None = None
 
     def pages(self, kind: str) -> list[Page] | None:
         """Return the pages of a kind of content, or None if the response has none."""
+        if kind == "items":
+            return None if self.items_json() is None else decode(self.items, Pages, "items").pages
         found: Pages | None = getattr(self, kind)
         return None if found is None else found.pages
+
+    def items_json(self) -> bytes | None:
+        """Return the items of all pages as they were sent, or None if the response has none."""
+        raw = bytes(self.items)
+        return None if raw in (b"", b"null") else raw
 
     def presigned_url(self) -> str | None:
         """Return the URL of the stored output, if it exists."""
@@ -114,7 +121,7 @@ class ParseResponse(msgspec.Struct):
         return None
 
 
-def decode(body: bytes, kind: type[T], description: str) -> T:
+def decode(body: bytes | msgspec.Raw, kind: type[T], description: str) -> T:
     """Decode JSON. Raise `ValueError` if it is not JSON, `ResponseError` if it has other fields.
 
     `description` names the output for the message.
@@ -122,7 +129,7 @@ def decode(body: bytes, kind: type[T], description: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, ValueError):
-        value = _replace_surrogates(json.loads(body))
+        value = _replace_surrogates(json.loads(bytes(body)))
     try:
         return msgspec.json.decode(json.dumps(value), type=kind)
     except (msgspec.DecodeError, ValueError) as error:

@@ -226,6 +226,22 @@ def with_raw(table: Table, raw: bool = True) -> Table:
     return replace(table, columns=(*table.columns, RAW_COLUMN)) if raw else table
 
 
+OUTPUTS = Table(
+    "outputs",
+    "file",
+    (
+        _text("key"),
+        _text("source_directory_file_id"),
+        _text("display_name"),
+        _text("job_id"),
+        _text("content"),
+        _text("path"),
+        Column("pages", "Int64"),
+        Column("failed_pages", "Int64"),
+        _text("sha256"),
+    ),
+)
+
 OUTCOME_COLUMN = _category("outcome", statuses.OUTCOMES)
 JOB_ERROR_MESSAGE_COLUMN = _text("job_error_message")
 CREDITS_COLUMN = Column("credits", "Float64")

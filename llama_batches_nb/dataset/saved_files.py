@@ -1,0 +1,184 @@
+"""Keep a record of saved files: a manifest, and a journal while a call is running.
+
+The journal gets a line for each file that will be written, before the first one, and another when
+it is written. If the process is killed, the next call reads both, so that it fetches nothing again
+and knows which files in the folder are its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+
+from llama_batches_nb.dataset.export import export_parquet, read_parquet
+from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.tables import schema
+from llama_batches_nb.tables.schema import OUTPUTS
+
+MANIFEST = "outputs.parquet"
+JOURNAL = ".outputs.jsonl"
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+TEMPORARY_MAX_AGE = 3600.0  # seconds; older temporary files were left by killed processes
+
+
+class SavedFile(msgspec.Struct, frozen=True):
+    """A row of the manifest; without `sha256` it is only planned."""
+
+    key: str  # of the source file
+    content: str
+    path: str  # relative to the folder
+    source_directory_file_id: str | None = None
+    display_name: str | None = None
+    job_id: str | None = None
+    pages: int | None = None
+    failed_pages: int | None = None
+    sha256: str | None = None
+
+
+class SavedFiles:
+    """The files that were saved to a folder, by source file and content. Workers add to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.planned: dict[tuple[str, str], str] = {}  # paths
+        self.saved: dict[tuple[str, str], SavedFile] = {}
+        self._order: dict[tuple[str, str], None] = {}  # of the rows of the manifest
+        self._journal = folder / JOURNAL
+        self._lock = threading.Lock()
+        self._remove_old_temporary_files()
+        self._load_manifest()
+        self._load_journal()
+
+    def foreign_names(self) -> set[str]:
+        """Return the names in the folder that belong to no saved or planned file."""
+        own = {*self.planned.values(), *(file.path for file in self.saved.values())}
+        return {entry.name for entry in self.folder.iterdir()} - own
+
+    def is_current(self, file: SavedFile) -> bool:
+        """Return whether the file on disk is as it was written."""
+        try:
+            with (self.folder / file.path).open("rb") as opened:
+                return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+        except OSError:
+            return False
+
+    def plan(self, files: Iterable[SavedFile]) -> None:
+        """Record the paths of files before they are written."""
+        if not (files := list(files)):
+            return
+        for file in files:
+            self.planned[file.key, file.content] = file.path
+            self._order.setdefault((file.key, file.content))
+        self._append(files)
+
+    def write(self, file: SavedFile, content: bytes) -> None:
+        """Write a file atomically, and record it."""
+        try:
+            replace_file(self.folder / file.path, content)
+            saved = msgspec.structs.replace(file, sha256=hashlib.sha256(content).hexdigest())
+            with self._lock:
+                self.saved[file.key, file.content] = saved
+                self._append([saved])
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"Cannot write the output of {file.display_name!r}: {error.strerror}. The files "
+                "saved so far are kept; call save_outputs again to save the others",
+                str(self.folder / file.path),
+            ) from error
+
+    def frame(self) -> pd.DataFrame:
+        """Return the manifest."""
+        with self._lock:
+            files = [self.saved[key] for key in self._order if key in self.saved]
+        rows = [msgspec.structs.asdict(file) for file in files]
+        table = pa.Table.from_pylist(
+            [{name: row[name] for name in OUTPUTS.names} for row in rows], OUTPUTS.arrow_schema
+        )
+        return schema.to_pandas(table, OUTPUTS.columns)
+
+    def commit(self, *, complete: bool) -> None:
+        """Write the manifest; once all planned files are written, the journal is not needed."""
+        self._load_manifest()  # another process may have saved files, too
+        export_parquet(self.frame(), self.folder / MANIFEST)
+        if complete:
+            self._journal.unlink(missing_ok=True)
+
+    def _load_manifest(self) -> None:
+        if not (self.folder / MANIFEST).exists():
+            return
+        manifest = read_parquet(self.folder / MANIFEST)
+        if missing := [name for name in OUTPUTS.names if name not in manifest]:
+            raise DatasetError(
+                f"{MANIFEST} in {str(self.folder)!r} has no column {missing[0]!r}, so save_outputs "
+                "did not write it. Choose another folder."
+            )
+        for row in manifest.astype(object).to_dict("records"):
+            known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+            if (file := _parse(known)) is not None:
+                self._add(file, replace=False)
+
+    def _load_journal(self) -> None:
+        with suppress(FileNotFoundError):
+            for line in self._journal.read_bytes().splitlines():
+                with suppress(msgspec.DecodeError, ValueError):  # the last line may be cut short
+                    if (file := _parse(msgspec.json.decode(line))) is not None:
+                        self._add(file, replace=True)
+
+    def _add(self, file: SavedFile, *, replace: bool) -> None:
+        """Record a file; one that is not there is only planned, which keeps its name."""
+        key = file.key, file.content
+        self._order.setdefault(key)
+        if file.sha256 is None or not (self.folder / file.path).exists():
+            self.planned[key] = file.path
+        elif replace or key not in self.saved:
+            self.saved[key] = file
+
+    def _remove_old_temporary_files(self) -> None:
+        for entry in self.folder.iterdir():
+            if TEMPORARY.fullmatch(entry.name):
+                with suppress(OSError):
+                    if time.time() - entry.stat().st_mtime > TEMPORARY_MAX_AGE:
+                        entry.unlink()
+
+    def _append(self, files: Iterable[SavedFile]) -> None:
+        lines = b"".join(msgspec.json.encode(file) + b"\n" for file in files)
+        with self._journal.open("ab") as journal:
+            journal.write(lines)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that it has either its old or its new content, whatever happens."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _parse(row: Any) -> SavedFile | None:
+    """Return a row as a file, or None if save_outputs did not write it."""
+    try:
+        file = msgspec.convert(row, SavedFile)
+    except msgspec.ValidationError:
+        return None
+    is_name = file.path == Path(file.path).name and file.path not in ("", ".", "..")
+    return file if is_name and file.path not in (MANIFEST, JOURNAL) else None
