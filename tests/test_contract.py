@@ -65,6 +65,7 @@ CALLS: dict[str, Call] = {
             "outcomes": [
                 "outcome",
                 "configuration_id",
+                "batch_id",
                 "batch_created_at",
                 "source_directory_file_id",
             ]

@@ -9,17 +9,19 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
 
 def wilson(
-    failed: npt.ArrayLike, decided: npt.ArrayLike, confidence: float
+    failed: npt.ArrayLike, decided: npt.ArrayLike, confidence: float, df: int | None = None
 ) -> tuple[Floats, Floats]:
-    """Return the Wilson score interval of each rate; NaN where nothing is decided."""
+    """Return the Wilson score interval of each rate; NaN where nothing is decided.
+
+    With `df`, the quantile is that of Student's t distribution instead of the normal one.
+    """
     k, n = np.asarray(failed, dtype=float), np.asarray(decided, dtype=float)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = quantile(0.5 + confidence / 2, df)
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = k / n
         middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -30,6 +32,39 @@ def wilson(
     return np.where(undecided, np.nan, low), np.where(undecided, np.nan, high)
 
 
+def quantile(probability: float, df: int | None = None) -> float:
+    """Return the quantile of Student's t distribution, or of the normal one without `df`."""
+    if df is None:
+        return NormalDist().inv_cdf(probability)
+    if probability < 0.5:
+        return -quantile(1 - probability, df)
+    # The central probability increases with the angle atan(t / sqrt(df)): bisect to the last bit.
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        if _central_probability(middle, df) < 2 * probability - 1:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(df) * math.tan(low)
+
+
+def _central_probability(angle: float, df: int) -> float:
+    """Return the probability that Student's t is within ± sqrt(df) · tan(angle).
+
+    The series is finite: M. Abramowitz and I. A. Stegun 1964, "Handbook of Mathematical Functions",
+    26.7.3 (odd `df`) and 26.7.4 (even `df`).
+    """
+    cosine = math.cos(angle)
+    term = cosine if df % 2 else 1.0
+    total = term if df > 1 else 0.0
+    for n in range(3 if df % 2 else 2, df - 1, 2):
+        term *= cosine**2 * (n - 1) / n
+        total += term
+    if df % 2:
+        return 2 / math.pi * (angle + math.sin(angle) * total)
+    return math.sin(angle) * total
+
+
 @dataclass(frozen=True)
 class PairedCounts:
     """McNemar's 2×2 table: files decided under both configurations, by outcome under each."""
@@ -38,16 +73,6 @@ class PairedCounts:
     only_a_failed: int
     only_b_failed: int
     both_failed: int
-
-    @classmethod
-    def from_failures(cls, a: pd.Series[float], b: pd.Series[float]) -> Self:
-        """Count pairs; `a` and `b` hold 1 for failed, 0 for succeeded, missing for undecided."""
-        return cls(
-            both_succeeded=int(((a == 0) & (b == 0)).sum()),
-            only_a_failed=int(((a == 1) & (b == 0)).sum()),
-            only_b_failed=int(((a == 0) & (b == 1)).sum()),
-            both_failed=int(((a == 1) & (b == 1)).sum()),
-        )
 
     def swapped(self) -> Self:
         """Return the table with a and b swapped."""
@@ -74,19 +99,6 @@ class PairedCounts:
         """Return the rate under b minus the rate under a."""
         rate_a, rate_b = self.rates
         return rate_b - rate_a
-
-    def p_value(self) -> float:
-        """Return the exact two-sided p-value of McNemar's test: twice the smaller binomial tail."""
-        if not self.n:
-            return math.nan
-        fewer = min(self.only_a_failed, self.only_b_failed)
-        n = self.only_a_failed + self.only_b_failed  # discordant pairs
-        log_probability = math.lgamma(n + 1) - n * math.log(2)
-        log_probability -= math.lgamma(fewer + 1) + math.lgamma(n - fewer + 1)
-        # The probabilities of fewer - 1, fewer - 2, … 0, relative to that of `fewer`.
-        ratios = np.arange(fewer, 0, -1) / np.arange(n - fewer + 1, n + 1)
-        tail = math.exp(log_probability) * (1 + float(np.cumprod(ratios).sum()))
-        return min(1.0, 2 * tail)
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return Newcombe's interval of the difference (method 10)."""
