@@ -144,10 +144,11 @@ class LogProgress:
         self.n += n
         self.refresh()
 
-    def set_postfix_str(self, text: str) -> None:
+    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
         """Set the text after the count."""
         self._postfix = text
-        self.refresh()
+        if refresh:
+            self.refresh()
 
     def refresh(self) -> None:
         """Log a line if the last one is `LOG_INTERVAL` seconds old."""

@@ -9,46 +9,24 @@ from datetime import timedelta
 
 import pandas as pd
 
-from llama_batches_nb.errors import (
-    ConnectionFailedError,
-    NotFoundError,
-    PaginationError,
-    RateLimitError,
-    ResponseError,
-    ServerError,
-    WaitTimeoutError,
-    attach_partial,
-)
+from llama_batches_nb.errors import NotFoundError, attach_partial
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
-from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
-from llama_batches_nb.http.transport import MAX_RETRY_AFTER
-from llama_batches_nb.messages import format_list
+from llama_batches_nb.http.progress import Progress, progress_bar
+from llama_batches_nb.lifecycle.polling import Poller, count_statuses
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
 from llama_batches_nb.types import BatchIds, Record
 
-MIN_INTERVAL, MAX_INTERVAL = 0.5, 30.0  # seconds between polls
-INTERVAL_PER_ELAPSED = 0.1  # seconds between polls, per second waited so far
-MIN_REQUEST_TIMEOUT, MAX_REQUEST_TIMEOUT = 0.2, 30.0  # seconds
 MIN_LIST_TIMEOUT = 2.0  # seconds for all pages of a list, even after the deadline
 MAX_DIRECT_POLLS = 3  # batches; more are polled with list requests
 MAX_DIRECT_POLLS_PER_TICK = 10  # batches that the list does not contain
 CREATED_AT_MARGIN = timedelta(seconds=1)  # a server may round times
-MAX_POLL_OUTAGE = 300.0  # seconds for which consecutive polls may fail
 NOT_FOUND_GRACE = 30.0  # seconds for which a new batch may be unknown to the server
-
-_TRANSIENT_ERRORS = (
-    ConnectionFailedError,
-    ServerError,
-    RateLimitError,
-    ResponseError,
-    PaginationError,
-)
 
 
 def wait_for_batches(
@@ -119,12 +97,17 @@ def wait_for_batches(
     return poller.frame()
 
 
-class BatchPoller:
+class BatchPoller(Poller):
     """Poll batches, and keep each as last polled.
 
     A few batches are fetched one by one; many are found in the list of batches. Those that the
     list does not contain are fetched one by one, too, in turn.
     """
+
+    noun = "batches"
+    timeout_advice = (
+        "They keep running and may be billed: wait again, or stop them with cancel_batch."
+    )
 
     def __init__(
         self,
@@ -135,13 +118,17 @@ class BatchPoller:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = workers.sleep,
     ) -> None:
-        self._client, self._scope, self._clock, self._sleep = client, scope, clock, sleep
+        super().__init__(client, scope, clock=clock, sleep=sleep)
         self._records: dict[str, BatchRecord | None] = dict.fromkeys(ids)
         self._direct_ids: dict[str, None] = {}  # fetched one by one, the next ones first
 
     def frame(self) -> pd.DataFrame:
         """Return the batches as last polled, without those that were never found."""
         return records.to_pandas(BATCHES, [r for r in self._records.values() if r is not None])
+
+    def ids(self) -> list[str]:
+        """Return the ids of all batches."""
+        return list(self._records)
 
     def open_ids(self) -> list[str]:
         """Return the batches that are not known to have finished."""
@@ -151,36 +138,14 @@ class BatchPoller:
             if record is None or record.get("status") not in TERMINAL_STATUSES
         ]
 
-    def wait(self, timeout: float | None, poll_interval: float | None, bar: ProgressBar) -> None:
-        """Poll until all batches have finished, or raise."""
-        started = last_success = self._clock()
-        deadline = float("inf") if timeout is None else started + timeout
-        last_error: Exception | None = None
-        while self.open_ids():
-            is_new = self._clock() < started + NOT_FOUND_GRACE
-            try:
-                self.poll(deadline=deadline, ignore_not_found=is_new)
-                last_success, last_error = self._clock(), None
-            except _TRANSIENT_ERRORS as error:
-                last_error = error
-                must_wait_too_long = (error.retry_after or 0) > MAX_RETRY_AFTER
-                if must_wait_too_long or self._clock() >= last_success + MAX_POLL_OUTAGE:
-                    raise
-            self._update_bar(bar)
-            now = self._clock()
-            if not self.open_ids():
-                return
-            if now >= deadline:
-                raise self._timeout_error(timeout, last_error)
-            elapsed = now - started
-            interval = max(MIN_INTERVAL, min(elapsed * INTERVAL_PER_ELAPSED, MAX_INTERVAL))
-            pause = max(poll_interval or interval, self._client.rate_limit_delay())
-            self._pause(min(pause, deadline - now), bar)
+    def statuses(self) -> Counter[str]:
+        """Count the statuses, as last polled."""
+        return count_statuses(self._records.values(), BATCH_STATUSES)
 
-    def poll(self, *, deadline: float, ignore_not_found: bool) -> None:
-        """Fetch the open batches once, in requests that end at the deadline or soon after."""
+    def poll(self, *, deadline: float, elapsed: float) -> None:
+        """Fetch the open batches once; a new batch may be unknown to the server for a while."""
         now = self._clock()
-        timeout = max(MIN_REQUEST_TIMEOUT, min(MAX_REQUEST_TIMEOUT, deadline - now))
+        timeout = self._request_timeout(deadline)
         open_ids = dict.fromkeys(self.open_ids())
         listed_ids = [batch_id for batch_id in open_ids if batch_id not in self._direct_ids]
         if len(listed_ids) > MAX_DIRECT_POLLS:
@@ -193,7 +158,7 @@ class BatchPoller:
             try:
                 record = endpoints.get_batch(self._client, batch_id, timeout=timeout, **self._scope)
             except NotFoundError:
-                if not ignore_not_found:
+                if elapsed >= NOT_FOUND_GRACE:
                     raise
             else:
                 records.check_response_id(batch_id, listing.record_id(BATCHES, record))
@@ -224,33 +189,3 @@ class BatchPoller:
             if not ids or self._clock() >= deadline:
                 return
         self._direct_ids |= dict.fromkeys(sorted(ids))
-
-    def _update_bar(self, bar: ProgressBar) -> None:
-        """Show the number of finished batches, and a count per status."""
-        counts = Counter(
-            str(record.get("status", "unknown")) if record else "unknown"
-            for record in self._records.values()
-        )
-        order = {status: n for n, status in enumerate(BATCH_STATUSES)}
-        statuses = sorted(counts, key=lambda status: order.get(status, len(order)))
-        bar.set_postfix(" · ".join(f"{counts[status]:,} {status}" for status in statuses))
-        bar.set_count(len(self._records) - len(self.open_ids()))
-
-    def _pause(self, seconds: float, bar: ProgressBar) -> None:
-        """Sleep, and refresh the bar every second."""
-        end = self._clock() + seconds
-        while (remaining := end - self._clock()) > 0:
-            self._sleep(min(remaining, 1.0))
-            bar.show_rate_limit_wait(self._client.rate_limit_delay())
-            bar.refresh()
-
-    def _timeout_error(
-        self, timeout: float | None, last_error: Exception | None
-    ) -> WaitTimeoutError:
-        open_ids = self.open_ids()
-        return WaitTimeoutError(
-            f"{len(open_ids):,} of {len(self._records):,} batches had not finished after "
-            f"{timeout:g} s: {format_list(open_ids)}. They keep running and may be billed: wait "
-            "again, or stop them with cancel_batch. .partial holds all batches as last polled."
-            + (f" The last poll failed: {last_error}" if last_error else "")
-        )

@@ -13,7 +13,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.http import progress
 from llama_batches_nb.http.client import get_client
-from llama_batches_nb.lifecycle import wait
+from llama_batches_nb.lifecycle import polling, wait
 from llama_batches_nb.lifecycle.wait import BatchPoller
 from tests.conftest import Serve
 from tests.http.test_rate_limit import Clock
@@ -68,8 +68,8 @@ def test_poll_interval_grows_with_elapsed_time(serve: Serve, clock: Clock) -> No
     serve(script)
     _wait(["bat-1"], clock)
     intervals = [round(b - a, 6) for a, b in pairwise(polls)]
-    assert intervals[0] == wait.MIN_INTERVAL
-    assert intervals[-1] == wait.MAX_INTERVAL
+    assert intervals[0] == polling.MIN_INTERVAL
+    assert intervals[-1] == polling.MAX_INTERVAL
     assert intervals == sorted(intervals)
 
 
@@ -164,7 +164,7 @@ def test_long_outage_is_raised(serve: Serve, clock: Clock) -> None:
     started = clock()
     with pytest.raises(lb.ServerError):
         _wait(["bat-1"], clock)
-    assert wait.MAX_POLL_OUTAGE <= clock() - started < 1.3 * wait.MAX_POLL_OUTAGE
+    assert polling.MAX_POLL_OUTAGE <= clock() - started < 1.3 * polling.MAX_POLL_OUTAGE
 
 
 @pytest.mark.parametrize("field", [{"status": ["COMPLETED"]}, {"created_at": "yesterday"}])
@@ -176,7 +176,7 @@ def test_malformed_batches_are_raised_after_outage(
     started = clock()
     with pytest.raises(lb.ResponseError, match=next(iter(field))):
         _wait(ids, clock)
-    assert clock() - started >= wait.MAX_POLL_OUTAGE
+    assert clock() - started >= polling.MAX_POLL_OUTAGE
 
 
 def test_authentication_error_is_raised_at_once(serve: Serve) -> None:

@@ -61,9 +61,9 @@ class _StatusPoller(BatchPoller):
 
     answered = True
 
-    def poll(self, *, deadline: float, ignore_not_found: bool) -> None:
+    def poll(self, *, deadline: float, elapsed: float) -> None:
         self.answered = False
-        super().poll(deadline=deadline, ignore_not_found=ignore_not_found)
+        super().poll(deadline=deadline, elapsed=elapsed)
         self.answered = True
 
 
@@ -77,9 +77,10 @@ class _ProgressAdapter:
     def update(self, n: float = 1) -> None:
         self.n += int(n)
 
-    def set_postfix_str(self, text: str) -> None:
+    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
         self._rate_limit = text.partition(" · ")[2]  # the first part is the status
-        self.refresh()
+        if refresh:
+            self.refresh()
 
     def refresh(self) -> None:
         workers.check_cancelled()

@@ -67,9 +67,10 @@ class _Bar:
         if time.monotonic() - self._drawn_at >= MIN_REDRAW_INTERVAL:
             self.refresh()
 
-    def set_postfix_str(self, note: str) -> None:
+    def set_postfix_str(self, note: str, refresh: bool = True) -> None:
         self._note = note
-        self.refresh()
+        if refresh:
+            self.refresh()
 
     def refresh(self) -> None:
         workers.check_cancelled()
