@@ -47,6 +47,7 @@ from llama_batches_nb.errors import (
     ResponseError,
     ServerError,
     UnconfirmedCreateError,
+    UsageLimitError,
     WaitTimeoutError,
 )
 from llama_batches_nb.fetch.batches import fetch_batches, get_batch
@@ -87,6 +88,7 @@ __all__ = [
     "ServerError",
     "SyncReport",
     "UnconfirmedCreateError",
+    "UsageLimitError",
     "WaitTimeoutError",
     "add_names",
     "attempts",

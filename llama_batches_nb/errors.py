@@ -53,7 +53,14 @@ class BatchesError(Exception):
 
 
 class AuthenticationError(BatchesError):
-    """No API key was found, or the server rejected it (HTTP 401, 403)."""
+    """No API key was found, or the server rejected it (HTTP 401, 403).
+
+    A 403 can also mean that the project's plan lacks a feature; the message then names the plan.
+    """
+
+
+class UsageLimitError(BatchesError):
+    """The project has reached its usage limit (HTTP 402): nothing can be created, reading works."""
 
 
 class NotFoundError(BatchesError):

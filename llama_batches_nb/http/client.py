@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import weakref
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NoReturn, Self
 
@@ -106,6 +107,7 @@ class Client:
             "project_id": repr(self.settings.project_id),
             "organization_id": repr(self.settings.organization_id),
             **{n: f"{getattr(self.settings, n):g}" for n in _settings.NUMERIC_DEFAULTS},
+            "headers": "{" + ", ".join(f"{n!r}: ***" for n in self.settings.header_names) + "}",
         }
         sources = self.settings.sources
         lines = [f"  {name}={value},  # {sources[name]}" for name, value in values.items()]
@@ -141,6 +143,7 @@ def connect(
     max_workers: int = 16,
     timeout: float = 60.0,
     max_retries: int = 5,
+    headers: Mapping[str, str] | None = None,
 ) -> Client:
     """Create the client that all functions use by default.
 
@@ -166,6 +169,11 @@ def connect(
         long.
     max_retries
         Maximum number of retries of an idempotent request after a failure.
+    headers
+        Further headers of each request, such as ``{"Usage-Tags": "team:x"}``. They are added to
+        those in ``LLAMA_CLOUD_CUSTOM_HEADERS`` (one ``Name: value`` per line, as the official SDK
+        reads it), and replace those of the same name. Like the key, their values are shown nowhere
+        and sent to `base_url` only. ``Authorization`` is refused: pass `api_key`.
 
     Returns
     -------
@@ -197,9 +205,11 @@ def connect(
       max_workers=8,  # argument
       timeout=60,  # default
       max_retries=5,  # default
+      headers={},  # default
     )
     """
     api_key = _settings.as_secret(api_key)  # tracebacks with locals must not show it
+    headers = _settings.as_secret_headers(headers)
     client = Client(
         _settings.resolve(
             api_key=api_key,
@@ -209,6 +219,7 @@ def connect(
             max_workers=max_workers,
             timeout=timeout,
             max_retries=max_retries,
+            headers=headers,
         )
     )
     set_default_client(client)

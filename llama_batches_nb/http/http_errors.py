@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import requests
 
@@ -20,8 +22,14 @@ from llama_batches_nb.errors import (
     RateLimitError,
     ResponseError,
     ServerError,
+    UsageLimitError,
 )
 from llama_batches_nb.http.settings import EU_BASE_URL, Settings
+
+ABOUT_PLAN = re.compile(
+    r"\b(plans?|upgrad(e|es|ed|ing)|subscriptions?|subscribe|enterprise|free tier|feature)\b", re.I
+)
+"""Words of a 403 that is about the plan and not about the key."""
 
 MAX_DETAIL_LENGTH = 1000  # characters of the server's own message in ours
 
@@ -48,7 +56,7 @@ def connection_error(request_line: str, error: Exception, settings: Settings) ->
     Neither it nor its cause refers to the request, whose headers hold the key.
     """
     not_sent = _was_not_sent(error)
-    reason = settings.key.redact(_root_cause_message(error)).rstrip(".")
+    reason = settings.key.redact_message(_root_cause_message(error)).rstrip(".")
     failure = ConnectionFailedError(
         f"{request_line}: no complete response: {reason}. {_connection_hint(error, settings)}",
         request_sent=not not_sent,
@@ -63,7 +71,7 @@ def connection_error(request_line: str, error: Exception, settings: Settings) ->
 def status_error(request_line: str, response: requests.Response, settings: Settings) -> Exception:
     """Return the error for a response that is no success, with the server's own message."""
     status = response.status_code
-    redact = settings.key.redact
+    redact = settings.key.redact_message
     detail, fields = _error_detail(response)
     retry_after = parse_retry_after(response)
 
@@ -79,12 +87,25 @@ def status_error(request_line: str, response: requests.Response, settings: Setti
     if status == 429:
         when = "later" if retry_after is None else f"in {retry_after:.0f} s"
         return RetryableError(error(RateLimitError, f"Try again {when}."), rate_limited=True)
+    if status == 402:
+        return error(
+            UsageLimitError,
+            "The project has reached its usage limit, so nothing new can be created; reading still "
+            "works. Raise the limit or wait until it is reset. The request itself is correct.",
+        )
+    if status == 403 and ABOUT_PLAN.search(detail):
+        return error(
+            AuthenticationError,
+            "The plan of the project lacks this feature; batches need Pro or Enterprise. The key "
+            "is valid: change the plan, or connect to a project whose plan has the feature.",
+        )
     if status in (401, 403):
+        plan = " A plan without batches (below Pro) also gives a 403." if status == 403 else ""
         return error(
             AuthenticationError,
             f"Check the API key ({settings.sources['api_key']}), its project and its region: a key "
             f"is valid in one region only (base_url is {settings.base_url}; the EU region is "
-            f"{EU_BASE_URL}).",
+            f"{EU_BASE_URL}).{plan}",
         )
     if status == 404:
         return error(NotFoundError, "Check the id, and that it belongs to the key's project.")
@@ -124,7 +145,7 @@ def _error_detail(response: requests.Response) -> tuple[str, tuple[str, ...]]:
     except (ValueError, KeyError, AttributeError, RecursionError):
         return (response.reason or "no reason given"), ()
     if not isinstance(detail, list):
-        return (detail if isinstance(detail, str) else json.dumps(detail))[:MAX_DETAIL_LENGTH], ()
+        return _detail_text(detail)[:MAX_DETAIL_LENGTH], ()
     fields, messages = [], []
     for problem in detail:
         if not isinstance(problem, dict):
@@ -135,6 +156,16 @@ def _error_detail(response: requests.Response) -> tuple[str, tuple[str, ...]]:
         fields.append(".".join(str(step) for step in steps if step not in ("query", "body")))
         messages.append(f"{fields[-1]}: {problem.get('msg')}")
     return "; ".join(messages)[:MAX_DETAIL_LENGTH], tuple(fields)
+
+
+def _detail_text(detail: Any) -> str:
+    """Return a message, also from an object such as ``{"message": …, "directory_id": …}``."""
+    if isinstance(detail, dict):
+        for name in ("message", "msg", "detail", "error", "reason"):
+            if isinstance(text := detail.get(name), str) and text:
+                others = {key: value for key, value in detail.items() if key != name}
+                return f"{text} {json.dumps(others, ensure_ascii=False)}" if others else text
+    return detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
 
 
 def parse_retry_after(response: requests.Response) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import AnyStr, NoReturn
@@ -19,7 +20,15 @@ KEY_VARIABLES = ("LLAMA_CLOUD_API_KEY", "LLAMA_PARSE_API_KEY")
 DEFAULT_BASE_URL = "https://api.cloud.llamaindex.ai"
 EU_BASE_URL = "https://api.cloud.eu.llamaindex.ai"
 
+HEADERS_VARIABLE = "LLAMA_CLOUD_CUSTOM_HEADERS"
+FIXED_HEADERS = frozenset(
+    {"authorization", "host", "connection", "content-length", "content-type", "transfer-encoding"}
+)
+"""Names, in lower case, that only the client itself sets."""
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
 MIN_REDACTED_LENGTH = 8  # characters; a shorter key, of a private server, may be part of words
+MIN_REDACTED_HEADER_LENGTH = 4  # characters
 
 NO_KEY = (
     "No API key. Set the environment variable LLAMA_CLOUD_API_KEY (or LLAMA_PARSE_API_KEY), or "
@@ -41,32 +50,45 @@ def as_secret(key: str | None) -> str | None:
     return SecretStr(key) if isinstance(key, str) else key
 
 
+def as_secret_headers(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Return headers whose values have a masked `repr`; another value as it is."""
+    if not isinstance(headers, Mapping):
+        return headers
+    return {
+        name: SecretStr(value) if isinstance(value, str) else value
+        for name, value in headers.items()
+    }
+
+
 class BearerAuth(AuthBase):
-    """Add the API key to requests for one origin, and show it nowhere else."""
+    """Add the API key and the user's headers to requests for one origin, and show them nowhere."""
 
-    __slots__ = ("_origin", "_reveal")
+    __slots__ = ("_headers", "_origin", "_reveal")
 
-    def __init__(self, key: str, origin: str) -> None:
+    def __init__(self, key: str, origin: str, headers: Mapping[str, str] | None = None) -> None:
         self._origin = origin
         self._reveal: Callable[[], str] = lambda: key
+        self._headers: Callable[[], Mapping[str, str]] = lambda: headers or {}
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the key to the headers if the request goes to the key's origin."""
+        """Add the key and the headers if the request goes to the key's origin."""
         if origin(request.url or "") == self._origin:
+            request.headers.update(self._headers())
             request.headers["Authorization"] = SecretStr(f"Bearer {self._reveal()}")
         return request
 
     def redact(self, text: AnyStr) -> AnyStr:
         """Mask the key in text or bytes from a server, whether plain or escaped as in JSON."""
-        if len(self._reveal()) < MIN_REDACTED_LENGTH:
-            return text
-        in_json = SecretStr(json.dumps(self._reveal())[1:-1])
-        for form in {self._reveal(), in_json, SecretStr(in_json.replace("/", "\\/"))}:
-            if isinstance(text, bytes):
-                text = text.replace(form.encode(), b"***")
-            else:
-                text = text.replace(form, "***")
-        return text
+        return _mask(text, self._reveal(), MIN_REDACTED_LENGTH)
+
+    def redact_message(self, text: str) -> str:
+        """Mask the key and the values of headers in a text that becomes part of a message.
+
+        Not for data: a value such as a team's name may also occur there.
+        """
+        for value in self._headers().values():
+            text = _mask(text, value, MIN_REDACTED_HEADER_LENGTH)
+        return self.redact(text)
 
     def __repr__(self) -> str:
         return "<key hidden>"
@@ -79,6 +101,18 @@ class BearerAuth(AuthBase):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("An API key cannot be pickled: call lb.connect() in the other process.")
+
+
+def _mask(text: AnyStr, secret: str, min_length: int) -> AnyStr:
+    if len(secret) < min_length:
+        return text
+    in_json = SecretStr(json.dumps(secret)[1:-1])
+    for form in {SecretStr(secret), in_json, SecretStr(in_json.replace("/", "\\/"))}:
+        if isinstance(text, bytes):
+            text = text.replace(form.encode(), b"***")
+        else:
+            text = text.replace(form, "***")
+    return text
 
 
 MAX_NUMBER = 1_000_000  # of any numeric setting
@@ -96,6 +130,7 @@ class Settings:
     max_workers: int
     timeout: float  # seconds without a byte of the response
     max_retries: int
+    header_names: tuple[str, ...]
     sources: Mapping[str, str]
 
 
@@ -108,6 +143,7 @@ def resolve(
     max_workers: int,
     timeout: float,
     max_retries: int,
+    headers: Mapping[str, str] | None,
 ) -> Settings:
     """Return validated settings: each the argument, else from the environment, else the default."""
     _check_number("max_workers", max_workers, minimum=1, integer=True)
@@ -142,16 +178,56 @@ def resolve(
             f"The API key ({_describe_source(sources['api_key'])}) contains a character that no "
             "key has, such as a space or a line break. Copy it again."
         )
+    all_headers, sources["headers"] = _resolve_headers(headers)
     return Settings(
-        key=BearerAuth(key, origin(url)),
+        key=BearerAuth(key, origin(url), all_headers),
         base_url=url,
         project_id=lookup("project_id", project_id, "LLAMA_CLOUD_PROJECT_ID"),
         organization_id=lookup("organization_id", organization_id, "LLAMA_CLOUD_ORGANIZATION_ID"),
         max_workers=int(max_workers),
         timeout=float(timeout),
         max_retries=int(max_retries),
+        header_names=tuple(all_headers),
         sources=sources,
     )
+
+
+def _resolve_headers(headers: Mapping[str, str] | None) -> tuple[Mapping[str, str], str]:
+    """Return the headers of the environment and of the argument, which wins, and their source."""
+    variable = _parse_headers(os.environ.get(HEADERS_VARIABLE, ""))
+    for name, value in variable.items():
+        _check_header(HEADERS_VARIABLE, name, value)
+    if headers is not None and not isinstance(headers, Mapping):
+        raise TypeError(f"headers must be a dict of text, not {type(headers).__name__}.")
+    for name, value in (headers or {}).items():
+        _check_header("headers", name, value)
+    merged = {
+        name.lower(): (name, value) for name, value in (*variable.items(), *(headers or {}).items())
+    }
+    sources = [HEADERS_VARIABLE] * bool(variable) + ["argument"] * bool(headers)
+    return dict(merged.values()), " and ".join(sources) or "default"
+
+
+def _parse_headers(text: str) -> dict[str, str]:
+    """Return the headers in a variable, read as the official SDK does: ``Name: value`` per line."""
+    lines = (line.partition(":") for line in text.split("\n") if ":" in line)
+    return {name.strip(): SecretStr(value.strip()) for name, _, value in lines}
+
+
+def _check_header(source: str, name: object, value: object) -> None:
+    """Raise if a header cannot be sent; a message never has its value."""
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"{source}: a header's name and value must be text; {name!r:.40} is not.")
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{source}: {name!r:.40} is not the name of a header.")
+    if name.lower() in FIXED_HEADERS:
+        how = " Pass the key as api_key." if name.lower() == "authorization" else ""
+        raise ValueError(f"{source}: the header {name!r} is set by the client itself.{how}")
+    if not (value.isprintable() and value.isascii()):
+        raise ValueError(
+            f"{source}: the value of {name!r} has a character that a header cannot have, such as a "
+            "line break."
+        )
 
 
 def origin(url: str) -> str:

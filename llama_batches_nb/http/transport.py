@@ -111,7 +111,8 @@ class Transport:
                         method, path, params, read_timeout, body_timeout, body
                     )
                 self.rate_limiter.on_success(is_retry=was_rate_limited)
-                return _decode_body(request_line, response, decode)  # after releasing the limiter
+                # after releasing the limiter
+                return _decode_body(request_line, response, decode, self._settings.key)
             except RetryableError as failure:
                 failed = failure
             error, retry_after = failed.error, failed.error.retry_after
@@ -280,13 +281,16 @@ def _read_body(
         response._content = key.redact(b"".join(chunks))
 
 
-def _decode_body(request_line: str, response: requests.Response, decode: Decode) -> Any:
+def _decode_body(
+    request_line: str, response: requests.Response, decode: Decode, key: BearerAuth
+) -> Any:
     try:
         return decode(response.content)
     except (ValueError, RecursionError) as error:
+        start = key.redact_message(response.content[:1000].decode(errors="replace"))
         failure = ResponseError(
             f"{request_line} returned HTTP {response.status_code} with a non-JSON body: "
-            f"{response.content[:80].decode(errors='replace')!r}. "
+            f"{start[:80]!r}. "
             "Check that base_url is the address of the API.",
             status_code=response.status_code,
         )

@@ -167,7 +167,7 @@ def _close(widget: widgets.Widget) -> None:
 
 def error_text(error: Exception) -> str:
     """Return what went wrong and what to do about it."""
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, AuthenticationError) and error.status_code != 403:
         advice = "Set the key with lb.connect() in a cell, then run the panel's cell again."
         return f"{error}\n{advice}"
     if isinstance(error, BatchesError | ValueError | TypeError | OSError):

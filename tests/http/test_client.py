@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 
 import llama_batches_nb as lb
 from llama_batches_nb.http.client import get_client
 from tests.conftest import Serve
-from tests.servers import Request, batch, page
+from tests.servers import Request, Response, batch, page
 
 KEY = "llx-secret-1234"
 
@@ -39,6 +40,7 @@ def test_arguments_override_variables_and_variables_override_defaults(
         "max_workers": "default",
         "timeout": "default",
         "max_retries": "default",
+        "headers": "default",
     }
     assert client.base_url == "https://api.cloud.llamaindex.ai"
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", "llx-cloud")
@@ -77,11 +79,83 @@ def test_blank_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ({"base_url": "http://10.0.0.1"}, ValueError),
         ({"base_url": "http://localhost.example.com"}, ValueError),
         ({"project_id": 5}, TypeError),
+        ({"headers": "Usage-Tags: team:x"}, TypeError),
+        ({"headers": {"Usage-Tags": 5}}, TypeError),
+        ({"headers": {5: "team:x"}}, TypeError),
+        ({"headers": {"Usage Tags": "team:x"}}, ValueError),
+        ({"headers": {"": "team:x"}}, ValueError),
+        ({"headers": {"Usage-Tags": "team:x\r\nHost: other"}}, ValueError),
+        ({"headers": {"authorization": "Bearer llx-other"}}, ValueError),
+        ({"headers": {"Content-Length": "0"}}, ValueError),
     ],
 )
 def test_invalid_setting_raises(settings: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(settings))):
         lb.connect(KEY, **settings)
+
+
+# --- headers ------------------------------------------------------------------------------------
+
+HEADERS = "LLAMA_CLOUD_CUSTOM_HEADERS"
+
+
+def test_headers_of_argument_and_environment_are_sent(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HEADERS, "Usage-Tags: team:env\r\nX-Trace: a:b \nno colon\n\n")
+    server = serve(lambda request: page([]), headers={"usage-tags": "team:argument"})
+    lb.fetch_batches()
+    sent = server.requests[0].headers
+    assert sent["usage-tags"] == "team:argument"
+    assert sent["x-trace"] == "a:b"
+    assert sent["authorization"] == "Bearer llx-secret"
+
+
+def test_repr_shows_names_of_headers_and_never_their_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(HEADERS, "X-Trace: a-value")
+    client = lb.connect(KEY, headers={"Usage-Tags": "team:argument"})
+    shown = f"headers={{'X-Trace': ***, 'Usage-Tags': ***}},  # {HEADERS} and argument"
+    assert shown in repr(client)
+    for text in (repr(client), repr(client.settings), repr(vars(client._transport._session))):
+        assert "a-value" not in text
+        assert "team:argument" not in text
+
+
+@pytest.mark.parametrize("name", ["Authorization", "host"])
+def test_header_of_the_environment_cannot_replace_the_clients_own(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(HEADERS, f"{name}: a-value")
+    with pytest.raises(ValueError, match=rf"{HEADERS}: the header '{name}'") as caught:
+        lb.connect(KEY)
+    assert "a-value" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+def test_header_echoed_by_the_server_is_in_no_message(serve: Serve, status: int) -> None:
+    echo = lambda request: Response(  # noqa: E731
+        raw=f"no {request.headers['usage-tags']}".encode(), status=status, reason="team:x"
+    )
+    serve(echo, headers={"Usage-Tags": "team:x"}, max_retries=0)
+    with pytest.raises(lb.BatchesError) as caught:
+        lb.fetch_batches()
+    assert "team:x" not in str(caught.value)
+
+
+def test_header_value_that_occurs_in_data_is_kept_there(serve: Serve) -> None:
+    serve(lambda request: page([{"id": "dir-1", "name": "invoices"}]), headers={"Tag": "invoices"})
+    assert lb.fetch_directories().name.tolist() == ["invoices"]
+
+
+def test_headers_go_to_no_other_origin() -> None:
+    auth = lb.connect(KEY, headers={"Usage-Tags": "team:x"}).settings.key
+    request = requests.Request("GET", "https://elsewhere.example/", auth=auth).prepare()
+    assert not {"usage-tags", "authorization"} & {name.lower() for name in request.headers}
+
+
+# --- origins and keys ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])

@@ -59,6 +59,8 @@ def test_transient_fault_is_retried(serve: Serve, fault: Response) -> None:
         (Response({"detail": "Not there"}, 404), lb.NotFoundError),
         (Response({"detail": "Already"}, 409), lb.ConflictError),
         (Response({"detail": "Nonsense"}, 400), lb.InvalidRequestError),
+        (Response({"detail": "Out of credits"}, 402), lb.UsageLimitError),
+        (Response({"detail": "Your plan has no batches"}, 403), lb.AuthenticationError),
         (Response({"detail": "Too large"}, 413), lb.InvalidRequestError),
         (Response({"detail": "Not built"}, 501), lb.ServerError),
     ],
@@ -79,6 +81,57 @@ def test_rejected_key_error_mentions_the_regions(serve: Serve) -> None:
     with pytest.raises(lb.AuthenticationError, match="region") as caught:
         lb.fetch_batches()
     assert "https://api.cloud.eu.llamaindex.ai" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "Batches are not available on your plan",
+        "Upgrade to Pro to use batches",
+        {"message": "This feature needs an Enterprise subscription", "code": "plan"},
+    ],
+)
+def test_forbidden_by_the_plan_does_not_blame_the_key(serve: Serve, detail: Any) -> None:
+    serve(lambda request: Response({"detail": detail}, 403))
+    with pytest.raises(lb.AuthenticationError, match="plan of the project lacks this") as caught:
+        lb.fetch_batches()
+    assert "Check the API key" not in str(caught.value)
+
+
+def test_forbidden_for_an_unknown_reason_names_both_causes(serve: Serve) -> None:
+    serve(lambda request: Response({"detail": "Forbidden"}, 403))
+    with pytest.raises(lb.AuthenticationError, match=r"Check the API key.*A plan without batches"):
+        lb.fetch_batches()
+
+
+def test_usage_limit_says_that_the_request_is_correct(serve: Serve) -> None:
+    server = serve(lambda request: Response({"detail": "Monthly limit reached"}, 402))
+    with pytest.raises(lb.UsageLimitError, match=r"Monthly limit.*reading still works") as caught:
+        lb.create_batch("dir-1", "cfg-1", check_directory=False, check_configuration=False)
+    assert caught.value.status_code == 402
+    assert "key" not in str(caught.value)
+    assert "POST" not in [request.method for request in server.requests[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        (
+            {"message": "Name taken", "directory_id": "dir-1"},
+            'Name taken {"directory_id": "dir-1"}',
+        ),
+        ({"error": "Name taken"}, "Name taken"),
+        ({"directory_id": "dir-1"}, '{"directory_id": "dir-1"}'),
+        ({"message": {"ключ": 1}}, '{"message": {"ключ": 1}}'),
+    ],
+)
+def test_detail_that_is_an_object_is_shown_as_text(
+    serve: Serve, detail: dict[str, Any], shown: str
+) -> None:
+    serve(lambda request: Response({"detail": detail}, 409))
+    with pytest.raises(lb.ConflictError) as caught:
+        lb.fetch_batches()
+    assert str(caught.value) == f"GET /api/v2/batches returned HTTP 409: {shown}."
 
 
 @pytest.mark.parametrize("body", [{"message": "Nope"}, {"error": {"code": "Nope"}}])
