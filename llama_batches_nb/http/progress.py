@@ -61,7 +61,9 @@ class ProgressBar:
         self._bar.refresh()
 
     def _show(self, refresh: bool = True) -> None:
-        self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))), refresh)
+        # Bars other than tqdm's may not take `refresh`.
+        options = {} if refresh else {"refresh": False}
+        self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))), **options)
 
     def __enter__(self) -> ProgressBar:
         self._exit_stack.enter_context(ignore_repeated_interrupts())
