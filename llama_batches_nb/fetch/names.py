@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import narwhals as nw
 import pandas as pd
-from narwhals.typing import IntoFrame
+from narwhals.typing import IntoFrameT
 
 from llama_batches_nb.errors import BatchesError, NotFoundError
 from llama_batches_nb.fetch import listing
@@ -35,13 +35,13 @@ Names = Mapping[str, str]
 
 
 def add_names(
-    frame: IntoFrame,
+    frame: IntoFrameT,
     *,
     project_id: str | None = None,
     organization_id: str | None = None,
     progress: Progress = None,
     client: Client | None = None,
-) -> Any:
+) -> IntoFrameT:
     """Add columns with the names of directories, configurations and files.
 
     Lists the directories and the configurations of the project once each. For files it also lists
@@ -109,7 +109,7 @@ def add_names(
         columns["configuration"] = _replace(eager[CONFIGURATION_ID].to_list(), names)
     if FILE_ID in existing:
         columns["display_name"] = file_names(eager, client, scope, progress)
-    return _with_columns(eager, columns)
+    return cast("IntoFrameT", _with_columns(eager, columns))
 
 
 def file_names(
