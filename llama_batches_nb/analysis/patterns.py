@@ -16,7 +16,7 @@ from llama_batches_nb.analysis.frame_kinds import (
     detect_kind,
     flag_failures,
 )
-from llama_batches_nb.analysis.masking import NO_MESSAGE, mask
+from llama_batches_nb.analysis.masking import NO_MESSAGE, mask_all
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.schema import STRING_DTYPE
@@ -34,9 +34,10 @@ _PATTERN, _MESSAGE, _TIME, _ROW = "_pattern", "_message", "_time", "_row"
 def error_patterns(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.DataFrame:
     """Count failures by error pattern, most frequent first.
 
-    Two messages have the same pattern if they are equal once numbers, ids, times, paths, URLs and
-    quoted names are masked: ``Page 3 of 'a.pdf' is blank`` has the pattern
-    ``Page <n> of <name> is blank``.
+    Two messages have the same pattern if they are equal once numbers, ids, times, sizes, hosts,
+    paths, URLs and quoted names are masked: ``Page 3 of 'a.pdf' is blank`` has the pattern
+    ``Page <n> of <name> is blank``. HTTP statuses, exit codes and other numbers that say what went
+    wrong are kept, and so are the keys and the text of JSON.
 
     Parameters
     ----------
@@ -216,7 +217,8 @@ def _count_messages(failures: Frame, keys: list[str]) -> pd.DataFrame:
 
 
 def _mask_messages(messages: pd.Series[Any]) -> pd.Series[Any]:
-    masks = {message: mask(message) for message in messages.unique()}
+    distinct = messages.unique()
+    masks = dict(zip(distinct, mask_all(distinct), strict=True))
     return messages.map(masks).astype(STRING_DTYPE)
 
 
@@ -226,7 +228,9 @@ def _hash_patterns(patterns: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _hash_pattern(pattern: str) -> str:
-    return "pat-" + blake2s(pattern.encode(), digest_size=ID_BYTES).hexdigest()
+    return (
+        "pat-" + blake2s(pattern.encode("utf-8", "surrogatepass"), digest_size=ID_BYTES).hexdigest()
+    )
 
 
 def _add_derived_columns(patterns: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
