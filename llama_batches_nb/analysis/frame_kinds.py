@@ -63,14 +63,20 @@ def flag_failures(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
     """Flag decided and failed rows with 0 or 1; drop files of ``FAILED`` batches.
 
     Returns the columns `_decided`, `_failed` and `kept`, with those that the flags are made from.
-    Other columns are dropped first, because Dask would read and carry them.
+    """
+    return flag_rows(frame, kind, *kept).filter(nw.col("_unreliable") == 0).drop("_unreliable")
+
+
+def flag_rows(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
+    """Flag decided, failed and unreliable rows with 0 or 1.
+
+    Files of a ``FAILED`` batch are unreliable, and neither decided nor failed. Returns the columns
+    `_decided`, `_failed`, `_unreliable` and `kept`, with those that the flags are made from. Other
+    columns are dropped first, because Dask would read and carry them.
     """
     sources = ("job_id", "error_message") if kind is RESULTS_KIND else (kind.column,)
     existing = column_names(frame)
     frame = frame.select(name for name in existing if name in (*sources, *kept, "batch_status"))
-    if "batch_status" in existing:
-        status = nw.col("batch_status").cast(nw.String)
-        frame = frame.filter(status.is_null() | (status != "FAILED"))
     if kind is RESULTS_KIND:
         failed = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
         decided = failed | ~nw.col("job_id").is_null()
@@ -78,4 +84,10 @@ def flag_failures(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
         status = nw.col(kind.column).cast(nw.String)
         failed = status.is_in(kind.failures)
         decided = status.is_in((*kind.failures, *kind.successes))
-    return frame.with_columns(flag(decided).alias("_decided"), flag(failed).alias("_failed"))
+    frame = frame.with_columns(flag(decided).alias("_decided"), flag(failed).alias("_failed"))
+    if "batch_status" not in existing:
+        return frame.with_columns(_unreliable=nw.lit(0).cast(nw.Int64))
+    unreliable = flag(nw.col("batch_status").cast(nw.String).is_in(["FAILED"]))
+    frame = frame.with_columns(unreliable.alias("_unreliable"))
+    reliable = 1 - nw.col("_unreliable")
+    return frame.with_columns(nw.col("_decided") * reliable, nw.col("_failed") * reliable)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import zoneinfo
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,6 +15,24 @@ from llama_batches_nb.tables.engines import Frame
 
 _PERIOD_CODES = {"MS": "M", "ME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}
 _UNITS = {"Day": "1d", "Hour": "1h", "Minute": "1m"}
+_WORDS = {  # what users write, and the pandas offset for it
+    **dict.fromkeys(("minute", "minutes", "minutely"), "min"),
+    **dict.fromkeys(("hour", "hours", "hourly"), "h"),
+    **dict.fromkeys(("d", "day", "days", "daily"), "D"),
+    **dict.fromkeys(("w", "week", "weeks", "weekly"), "W"),
+    **dict.fromkeys(("m", "month", "months", "monthly"), "MS"),
+    **dict.fromkeys(("q", "quarter", "quarters", "quarterly"), "QS"),
+    **dict.fromkeys(("y", "a", "year", "years", "yearly", "annual"), "YS"),
+}
+
+
+@dataclass(frozen=True)
+class TruncatedTimes:
+    """A frame whose times are truncated."""
+
+    frame: Frame
+    is_local: bool  # times are local ones without a zone, otherwise in UTC
+    is_final: bool  # times of a period are equal
 
 
 @dataclass(frozen=True)
@@ -22,46 +42,109 @@ class Period:
     unit: str  # to which the engine truncates, as Narwhals writes it
     freq: str  # pandas offset
     code: str | None = None  # pandas period, for weeks and longer
+    tz: str = "UTC"  # zone in which periods start
 
     @classmethod
-    def from_freq(cls, freq: str) -> Self:
+    def from_freq(cls, freq: str, tz: str = "UTC") -> Self:
         """Parse a pandas offset, or raise `ValueError` if times cannot be grouped by it."""
+        parse_time_zone(tz)
         try:
             offset = pd.tseries.frequencies.to_offset(freq)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"freq={freq!r} is not a pandas offset such as 'D' or 'W'.") from error
+            raise ValueError(
+                f"freq={freq!r} is not a pandas offset such as 'D' or 'W'.{_suggestion(freq)}"
+            ) from error
         kind = type(offset).__name__
         if kind in _UNITS and offset.n > 0:
-            return cls(_UNITS[kind], offset.freqstr)
+            return cls(_UNITS[kind], offset.freqstr, tz=tz)
         if kind == "Week" and offset.n == 1:
-            return cls("1d", freq, offset.freqstr if "-" in offset.freqstr else "W-SUN")
+            return cls("1d", freq, offset.freqstr if "-" in offset.freqstr else "W-SUN", tz)
         for alias, code in _PERIOD_CODES.items():
             if offset == pd.tseries.frequencies.to_offset(alias):
-                return cls("1d", freq, code)
+                return cls("1d", freq, code, tz)
         raise ValueError(
             f"freq={freq!r} is not supported: use minutes ('min'), hours ('h'), days ('D'), "
             "weeks from Monday ('W'), months ('MS'), quarters ('QS') or years ('YS')."
+            f"{_suggestion(freq)}"
         )
 
-    def truncate(self, frame: Frame, column: str) -> Frame:
-        """Truncate times in the engine, in UTC, so that few distinct ones are left."""
+    def truncate(self, frame: Frame, column: str) -> TruncatedTimes:
+        """Truncate times in the engine, so that few distinct ones are left."""
         frame = engines.convert_pandas_times(frame, column)
         dtype = frame.collect_schema()[column]
         if dtype != nw.Datetime:
             raise ValueError(f"freq needs times in the column {column!r}, which holds {dtype}.")
-        unit = self.unit
-        if getattr(dtype, "time_zone", None) not in (None, "UTC"):
+        times, zone = nw.col(column), getattr(dtype, "time_zone", None)
+        unit = self.unit if self.tz == "UTC" else "1m"  # zones may differ by minutes
+        if self.tz != "UTC" and self.unit == "1d":
+            aware = times if zone else times.dt.replace_time_zone("UTC")
+            local = aware.dt.convert_time_zone(self.tz).dt.replace_time_zone(None)
             try:
-                frame = frame.with_columns(nw.col(column).dt.convert_time_zone("UTC"))
+                frame = frame.with_columns(local.dt.truncate("1d"))
+                return TruncatedTimes(frame, is_local=True, is_final=self.freq == "D")
+            except NotImplementedError:  # SQL knows only the zone of its session
+                pass
+        if zone not in (None, "UTC"):
+            try:
+                frame = frame.with_columns(times.dt.convert_time_zone("UTC"))
             except NotImplementedError:  # SQL truncates in its session's zone; minutes are safe
                 unit = "1m"
-        return frame.with_columns(nw.col(column).dt.truncate(unit))
+        is_final = unit == self.unit and self.freq in ("D", "h", "min")
+        return TruncatedTimes(
+            frame.with_columns(times.dt.truncate(unit)), is_local=False, is_final=is_final
+        )
 
-    def starts(self, times: pd.Series[Any]) -> pd.Series[Any]:
-        """Return the start of the period that contains each time."""
-        naive = engines.to_utc(times).dt.tz_localize(None)
+    def starts(self, times: pd.Series[Any], *, is_local: bool) -> pd.Series[Any]:
+        """Return the start of the period that contains each time, in the zone of the period."""
+        utc = engines.to_utc(times)  # or local times, whose zone does not matter
+        local = (utc if is_local else utc.dt.tz_convert(self.tz)).dt.tz_localize(None)
         if self.code is None:
-            starts = naive.dt.floor(self.freq)
+            starts = local.dt.floor(self.freq)
         else:
-            starts = naive.dt.to_period(self.code).dt.start_time
-        return starts.dt.tz_localize("UTC").dt.as_unit("us")
+            starts = local.dt.to_period(self.code).dt.start_time
+        # A day that starts twice starts the first time; an hour that occurs twice is two hours.
+        earlier = _is_earlier_of_two(utc, self.tz) | (self.unit == "1d")
+        aware = starts.dt.tz_localize(
+            self.tz, ambiguous=earlier.to_numpy(), nonexistent="shift_forward"
+        )
+        return aware.dt.as_unit("us")
+
+    def end(self, start: pd.Timestamp) -> pd.Timestamp:
+        """Return the end of the period that starts at a time."""
+        if self.code is None:
+            return start + pd.tseries.frequencies.to_offset(self.freq)
+        local = pd.Period(start.tz_localize(None), self.code).end_time.ceil("us")
+        return local.tz_localize(start.tz, ambiguous=True, nonexistent="shift_forward")
+
+
+def parse_time_zone(tz: str) -> str:
+    """Return the name of a time zone, or raise an error if there is none of that name."""
+    if not isinstance(tz, str):
+        raise TypeError(f"tz must be the name of a time zone such as 'Europe/Berlin', not {tz!r}.")
+    try:
+        zoneinfo.ZoneInfo(tz)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        known = {name.casefold(): name for name in sorted(zoneinfo.available_timezones())}
+        close = difflib.get_close_matches(tz.casefold(), known, n=1)
+        hint = f" Did you mean {known[close[0]]!r}?" if close else ""
+        raise ValueError(
+            f"tz={tz!r} is not the name of a time zone such as 'Europe/Berlin'.{hint}"
+        ) from error
+    return tz
+
+
+def _is_earlier_of_two(utc: pd.Series[Any], tz: str) -> pd.Series[bool]:
+    """Return where a local time that occurs twice, as clocks go back, is the earlier one."""
+    local = utc.dt.tz_convert(tz).dt.tz_localize(None)
+    offset = local - utc.dt.tz_localize(None)
+    later = utc + pd.Timedelta(days=1)
+    is_earlier: pd.Series[bool] = offset > (
+        later.dt.tz_convert(tz).dt.tz_localize(None) - later.dt.tz_localize(None)
+    )
+    return is_earlier
+
+
+def _suggestion(freq: object) -> str:
+    word = str(freq).strip().casefold()
+    close = difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.75)
+    return f" Did you mean {_WORDS[close[0]]!r}?" if close else ""

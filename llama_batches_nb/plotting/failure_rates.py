@@ -12,8 +12,7 @@ import pandas as pd
 from llama_batches_nb.analysis.changes import significant_increases
 from llama_batches_nb.analysis.frame_kinds import FrameKind, detect_kind
 from llama_batches_nb.analysis.rates import (
-    COUNT_COLUMNS,
-    RATE_COLUMNS,
+    RESULT_COLUMNS,
     failure_rates,
     format_rate,
 )
@@ -85,12 +84,12 @@ def plot_failure_rates(
     wrapped = engines.wrap_frame("frame_or_rates", frame_or_rates)
     columns = engines.column_names(wrapped)
     kind: FrameKind | None = None
-    if set(columns) >= {*COUNT_COLUMNS, *RATE_COLUMNS}:
+    if set(columns) >= set(RESULT_COLUMNS):
         rates = engines.select_to_pandas(wrapped, *columns)
     else:
         kind = detect_kind(wrapped)
         rates = failure_rates(frame_or_rates, by=by, freq=freq, confidence=confidence)
-    keys = [name for name in rates.columns if name not in (*COUNT_COLUMNS, *RATE_COLUMNS)]
+    keys = [name for name in rates.columns if name not in RESULT_COLUMNS]
     times = [key for key in keys if pd.api.types.is_datetime64_any_dtype(rates[key])]
     groups = [key for key in keys if key not in times]
     title = _title(kind, rates, groups, confidence)

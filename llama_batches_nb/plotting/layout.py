@@ -240,8 +240,13 @@ def annotate_sample_sizes(ax: Axes, times: Sequence[pd.Timestamp], sizes: Sequen
     return 1.6 * TINY
 
 
-def set_date_axis(ax: Axes, name: str, first: pd.Timestamp, last: pd.Timestamp) -> None:
-    """Make the horizontal axis a date axis, with as many ticks as fit."""
+def set_date_axis(
+    ax: Axes, name: str, first: pd.Timestamp, last: pd.Timestamp, tz: str = "UTC"
+) -> None:
+    """Make the horizontal axis a date axis, with as many ticks as fit.
+
+    The times have no zone; `tz` names the one they are in.
+    """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     max_ticks = max(3, min(10, int(0.75 * available_width(ax) / 48)))
@@ -253,7 +258,7 @@ def set_date_axis(ax: Axes, name: str, first: pd.Timestamp, last: pd.Timestamp) 
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.xaxis.get_offset_text().set(color=INK, fontsize=SMALL)
     ax.set_xlim(first, last)  # type: ignore[arg-type]
-    set_axis_label(ax.xaxis, f"{escape_mathtext(name.replace('_', ' '))} (UTC)")
+    set_axis_label(ax.xaxis, f"{escape_mathtext(name.replace('_', ' '))} ({tz})")
 
 
 def clip_with_margin(ax: Axes, *artists: Artist) -> None:

@@ -115,8 +115,8 @@ def plot_outcomes(
             f"by={by!r}: the bars already show {column!r}; group by other columns instead."
         )
     with_outcomes = outcomes(frame) if kind is RESULTS_KIND else frame
-    rates = failure_rates(with_outcomes, by=[*groups, column], freq=freq)
-    counts = _with_outcome_and_group(rates, groups, column)
+    rates = failure_rates(with_outcomes, by=[*groups, column], freq=freq, cluster=None)
+    counts = _with_outcome_and_group(rates[rates["total"] > 0], groups, column)
     title = _title(counts, groups, kind, _count_files_of_failed_batches(wrapped))
     if ax is None:
         n_groups = counts["_group"].nunique()

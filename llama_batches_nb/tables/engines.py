@@ -6,7 +6,9 @@ take the wrapped frame.
 
 from __future__ import annotations
 
+import difflib
 import warnings
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -51,9 +53,11 @@ def check_columns(frame: Frame, *names: str) -> None:
     existing = column_names(frame)
     missing = [name for name in names if name not in existing]
     if missing:
+        close = difflib.get_close_matches(str(missing[0]), map(str, existing), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"The frame has no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, existing)) or 'none'}."
+            f"{', '.join(map(repr, existing)) or 'none'}.{hint}"
         )
 
 
@@ -81,15 +85,23 @@ def collect_to_pandas(frame: Frame) -> pd.DataFrame:
     return schema.normalize_dtypes(result, is_pandas=frame.implementation.is_pandas())
 
 
-def aggregate(frame: Frame, keys: list[str], *counts: nw.Expr) -> pd.DataFrame:
+def from_pandas(frame: pd.DataFrame) -> Frame:
+    """Wrap a frame that was computed, as opposed to an argument."""
+    return nw.from_native(frame)
+
+
+def aggregate(
+    frame: Frame, keys: list[str], *counts: nw.Expr, floats: Sequence[str] = ()
+) -> pd.DataFrame:
     """Count per group in the engine and return the result as pandas.
 
-    The keys come first and sort the rows; the counts follow as int64.
+    The keys come first and sort the rows; the counts follow as int64, or float64 for `floats`.
     """
     grouped = frame.group_by(*keys).agg(*counts) if keys else frame.select(*counts)
     result = collect_to_pandas(grouped).reset_index(drop=True).rename_axis(columns=None)
     names = [str(name) for name in result if name not in keys]
-    result[names] = result[names].fillna(0).astype("int64")
+    dtypes = {name: "float64" if name in floats else "int64" for name in names}
+    result[names] = result[names].fillna(0).astype(dtypes)
     if keys:
         result = result.sort_values(keys, na_position="last", ignore_index=True)
     return result[[*keys, *names]]

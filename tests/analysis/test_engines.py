@@ -241,6 +241,14 @@ QUESTIONS: dict[str, Question] = {
     "rates by outcome": lambda b, r, j: lb.failure_rates(
         lb.outcomes(r, j), by=["outcome", "batch_status"]
     ),
+    "rates by week in a zone": lambda b, r, j: lb.failure_rates(
+        r, by="configuration_id", freq="W", tz="America/New_York"
+    ),
+    "rates by day in a zone": lambda b, r, j: lb.failure_rates(r, freq="D", tz="Asia/Kathmandu"),
+    "rates by hour in a zone": lambda b, r, j: lb.failure_rates(r, freq="h", tz="Asia/Kathmandu"),
+    "rates by cluster": lambda b, r, j: lb.failure_rates(
+        lb.outcomes(r, j), by="configuration_id", cluster="source_directory_id"
+    ),
     "ledger": lambda b, r, j: lb.ledger(lb.outcomes(r, j)),
     "ledger by configuration": lambda b, r, j: lb.ledger(lb.outcomes(r, j), by="configuration_id"),
     "ledger of results": lambda b, r, j: lb.ledger(r, by=["batch_status", "job_type"]),
@@ -384,7 +392,7 @@ def test_outcomes_return_the_type_of_results(read: Read, folder: Path) -> None:
     ("ask", "most"),
     [
         (lambda files: lb.failure_rates(files, by="configuration_id"), 3),
-        (lambda files: lb.failure_rates(files, freq="MS"), 7),  # the days that there are
+        (lambda files: lb.failure_rates(files, freq="MS"), 48),  # batches with files
         (lb.ledger, 1),
         (lb.error_patterns, 10),  # a layer and a message each
     ],

@@ -18,7 +18,12 @@ from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from llama_batches_nb.analysis.intervals import wilson
-from llama_batches_nb.analysis.rates import COUNT_COLUMNS, RATE_COLUMNS, format_rate
+from llama_batches_nb.analysis.rates import (
+    COUNT_COLUMNS,
+    RATE_COLUMNS,
+    RESULT_COLUMNS,
+    format_rate,
+)
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import JOBS, RESULTS
 from tests.strategies import (
@@ -55,7 +60,7 @@ def test_batches_are_counted_by_status() -> None:
     result = lb.failure_rates(
         batches("COMPLETED", "COMPLETED", "FAILED", "CANCELLED", "RUNNING", "PENDING", "THROTTLED")
     )
-    assert result.columns.tolist() == [*COUNT_COLUMNS, *RATE_COLUMNS]
+    assert result.columns.tolist() == RESULT_COLUMNS
     assert counts(result) == [[7, 3, 1]]
     assert result.failure_rate[0] == 1 / 3
 
@@ -146,13 +151,17 @@ def test_empty_frame_gives_no_groups(
     time = "created_at" if "created_at" in result else "batch_created_at"
     assert len(rates) == 0
     keys = [name for name, given in ((by, by), (time, freq)) if given]
-    assert rates.columns.tolist() == [*keys, *COUNT_COLUMNS, *RATE_COLUMNS]
+    assert rates.columns.tolist() == [*keys, *RESULT_COLUMNS]
     assert_exact_dtypes(rates)
 
 
 def assert_exact_dtypes(rates: pd.DataFrame) -> None:
-    assert {str(rates[name].dtype) for name in COUNT_COLUMNS} == {"int64"}
-    assert {str(rates[name].dtype) for name in RATE_COLUMNS} == {"float64"}
+    dtypes = rates[RESULT_COLUMNS].dtypes.astype(str).to_dict()
+    assert dtypes == {
+        **dict.fromkeys([*COUNT_COLUMNS, "undecided"], "int64"),
+        **dict.fromkeys([*RATE_COLUMNS, "n_effective"], "float64"),
+        **dict.fromkeys(["unreliable", "batches"], "Int64"),
+    }
     for time in {"created_at", "batch_created_at"}.intersection(rates.columns):
         assert rates[time].dtype == pd.DatetimeTZDtype("us", "UTC")
 
@@ -266,10 +275,10 @@ def test_counts_add_up_in_any_grouping(
     whole = [len(counted), sum(d for d, _ in counted), sum(f for _, f in counted)]
     assert rates[COUNT_COLUMNS].sum().tolist() == whole
     assert_exact_dtypes(rates)
-    keys = rates[rates.columns[: -len([*COUNT_COLUMNS, *RATE_COLUMNS])]]
+    keys = rates[rates.columns[: -len(RESULT_COLUMNS)]]
     assert keys.shape[1] == len(by) + (freq is not None)
     if keys.shape[1]:
-        assert (rates.total > 0).all()
+        assert (rates.total + rates.unreliable.fillna(0) > 0).all()
         assert not keys.duplicated().any()
 
 
@@ -343,7 +352,7 @@ def test_several_columns_group_by_their_combinations() -> None:
     rates = lb.failure_rates(result, by=("x", "y"))
     assert rates.x.tolist() == [1, 2, 2]
     assert named(rates.y) == ["p", "p", "missing"]
-    assert rates.columns.tolist() == ["x", "y", *COUNT_COLUMNS, *RATE_COLUMNS]
+    assert rates.columns.tolist() == ["x", "y", *RESULT_COLUMNS]
 
 
 def test_duplicate_key_groups_once() -> None:
@@ -491,7 +500,7 @@ def test_by_number_raises_type_error() -> None:
         lb.failure_rates(batches("FAILED"), by=3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", [*COUNT_COLUMNS, *RATE_COLUMNS])
+@pytest.mark.parametrize("name", RESULT_COLUMNS)
 def test_by_result_column_raises(name: str) -> None:
     with pytest.raises(ValueError, match=f"by='{name}'"):
         lb.failure_rates(batches("FAILED").assign(**{name: 1}), by=name)

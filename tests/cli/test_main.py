@@ -51,7 +51,8 @@ def test_demo_runs_batch_and_writes_files(tmp_path: Path) -> None:
     assert (out / "failure-rates.png").read_bytes().startswith(PNG)
     rates = lb.failure_rates(lb.outcomes(frames["results"], frames["jobs"]), by="configuration_id")
     worst = rates.nlargest(1, "failure_rate").iloc[0]
-    assert f"({worst.failed:,} of {worst.decided:,}; " in done.stdout
+    files = f"({worst.failed:,} of {worst.decided:,} files in {worst.batches:,} batches; "
+    assert files in done.stdout
     assert "7 succeeded, 1 job_failed" in done.stdout
     assert str(out) in done.stdout
     assert "lb.plot_failure_rates" in done.stdout

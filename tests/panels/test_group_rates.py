@@ -12,7 +12,8 @@ from llama_batches_nb.panels.dashboard.group_rates import MIN_FILES_FOR_AXIS, Gr
 
 
 def _rates(*groups: tuple[int, float, float]) -> pd.DataFrame:
-    return pd.DataFrame(groups, columns=["decided", "failure_rate", "ci_high"])
+    rates = pd.DataFrame(groups, columns=["decided", "failure_rate", "ci_high"])
+    return rates.assign(n_effective=rates["decided"], batches=2)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,6 @@ def test_tooltip_is_the_whole_name(groups: GroupRates) -> None:
 def test_saved_copy_leaves_out_the_graphic_column(groups: GroupRates) -> None:
     html = groups.html()
     assert "<h4>By directory</h4>" in html
-    assert html.count("<th ") == 2
+    assert html.count("<th ") == 3
     assert "&lt;Invoices&gt;" in html
     assert "100.0 % (1 of 1; 0.0–100.0)" in html

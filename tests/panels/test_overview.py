@@ -83,7 +83,7 @@ def test_group_rates_equal_failure_rates_of_the_files(
     found = Overview.from_frames(given_frames).rates_by(name)
     expected = lb.failure_rates(given_frames.outcomes, by=name).dropna(subset=name)
     assert_frame_equal(found.sort_values(name, ignore_index=True), expected.reset_index(drop=True))
-    decided = found["failure_rate"].dropna()
+    decided = found["ci_low"].dropna()
     assert decided.is_monotonic_decreasing
 
 
@@ -113,7 +113,7 @@ def test_filter_applies_to_all_but_its_own_table(
             narrowed.rates_by(name),
             lb.failure_rates(alone.shown, by=name)
             .dropna(subset=name)
-            .sort_values("failure_rate", ascending=False, ignore_index=True),
+            .sort_values(["ci_low", "failure_rate"], ascending=False, ignore_index=True),
         )
     assert set(narrowed.batches["batch_id"]) >= set(narrowed.shown["batch_id"])
     tiles = _tiles(narrowed)

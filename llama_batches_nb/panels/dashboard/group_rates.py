@@ -13,7 +13,7 @@ from llama_batches_nb.panels import figures, markup
 from llama_batches_nb.panels.browse.filter_panel import name_column
 from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
 
-MIN_FILES_FOR_AXIS = 20  # decided files; a smaller group's wide interval does not set the axis
+MIN_FILES_FOR_AXIS = 20  # effective files; the wide interval of fewer does not set the axis
 GROUPS_PER_PAGE = 8
 
 
@@ -54,7 +54,14 @@ class GroupRates(widgets.VBox):
                 "decided",
                 "Failed of decided",
                 "236px",
-                lambda rate: markup.text(format_rate(rate)),
+                lambda rate: markup.text(format_rate(rate, with_batches=False)),
+            ),
+            TableColumn(
+                "batches",
+                "Batches",
+                "70px",
+                lambda rate: markup.number(rate["batches"]),
+                numeric=True,
             ),
         ]
         self.table = DataTable(
@@ -62,7 +69,7 @@ class GroupRates(widgets.VBox):
             key=column,
             noun=noun,
             page_size=GROUPS_PER_PAGE,
-            min_width=430,
+            min_width=490,
             on_select=lambda row: on_select(row[column]),
             tooltip=lambda row: names().get(row[column], str(row[column])),
         )
@@ -87,10 +94,10 @@ class GroupRates(widgets.VBox):
 
 
 def axis_max(rates: pd.DataFrame) -> float:
-    """Return the end of the axis: the highest interval end of the larger groups, or else of all.
+    """Return the end of the axis: the highest interval end of well-known groups, or else of all.
 
     Otherwise a group of one failed file would squeeze all other rates near 0.
     """
-    large: pd.Series[Any] = rates["ci_high"].where(rates["decided"] >= MIN_FILES_FOR_AXIS)
+    large: pd.Series[Any] = rates["ci_high"].where(rates["n_effective"] >= MIN_FILES_FOR_AXIS)
     highest = (rates["ci_high"] if large.isna().all() else large).max()
     return float(highest) if highest > 0 else 1.0

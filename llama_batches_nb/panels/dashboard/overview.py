@@ -62,9 +62,14 @@ class Overview:
         return batches
 
     def rates_by(self, name: str) -> pd.DataFrame:
-        """Return failure rates per directory or configuration, the highest first."""
+        """Return failure rates per directory or configuration.
+
+        They are in the order of the lower ends of their intervals, the highest first, so that a few
+        failed files do not lead the list.
+        """
         grouped = failure_rates(self._filtered_files(except_by=name), by=name).dropna(subset=name)
-        return grouped.sort_values("failure_rate", ascending=False, ignore_index=True)
+        order = ["ci_low", "failure_rate"]
+        return grouped.sort_values(order, ascending=False, ignore_index=True)
 
     def patterns(self) -> pd.DataFrame:
         """Return the error patterns, the most frequent first, each with its trend."""
