@@ -15,7 +15,7 @@ MOMENTS = [CLUSTERS, SQUARES, FAILED_SQUARES]
 def effective_sizes(
     cells: pd.DataFrame, groups: list[str], time: str | None
 ) -> tuple[pd.Series[float], int | None]:
-    """Return the number of independent rows that tell as much as the decided rows of each cell.
+    """Return the number of independent rows that equal the decided rows of each cell in precision.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def failure_rates(
     confidence
         Confidence level of the interval, between 0 and 1.
     cluster
-        Column whose values tell which rows may fail together. With None, or without a column
+        Rows with the same value in this column may fail together. With None, or without a column
         ``batch_id``, rows count as independent; so do the rows of a frame of batches, unless
         another column is given. Rows without a value are one cluster.
     runs
@@ -94,7 +94,7 @@ def failure_rates(
         ci_high       float64  upper end of the interval
         batches       Int64    batches (values of `cluster`) with decided rows; missing without
                                such a column
-        n_effective   float64  independent rows that would tell as much as the decided rows
+        n_effective   float64  independent rows that would give the same precision
         ============= ======== ==================================================================
 
     Raises
@@ -110,8 +110,8 @@ def failure_rates(
     -----
     The interval is Wilson's, without continuity correction (E. B. Wilson 1927, "Probable
     inference, the law of succession, and statistical inference", J. Am. Stat. Assoc. 22,
-    209-212), on the effective sample size: files of a batch often fail together, and then tell
-    less than as many independent files. `n_effective` is decided ÷ design effect; the intraclass
+    209-212), on the effective sample size: files of a batch often fail together, and are then less
+    informative than independent files. `n_effective` is decided ÷ design effect; the intraclass
     correlation of the batches is estimated by analysis of variance over all groups and periods
     (M. S. Ridout, C. G. B. Demétrio and D. Firth 1999, "Estimating intraclass correlation for
     binary data", Biometrics 55, 137-148; N. Dean and M. Pagano 2015, "Evaluating confidence

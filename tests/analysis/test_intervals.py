@@ -145,7 +145,7 @@ def test_one_batch_has_interval_of_its_files_only() -> None:
 
 
 def test_periods_of_one_batch_share_the_correlation_of_their_group() -> None:
-    files = clustered_files(*SPREAD)  # one batch a week: the periods alone tell nothing
+    files = clustered_files(*SPREAD)  # one batch a week: the periods alone are not enough
     weekly = lb.failure_rates(files, freq="W")
     icc = analysis_of_variance(SPREAD)
     expected = weekly.decided / (1 + icc * (weekly.decided - 1))
