@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,51 @@ import pandas as pd
 from llama_batches_nb.tables.engines import select_to_pandas, try_wrap
 from llama_batches_nb.types import Ids, TimeLike
 
+ISO_TIME = re.compile(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}(-?\d)?)([T ].+)?", re.ASCII)
+"""ISO 8601: `datetime.fromisoformat` takes any separator, and pandas reads "05.10.2026" as May."""
+
 
 def format_time(name: str, value: TimeLike | None) -> str | None:
-    """Format a time in UTC as the API writes it; a time without a zone is UTC."""
+    """Format a time in UTC as the API writes it; a time without a zone is UTC.
+
+    Text is ISO 8601: a month, a date, or a date and a time with or without an offset.
+    """
     if value is None:
         return None
     if not isinstance(value, str | date | np.datetime64):
         raise TypeError(f"{name} must be text, a date or a datetime, not {value!r}.")
     try:
-        stamp = pd.Timestamp(value)
-        if pd.isna(stamp):
-            raise ValueError("not a time")
-        time = stamp.to_pydatetime(warn=False)  # pandas 2.2 drops a decimal comma's digits in UTC
+        time = _parse_iso_time(value) if isinstance(value, str) else _to_datetime(value)
         in_utc = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"{name}={value!r} is not a time: write it like '2026-08-01 14:00'."
+            f"{name}={value!r} is not a time: write ISO 8601, like '2026-08-01' or "
+            "'2026-08-01 14:00+02:00'."
         ) from error
     return in_utc.isoformat().replace("+00:00", "Z")
+
+
+def check_time_order(start_name: str, start: str | None, end_name: str, end: str | None) -> None:
+    """Raise `ValueError` if a period, as formatted by `format_time`, ends before it starts."""
+    if start and end and datetime.fromisoformat(start) > datetime.fromisoformat(end):
+        raise ValueError(f"{start_name}={start} is later than {end_name}={end}: swap them.")
+
+
+def _parse_iso_time(text: str) -> datetime:
+    text = text.strip().upper()
+    if re.fullmatch(r"\d{4}-\d{2}", text):
+        text += "-01"
+    if not ISO_TIME.fullmatch(text):
+        raise ValueError("not ISO 8601")
+    return datetime.fromisoformat(text)
+
+
+def _to_datetime(value: date | np.datetime64) -> datetime:
+    stamp = pd.Timestamp(value)
+    if pd.isna(stamp):
+        raise ValueError("not a time")
+    time: datetime = stamp.to_pydatetime(warn=False)
+    return time
 
 
 def parse_choices(

@@ -44,6 +44,10 @@ def test_time_of_any_type_and_zone_is_the_same_instant(instant: datetime, zone: 
     [
         (None, None),
         ("2026-08-01", "2026-08-01T00:00:00Z"),
+        ("2026-08", "2026-08-01T00:00:00Z"),
+        (" 20260801 ", "2026-08-01T00:00:00Z"),
+        ("2026-W31-6", "2026-08-01T00:00:00Z"),
+        ("2026-08-01t14:00z", "2026-08-01T14:00:00Z"),
         ("2026-08-01 14:00", "2026-08-01T14:00:00Z"),
         ("2026-08-01T14:00:00+02:00", "2026-08-01T12:00:00Z"),
         (date(2026, 8, 1), "2026-08-01T00:00:00Z"),
@@ -59,7 +63,30 @@ def test_time_is_formatted_in_utc(value: Any, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "2026-13-01", "0001-01-01T00+05", "NaT", pd.NaT, np.datetime64("NaT")]
+    "value",
+    [
+        "",
+        "soon",
+        "now",
+        "today",
+        "05.10.2026",
+        "15.10.2026",
+        "10/05/2026",
+        "2026.10.05",
+        "5 Oct 2026",
+        "2026",
+        "20",
+        "1785578400",
+        "2026-13-01",
+        "2026-08-01x14:00",
+        "2026-08-01 14:00 Uhr",
+        "2026-08-01 2 pm",
+        "２０２６-08-01",
+        "0001-01-01T00+05",
+        "NaT",
+        pd.NaT,
+        np.datetime64("NaT"),
+    ],
 )
 def test_invalid_time_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^created_at_on_or_after=.* is not a time"):
