@@ -10,13 +10,15 @@ from functools import partial
 from itertools import islice, pairwise
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
-from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.errors import BatchesError, NotFoundError
 from llama_batches_nb.fetch import listing, time_windows
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import ProgressBar
+from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables.arguments import (
+    check_time_order,
     format_time,
     parse_choices,
     parse_id,
@@ -25,7 +27,7 @@ from llama_batches_nb.tables.arguments import (
 )
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
-from llama_batches_nb.types import BatchStatus, DirectoryIds, TimeLike
+from llama_batches_nb.types import BatchStatus, DirectoryIds, Record, TimeLike
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,14 +84,17 @@ class BatchQuery:
         """Validate filters as users pass them."""
         after, before = "created_at_on_or_after", "created_at_on_or_before"
         directory = filters.get("source_directory_id")
+        start = format_time(after, filters.get("created_at_on_or_after"))
+        end = format_time(before, filters.get("created_at_on_or_before"))
+        check_time_order(after, start, before, end)
         return cls(
             statuses=parse_choices("status", filters.get("status"), BATCH_STATUSES),
             params={
                 "source_directory_id": None
                 if directory is None
                 else parse_single_id("source_directory_id", directory),
-                after: format_time(after, filters.get("created_at_on_or_after")),
-                before: format_time(before, filters.get("created_at_on_or_before")),
+                after: start,
+                before: end,
                 **project_params(filters.get("project_id"), filters.get("organization_id")),
             },
             page_size=parse_int("page_size", filters.get("page_size")),
@@ -101,8 +106,20 @@ class BatchQuery:
     ) -> Iterator[BatchRecord]:
         """Yield the matching batches, each once, in the order of the API.
 
-        With `parallel`, the pages of a long list are fetched concurrently where possible.
+        With `parallel`, the pages of a long list are fetched concurrently where possible. Raises
+        `NotFoundError` if there are none because the directory does not exist.
         """
+        found = False
+        for record in self._records(client, bar, parallel=parallel):
+            found = True
+            yield record
+        directory = self.params["source_directory_id"]
+        if not found and directory is not None and self.limit != 0:
+            _check_directory_exists(client, directory, self.params)
+
+    def _records(
+        self, client: Client, bar: ProgressBar | None, *, parallel: bool
+    ) -> Iterator[BatchRecord]:
         list_status = partial(self._list_status, client, parallel=parallel)
         if self.statuses is None or len(self.statuses) == 1:
             yield from list_status(self.statuses and self.statuses[0], bar)
@@ -138,6 +155,26 @@ def project_params(project_id: str | None, organization_id: str | None) -> dict[
     return {
         name: None if value is None else parse_id(name, value) for name, value in values.items()
     }
+
+
+def _check_directory_exists(client: Client, directory_id: str, params: Record) -> None:
+    """Raise `NotFoundError` for an id that no directory has; pass if they cannot be listed.
+
+    The API answers a filter by an unknown directory with an empty list.
+    """
+    scope = {name: params[name] for name in ("project_id", "organization_id")}
+    try:
+        pages = endpoints.list_directories(client, include_deleted="true", **scope)
+        names = {record.get("id"): record.get("name") for page in pages for record in page.items}
+    except BatchesError:
+        return
+    if not names or directory_id in names:
+        return
+    ids_with_name = [str(id_) for id_, name in names.items() if name == directory_id]
+    hint = "pass an id from fetch_directories()."
+    if ids_with_name:
+        hint = f"the directory with that name has the id {format_list(ids_with_name)}."
+    raise NotFoundError(f"The project has no directory {directory_id!r}; {hint}")
 
 
 def _merge_by_time(lists: list[list[BatchRecord]]) -> Iterator[BatchRecord]:
