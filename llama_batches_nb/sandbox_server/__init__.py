@@ -32,7 +32,8 @@ def sandbox(*, thread: bool = False, **options: Unpack[SandboxOptions]) -> Sandb
     **options
         ``seed``, ``api_key``, ``port``; the sample data: ``batches``, ``days``, ``files`` (per
         batch), ``now``; the clock: ``speed``; what appears late: ``job_delay``,
-        ``results_delay``, ``billing_delay``, ``retention``; credits: ``usage_in_lists``,
+        ``results_delay``, ``billing_delay``; outputs: ``failed_pages``, ``retention``,
+        ``url_lifetime``; credits: ``usage_in_lists``,
         ``bill_failed_jobs``; the account: ``plan``, ``usage_limit``; lists and errors:
         ``max_page_size``, ``total_size``, ``object_details``; faults: ``latency``,
         ``rate_limit``, ``error_rate``, ``drop_rate``, ``throttle_rate``, ``retry_after``. See

@@ -31,9 +31,11 @@ class SandboxOptions(TypedDict, total=False):
     job_delay: float
     results_delay: float
     billing_delay: float
+    failed_pages: float
     usage_in_lists: bool
     bill_failed_jobs: bool
     retention: float | None
+    url_lifetime: float
     plan: Plan
     usage_limit: int | None
     max_page_size: int | None
@@ -47,7 +49,7 @@ class SandboxOptions(TypedDict, total=False):
     retry_after: float
 
 
-DELAYS = ("job_delay", "results_delay", "billing_delay")
+DELAYS = ("job_delay", "results_delay", "billing_delay", "url_lifetime")
 
 HELP = {
     "seed": "Seed of the sample data. The same seed, now, batches, days and files give the same "
@@ -68,12 +70,14 @@ HELP = {
     "are null until then; some job references appear up to as much later. 0: at once.",
     "billing_delay": "Simulated seconds, at most, from the end of a job to its credits, which are "
     "null until then.",
+    "failed_pages": "Share of COMPLETED parse jobs, from 0 to 1, in which some pages failed.",
     "usage_in_lists": "Fill in usage in job lists, and without expand=usage. The documentation "
     "leaves open whether the API does.",
     "bill_failed_jobs": "Bill failed jobs for the pages they completed. The documentation leaves "
     "open whether the API does.",
     "retention": "Simulated hours after which a job gets HTTP 404, 48 in the API. By default jobs "
     "are kept, so that the sample data can be analysed.",
+    "url_lifetime": "Simulated seconds until a presigned URL expires.",
     "plan": "Plan of the project: free or pro. With free, batches get HTTP 403.",
     "usage_limit": "Number of creates (directories, files, batches and others) until the monthly "
     "usage limit is reached and further ones get HTTP 402. By default there is no limit.",
@@ -124,9 +128,11 @@ class Options:
     job_delay: float = 0.0
     results_delay: float = 0.0
     billing_delay: float = 0.0
+    failed_pages: float = 0.05
     usage_in_lists: bool = True
     bill_failed_jobs: bool = True
     retention: float | None = None
+    url_lifetime: float = 900.0
     plan: Plan = "pro"
     usage_limit: int | None = None
     max_page_size: int | None = None
@@ -165,7 +171,7 @@ class Options:
             self._check_range("max_page_size", 1, 1000)
         for name in ("speed", "latency", "retry_after", *DELAYS):
             self._check_range(name, 0, 1_000_000)
-        for name in ("error_rate", "drop_rate", "throttle_rate"):
+        for name in ("error_rate", "drop_rate", "throttle_rate", "failed_pages"):
             self._check_range(name, 0, 1)
         if self.error_rate + self.drop_rate + self.throttle_rate > 1:
             raise ValueError("error_rate + drop_rate + throttle_rate: must not exceed 1")

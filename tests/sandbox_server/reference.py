@@ -14,7 +14,9 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    Field,
     NonNegativeInt,
+    PositiveInt,
     StringConstraints,
     model_validator,
 )
@@ -30,6 +32,7 @@ DirectoryFileId = Annotated[str, StringConstraints(pattern=f"^dfl-{UUID}$")]
 ConfigurationId = Annotated[str, StringConstraints(pattern=f"^cfg-({UUID}|[A-Z_]+)$")]
 ParseJobId = Annotated[str, StringConstraints(pattern=f"^pjb-{UUID}$")]
 Name = Annotated[str, StringConstraints(min_length=1)]
+Confidence = Annotated[float, Field(ge=0, le=1)]
 
 
 def _require_utc(time: AwareDatetime) -> AwareDatetime:
@@ -143,8 +146,109 @@ class ListedParseJob(ParseJob):
     usage: None = None
 
 
+class FailedPage(Model):
+    page_number: PositiveInt
+    success: Literal[False]
+    error: Name
+
+
+class ParsedPage(Model):
+    page_number: PositiveInt
+    success: Literal[True]
+
+
+class MarkdownPage(ParsedPage):
+    markdown: str
+    header: str | None = None
+    footer: str | None = None
+    line_numbers: None = None
+
+
+class ItemsPage(ParsedPage):
+    page_width: float
+    page_height: float
+    items: list[dict[str, Any]]
+    revisions: None = None
+
+
+class FormsPage(ParsedPage):
+    page_width: float
+    page_height: float
+    forms: list[dict[str, Any]]
+    detected_form_types: list[str] | None = None
+
+
+class TextPage(Model):
+    page_number: PositiveInt
+    text: str
+
+
+class MetadataPage(Model):
+    page_number: PositiveInt
+    confidence: Confidence | None = None
+    cost_optimized: bool | None = None
+    original_orientation_angle: int | None = None
+    printed_page_number: str | None = None
+    slide_section_name: str | None = None
+    speaker_notes: str | None = None
+    triggered_auto_mode: bool | None = None
+    watermark: str | None = None
+
+
+class ConfidenceBreakdown(Model):
+    min_page_score: Confidence
+    scored_pages: NonNegativeInt
+    total_pages: PositiveInt
+
+
+class MetadataDocument(Model):
+    confidence: Confidence | None = None
+    confidence_breakdown: ConfidenceBreakdown | None = None
+
+
+class Metadata(Model):
+    pages: list[MetadataPage]
+    document: MetadataDocument | None = None
+
+
+class Pages(Model, Generic[T]):
+    pages: list[T]
+
+
+class StoredOutput(Model):
+    size_bytes: NonNegativeInt
+    exists: bool | None = None
+    presigned_url: Name | None = None
+
+
+class Image(Model):
+    filename: Name
+    index: NonNegativeInt
+    bbox: dict[str, int] | None = None
+    category: Literal["embedded", "layout", "screenshot"] | None = None
+    content_type: str | None = None
+    presigned_url: Name | None = None
+    size_bytes: None = None
+
+
+class Images(Model):
+    images: list[Image]
+    total_count: NonNegativeInt
+
+
 class ParseJobResponse(Model):
     job: ParseJob
+    text: Pages[TextPage] | None = None
+    text_full: str | None = None
+    markdown: Pages[MarkdownPage | FailedPage] | None = None
+    markdown_full: str | None = None
+    items: Pages[ItemsPage | FailedPage] | None = None
+    metadata: Metadata | None = None
+    forms: Pages[FormsPage | FailedPage] | None = None
+    job_metadata: dict[str, Any] | None = None
+    raw_parameters: dict[str, Any] | None = None
+    result_content_metadata: dict[str, StoredOutput] | None = None
+    images_content_metadata: Images | None = None
 
 
 class ExtractUsage(ParseUsage):

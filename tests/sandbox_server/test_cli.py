@@ -222,6 +222,8 @@ def test_command_line_round_trips_every_option_but_the_key() -> None:
         job_delay=8.5,
         results_delay=9.0,
         billing_delay=10.0,
+        failed_pages=0.5,
+        url_lifetime=60.0,
         usage_in_lists=False,
         bill_failed_jobs=False,
         retention=48.0,
@@ -251,7 +253,7 @@ def test_help_describes_every_option_with_its_default(capsys: pytest.CaptureFixt
     output = " ".join(capsys.readouterr().out.split()).partition(" options: ")[2]
     names = [field.name for field in dataclasses.fields(Options) if field.name != "api_key"]
     descriptions = re.split(r" --[a-z-]+(?:, --no-[a-z-]+| [A-Z_]+) ", output)[1:]
-    assert len(descriptions) == len(names) == 24
+    assert len(descriptions) == len(names) == 26
     assert all(re.search(r"\w{3,}.*default", text) for text in descriptions)
 
 

@@ -33,6 +33,8 @@ from .conftest import connect
         {"results_delay": float("nan")},
         {"billing_delay": -0.5},
         {"retention": -1},
+        {"url_lifetime": -1},
+        {"failed_pages": 1.5},
         {"plan": "gold"},
         {"usage_limit": -1},
         {"max_page_size": 0},

@@ -24,6 +24,19 @@ from .reference import (
     endpoint,
 )
 
+KINDS = ("text", "markdown", "items", "metadata", "forms")
+EXPAND = {
+    "parse": [
+        *KINDS,
+        *(f"{kind}_content_metadata" for kind in KINDS),
+        "images_content_metadata",
+        "job_metadata",
+        "markdown_full",
+        "text_full",
+        "usage",
+    ],
+    "extract": ["configuration", "extract_metadata", "usage"],
+}
 UNUSED_UUID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 
 
@@ -97,7 +110,7 @@ def fetch_everything(client: ValidatingClient) -> None:
     for kind in ("parse", "extract"):
         jobs = client.list_all(f"/api/v2/{kind}", page_size=500)
         for job in jobs[::25]:
-            client.get(f"/api/v2/{kind}/{job['id']}", params={"expand": "usage"})
+            client.get(f"/api/v2/{kind}/{job['id']}", params={"expand": EXPAND[kind]})
     client.get("/api/v2/parse/versions")
     client.get("/api/v2/extract", params={"expand": ["configuration", "extract_metadata"]})
     for directory in client.list_all(DIRECTORIES, include_deleted=True, page_size=2):

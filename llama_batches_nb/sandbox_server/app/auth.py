@@ -1,4 +1,7 @@
-"""Accept only requests to a loopback host, with the API key, and with a body of limited size."""
+"""Accept only requests to a loopback host, with the API key, and with a body of limited size.
+
+Presigned URLs need no API key.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import HTTPException
 from starlette.responses import JSONResponse
+
+from llama_batches_nb.sandbox_server.app.presigned_urls import PREFIX
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,7 +37,7 @@ class AccessMiddleware:
         max_bytes, rejection = max_body_bytes(scope), None
         if not LOOPBACK_HOST.fullmatch(header(scope, b"host")) or not scope["path"].startswith("/"):
             rejection = JSONResponse({"detail": "This host is not the sandbox's"}, 400)
-        elif not hmac.compare_digest(header(scope, b"authorization"), self._expected):
+        elif not self._has_access(scope):
             challenge = {"WWW-Authenticate": "Bearer"}
             rejection = JSONResponse({"detail": "Invalid API key"}, 401, challenge)
         elif int(header(scope, b"content-length") or 0) > max_bytes:
@@ -42,6 +47,11 @@ class AccessMiddleware:
             await rejection(scope, receive, send)
         else:
             await self._app(scope, limit_body(receive, max_bytes), send)
+
+    def _has_access(self, scope: Scope) -> bool:
+        """Return whether a request has the API key, or none is needed for its path."""
+        has_key = hmac.compare_digest(header(scope, b"authorization"), self._expected)
+        return has_key or scope["path"].startswith(PREFIX)
 
 
 def header(scope: Scope, name: bytes) -> bytes:

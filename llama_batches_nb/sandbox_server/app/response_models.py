@@ -1,7 +1,7 @@
 """Response models for the OpenAPI document. `serializers` creates the JSON itself."""
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -97,10 +97,125 @@ class ParseJob(Job):
     user_metadata: dict[str, str] | None
 
 
+class FailedPage(ResponseModel):
+    """A page that failed."""
+
+    page_number: int
+    success: Literal[False]
+    error: str
+
+
+class MarkdownPage(ResponseModel):
+    """A page as Markdown."""
+
+    page_number: int
+    success: Literal[True]
+    markdown: str
+    header: str | None
+    footer: str | None
+    line_numbers: list[dict[str, Any]] | None
+
+
+class ItemsPage(ResponseModel):
+    """A page as structured items, each with `type`, `md`, `bbox` and the fields of its type."""
+
+    page_number: int
+    success: Literal[True]
+    page_width: float
+    page_height: float
+    items: list[dict[str, Any]]
+    revisions: list[dict[str, Any]] | None
+
+
+class FormsPage(ResponseModel):
+    """The forms of a page."""
+
+    page_number: int
+    success: Literal[True]
+    page_width: float
+    page_height: float
+    forms: list[dict[str, Any]]
+    detected_form_types: list[str] | None
+
+
+class TextPage(ResponseModel):
+    """A page as text."""
+
+    page_number: int
+    text: str
+
+
+class MetadataPage(ResponseModel):
+    """Confidence from 0 to 1 and other facts of a page."""
+
+    page_number: int
+    confidence: float | None
+    cost_optimized: bool | None
+    original_orientation_angle: int | None
+    printed_page_number: str | None
+    slide_section_name: str | None
+    speaker_notes: str | None
+    triggered_auto_mode: bool | None
+    watermark: str | None
+
+
+class ConfidenceBreakdown(ResponseModel):
+    """Pages behind the confidence of a document."""
+
+    min_page_score: float
+    scored_pages: int
+    total_pages: int
+
+
+class MetadataDocument(ResponseModel):
+    """Mean confidence of the pages."""
+
+    confidence: float | None
+    confidence_breakdown: ConfidenceBreakdown | None
+
+
+class Pages(ResponseModel, Generic[T]):
+    """The pages of an output."""
+
+    pages: list[T]
+
+
+class Metadata(Pages[MetadataPage]):
+    """Metadata of the pages and of the document."""
+
+    document: MetadataDocument
+
+
+class StoredOutput(ResponseModel):
+    """A stored output. Its URL needs no API key and expires."""
+
+    size_bytes: int
+    exists: bool
+    presigned_url: str | None
+
+
+class Images(ResponseModel):
+    """The images of a document, each with a presigned URL."""
+
+    images: list[dict[str, Any]]
+    total_count: int
+
+
 class ParseJobResponse(ResponseModel):
-    """Response of the endpoint for one parse job."""
+    """A parse job and its outputs, null unless the job is COMPLETED and they are expanded."""
 
     job: ParseJob
+    text: Pages[TextPage] | None
+    text_full: str | None
+    markdown: Pages[MarkdownPage | FailedPage] | None
+    markdown_full: str | None
+    items: Pages[ItemsPage | FailedPage] | None
+    metadata: Metadata | None
+    forms: Pages[FormsPage | FailedPage] | None
+    job_metadata: dict[str, Any] | None
+    raw_parameters: dict[str, Any] | None
+    result_content_metadata: dict[str, StoredOutput] | None
+    images_content_metadata: Images | None
 
 
 class ExtractUsage(ParseUsage):

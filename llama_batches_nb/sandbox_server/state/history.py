@@ -11,7 +11,6 @@ from llama_batches_nb.sandbox_server.state.clock import DAY, EPOCH, HOUR, MINUTE
 from llama_batches_nb.sandbox_server.state.models import Batch, Configuration, Directory, File
 from llama_batches_nb.sandbox_server.state.sample_data import (
     COMPANIES,
-    EXTRACTION_SCHEMA,
     SAMPLE_CONFIGURATIONS,
     SAMPLE_DIRECTORIES,
     TOWNS,
@@ -54,7 +53,7 @@ def configurations(ids: IdCodec, begin: int) -> list[Configuration]:
     created_configurations = []
     for index, sample in enumerate(SAMPLE_CONFIGURATIONS):
         parameters: dict[str, object] = {"product_type": sample.job_type, "tier": sample.tier}
-        parameters |= {"version": "latest"} if sample.id else {"data_schema": EXTRACTION_SCHEMA}
+        parameters |= sample.parameters
         created = begin - (40 - 7 * index) * DAY - index * HOUR
         created_configurations.append(
             Configuration(

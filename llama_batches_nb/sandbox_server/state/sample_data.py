@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class SampleConfiguration:
     failure_rate: float
     seconds_per_file: float
     drift: float = 0.0
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,52 @@ class SampleDirectory:
     department: str | None = None
 
 
+KEY_FACTS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string"},
+        "vendor": {"type": "string"},
+        "due_date": {"type": "string", "format": "date"},
+        "total_amount": {"type": "number"},
+        "currency": {"type": "string"},
+        "paid": {"type": "boolean"},
+        "pages": {"type": "integer"},
+        "address": {
+            "type": "object",
+            "properties": {"town": {"type": "string"}, "country": {"type": ["string", "null"]}},
+            "required": ["town"],
+        },
+        "line_items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "description": {"type": "string"},
+                    "quantity": {"type": "integer"},
+                    "unit_price": {"type": "number"},
+                    "amount": {"type": "number"},
+                },
+                "required": ["description", "amount"],
+            },
+        },
+        "keywords": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["title", "vendor", "due_date", "total_amount"],
+}
+TABLE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "description": {"type": "string"},
+        "quantity": {"type": "integer"},
+        "unit_price": {"type": "number"},
+        "total_amount": {"type": "number"},
+        "amount": {"type": "number"},
+        "discount": {"type": "number", "minimum": 0, "maximum": 0.3},
+        "due_date": {"type": "string", "format": "date"},
+    },
+    "required": ["description", "amount", "due_date"],
+}
+
 SAMPLE_CONFIGURATIONS = (
     SampleConfiguration(
         id="cfg-PARSE_AGENTIC",
@@ -57,6 +104,7 @@ SAMPLE_CONFIGURATIONS = (
         tier="agentic",
         failure_rate=0.02,
         seconds_per_file=1.6,
+        parameters={"version": "latest", "output_options": {"images_to_save": ["embedded"]}},
     ),
     SampleConfiguration(
         id="cfg-PARSE_COST_EFFECTIVE",
@@ -66,6 +114,7 @@ SAMPLE_CONFIGURATIONS = (
         failure_rate=0.03,
         drift=0.11,
         seconds_per_file=0.6,
+        parameters={"version": "latest"},
     ),
     SampleConfiguration(
         id=None,
@@ -74,6 +123,7 @@ SAMPLE_CONFIGURATIONS = (
         tier="agentic",
         failure_rate=0.045,
         seconds_per_file=2.4,
+        parameters={"data_schema": KEY_FACTS_SCHEMA},
     ),
     SampleConfiguration(
         id=None,
@@ -82,6 +132,7 @@ SAMPLE_CONFIGURATIONS = (
         tier="cost_effective",
         failure_rate=0.035,
         seconds_per_file=1.1,
+        parameters={"data_schema": TABLE_SCHEMA, "extraction_target": "per_table_row"},
     ),
 )
 PARSE_VERSIONS = {
@@ -99,16 +150,6 @@ def sample_configuration(index: int, job_type: JobType) -> SampleConfiguration:
         return SAMPLE_CONFIGURATIONS[index]
     return next(each for each in SAMPLE_CONFIGURATIONS if each.job_type == job_type)
 
-
-EXTRACTION_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "title": {"type": "string"},
-        "due_date": {"type": "string", "format": "date"},
-        "total_amount": {"type": "number"},
-    },
-    "required": ["due_date"],
-}
 
 LONG_NAME_TEMPLATE = (
     "Mietvertrag {town}, Straße des 17. Juni {n}, Anlage 3: unterschriebene und endgültige "
@@ -237,4 +278,15 @@ COMPANIES = (
     "Søstrene Lund",
     "Žižka Textil",
 )
-TOWNS = ("Århus", "Bergen", "Coimbra", "Dresden", "Évora", "Fürth", "Gdańsk", "Leeds", "Zürich")
+COUNTRIES = {
+    "Århus": "Danmark",
+    "Bergen": "Norge",
+    "Coimbra": "Portugal",
+    "Dresden": "Deutschland",
+    "Évora": "Portugal",
+    "Fürth": "Deutschland",
+    "Gdańsk": "Polska",
+    "Leeds": "United Kingdom",
+    "Zürich": "Schweiz",
+}
+TOWNS = tuple(COUNTRIES)

@@ -16,11 +16,14 @@ from llama_batches_nb.sandbox_server.app.routes import (
     directories,
     files,
     jobs,
+    storage,
 )
 from llama_batches_nb.sandbox_server.app.serializers import ResultsCache
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
-ROUTERS = [module.router for module in (batches, jobs, directories, files, configurations, clock)]
+ROUTERS = [
+    module.router for module in (batches, jobs, directories, files, configurations, clock, storage)
+]
 
 
 def create_app(state: SandboxState) -> FastAPI:

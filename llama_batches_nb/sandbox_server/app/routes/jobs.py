@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from llama_batches_nb.sandbox_server.app import job_serializers, response_models
 from llama_batches_nb.sandbox_server.app.dependencies import (
@@ -18,7 +18,9 @@ from llama_batches_nb.sandbox_server.app.dependencies import (
     json_response,
     not_found,
 )
+from llama_batches_nb.sandbox_server.app.outputs import OUTPUTS, ParseOutputs
 from llama_batches_nb.sandbox_server.app.strict_requests import StrictRoute
+from llama_batches_nb.sandbox_server.state.extractions import extract
 from llama_batches_nb.sandbox_server.state.models import Batch, JobStatus, JobType, ParseJobStatus
 from llama_batches_nb.sandbox_server.state.sample_data import PARSE_VERSIONS
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
@@ -195,7 +197,7 @@ async def list_extract_jobs(
 
     def is_selected(job: Job) -> bool:
         configuration = state.configurations[job.batch.configuration]
-        file = (job.batch.directory, job.index)
+        file = (job.batch.directory, job.batch.file_index(job.index))
         return (
             configuration_id in (None, configuration.id)
             and document_input_type in (None, "file_id")
@@ -218,14 +220,26 @@ async def list_parse_versions() -> Response:
 
 @router.get("/api/v2/parse/{job_id}", response_model=response_models.ParseJobResponse)
 async def get_parse_job(
+    request: Request,
     state: StateDep,
     job_id: str,
     expand: Annotated[list[ParseExpansion] | None, Query()] = None,
+    image_filenames: TextQuery = None,
 ) -> Response:
-    """Get a parse job, and the outputs to expand if it is COMPLETED."""
-    now = state.clock.now()
+    """Get a parse job and, if it is COMPLETED, the outputs to expand.
+
+    `image_filenames` selects images by comma-separated names.
+    """
+    now, expand = state.clock.now(), expand or []
     job = get_job(state, "parse_v2", job_id, now)
-    return json_response({"job": job_serializers.job_json(state, job, now, expand or ())})
+    outputs = dict.fromkeys(OUTPUTS)
+    if job.status(now) == "COMPLETED":
+        outputs = ParseOutputs(state, job).expanded(expand, str(request.base_url))
+    images = outputs["images_content_metadata"]
+    if image_filenames and images:
+        names = image_filenames.split(",")
+        images["images"] = [each for each in images["images"] if each["filename"] in names]
+    return json_response({"job": job_serializers.job_json(state, job, now, expand), **outputs})
 
 
 @router.get("/api/v2/extract/{job_id}", response_model=response_models.ExtractJob)
@@ -237,4 +251,7 @@ async def get_extract_job(
     """Get an extract job, with its result if it is COMPLETED."""
     now = state.clock.now()
     job = get_job(state, "extract_v2", job_id, now)
-    return json_response(job_serializers.job_json(state, job, now, expand or ()))
+    body = job_serializers.job_json(state, job, now, expand or ())
+    if job.status(now) == "COMPLETED":
+        body["extract_result"] = extract(job, state.configurations[job.batch.configuration])
+    return json_response(body)

@@ -1,0 +1,36 @@
+"""Presigned URLs: links to a stored output that need no API key and expire."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from llama_batches_nb.sandbox_server.state.clock import SECOND
+
+if TYPE_CHECKING:
+    from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
+
+PREFIX = "/storage/"  # of the paths that need no API key
+
+
+def presign(state: SandboxState, base_url: str, job_id: str, name: str) -> str:
+    """Return a URL of a stored output of a job that expires after the option `url_lifetime`."""
+    expires = state.clock.now() // SECOND + int(state.options.url_lifetime)
+    path = f"{PREFIX}{job_id}/{name}"
+    query = {"expires": expires, "signature": _signature(state, path, expires)}
+    return f"{base_url.rstrip('/')}{path}?{urlencode(query)}"
+
+
+def find_problem(state: SandboxState, path: str, expires: int, signature: str) -> str | None:
+    """Return why a URL gives no access, or None if it does."""
+    if not hmac.compare_digest(signature.encode(), _signature(state, path, expires).encode()):
+        return "SignatureDoesNotMatch"
+    is_expired = state.clock.now() // SECOND >= expires
+    return "Request has expired" if is_expired else None
+
+
+def _signature(state: SandboxState, path: str, expires: int) -> str:
+    key = f"{state.options.api_key} {state.seed}".encode()
+    return hmac.new(key, f"{path} {expires}".encode(), hashlib.sha256).hexdigest()

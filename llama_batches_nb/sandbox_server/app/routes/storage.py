@@ -1,0 +1,36 @@
+"""Downloads at presigned URLs. This is not part of the API: the service has an object store."""
+
+from fastapi import APIRouter, Request, Response
+
+from llama_batches_nb.sandbox_server.app.outputs import ParseOutputs
+from llama_batches_nb.sandbox_server.app.presigned_urls import PREFIX, find_problem
+from llama_batches_nb.sandbox_server.app.routes.jobs import find_jobs
+from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
+
+router = APIRouter(include_in_schema=False)
+
+
+def refused(status: int, code: str) -> Response:
+    """Return an error as an object store sends it."""
+    body = f"<?xml version='1.0'?><Error><Message>{code}</Message></Error>"
+    return Response(body, status, media_type="application/xml")
+
+
+@router.get(PREFIX + "{job_id}/{name}")
+async def download(
+    request: Request, job_id: str, name: str, expires: int = 0, signature: str = ""
+) -> Response:
+    """Download a stored output of a parse job.
+
+    As an object store does, it refuses a request that has an Authorization header as well.
+    """
+    state: SandboxState = request.app.state.sandbox
+    if "authorization" in request.headers:
+        return refused(400, "Only one authentication mechanism is allowed")
+    if problem := find_problem(state, request.url.path, expires, signature):
+        return refused(403, problem)
+    now = state.clock.now()
+    for job in find_jobs(state, "parse_v2", [job_id], now):
+        if job.status(now) == "COMPLETED" and (file := ParseOutputs(state, job).file(name)):
+            return Response(file[0], media_type=file[1])
+    return refused(404, "NoSuchKey")
