@@ -45,6 +45,7 @@ bench: $(VENV)/.test ## compare the speed with the official SDK and the raw byte
 	$(BIN)/python -m tests.benchmarks.fetching
 	$(BIN)/python -m tests.benchmarks.patterns
 	$(BIN)/python -m tests.benchmarks.syncing
+	$(BIN)/python -m tests.benchmarks.outputs
 
 offline: ## build, install from local wheels only, and run the main job
 	rm -rf dist

@@ -58,27 +58,25 @@ def find_source_files(
     if "source_directory_file_id" in frame:
         names = file_names(nw.from_native(frame, eager_only=True), client, scope)
         frame["display_name"] = pd.Series(names, index=frame.index, dtype=object)
-    rows = frame.to_dict("records")
-    frame["key"] = [next(row[name] for name in FILE_KEYS if row.get(name)) for row in rows]
-    frame["reason"] = pd.Series(map(_reason, rows), index=frame.index, dtype=object)
+    if "batch_created_at" in frame:
+        frame["order"] = pd.factorize(frame["batch_created_at"], sort=True)[0]
+    groups: dict[tuple[str, str], list[Mapping[Any, Any]]] = {}
+    for row in frame.to_dict("records"):
+        key = next(str(row[name]) for name in FILE_KEYS if row.get(name))
+        groups.setdefault((key, str(row["job_type"])), []).append(row)
     sources = []
-    for (key, job_type), group in frame.groupby(["key", "job_type"], sort=False):
-        candidates = group[group["reason"].isna()]
-        if candidates.empty:
-            left_out.add(str(group["reason"].iloc[-1]))
+    for (key, job_type), rows in groups.items():
+        rows.sort(key=lambda row: row.get("order", 0))  # the latest last
+        reasons = [_reason(row) for row in rows]
+        candidates = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+        if not candidates:
+            left_out.add(str(reasons[-1]))
             continue
-        if "batch_created_at" in candidates:
-            candidates = candidates.sort_values("batch_created_at", kind="stable")
-        latest = candidates.iloc[-1]
-        sources.append(
-            SourceFile(
-                str(key),
-                str(job_type),
-                _text(latest, "source_directory_file_id"),
-                _text(latest, "display_name") or _text(latest, "name") or str(key),
-                tuple(dict.fromkeys(candidates["job_id"].tolist()[::-1])),
-            )
-        )
+        latest = candidates[-1]
+        name = _text(latest, "display_name") or _text(latest, "name") or key
+        job_ids = dict.fromkeys(row["job_id"] for row in reversed(candidates))
+        file_id = _text(latest, "source_directory_file_id")
+        sources.append(SourceFile(key, job_type, file_id, name, tuple(job_ids)))
     return sources
 
 
@@ -124,7 +122,7 @@ def _add_job_types(frame: pd.DataFrame, client: Client, scope: Record) -> pd.Dat
     return frame
 
 
-def _text(row: pd.Series[Any], name: str) -> str | None:
+def _text(row: Mapping[Any, Any], name: str) -> str | None:
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
         return None

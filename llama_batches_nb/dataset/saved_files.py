@@ -8,7 +8,6 @@ and knows which files in the folder are its own.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import threading
@@ -160,13 +159,15 @@ class SavedFiles:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that it has either its old or its new content, whatever happens."""
+    """Write a file so that it has either its old or its new content if the process is killed.
+
+    It is not flushed to the disk, which would take longer than the request. If the machine fails,
+    the checksum in the manifest does not match, and the next call fetches the file again.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
