@@ -19,6 +19,7 @@ from llama_batches_nb.sandbox_server.app.routes import (
     storage,
 )
 from llama_batches_nb.sandbox_server.app.serializers import ResultsCache
+from llama_batches_nb.sandbox_server.app.webhooks import WebhookSender
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
 ROUTERS = [
@@ -37,6 +38,7 @@ def create_app(state: SandboxState) -> FastAPI:
     )
     app.state.sandbox = state
     app.state.results_cache = ResultsCache(state)
+    app.state.webhook_sender = WebhookSender(state)
     for router in ROUTERS:
         app.include_router(router)
     add_error_handlers(app, ROUTERS)

@@ -3,8 +3,10 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
+from pydantic import Field, StringConstraints, field_validator
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
@@ -18,6 +20,7 @@ from llama_batches_nb.sandbox_server.app.dependencies import (
 )
 from llama_batches_nb.sandbox_server.app.error_responses import error_docs
 from llama_batches_nb.sandbox_server.app.strict_requests import RequestModel, StrictRoute
+from llama_batches_nb.sandbox_server.app.webhooks import Webhook, WebhookSender
 from llama_batches_nb.sandbox_server.options import MAX_FILES
 from llama_batches_nb.sandbox_server.state.clock import to_microseconds
 from llama_batches_nb.sandbox_server.state.models import Batch, BatchStatus, JobType
@@ -39,14 +42,60 @@ class Config(RequestModel):
     job: JobConfig
 
 
-class Webhook(RequestModel):
-    """A webhook. The sandbox accepts webhooks but sends no events."""
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$")]
+WebhookEvent = Literal[
+    "batch.cancelled",
+    "batch.error",
+    "batch.pending",
+    "batch.running",
+    "batch.success",
+    "extract.cancelled",
+    "extract.error",
+    "extract.partial_success",
+    "extract.pending",
+    "extract.success",
+    "parse.cancelled",
+    "parse.error",
+    "parse.partial_success",
+    "parse.pending",
+    "parse.running",
+    "parse.success",
+]
 
-    webhook_events: list[str] | None = None
-    webhook_headers: dict[str, str] | None = None
+
+class WebhookConfiguration(RequestModel):
+    """A webhook. Only endpoints on this machine, with http, get events; null means all events."""
+
+    webhook_events: Annotated[list[WebhookEvent], Field(min_length=1)] | None = None
+    webhook_headers: dict[HeaderName, HeaderValue] | None = None
     webhook_output_format: Literal["string", "json"] | None = None
     webhook_signing_secret: str | None = None
-    webhook_url: str | None = None
+    webhook_url: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$")] | None = None
+
+    @field_validator("webhook_url")
+    @classmethod
+    def check_url(cls, url: str | None) -> str | None:
+        """Reject a URL with an invalid host or port."""
+        if url is not None and not urlsplit(url).netloc.rpartition("@")[2]:
+            raise ValueError("must have a host")
+        if url is not None:
+            _ = urlsplit(url).port
+        return url
+
+    def webhooks(self) -> list[Webhook]:
+        """Return the endpoint, if there is one."""
+        if self.webhook_url is None:
+            return []
+        return [
+            Webhook(
+                self.webhook_url,
+                self.webhook_events,
+                self.webhook_headers or {},
+                self.webhook_output_format or "string",
+                self.webhook_signing_secret,
+            )
+        ]
 
 
 class CreateBatchRequest(RequestModel):
@@ -54,7 +103,7 @@ class CreateBatchRequest(RequestModel):
 
     config: Config
     source_directory_id: str
-    webhook_configurations: list[Webhook] | None = None
+    webhook_configurations: list[WebhookConfiguration] | None = None
     webhook_configuration_ids: list[str] | None = None
 
 
@@ -123,7 +172,7 @@ async def get_batch(
 
 
 @router.post("/api/v2/batches", response_model=response_models.Batch, responses=error_docs(413))
-async def create_batch(state: StateDep, body: CreateBatchRequest) -> Response:
+async def create_batch(request: Request, state: StateDep, body: CreateBatchRequest) -> Response:
     """Create a batch from the files of a directory and start it."""
     directory_result = state.find_directory(body.source_directory_id)
     if directory_result is None:
@@ -150,6 +199,9 @@ async def create_batch(state: StateDep, body: CreateBatchRequest) -> Response:
             f"a batch may have at most {MAX_FILES}",
         )
     batch = state.create_batch(directory_index, configuration_index, job.type)
+    sender: WebhookSender = request.app.state.webhook_sender
+    configurations = body.webhook_configurations or []
+    sender.follow(batch, [webhook for each in configurations for webhook in each.webhooks()])
     return json_response(serializers.batch_json(state, batch, state.clock.now()))
 
 
