@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+K = TypeVar("K", str, tuple[str, str])
 
 MAX_STEM_BYTES = 180  # of at most 255 for a name; leaves room for numbers and temporary names
 RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.I)
@@ -34,7 +37,7 @@ def safe_stem(name: str) -> str:
     return stem
 
 
-def assign_names(wanted: Mapping[str, tuple[str, str]], taken: Iterable[str]) -> dict[str, str]:
+def assign_names(wanted: Mapping[K, tuple[str, str]], taken: Iterable[str]) -> dict[K, str]:
     """Return a file name for each key, none of them in `taken`.
 
     `wanted` has the display name and the suffix of each key. Equal names are numbered in the order

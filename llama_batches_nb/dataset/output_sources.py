@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,8 @@ class SourceFile:
     key: str
     job_type: str
     source_directory_file_id: str | None
-    display_name: str
+    source_directory_id: str | None
+    display_name: str | None
     job_ids: tuple[str, ...]
 
 
@@ -55,9 +56,6 @@ def find_source_files(
     has_job = frame["job_id"].notna()
     left_out.add(WITHOUT_JOB, int((~has_job).sum()))
     frame = _add_job_types(frame[has_job].reset_index(drop=True), client, scope)
-    if "source_directory_file_id" in frame:
-        names = file_names(nw.from_native(frame, eager_only=True), client, scope)
-        frame["display_name"] = pd.Series(names, index=frame.index, dtype=object)
     if "batch_created_at" in frame:
         frame["order"] = pd.factorize(frame["batch_created_at"], sort=True)[0]
     groups: dict[tuple[str, str], list[Mapping[Any, Any]]] = {}
@@ -73,11 +71,31 @@ def find_source_files(
             left_out.add(str(reasons[-1]))
             continue
         latest = candidates[-1]
-        name = _text(latest, "display_name") or _text(latest, "name") or key
-        job_ids = dict.fromkeys(row["job_id"] for row in reversed(candidates))
-        file_id = _text(latest, "source_directory_file_id")
-        sources.append(SourceFile(key, job_type, file_id, name, tuple(job_ids)))
+        sources.append(
+            SourceFile(
+                key,
+                job_type,
+                _text(latest, "source_directory_file_id"),
+                _text(latest, "source_directory_id"),
+                _text(latest, "display_name") or _text(latest, "name"),
+                tuple(dict.fromkeys(row["job_id"] for row in reversed(candidates))),
+            )
+        )
     return sources
+
+
+def find_names(sources: Sequence[SourceFile], client: Client, scope: Record) -> list[str]:
+    """Return a name for each source file: its display name, else its id."""
+    frame = pd.DataFrame(
+        {
+            "source_directory_file_id": [source.source_directory_file_id for source in sources],
+            "source_directory_id": [source.source_directory_id for source in sources],
+            "display_name": [source.display_name for source in sources],
+        },
+        dtype=object,
+    )
+    names = file_names(nw.from_native(frame, eager_only=True), client, scope)
+    return [name or source.key for name, source in zip(names, sources, strict=True)]
 
 
 def _reason(row: Mapping[Any, Any]) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +13,12 @@ import msgspec
 import pandas as pd
 
 from llama_batches_nb.dataset.output_names import assign_names
-from llama_batches_nb.dataset.output_sources import SourceFile, find_source_files, select_columns
+from llama_batches_nb.dataset.output_sources import (
+    SourceFile,
+    find_names,
+    find_source_files,
+    select_columns,
+)
 from llama_batches_nb.dataset.saved_files import SavedFile, SavedFiles
 from llama_batches_nb.errors import attach_partial
 from llama_batches_nb.fetch.extractions import read_extract_job
@@ -117,8 +123,8 @@ def save_outputs(
     >>> batches = lb.fetch_batches(status="COMPLETED")
     >>> results = lb.fetch_results(batches[batches.job_type == "parse_v2"].head(1))
     >>> files = lb.outcomes(results, lb.fetch_jobs(results)).query("outcome == 'succeeded'")
-    >>> saved = lb.save_outputs(files.head(3), "markdown")  # doctest: +SKIP
-    >>> len(saved)  # doctest: +SKIP
+    >>> saved = lb.save_outputs(files.head(3), "markdown")
+    >>> len(saved)
     3
     """
     arguments.parse_choice("content", content, get_args(PageContent))
@@ -129,7 +135,7 @@ def save_outputs(
     scope = project_params(project_id, organization_id)
     left_out = LeftOutJobs()
     sources = find_source_files(files, client, scope, left_out)
-    planned = _plan(saved_files, sources, content)
+    planned = _plan(saved_files, sources, content, partial(find_names, client=client, scope=scope))
     writer = _OutputWriter(client, content, scope, saved_files, left_out)
     skipped: SkippedItems[SavedFile] = SkippedItems(allowed=errors == "warn")
     jobs = {(file.key, file.content): file_jobs for file, file_jobs in planned}
@@ -233,7 +239,10 @@ def _open_folder(folder: PathLike) -> SavedFiles:
 
 
 def _plan(
-    saved_files: SavedFiles, sources: list[SourceFile], content: PageContent
+    saved_files: SavedFiles,
+    sources: list[SourceFile],
+    content: PageContent,
+    find_names: Callable[[list[SourceFile]], list[str]],
 ) -> list[tuple[SavedFile, tuple[str, ...]]]:
     """Return the files to write with the jobs that may hold them; record their names."""
     wanted: dict[tuple[str, str], SourceFile] = {}
@@ -243,26 +252,16 @@ def _plan(
         is_latest = existing is not None and existing.job_id == source.job_ids[0]
         if existing is None or not is_latest or not saved_files.is_current(existing):
             wanted[source.key, kind] = source
-    paths = {
-        key: saved_files.saved[key].path
-        if key in saved_files.saved
-        else saved_files.planned.get(key)
-        for key in wanted
-    }
-    taken = {*saved_files.foreign_names(), *saved_files.planned.values()}
-    taken |= {file.path for file in saved_files.saved.values()}
-    new = {
-        "\0".join(key): (source.display_name, SUFFIXES[key[1]])
-        for key, source in wanted.items()
-        if paths[key] is None
-    }
-    names = assign_names(new, taken)
+    earlier = {key: file for key in wanted if (file := saved_files.find(key)) is not None}
+    new = [key for key in wanted if key not in earlier]
+    names = dict(zip(new, find_names([wanted[key] for key in new]), strict=True))
+    paths = assign_names({key: (names[key], SUFFIXES[key[1]]) for key in new}, saved_files.names())
     planned = []
     for key, source in wanted.items():
-        path = paths[key] or names["\0".join(key)]
-        file = SavedFile(
-            *key, path, source.source_directory_file_id, source.display_name, source.job_ids[0]
-        )
+        name, path = names.get(key) or source.display_name, paths.get(key, "")
+        if key in earlier:
+            name, path = name or earlier[key].display_name, earlier[key].path
+        file = SavedFile(*key, path, source.source_directory_file_id, name, source.job_ids[0])
         planned.append((file, source.job_ids))
     saved_files.plan(file for file, _ in planned)
     return planned
@@ -273,6 +272,6 @@ def _warn_failed_pages(saved_files: SavedFiles, files: list[SavedFile]) -> None:
     counts = [file.failed_pages for file in saved if file is not None and file.failed_pages]
     if counts:
         warn(
-            f"{sum(counts):,} pages of {len(counts):,} files failed and are missing from these "
-            "files. See the column 'failed_pages', and fetch_pages for the reasons."
+            f"{sum(counts):,} failed pages are missing from {len(counts):,} of the saved files. "
+            "See the column 'failed_pages', and fetch_pages for the reasons."
         )

@@ -51,7 +51,7 @@ class SavedFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.planned: dict[tuple[str, str], str] = {}  # paths
+        self._planned: dict[tuple[str, str], SavedFile] = {}
         self.saved: dict[tuple[str, str], SavedFile] = {}
         self._order: dict[tuple[str, str], None] = {}  # of the rows of the manifest
         self._journal = folder / JOURNAL
@@ -60,10 +60,14 @@ class SavedFiles:
         self._load_manifest()
         self._load_journal()
 
-    def foreign_names(self) -> set[str]:
-        """Return the names in the folder that belong to no saved or planned file."""
-        own = {*self.planned.values(), *(file.path for file in self.saved.values())}
-        return {entry.name for entry in self.folder.iterdir()} - own
+    def names(self) -> set[str]:
+        """Return the names in the folder, and those of files that are planned."""
+        planned = {file.path for file in self._planned.values()}
+        return planned | {entry.name for entry in self.folder.iterdir()}
+
+    def find(self, key: tuple[str, str]) -> SavedFile | None:
+        """Return the saved or planned file of a source file and a content, if there is one."""
+        return self.saved.get(key) or self._planned.get(key)
 
     def is_current(self, file: SavedFile) -> bool:
         """Return whether the file on disk is as it was written."""
@@ -78,7 +82,7 @@ class SavedFiles:
         if not (files := list(files)):
             return
         for file in files:
-            self.planned[file.key, file.content] = file.path
+            self._planned[file.key, file.content] = file
             self._order.setdefault((file.key, file.content))
         self._append(files)
 
@@ -141,7 +145,7 @@ class SavedFiles:
         key = file.key, file.content
         self._order.setdefault(key)
         if file.sha256 is None or not (self.folder / file.path).exists():
-            self.planned[key] = file.path
+            self._planned[key] = file
         elif replace or key not in self.saved:
             self.saved[key] = file
 

@@ -100,8 +100,8 @@ def fetch_extractions(
     >>> batches = lb.fetch_batches(status="COMPLETED")
     >>> results = lb.fetch_results(batches[batches.job_type == "extract_v2"].head(1))
     >>> jobs = lb.fetch_jobs(results).query("status == 'COMPLETED'")
-    >>> invoices = lb.fetch_extractions(jobs.head(3))  # doctest: +SKIP
-    >>> invoices.job_id.nunique()  # doctest: +SKIP
+    >>> invoices = lb.fetch_extractions(jobs.head(3))
+    >>> invoices.job_id.nunique()
     3
     """
     arguments.parse_choice("errors", errors, ("raise", "warn"))

@@ -98,8 +98,8 @@ def fetch_pages(
     >>> batches = lb.fetch_batches(status="COMPLETED")
     >>> results = lb.fetch_results(batches[batches.job_type == "parse_v2"].head(1))
     >>> jobs = lb.fetch_jobs(results).query("status == 'COMPLETED'")
-    >>> pages = lb.fetch_pages(jobs.head(3))  # doctest: +SKIP
-    >>> pages.job_id.nunique()  # doctest: +SKIP
+    >>> pages = lb.fetch_pages(jobs.head(3))
+    >>> pages.job_id.nunique()
     3
     """
     arguments.parse_choice("content", content, get_args(PageContent))

@@ -178,7 +178,11 @@ def test_each_content_has_its_suffix(api: Api, server: Server, folder: Path) -> 
 def test_names_are_looked_up(api: Api, server: Server, folder: Path) -> None:
     api.file_names = {"dfl-0": "Bericht März.docx"}
     files = outcomes_of(api, 2).drop(columns="display_name").assign(source_directory_id="dir-1")
-    assert lb.save_outputs(files, folder).path.tolist() == ["Bericht März.md", "dfl-1.md"]
+    saved = lb.save_outputs(files, folder)
+    assert saved.path.tolist() == ["Bericht März.md", "dfl-1.md"]
+    server.requests.clear()
+    assert lb.save_outputs(files, folder).equals(saved)
+    assert not server.requests
 
 
 def test_unknown_job_types_are_looked_up(api: Api, server: Server, folder: Path) -> None:
@@ -232,7 +236,7 @@ def test_other_files_of_the_folder_are_kept(api: Api, server: Server, folder: Pa
 
 def test_failed_pages_are_counted_and_warned_of(api: Api, server: Server, folder: Path) -> None:
     files = outcomes_of(api, 2, markdown_page(1, "A"), failed_page(2), markdown_page(3, "C"))
-    with pytest.warns(UserWarning, match="2 pages of 2 files failed"):
+    with pytest.warns(UserWarning, match="2 failed pages are missing from 2 of"):
         saved = lb.save_outputs(files, folder)
     assert saved.failed_pages.tolist() == [1, 1]
     assert files_in(folder)["file 0.md"] == "A\n\nC"

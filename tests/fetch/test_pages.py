@@ -362,3 +362,16 @@ def test_bodies_in_memory_are_at_most_max_workers(serve: Serve) -> None:
     server = serve(api, max_workers=3)
     assert len(lb.fetch_pages(list(api.parse_jobs))) == 30
     assert server.max_concurrent <= 3
+
+
+def test_stored_output_of_the_sandbox_is_downloaded(
+    on_sandbox: lb.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = lb.fetch_batches(status="COMPLETED")
+    parsed = batches[batches.job_type == "parse_v2"].head(1)
+    jobs = lb.fetch_jobs(lb.fetch_results(parsed)).query("status == 'COMPLETED'").head(2)
+    inline = lb.fetch_pages(jobs, content="items")
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2000)
+    stored = lb.fetch_pages(jobs, content="items", client=on_sandbox)
+    pd.testing.assert_frame_equal(stored, inline)
+    assert inline.content.str.len().max() > 2000
