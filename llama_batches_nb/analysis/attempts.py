@@ -57,7 +57,7 @@ def attempts(results: IntoFrame, files: IntoFrame) -> pd.DataFrame:
     """
     rows = engines.wrap_frame("results", results)
     engines.check_columns(rows, "source_directory_file_id", "batch_id", "batch_created_at")
-    frame = results if isinstance(results, pd.DataFrame) else engines.frame_to_pandas(rows)
+    frame = engines.frame_to_pandas(rows)
     frame = frame.drop(columns=[*_FILE_COLUMNS, "attempt"], errors="ignore")
     names = engines.select_to_pandas(
         engines.wrap_frame("files", files), "source_directory_file_id", *_FILE_COLUMNS
@@ -73,7 +73,8 @@ def attempts(results: IntoFrame, files: IntoFrame) -> pd.DataFrame:
     first = frame.set_axis(run)[["batch_created_at"]].sort_values("batch_created_at", kind="stable")
     first = first[~first.index.duplicated()]
     order = first.groupby(level=0, sort=False, dropna=False).cumcount() + 1
-    return frame.assign(attempt=order.reindex(run).astype("Int64").array)
+    frame = frame.assign(attempt=order.reindex(run).astype("Int64").array)
+    return engines.restore_index(frame, results) if isinstance(results, pd.DataFrame) else frame
 
 
 def file_identity(frame: pd.DataFrame) -> pd.Series[Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
-from llama_batches_nb.tables.engines import Frame, column_names, flag
+from llama_batches_nb.tables.engines import Frame, column_names, flag, has_text
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES
 
 
@@ -78,8 +78,8 @@ def flag_rows(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
     existing = column_names(frame)
     frame = frame.select(name for name in existing if name in (*sources, *kept, "batch_status"))
     if kind is RESULTS_KIND:
-        failed = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
-        decided = failed | ~nw.col("job_id").is_null()
+        failed = has_text("error_message")
+        decided = failed | has_text("job_id")
     else:
         status = nw.col(kind.column).cast(nw.String)
         failed = status.is_in(kind.failures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import narwhals as nw
 import pandas as pd
@@ -85,7 +85,7 @@ def outcomes(results: IntoFrameT, jobs: IntoFrame | None = None) -> IntoFrameT:
     native: Any = add_outcomes(frame, ended).to_native()
     if isinstance(native, pd.DataFrame):
         native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
-        native.index = results.index  # type: ignore[union-attr]
+        native = engines.restore_index(native, cast("pd.DataFrame", results))
     return native  # type: ignore[no-any-return]
 
 
@@ -93,7 +93,7 @@ def add_outcomes(results: Frame, jobs: Frame | None) -> Frame:
     """Add the columns that `outcomes` returns, the outcome as plain text."""
     engines.check_columns(results, "job_id", "error_message")
     frame = results.drop(_ADDED, strict=False)
-    is_mapping_error = ~nw.col("error_message").is_null() & (nw.col("error_message") != "")
+    is_mapping_error = engines.has_text("error_message")
     if jobs is None:
         with_job: nw.Expr = nw.lit("mapped")
     else:
@@ -102,7 +102,7 @@ def add_outcomes(results: Frame, jobs: Frame | None) -> Frame:
     outcome = (
         nw.when(is_mapping_error)
         .then(nw.lit("mapping_error"))
-        .otherwise(nw.when(nw.col("job_id").is_null()).then(nw.lit("no_job")).otherwise(with_job))
+        .otherwise(nw.when(engines.has_text("job_id")).then(with_job).otherwise(nw.lit("no_job")))
     )
     frame = frame.with_columns(outcome.alias("outcome")).drop(_JOB_STATUS, strict=False)
     names = engines.column_names(frame)
@@ -113,7 +113,7 @@ def add_outcomes(results: Frame, jobs: Frame | None) -> Frame:
 def _latest_jobs(jobs: Frame) -> Frame:
     """Return the latest row of each job, with the columns that outcomes need."""
     engines.check_columns(jobs, "job_id", "status", "error_message")
-    frame = jobs.filter(~nw.col("job_id").is_null())
+    frame = jobs.filter(engines.has_text("job_id"))
     existing = engines.column_names(frame)
     order = ["updated_at"] if "updated_at" in existing else []
     if frame.implementation.is_dask():  # it would have to sort all jobs

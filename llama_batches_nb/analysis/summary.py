@@ -92,7 +92,7 @@ def summarize(
     added = (*SUMMARY_COLUMNS, *CREDIT_COLUMNS)
     own = [name for name in engines.column_names(batch_frame) if name not in added]
     if isinstance(batches, pd.DataFrame):
-        summary = batches[own]
+        summary = engines.frame_to_pandas(batch_frame)[own]
     else:
         summary = engines.collect_to_pandas(batch_frame.select(own))
     status, ids = summary["status"].astype(object), summary["batch_id"].astype(object)
@@ -114,7 +114,7 @@ def summarize(
         for name in CREDIT_COLUMNS:
             values = _align_to(credits_per_batch[["batch_id", name]], ids)
             summary[name] = values.astype("Float64")
-    return summary
+    return engines.restore_index(summary, batches) if isinstance(batches, pd.DataFrame) else summary
 
 
 def ledger(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def select_jobs(jobs: JobIds, job_type: JobType, left_out: LeftOutJobs) -> list[
     frame = jobs_frame(jobs)
     if frame is None:
         return arguments.parse_ids("job_id", jobs)
-    has_job = frame["job_id"].notna()
+    has_job = frame["job_id"].notna() & (frame["job_id"] != "")
     left_out.add(WITHOUT_JOB, int((~has_job).sum()))
     rows = frame[has_job].drop_duplicates("job_id", keep="last").to_dict("records")
     reasons = [reason_without_output(row, job_type) for row in rows]

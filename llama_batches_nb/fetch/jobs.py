@@ -193,7 +193,8 @@ def iter_jobs(
 
 def split_job_ids(references: pd.DataFrame) -> list[JobIdChunk]:
     """Return the distinct jobs by type, in chunks of one request each."""
-    references = references.dropna(subset="job_id").drop_duplicates("job_id")
+    has_job = references.job_id.notna() & (references.job_id != "")
+    references = references[has_job].drop_duplicates("job_id")
     is_supported = references.job_type.isin(list(endpoints.JOBS))
     if not is_supported.all():
         unsupported = references.job_type[~is_supported].astype(object).fillna("none")

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from llama_batches_nb.tables.engines import select_to_pandas, try_wrap
 from llama_batches_nb.types import Ids, TimeLike
@@ -188,8 +190,6 @@ def _iter_ids(column: str, value: Any) -> list[Any]:
         return [value]
     if isinstance(value, pd.Series) and column in value.index:
         return [value[column]]
-    if isinstance(value, pd.DataFrame) and column not in value and column in value.index.names:
-        value = value.index.to_frame(index=False)
     frame = try_wrap(value)
     if frame is not None:
         ids = select_to_pandas(frame, column)[column]
@@ -201,4 +201,7 @@ def _iter_ids(column: str, value: Any) -> list[Any]:
             f"{column}: pass an id, several ids, or a frame with the column {column!r}, "
             f"not {value!r:.80}."
         )
-    return list(value)
+    series = nw.from_native(value, series_only=True, pass_through=True)
+    if isinstance(series, nw.Series):  # of Arrow, whose own items are no text
+        return series.to_list()
+    return value.to_pylist() if isinstance(value, pa.Array) else list(value)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 
+from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables import schema
 
 Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
@@ -32,15 +35,42 @@ def wrap_frame(argument: str, value: object) -> Frame:
 
 def try_wrap(value: Any) -> Frame | None:
     """Wrap a frame for Narwhals; return None for any other value."""
-    if isinstance(value, pd.DataFrame) and not set(value.columns).isdisjoint(value.index.names):
-        # pandas refuses to group by a name that is both a column and an index level
-        value = value.set_axis(value.index.set_names([None] * value.index.nlevels))
+    if isinstance(value, pd.DataFrame):
+        value = _index_to_columns(value)
+        _check_unique(value.columns.tolist())
+    elif isinstance(value, pa.Table):
+        _check_unique(value.column_names)
     if nw.dependencies.is_dask_dataframe(value):
         with warnings.catch_warnings():  # a notice for authors of packages, not for their users
             warnings.filterwarnings("ignore", "Dask support is moving", FutureWarning)
             return nw.from_native(value)
     frame = nw.from_native(value, pass_through=True)
     return frame if isinstance(frame, nw.DataFrame | nw.LazyFrame) else None
+
+
+def _check_unique(names: list[Any]) -> None:
+    twice = [str(name) for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise ValueError(f"The frame has several columns named {format_list(twice)}; keep one.")
+
+
+def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the named levels of its index as columns, as after `set_index`."""
+    names = [name for name in frame.index.names if name is not None]
+    if not names:
+        return frame
+    new = [name for name in names if name not in frame.columns]
+    kept = frame.reset_index(level=new) if new else frame
+    # pandas refuses to group by a name that is both a column and an index level
+    return kept.set_axis(kept.index.set_names([None] * kept.index.nlevels))
+
+
+def restore_index(result: pd.DataFrame, original: pd.DataFrame) -> pd.DataFrame:
+    """Give a result the index of the frame whose rows it has, in the same order."""
+    added = [name for name in original.index.names if name is not None]
+    result = result.drop(columns=[name for name in added if name not in original.columns])
+    result.index = original.index
+    return result
 
 
 def column_names(frame: Frame) -> list[str]:
@@ -110,6 +140,11 @@ def aggregate(
 def flag(condition: nw.Expr) -> nw.Expr:
     """Return 1 where the condition holds and 0 elsewhere, which every engine can sum."""
     return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int64)
+
+
+def has_text(name: str) -> nw.Expr:
+    """Return whether a column of text has a value; empty text, as after a CSV file, is none."""
+    return ~nw.col(name).is_null() & (nw.col(name) != "")
 
 
 def to_utc(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:

@@ -277,6 +277,34 @@ def test_extra_columns_may_have_integer_names() -> None:
     assert words(result.outcome) == EXPECTED
 
 
+@pytest.mark.parametrize("index", ["job_id", "batch_id", ["batch_id", "job_id"]])
+def test_columns_may_be_in_the_index(index: str | list[str]) -> None:
+    indexed = FILES.set_index(index)
+    result = lb.outcomes(indexed, ENDED.set_index("job_id"))
+    pd.testing.assert_index_equal(result.index, indexed.index)
+    assert result.columns.tolist()[: indexed.shape[1]] == indexed.columns.tolist()
+    assert words(result.outcome) == EXPECTED
+    rates = lb.failure_rates(result, by="batch_id")
+    pd.testing.assert_frame_equal(rates, lb.failure_rates(result.reset_index(), by="batch_id"))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_empty_text_is_missing(engine: str) -> None:
+    files = FILES.astype("object").fillna("")
+    ended = pd.concat([ENDED, jobs(x="RUNNING").assign(job_id="")])
+    convert = ENGINES[engine]
+    assert words(lb.outcomes(convert(files), convert(ended))["outcome"]) == EXPECTED
+    counts = lb.failure_rates(convert(files))[["total", "decided", "failed"]]
+    pd.testing.assert_frame_equal(counts, lb.failure_rates(FILES)[["total", "decided", "failed"]])
+
+
+def test_duplicate_columns_raise() -> None:
+    twice = pd.concat([FILES, FILES[["job_id"]]], axis=1)
+    for frame in (twice, pa.Table.from_arrays([pa.array(["a"])] * 2, ["job_id", "job_id"])):
+        with pytest.raises(ValueError, match="several columns named 'job_id'"):
+            lb.outcomes(frame)
+
+
 def test_results_from_csv_may_have_no_job_ids(tmp_path: Path) -> None:
     unmapped = results((None, "Too large"), (None, None))
     unmapped.to_csv(tmp_path / "results.csv", index=False)

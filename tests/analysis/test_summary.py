@@ -233,6 +233,13 @@ def test_summary_keeps_rows_columns_and_index(index: Any) -> None:
     pd.testing.assert_frame_equal(mine, before)
 
 
+def test_batch_ids_may_be_in_the_index() -> None:
+    batches, results = batches_of(batch(), batch("bat-2", results=[])), results_of(batch())
+    by_id = summarize(batches.set_index("batch_id"), results.set_index("batch_id"))
+    expected = summarize(batches, results).set_index("batch_id")
+    pd.testing.assert_frame_equal(by_id, expected)
+
+
 def test_duplicate_batch_is_summarized_twice() -> None:
     twice = batches_of(batch(), batch("bat-2", "RUNNING"), batch())
     answer = summarize(twice, results_of(batch()))
