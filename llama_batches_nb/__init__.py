@@ -8,14 +8,15 @@ Each function takes the frame that the one before it returned::
     batches = lb.fetch_batches(created_at_on_or_after="2026-08-01")
     results = lb.fetch_results(batches)                # one row per file of each batch
     jobs    = lb.fetch_jobs(results)                   # how each file's job ended
-    files   = lb.outcomes(results, jobs)               # the three layers of failure as one column
+    files   = lb.outcomes(results, jobs)               # the layers of failure as one column
     lb.failure_rates(files, by="configuration_id")     # failed ÷ decided, with its interval
     lb.plot_failure_rates(files, freq="W")
 
     (lb.upload_files("scans/*.pdf")                    # start a batch and see it end
        .pipe(lb.create_batch, "cfg-PARSE_AGENTIC")
        .pipe(lb.wait_for_batches)
-       .pipe(lb.fetch_results))
+       .pipe(lb.fetch_results)
+       .pipe(lb.wait_for_jobs))                        # jobs may run longer than their batch
 
 Without a key, ``lb.sandbox()`` starts a server on this machine with a history worth looking at; the
 examples of the functions run on it.
@@ -63,6 +64,7 @@ from llama_batches_nb.lifecycle.create import create_batch
 from llama_batches_nb.lifecycle.retry import retry_failed
 from llama_batches_nb.lifecycle.upload import upload_files
 from llama_batches_nb.lifecycle.wait import wait_for_batches
+from llama_batches_nb.lifecycle.wait_jobs import wait_for_jobs
 from llama_batches_nb.panels.entry_points import create_panel, dashboard, filter_panel
 from llama_batches_nb.plotting.durations import plot_durations
 from llama_batches_nb.plotting.failure_rates import plot_failure_rates
@@ -127,6 +129,7 @@ __all__ = [
     "sync_dataset",
     "upload_files",
     "wait_for_batches",
+    "wait_for_jobs",
 ]
 
 

@@ -133,6 +133,11 @@ REQUESTING: dict[str, Call] = {
         {"results": RESULT_FRAME},
         {"results": ["job_id", "job_type"]},
     ),
+    "wait_for_jobs": (
+        lb.wait_for_jobs,
+        {"results": RESULT_FRAME},
+        {"results": ["job_id", "job_type"]},
+    ),
     "retry_failed": (
         partial(lb.retry_failed, dry_run=True),
         {"results": RESULT_FRAME},

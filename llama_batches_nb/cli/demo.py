@@ -22,6 +22,7 @@ from llama_batches_nb.http.client import connect
 from llama_batches_nb.lifecycle.create import create_batch
 from llama_batches_nb.lifecycle.upload import upload_files
 from llama_batches_nb.lifecycle.wait import wait_for_batches
+from llama_batches_nb.lifecycle.wait_jobs import wait_for_jobs
 from llama_batches_nb.messages import escape_control_chars
 from llama_batches_nb.plotting.failure_rates import plot_failure_rates
 from llama_batches_nb.sandbox_server import sandbox
@@ -76,8 +77,8 @@ def _run_batch() -> None:
             text = "corrupt" if n == 5 else INVOICE.format(n=n)
             Path(folder, f"invoice-{n}.txt").write_text(text)
         batch = upload_files(folder).pipe(create_batch, "cfg-PARSE_AGENTIC").pipe(wait_for_batches)
-    results = fetch_results(batch)
-    files = outcomes(results, fetch_jobs(results))
+    jobs = fetch_results(batch).pipe(wait_for_jobs)  # they may run longer than the batch
+    files = outcomes(fetch_results(batch), jobs)
     _print(f"   {batch.batch_id[0]} is {batch.status[0]}: each file was assigned a job.")
     _print(f"   Outcomes of its {len(files)} files: {_counts(files.outcome)}.")
     for message in files.job_error_message.dropna():

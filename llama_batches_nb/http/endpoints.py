@@ -147,11 +147,17 @@ def get_batch(
 
 
 def get_batch_with_results(
-    client: Client, batch_id: str, decode: Callable[[bytes], T], **scope: Any
+    client: Client,
+    batch_id: str,
+    decode: Callable[[bytes], T],
+    *,
+    timeout: float | None = None,
+    **scope: Any,
 ) -> T:
     """Return `decode` of the response body; it raises `ValueError` if the body is not JSON."""
     path = f"{BATCHES}/{_path_segment(batch_id)}"
-    return cast("T", client.get(path, {"expand": "results", **scope}, decode=decode))
+    params = {"expand": "results", **scope}
+    return cast("T", client.get(path, params, timeout=timeout, decode=decode))
 
 
 def create_batch(client: Client, body: Record, **scope: Any) -> BatchRecord:

@@ -44,6 +44,7 @@ class Poller(ABC):
 
     noun: str
     timeout_advice: str
+    _bar: ProgressBar  # of the wait
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Poller(ABC):
         self, timeout: float | None, poll_interval: float | None, bar: ProgressBar
     ) -> Iterator[None]:
         """Poll until all has ended, or raise; yield after each poll."""
+        self._bar = bar
         started = last_success = self._clock()
         deadline = float("inf") if timeout is None else started + timeout
         last_error: Exception | None = None
@@ -114,6 +116,7 @@ class Poller(ABC):
     def _update_bar(self, bar: ProgressBar) -> None:
         """Show how many have ended, and a count per status."""
         bar.set_postfix(" · ".join(f"{n:,} {status}" for status, n in self.statuses().items() if n))
+        bar.set_total(len(self.ids()))
         bar.set_count(len(self.ids()) - len(self.open_ids()))
 
     def _pause(self, seconds: float, bar: ProgressBar) -> None:

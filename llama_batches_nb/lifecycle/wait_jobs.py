@@ -1,0 +1,284 @@
+"""Wait until the jobs of batches have ended, which may be later than the batches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pandas as pd
+
+from llama_batches_nb.errors import NotFoundError, attach_partial
+from llama_batches_nb.fetch import listing
+from llama_batches_nb.fetch.filters import project_params
+from llama_batches_nb.fetch.jobs import JobIdChunk, iter_jobs, split_job_ids
+from llama_batches_nb.http import endpoints, workers
+from llama_batches_nb.http.client import Client, get_client
+from llama_batches_nb.http.concurrent import iter_completed
+from llama_batches_nb.http.endpoints import JobRecord
+from llama_batches_nb.http.progress import Progress, progress_bar
+from llama_batches_nb.lifecycle.polling import Poller, count_statuses
+from llama_batches_nb.messages import format_list, warn
+from llama_batches_nb.tables import arguments, engines, records
+from llama_batches_nb.tables.schema import JOBS, RESULTS
+from llama_batches_nb.tables.statuses import JOB_STATUSES, TERMINAL_STATUSES
+from llama_batches_nb.types import IntoFrame, Record
+
+UNKNOWN_JOB_GRACE = 10.0  # seconds for which a new job may be missing from the list
+MAX_REFERENCE_WAIT = 600.0  # seconds to ask an ended batch for missing job references
+MAX_REFERENCE_AGE = timedelta(hours=1)  # of an ended batch; an older one is fetched only once
+
+_RESULT_COLUMNS = ("batch_id", "batch_status", "job_type", "job_id", "error_message")
+
+
+def wait_for_jobs(
+    results: IntoFrame,
+    *,
+    timeout: float | timedelta | None = None,
+    poll_interval: float | timedelta | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    progress: Progress = None,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """Wait until all jobs of the results have ended; one row is one job.
+
+    A ``COMPLETED`` batch has mapped each file to a job; the jobs may still run, and may fail.
+    Results that have neither a job nor an error message are fetched again from their batch, for up
+    to ten minutes. Failed polls are tolerated for up to five minutes. An interrupt or a timeout
+    ends the wait, not the jobs.
+
+    Parameters
+    ----------
+    results
+        The frame of `fetch_results`, or any frame with the columns ``job_id`` and ``job_type``.
+        Missing jobs are looked up if it also has ``batch_id`` and ``error_message``.
+    timeout
+        Maximum time to wait, in seconds. By default there is no limit.
+    poll_interval
+        Time between two polls, in seconds. Defaults to a tenth of the time waited so far, between
+        0.5 and 30 seconds.
+    project_id, organization_id
+        Overrides the client's project and organization.
+    progress
+        Show a progress bar with the ended jobs and a count per status. By default only in
+        notebooks and terminals.
+    client
+        Client to use. Defaults to the one created by `connect`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Ordered by the results, with the columns of `fetch_jobs`. Credits are usually missing:
+        ``fetch_jobs(results, usage=True)`` asks for them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is invalid; no request is sent.
+    WaitTimeoutError
+        If some jobs have not ended before the timeout. Its ``.partial``, like that of any other
+        error and of a `KeyboardInterrupt`, holds the jobs as last polled.
+
+    Warns
+    -----
+    UserWarning
+        If the API does not know some jobs (they have expired, or belong to another project), if
+        job references have appeared since the results were fetched, or if some never did.
+
+    Examples
+    --------
+    >>> import llama_batches_nb as lb
+    >>> directory = lb.fetch_directories(name="Invoices 2026")
+    >>> batch = lb.create_batch(directory, "cfg-PARSE_AGENTIC").pipe(lb.wait_for_batches)
+    >>> jobs = lb.fetch_results(batch).pipe(lb.wait_for_jobs)
+    >>> set(jobs.status) <= {"COMPLETED", "FAILED", "CANCELLED"}
+    True
+    """
+    frame = _select_columns(results)
+    timeout = arguments.parse_seconds("timeout", timeout)
+    poll_interval = arguments.parse_seconds("poll_interval", poll_interval, positive=True)
+    poller = JobPoller(get_client(client), frame, project_params(project_id, organization_id))
+    with (
+        progress_bar(progress, "waiting", unit="job", total=len(poller.ids())) as bar,
+        attach_partial(poller.frame),
+    ):
+        poller.wait(timeout, poll_interval, bar)
+    poller.warn()
+    return poller.frame()
+
+
+def _select_columns(results: IntoFrame) -> pd.DataFrame:
+    frame = engines.wrap_frame("results", results)
+    engines.check_columns(frame, "job_id", "job_type")
+    existing = engines.column_names(frame)
+    return engines.select_to_pandas(frame, *(name for name in _RESULT_COLUMNS if name in existing))
+
+
+class JobPoller(Poller):
+    """Poll the jobs of results, and ask batches again for results that have no job yet.
+
+    Attributes
+    ----------
+    refetched
+        Results of the batches that were fetched again, by batch id.
+    """
+
+    noun = "jobs"
+    timeout_advice = "They keep running and may be billed: wait again."
+
+    def __init__(
+        self,
+        client: Client,
+        results: pd.DataFrame,
+        scope: Record,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = workers.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        super().__init__(client, scope, clock=clock, sleep=sleep)
+        self._now = now
+        self._types: dict[str, str] = {}
+        self._records: dict[str, JobRecord | None] = {}
+        self._unlisted: dict[str, float] = {}  # when a job was first missing from the list
+        self._gone: list[str] = []
+        self.refetched: dict[str, pd.DataFrame] = {}
+        ended_at: dict[str, float | None] = dict.fromkeys(_batches_without_jobs(results))
+        self._incomplete = ended_at  # batches to fetch again, and when each was seen to have ended
+        self._n_late = self._n_never = 0
+        self._add_references(results)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the jobs as last polled, without those that were never listed."""
+        found = [(job, self._types[i]) for i, job in self._records.items() if job is not None]
+        return records.to_pandas(JOBS, [{**job, "job_type": kind} for job, kind in found])
+
+    def ids(self) -> list[str]:
+        """Return the jobs, and the batches whose results are fetched again."""
+        return [*self._records, *self._incomplete]
+
+    def open_ids(self) -> list[str]:
+        """Return the jobs that are not known to have ended, and the batches still incomplete."""
+        gone = set(self._gone)
+        jobs = [
+            job_id
+            for job_id, job in self._records.items()
+            if job_id not in gone and (job is None or job.get("status") not in TERMINAL_STATUSES)
+        ]
+        return [*jobs, *self._incomplete]
+
+    def statuses(self) -> Counter[str]:
+        """Count the statuses, as last polled."""
+        return count_statuses(self._records.values(), JOB_STATUSES)
+
+    def poll(self, *, deadline: float, elapsed: float) -> None:
+        """Ask for missing job references, then for the jobs that have not ended."""
+        timeout = self._request_timeout(deadline)
+        for batch_id in list(self._incomplete):
+            self._ask_batch(batch_id, timeout)
+        open_ids = [job_id for job_id in self.open_ids() if job_id in self._records]
+        chunks = split_job_ids(
+            pd.DataFrame({"job_id": open_ids, "job_type": [self._types[i] for i in open_ids]})
+        )
+        listed = partial(self._list_chunk, timeout=timeout)
+        for group in iter_completed(listed, chunks, client=self._client, progress=self._bar):
+            for _, (_, job_ids), jobs in group:
+                self._update(job_ids, jobs)
+
+    def warn(self) -> None:
+        """Warn of jobs that are unknown, and of references that appeared late or never."""
+        if self._gone:
+            warn(
+                f"The API does not know {len(self._gone):,} of {len(self._records):,} jobs: "
+                f"{format_list(self._gone)}. They have expired or belong to another project."
+            )
+        if self._n_late:
+            warn(
+                f"{self._n_late:,} files got their job after these results were fetched. Fetch the "
+                "results again before you combine them with the jobs."
+            )
+        if self._n_never:
+            warn(
+                f"{self._n_never:,} files have neither a job nor an error message, although their "
+                "batch has ended. They have the outcome 'no_job'."
+            )
+
+    def _list_chunk(self, chunk: JobIdChunk, *, timeout: float) -> dict[str, JobRecord]:
+        try:
+            jobs = list(iter_jobs(self._client, self._scope, chunk, timeout=timeout))
+        except NotFoundError:
+            return {}
+        by_id = {listing.record_id(JOBS, job): job for job in jobs}
+        records.to_arrow(JOBS, list(by_id.values()))  # raises ResponseError if one is malformed
+        return by_id
+
+    def _update(self, requested: list[str], jobs: dict[str, JobRecord]) -> None:
+        """Keep jobs as polled; give up those that stay missing from the list."""
+        for job_id in requested:
+            if job_id in jobs:
+                self._records[job_id] = jobs[job_id]
+                self._unlisted.pop(job_id, None)
+            elif self._clock() >= self._unlisted.setdefault(job_id, self._clock()) + (
+                UNKNOWN_JOB_GRACE
+            ):
+                self._gone.append(job_id)
+
+    def _ask_batch(self, batch_id: str, timeout: float) -> None:
+        """Fetch the results of a batch again, and stop asking if it can give no more jobs."""
+        decode = partial(records.validate_batch_json, batch_id)
+        try:
+            body = endpoints.get_batch_with_results(
+                self._client, batch_id, decode, timeout=timeout, **self._scope
+            )
+        except NotFoundError:  # expired
+            del self._incomplete[batch_id]
+            return
+        batches, (rows,) = records.parse_batches_with_results([body])
+        results = records.concat_to_pandas(RESULTS, [rows])
+        self.refetched[batch_id] = results
+        self._n_late += self._add_references(results[results["job_type"].isin(endpoints.JOBS)])
+        if not self._may_follow(batch_id, batches.to_pylist()[0], results):
+            del self._incomplete[batch_id]
+
+    def _may_follow(self, batch_id: str, batch: Record, results: pd.DataFrame) -> bool:
+        """Return whether a batch may still give jobs; count the files that never got one."""
+        if batch["status"] not in TERMINAL_STATUSES:
+            return True
+        ended_at = self._incomplete[batch_id] = self._incomplete[batch_id] or self._clock()
+        n_missing = int(_is_without_job(results).sum())
+        if batch["status"] != "COMPLETED" or (len(results) and not n_missing):
+            return False
+        is_old = (batch["updated_at"] or self._now()) < self._now() - MAX_REFERENCE_AGE
+        may_follow = not is_old and self._clock() < ended_at + MAX_REFERENCE_WAIT
+        self._n_never += 0 if may_follow else n_missing
+        return may_follow
+
+    def _add_references(self, results: pd.DataFrame) -> int:
+        """Add the jobs of results, and return how many were not known."""
+        before = len(self._records)
+        for job_type, ids in split_job_ids(results[["job_id", "job_type"]]):
+            self._types |= dict.fromkeys(ids, job_type)
+        for job_id in results["job_id"].dropna():
+            if job_id in self._types:
+                self._records.setdefault(job_id, None)
+        return len(self._records) - before
+
+
+def _batches_without_jobs(results: pd.DataFrame) -> list[str]:
+    """Return the batches that may still give jobs for some of their files."""
+    if not {"batch_id", "error_message"} <= set(results):
+        return []
+    may_follow = _is_without_job(results)
+    if "batch_status" in results:
+        status = results["batch_status"].astype(object)
+        is_open = status.notna() & ~status.isin(list(TERMINAL_STATUSES))
+        may_follow = is_open | (may_follow & (status == "COMPLETED"))
+    return arguments.parse_ids("batch_id", results["batch_id"][may_follow].dropna().tolist())
+
+
+def _is_without_job(results: pd.DataFrame) -> pd.Series[bool]:
+    message = results["error_message"]
+    return results["job_id"].isna() & (message.isna() | (message == ""))
