@@ -26,6 +26,7 @@ from importlib.metadata import version as _version
 
 from llama_batches_nb.analysis.attempts import attempts
 from llama_batches_nb.analysis.compare import compare_configurations
+from llama_batches_nb.analysis.final_outcomes import final_outcomes
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
 from llama_batches_nb.analysis.rates import failure_rates
@@ -112,6 +113,7 @@ __all__ = [
     "fetch_pages",
     "fetch_results",
     "filter_panel",
+    "final_outcomes",
     "get_batch",
     "ledger",
     "open_dataset",

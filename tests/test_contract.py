@@ -86,6 +86,14 @@ CALLS: dict[str, Call] = {
         {"frame": BATCH_FRAME},
         {"frame": ["status", "created_at", "job_type"]},
     ),
+    "final_outcomes": (
+        lb.final_outcomes,
+        {"runs": TWO_CONFIGURATIONS, "files": FILE_FRAME},
+        {
+            "runs": ["outcome", "batch_id", "job_id", "source_directory_file_id", "error_message"],
+            "files": ["source_directory_file_id", "file_id", "display_name"],
+        },
+    ),
     "ledger": (
         partial(lb.ledger, by="batch_id"),
         {"frame": RESULT_FRAME},

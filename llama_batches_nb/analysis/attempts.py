@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from llama_batches_nb.tables import engines
+from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.schema import STRING_DTYPE
 from llama_batches_nb.types import IntoFrame
 
-_FILE_COLUMNS = ["file_id", "display_name"]
+FILE_COLUMNS = ["file_id", "display_name"]
+RUN_ORDER = ["batch_created_at", "batch_id"]  # of the runs of a file
 
 
 def attempts(results: IntoFrame, files: IntoFrame) -> pd.DataFrame:
@@ -57,24 +59,28 @@ def attempts(results: IntoFrame, files: IntoFrame) -> pd.DataFrame:
     """
     rows = engines.wrap_frame("results", results)
     engines.check_columns(rows, "source_directory_file_id", "batch_id", "batch_created_at")
-    frame = engines.frame_to_pandas(rows)
-    frame = frame.drop(columns=[*_FILE_COLUMNS, "attempt"], errors="ignore")
-    names = engines.select_to_pandas(
-        engines.wrap_frame("files", files), "source_directory_file_id", *_FILE_COLUMNS
+    frame = engines.frame_to_pandas(rows).drop(columns="attempt", errors="ignore")
+    frame = add_file_columns(frame, engines.wrap_frame("files", files))
+    run = pd.MultiIndex.from_arrays(
+        [file_identity(frame), frame["batch_id"].astype(STRING_DTYPE)], names=[None, None]
     )
-    names = names.drop_duplicates("source_directory_file_id", keep="last")
-    matched = names.set_index("source_directory_file_id").reindex(
-        frame["source_directory_file_id"].astype(STRING_DTYPE)
-    )
-    frame = frame.assign(
-        **{name: matched[name].astype(STRING_DTYPE).array for name in _FILE_COLUMNS}
-    )
-    run = pd.MultiIndex.from_arrays([file_identity(frame), frame["batch_id"].astype(STRING_DTYPE)])
-    first = frame.set_axis(run)[["batch_created_at"]].sort_values("batch_created_at", kind="stable")
+    first = frame.set_axis(run)[RUN_ORDER].sort_values(RUN_ORDER, kind="stable")
     first = first[~first.index.duplicated()]
     order = first.groupby(level=0, sort=False, dropna=False).cumcount() + 1
     frame = frame.assign(attempt=order.reindex(run).astype("Int64").array)
     return engines.restore_index(frame, results) if isinstance(results, pd.DataFrame) else frame
+
+
+def add_file_columns(runs: pd.DataFrame, files: Frame) -> pd.DataFrame:
+    """Add the id and name of each row's stored file, missing if it is not in `files`."""
+    names = engines.select_to_pandas(files, "source_directory_file_id", *FILE_COLUMNS)
+    names = names.drop_duplicates("source_directory_file_id", keep="last")
+    matched = names.set_index("source_directory_file_id").reindex(
+        runs["source_directory_file_id"].astype(STRING_DTYPE)
+    )
+    return runs.drop(columns=FILE_COLUMNS, errors="ignore").assign(
+        **{name: matched[name].astype(STRING_DTYPE).array for name in FILE_COLUMNS}
+    )
 
 
 def file_identity(frame: pd.DataFrame) -> pd.Series[Any]:

@@ -263,6 +263,7 @@ QUESTIONS: dict[str, Question] = {
     "summary of outcomes": lambda b, r, j: in_order(lb.summarize(b, lb.outcomes(r, j))),
     "summary of pandas batches": lambda b, r, j: lb.summarize(WORLD[0], r, j),
     "attempts": lambda b, r, j: lb.attempts(r, FILES).value_counts("attempt").reset_index(),
+    "final outcomes": lambda b, r, j: in_order(lb.final_outcomes(lb.outcomes(r, j), FILES)),
     "comparison": lambda b, r, j: lb.compare_configurations(
         lb.outcomes(r, j), "cfg-b", "cfg-ä", on="source_directory_file_id"
     ),
@@ -270,8 +271,9 @@ QUESTIONS: dict[str, Question] = {
 
 
 def in_order(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the batches in an order; engines have none."""
-    return summary.sort_values("batch_id", ignore_index=True)
+    """Return the rows in an order; engines have none."""
+    keys = [name for name in ("batch_id", "source_directory_file_id") if name in summary]
+    return summary.sort_values(keys, ignore_index=True)
 
 
 @pytest.mark.parametrize(
@@ -352,6 +354,7 @@ FRAMES_PER_CALL: dict[str, tuple[Callable[..., Any], int]] = {
     "outcomes": (lambda b, r, j: lb.outcomes(r), 1),
     "outcomes with jobs": (lambda b, r, j: lb.outcomes(r, j), 2),
     "attempts": (lambda b, r, j: lb.attempts(r, FILES), 2),
+    "final_outcomes": (lambda b, r, j: lb.final_outcomes(r.assign(outcome="mapped"), FILES), 2),
     "summarize": (lambda b, r, j: lb.summarize(b, r), 2),
     "summarize with jobs": (lambda b, r, j: lb.summarize(b, r, j), 3),
     "ledger": (lambda b, r, j: lb.ledger(r, by="job_type"), 1),
