@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 def sandbox(*, thread: bool = False, **options: Unpack[SandboxOptions]) -> Sandbox:
     """Start a local emulator of the LlamaCloud API and connect to it.
 
-    It serves HTTP on 127.0.0.1 with several months of sample data: seven directories, four
-    configurations, failures at all three stages, and one configuration whose failure rate rises.
-    No data leaves the machine, and no API key is needed.
+    It serves HTTP on 127.0.0.1 with several months of sample data: eight directories, two of
+    them with the same name, four configurations, failures of batches, files, jobs and pages, and
+    one configuration whose failure rate rises. No data leaves the machine, and no API key is
+    needed.
 
     Parameters
     ----------

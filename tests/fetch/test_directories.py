@@ -87,9 +87,9 @@ def test_configurations_are_filtered_by_the_server(serve: Serve) -> None:
         lb.fetch_configurations(latest_only="yes")  # type: ignore[arg-type]
 
 
-def test_sandbox_has_seven_directories_and_four_configurations(on_sandbox: lb.Client) -> None:
+def test_sandbox_has_eight_directories_and_four_configurations(on_sandbox: lb.Client) -> None:
     directories = lb.fetch_directories(type="user")
-    assert len(directories) == 7
+    assert len(directories) == 8
     assert len(lb.fetch_configurations()) == 4
     files = lb.fetch_files(directories)
     assert set(files.source_directory_id) == set(directories.source_directory_id)

@@ -13,9 +13,10 @@ from llama_batches_nb.sandbox_server.app.routes import files
 from .conftest import Start, new_batch
 
 
-def test_sample_data_has_seven_directories(api: LlamaCloud) -> None:
+def test_sample_data_has_eight_directories_and_a_repeated_name(api: LlamaCloud) -> None:
     directories = list(api.beta.directories.list(page_size=2))
-    assert len(directories) == 7
+    assert len(directories) == 8
+    assert [it.name for it in directories].count("Annual reports") == 2
     assert {it.type for it in directories} == {"user"}
 
 
@@ -32,7 +33,7 @@ def test_directories_are_filtered_by_type(start: Start) -> None:
     created = api.beta.directories.create(name="Scratch", type="ephemeral", description="short")
     assert created.description == "short"
     assert [it.id for it in api.beta.directories.list(type="ephemeral")] == [created.id]
-    assert len(api.beta.directories.list(types=["ephemeral", "user"]).items) == 8
+    assert len(api.beta.directories.list(types=["ephemeral", "user"]).items) == 9
     assert api.beta.directories.list(type="index").items == []
     with pytest.raises(llama_cloud.UnprocessableEntityError):
         api.beta.directories.create(name="Index", type="index")  # type: ignore[arg-type]

@@ -252,7 +252,7 @@ SAMPLE_DIRECTORIES = (
         description="Claims of the week, with photographs",
         max_size_share=0.035,
         initial_share=0.0,
-        batch_weight=0.09,
+        batch_weight=0.075,
         configuration_weights=(0.3, 0.3, 0.2, 0.2),
         failure_factor=0.9,
         mapping_error_rate=0.008,
@@ -262,6 +262,17 @@ SAMPLE_DIRECTORIES = (
             "claim {n} photos.zip",
         ),
         department="claims",
+    ),
+    SampleDirectory(
+        name="Annual reports",
+        description="Unlisted companies; names of directories need not be unique",
+        max_size_share=0.035,
+        initial_share=0.0,
+        batch_weight=0.015,
+        configuration_weights=(0.3, 0.3, 0.2, 0.2),
+        failure_factor=0.9,
+        mapping_error_rate=0.008,
+        name_templates=("{company} report {y} v{n}.pdf", "Geschäftsbericht {company} {id}.pdf"),
     ),
 )
 COMPANIES = (
