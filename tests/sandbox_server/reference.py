@@ -308,6 +308,21 @@ class ParseVersions(Model):
     latest: dict[Tier, Name]
 
 
+class DeletedJob(Model):
+    id: Name
+    project_id: ProjectId
+
+
+# --- projects -----------------------------------------------------------------------------------
+
+
+class Project(TimestampedModel):
+    id: ProjectId
+    name: Name
+    organization_id: Name
+    is_default: bool | None = None
+
+
 # --- directories, files, configurations ---------------------------------------------------------
 
 
@@ -370,6 +385,11 @@ ENDPOINTS: dict[tuple[str, str], type[Model] | None] = {  # None: no content
     ("GET", "/api/v2/parse/{id}"): ParseJobResponse,
     ("GET", "/api/v2/extract"): Page[ListedExtractJob],
     ("GET", "/api/v2/extract/{id}"): ExtractJob,
+    ("POST", "/api/v2/parse/{id}/cancel"): ParseJob,
+    ("POST", "/api/v2/extract/{id}/cancel"): ExtractJob,
+    ("DELETE", "/api/v2/parse/{id}"): DeletedJob,
+    ("DELETE", "/api/v2/extract/{id}"): DeletedJob,
+    ("GET", "/api/v2/projects"): Page[Project],
     ("GET", DIRECTORIES): Page[Directory],
     ("POST", DIRECTORIES): Directory,
     ("GET", f"{DIRECTORIES}/{{id}}"): Directory,

@@ -25,6 +25,7 @@ def test_pagination_returns_every_batch_once_newest_first(api: LlamaCloud) -> No
 def test_page_size_is_50_by_default_and_at_most_1000(api: LlamaCloud) -> None:
     assert len(api.batches.list().items) == 50
     assert len(api.batches.list(page_size=5000).items) == 320
+    assert len(api.batches.list(page_size=0).items) == 50
 
 
 def test_listed_batches_have_no_results(api: LlamaCloud) -> None:
@@ -102,7 +103,6 @@ def test_page_token_of_another_list_gets_400(api: LlamaCloud) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        {"page_size": 0},
         {"page_size": -1},
         {"page_size": "many"},
         {"status": "DONE"},

@@ -157,3 +157,51 @@ def test_cancelled_batch_keeps_results_of_finished_files(start: Start) -> None:
     assert set(after) == set(ids)
     assert set(after.values()) == {"COMPLETED", "FAILED", "CANCELLED"}
     assert any(it.job_reference is None and it.error_message is None for it in results)
+
+
+@pytest.mark.parametrize("kind", ["parse_v2", "extract_v2"])
+def test_running_job_is_cancelled_and_deleted(start: Start, kind: Any) -> None:
+    _, api = start(batches=40)
+    jobs = jobs_resource(api, kind)
+    running = jobs.list(status="RUNNING", page_size=1).items[0]
+    with pytest.raises(llama_cloud.ConflictError, match="is RUNNING; cancel it"):
+        jobs.delete(running.id)
+    assert jobs.cancel(running.id).status == "CANCELLED"
+    with pytest.raises(llama_cloud.ConflictError, match="is CANCELLED; it cannot be cancelled"):
+        jobs.cancel(running.id)
+    assert jobs.list(job_ids=[running.id]).items[0].status == "CANCELLED"
+    deleted = jobs.delete(running.id)
+    assert getattr(deleted, "id", None) == running.id or deleted["id"] == running.id
+    assert jobs.list(job_ids=[running.id]).items == []
+    for call in (jobs.get, jobs.cancel, jobs.delete):
+        with pytest.raises(llama_cloud.NotFoundError):
+            call(running.id)
+
+
+def test_extract_job_is_deleted_while_running_with_force(start: Start) -> None:
+    _, api = start(batches=40)
+    running = api.extract.list(status="RUNNING", page_size=1).items[0]
+    api.extract.delete(running.id, force=True)
+    with pytest.raises(llama_cloud.NotFoundError):
+        api.extract.get(running.id)
+
+
+def test_results_refer_to_deleted_job(start: Start) -> None:
+    server, api = start()
+    batch = new_batch(api)
+    server.advance(600)
+
+    def referenced() -> list[str]:
+        results = api.batches.get(batch.id, expand=["results"]).results or []
+        return [it.job_reference.id for it in results if it.job_reference]
+
+    before = referenced()
+    api.parsing.delete(before[0])
+    assert referenced() == before
+
+
+def test_project_is_listed(api: LlamaCloud) -> None:
+    (project,) = api.v2_projects.list().items
+    assert project.id == api.batches.list(page_size=1).items[0].project_id
+    assert project.organization_id.startswith("org-")
+    assert api.v2_projects.list(name="Other").items == []

@@ -107,6 +107,7 @@ def fetch_everything(client: ValidatingClient) -> None:
     for batch in batches:
         assert client.get(f"/api/v2/batches/{batch['id']}").json() == batch
         client.get(f"/api/v2/batches/{batch['id']}", params={"expand": "results"})
+    client.list_all("/api/v2/projects")
     for kind in ("parse", "extract"):
         jobs = client.list_all(f"/api/v2/{kind}", page_size=500)
         for job in jobs[::25]:
@@ -145,6 +146,11 @@ def create_examples(client: ValidatingClient) -> None:
     saved = client.post(CONFIGURATIONS, json={"name": "New", "parameters": parameters}).json()
     client.put(f"{CONFIGURATIONS}/{saved['id']}", json={"name": "Newer"})
     client.delete(f"{CONFIGURATIONS}/{saved['id']}")
+    for kind in ("parse", "extract"):
+        jobs = f"/api/v2/{kind}"
+        running = client.get(jobs, params={"status": "RUNNING"}).json()["items"][0]
+        cancelled = client.post(f"{jobs}/{running['id']}/cancel").json()
+        client.delete(f"{jobs}/{cancelled['id']}")
 
 
 def test_all_responses_match_the_reference(server: Server, client: ValidatingClient) -> None:

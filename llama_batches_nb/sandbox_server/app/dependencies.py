@@ -23,7 +23,7 @@ T = TypeVar("T")
 Position = tuple[int, int]
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
-LISTS = ("batches", "parse_v2", "extract_v2", "directories", "files", "configurations")
+LISTS = ("batches", "parse_v2", "extract_v2", "directories", "files", "configurations", "projects")
 POSITION_BITS = 32  # of the major number of a page token; the index in LISTS is above them
 
 
@@ -105,11 +105,7 @@ class PageRequest:
         return json_response(body)
 
 
-async def get_page(
-    request: Request,
-    page_size: Annotated[int, Query(ge=1)] = DEFAULT_PAGE_SIZE,
-    page_token: TextQuery = None,
-) -> PageRequest:
+def page_request(request: Request, page_size: int, page_token: str | None) -> PageRequest:
     """Return the requested page, of at most `MAX_PAGE_SIZE` items as in the API."""
     options: Options = request.app.state.sandbox.options
     max_size = options.max_page_size or MAX_PAGE_SIZE
@@ -117,11 +113,32 @@ async def get_page(
         message = f"Input should be less than or equal to {max_size}"
         error = {"loc": ("query", "page_size"), "msg": message, "type": "less_than_equal"}
         raise RequestValidationError([error])
-    return PageRequest(min(page_size, max_size), page_token, options.total_size)
+    return PageRequest(
+        min(page_size or DEFAULT_PAGE_SIZE, max_size), page_token, options.total_size
+    )
+
+
+async def get_page(
+    request: Request,
+    page_size: Annotated[int, Query(ge=1)] = DEFAULT_PAGE_SIZE,
+    page_token: TextQuery = None,
+) -> PageRequest:
+    """Return the page of a list whose documented `page_size` is at least 1."""
+    return page_request(request, page_size, page_token)
+
+
+async def get_page_of_any_size(
+    request: Request,
+    page_size: Annotated[int, Query(ge=0)] = DEFAULT_PAGE_SIZE,
+    page_token: TextQuery = None,
+) -> PageRequest:
+    """Return the page of a list whose `page_size` has no documented minimum; 0 is the default."""
+    return page_request(request, page_size, page_token)
 
 
 StateDep = Annotated[SandboxState, Depends(get_state)]
 PageDep = Annotated[PageRequest, Depends(get_page)]
+AnySizePageDep = Annotated[PageRequest, Depends(get_page_of_any_size)]
 
 
 def is_between(at: int, first: datetime | None, last: datetime | None) -> bool:

@@ -15,7 +15,11 @@ ParseTier = Literal["fast", "cost_effective", "agentic", "agentic_plus"]
 ExtractTier = Literal["turbo", "cost_effective", "agentic", "agentic_plus"]
 
 
-class ParseParameters(RequestModel):
+class ProductParameters(RequestModel, strict=True):
+    """Parameters of any product, whose types are not converted."""
+
+
+class ParseParameters(ProductParameters):
     """Parameters of a parse configuration."""
 
     product_type: Literal["parse_v2"]
@@ -35,7 +39,7 @@ class ParseParameters(RequestModel):
     webhook_configurations: list[Options] | None = None
 
 
-class ExtractParameters(RequestModel):
+class ExtractParameters(ProductParameters):
     """Parameters of an extract configuration."""
 
     product_type: Literal["extract_v2"]
@@ -56,7 +60,7 @@ class ExtractParameters(RequestModel):
     version: str = "latest"
 
 
-class ClassifyParameters(RequestModel):
+class ClassifyParameters(ProductParameters):
     """Parameters of a classify configuration. No batch uses them."""
 
     product_type: Literal["classify_v2"]
@@ -65,7 +69,7 @@ class ClassifyParameters(RequestModel):
     parsing_configuration: Options | None = None
 
 
-class SplitParameters(RequestModel):
+class SplitParameters(ProductParameters):
     """Parameters of a split configuration. No batch uses them."""
 
     product_type: Literal["split_v1"]
@@ -73,7 +77,7 @@ class SplitParameters(RequestModel):
     splitting_strategy: Options | None = None
 
 
-class SpreadsheetParameters(RequestModel):
+class SpreadsheetParameters(ProductParameters):
     """Parameters of a spreadsheet configuration. No batch uses them."""
 
     product_type: Literal["spreadsheet_v1"]
@@ -88,7 +92,7 @@ class SpreadsheetParameters(RequestModel):
     use_experimental_processing: bool | None = None
 
 
-class UntypedParameters(RequestModel, extra="allow"):
+class UntypedParameters(ProductParameters, extra="allow"):
     """Parameters of an unknown product."""
 
     product_type: Literal["unknown"]

@@ -265,6 +265,13 @@ class ExtractJob(Job):
     usage: ExtractUsage | None
 
 
+class DeletedJob(ResponseModel):
+    """A job that was deleted."""
+
+    id: str
+    project_id: str
+
+
 class LatestVersions(ResponseModel):
     """The version of each tier that `latest` is."""
 
@@ -323,6 +330,17 @@ class Configuration(ResponseModel):
     product_type: ProductType
     version: str
     parameters: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Project(ResponseModel):
+    """A project."""
+
+    id: str
+    name: str
+    organization_id: str
+    is_default: bool
     created_at: datetime
     updated_at: datetime
 

@@ -134,3 +134,16 @@ def configuration_json(configuration: Configuration) -> Json:
         "created_at": format_time(configuration.created),
         "updated_at": format_time(configuration.updated),
     }
+
+
+def project_json(state: SandboxState) -> Json:
+    """Return the JSON of the project, which is as old as its first configuration."""
+    created = format_time(min(each.created for each in state.configurations))
+    return {
+        "id": state.project_id,
+        "name": "Sandbox",
+        "organization_id": state.ids.encode("organization", 0),
+        "is_default": True,
+        "created_at": created,
+        "updated_at": created,
+    }

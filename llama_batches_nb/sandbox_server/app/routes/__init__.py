@@ -15,16 +15,27 @@ from llama_batches_nb.sandbox_server.app.routes import (
     configurations,
     directories,
     files,
+    job_changes,
     jobs,
+    projects,
     storage,
 )
 from llama_batches_nb.sandbox_server.app.serializers import ResultsCache
 from llama_batches_nb.sandbox_server.app.webhooks import WebhookSender
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
-ROUTERS = [
-    module.router for module in (batches, jobs, directories, files, configurations, clock, storage)
-]
+MODULES = (
+    batches,
+    jobs,
+    job_changes,
+    directories,
+    files,
+    configurations,
+    projects,
+    clock,
+    storage,
+)
+ROUTERS = [module.router for module in MODULES]
 
 
 def create_app(state: SandboxState) -> FastAPI:

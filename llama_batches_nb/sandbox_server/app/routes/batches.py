@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
-    PageDep,
+    AnySizePageDep,
     Position,
     StateDep,
     TextQuery,
@@ -118,7 +118,7 @@ def find_batch(state: SandboxState, batch_id: str) -> Batch:
 @router.get("/api/v2/batches", response_model=response_models.Page[response_models.Batch])
 async def list_batches(
     state: StateDep,
-    page: PageDep,
+    page: AnySizePageDep,
     source_directory_id: TextQuery = None,
     status: Annotated[BatchStatus | None, Query()] = None,
     created_at_on_or_after: TimestampQuery = None,

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
-    PageDep,
+    AnySizePageDep,
     StateDep,
     TextQuery,
     items_after_token,
@@ -82,7 +82,7 @@ async def create_directory(state: StateDep, body: CreateDirectoryRequest) -> Res
 @router.get("", response_model=response_models.Page[response_models.Directory])
 async def list_directories(
     state: StateDep,
-    page: PageDep,
+    page: AnySizePageDep,
     name: TextQuery = None,
     type: Annotated[DirectoryType | None, Query()] = None,  # noqa: A002 - the API's name
     types: Annotated[list[DirectoryType] | None, Query()] = None,

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
-    PageDep,
+    AnySizePageDep,
     StateDep,
     TextQuery,
     TimestampQuery,
@@ -119,7 +119,7 @@ async def read_quality(upload: UploadFile, name: str) -> FileQuality:
 @router.get("", response_model=response_models.Page[response_models.File])
 async def list_files(
     state: StateDep,
-    page: PageDep,
+    page: AnySizePageDep,
     directory_id: str,
     display_name: TextQuery = None,
     display_name_contains: TextQuery = None,

@@ -197,14 +197,12 @@ async def list_extract_jobs(
 
     def is_selected(job: Job) -> bool:
         configuration = state.configurations[job.batch.configuration]
-        file = (job.batch.directory, job.batch.file_index(job.index))
+        file_id = state.file_id(job.batch.directory, job.batch.file_index(job.index))
         return (
             configuration_id in (None, configuration.id)
             and document_input_type in (None, "file_id")
-            and all(
-                value is None or state.ids.decode("file", value) == file
-                for value in (file_input, document_input_value)
-            )
+            and file_input in (None, file_id)
+            and document_input_value in (None, file_id)
             and is_between(job.created, created_at_on_or_after, created_at_on_or_before)
         )
 
