@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test quick browser check format bench offline audit reliability soak clean
+.PHONY: help demo lab dashboard test quick browser check format bench conformance offline audit reliability soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -46,6 +46,9 @@ bench: $(VENV)/.test ## compare the speed with the official SDK and the raw byte
 	$(BIN)/python -m tests.benchmarks.patterns
 	$(BIN)/python -m tests.benchmarks.syncing
 	$(BIN)/python -m tests.benchmarks.outputs
+
+conformance: $(VENV)/.test ## run the official SDK's own tests against the sandbox
+	$(BIN)/python -m tests.conformance
 
 offline: ## build, install from local wheels only, and run the main job
 	rm -rf dist
