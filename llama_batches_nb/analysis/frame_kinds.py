@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
@@ -71,23 +72,43 @@ def flag_rows(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
     """Flag decided, failed and unreliable rows with 0 or 1.
 
     Files of a ``FAILED`` batch are unreliable, and neither decided nor failed. Returns the columns
-    `_decided`, `_failed`, `_unreliable` and `kept`, with those that the flags are made from. Other
-    columns are dropped first, because Dask would read and carry them.
+    `_decided`, `_failed`, `_unreliable` and `kept`, with those that the flags are made from.
     """
-    sources = ("job_id", "error_message") if kind is RESULTS_KIND else (kind.column,)
-    existing = column_names(frame)
-    frame = frame.select(name for name in existing if name in (*sources, *kept, "batch_status"))
-    if kind is RESULTS_KIND:
-        failed = has_text("error_message")
-        decided = failed | has_text("job_id")
-    else:
-        status = nw.col(kind.column).cast(nw.String)
-        failed = status.is_in(kind.failures)
-        decided = status.is_in((*kind.failures, *kind.successes))
+    frame = _select_columns(frame, kind, kept)
+    decided, failed = _conditions(kind)
     frame = frame.with_columns(flag(decided).alias("_decided"), flag(failed).alias("_failed"))
-    if "batch_status" not in existing:
+    if "batch_status" not in column_names(frame):
         return frame.with_columns(_unreliable=nw.lit(0).cast(nw.Int64))
     unreliable = flag(nw.col("batch_status").cast(nw.String).is_in(["FAILED"]))
     frame = frame.with_columns(unreliable.alias("_unreliable"))
     reliable = 1 - nw.col("_unreliable")
     return frame.with_columns(nw.col("_decided") * reliable, nw.col("_failed") * reliable)
+
+
+def select_failures(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
+    """Return the rows that `flag_rows` flags as failed.
+
+    Engines apply this filter while they read a file, which they cannot do with a flag.
+    """
+    rows = _select_columns(frame, kind, kept)
+    failed = _conditions(kind)[1]
+    if "batch_status" in column_names(rows):
+        status = nw.col("batch_status").cast(nw.String)
+        failed = failed & (status.is_null() | (status != "FAILED"))
+    return rows.filter(failed)
+
+
+def _select_columns(frame: Frame, kind: FrameKind, kept: Sequence[str]) -> Frame:
+    """Drop the columns that are not needed: Dask would read and carry them."""
+    sources = ("job_id", "error_message") if kind is RESULTS_KIND else (kind.column,)
+    existing = column_names(frame)
+    return frame.select(name for name in existing if name in (*sources, *kept, "batch_status"))
+
+
+def _conditions(kind: FrameKind) -> tuple[nw.Expr, nw.Expr]:
+    """Return whether a row is decided, and whether it failed."""
+    if kind is RESULTS_KIND:
+        failed = has_text("error_message")
+        return failed | has_text("job_id"), failed
+    status = nw.col(kind.column).cast(nw.String)
+    return status.is_in((*kind.failures, *kind.successes)), status.is_in(kind.failures)

@@ -14,7 +14,7 @@ from llama_batches_nb.analysis.frame_kinds import (
     OUTCOMES_KIND,
     FrameKind,
     detect_kind,
-    flag_failures,
+    select_failures,
 )
 from llama_batches_nb.analysis.masking import NO_MESSAGE, mask_all
 from llama_batches_nb.tables import arguments, engines
@@ -169,12 +169,11 @@ def _select_failures(frame: Frame, kept: Sequence[str]) -> Frame:
         )
     engines.check_columns(frame, "error_message", *kept)
     names = engines.column_names(frame)
+    failed = select_failures(frame, kind, *kept, "error_message", "job_error_message", kind.time)
     if kind.time in names:
-        frame = engines.convert_pandas_times(frame, kind.time)
+        failed = engines.convert_pandas_times(failed, kind.time)
     layer, message = _layer_and_message(kind, names)
-    time = _time(kind.time, frame.collect_schema().get(kind.time))
-    flagged = flag_failures(frame, kind, *kept, "error_message", "job_error_message", kind.time)
-    failed = flagged.filter(nw.col("_failed") == 1)
+    time = _time(kind.time, failed.collect_schema().get(kind.time))
     return failed.select(*kept, layer=layer, **{_MESSAGE: message, _TIME: time})
 
 
