@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test quick browser check format bench conformance offline audit reliability soak clean
+.PHONY: help demo lab dashboard test quick browser check format bench conformance offline audit reliability simulate soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -43,12 +43,16 @@ format: $(VENV)/.test ## format the code and apply safe fixes
 
 bench: $(VENV)/.test ## compare the speed with the official SDK and the raw bytes
 	$(BIN)/python -m tests.benchmarks.fetching
+	$(BIN)/python -m tests.benchmarks.analysis
 	$(BIN)/python -m tests.benchmarks.patterns
 	$(BIN)/python -m tests.benchmarks.syncing
 	$(BIN)/python -m tests.benchmarks.outputs
 
 conformance: $(VENV)/.test ## run the official SDK's own tests against the sandbox
 	$(BIN)/python -m tests.conformance
+
+simulate: $(VENV)/.test ## measure intervals and marks of changes on simulated histories
+	$(BIN)/python -m tests.simulation
 
 offline: ## build, install from local wheels only, and run the main job
 	rm -rf dist

@@ -25,6 +25,7 @@ examples of the functions run on it.
 from importlib.metadata import version as _version
 
 from llama_batches_nb.analysis.attempts import attempts
+from llama_batches_nb.analysis.changes import rate_changes
 from llama_batches_nb.analysis.compare import compare_configurations
 from llama_batches_nb.analysis.final_outcomes import final_outcomes
 from llama_batches_nb.analysis.outcomes import outcomes
@@ -122,6 +123,7 @@ __all__ = [
     "plot_durations",
     "plot_failure_rates",
     "plot_outcomes",
+    "rate_changes",
     "read_dataset",
     "read_parquet",
     "retry_failed",

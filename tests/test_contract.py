@@ -119,6 +119,11 @@ CALLS: dict[str, Call] = {
         {"frame_or_rates": BATCH_FRAME},
         {"frame_or_rates": ["status", "created_at", "job_type"]},
     ),
+    "rate_changes": (
+        partial(lb.rate_changes, by="job_type", freq="D"),
+        {"frame_or_rates": BATCH_FRAME},
+        {"frame_or_rates": ["status", "created_at", "job_type"]},
+    ),
     "plot_outcomes": (
         partial(lb.plot_outcomes, by="batch_id"),
         {"frame": RESULT_FRAME},

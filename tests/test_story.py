@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 import pandas as pd
 
 import llama_batches_nb as lb
-from llama_batches_nb.analysis.changes import significant_increases
+from llama_batches_nb.sandbox_server.state.history import DRIFT_DAYS
+
+NOW = datetime(2026, 8, 5, 12, tzinfo=UTC)
 
 
 def test_sample_history_adds_up_and_its_worse_configuration_is_found() -> None:
-    with lb.sandbox(speed=0, now=datetime(2026, 8, 5, 12, tzinfo=UTC)) as box:
+    with lb.sandbox(speed=0, now=NOW) as box:
         batches = lb.fetch_batches(client=box.client)
         results = lb.fetch_results(batches, client=box.client)
         jobs = lb.fetch_jobs(results, client=box.client)
@@ -23,10 +25,11 @@ def test_sample_history_adds_up_and_its_worse_configuration_is_found() -> None:
     assert (ledger[[*words, "job_unknown"]].sum(axis=1) == ledger.rows).all()
 
     files = files.assign(configuration=files.configuration_id.map(names))
-    weekly = lb.failure_rates(files, by="configuration", freq="W")
-    risen = weekly[significant_increases(weekly, "batch_created_at", ["configuration"])]
-    last = risen[risen.batch_created_at > files.batch_created_at.max() - pd.Timedelta(days=60)]
-    assert "Cost effective" in set(last.configuration)
+    changes = lb.rate_changes(files, by="configuration")
+    assert changes.configuration.tolist() == ["Cost effective"]
+    assert (changes.rate_after > 2 * changes.rate_before).all()
+    start = pd.Timestamp(NOW) - pd.Timedelta(days=DRIFT_DAYS)
+    assert ((changes.since - start).abs() < pd.Timedelta(days=9)).all()
     month = files[files.batch_created_at > files.batch_created_at.max() - pd.Timedelta(days=28)]
     rates = lb.failure_rates(month, by="configuration").set_index("configuration")
     assert rates.failure_rate.idxmax() == "Cost effective"

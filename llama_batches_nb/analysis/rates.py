@@ -144,20 +144,24 @@ def failure_rates(
     has_status = "batch_status" in engines.column_names(rows)
     cluster = _cluster_column(rows, kind, cluster)
     cells = count_failures(select_runs(rows, kind, runs), kind, keys, period, cluster)
-    sizes, df = effective_sizes(cells, keys, kind.time if period else None)
+    rates = add_intervals(cells, keys, kind.time if period else None, confidence)
+    result = rates.assign(
+        undecided=cells["total"] - cells["decided"],
+        unreliable=_counts_if(has_status, cells["unreliable"]),
+        batches=_counts_if(kind is BATCHES_KIND or cluster is not None, cells[CLUSTERS]),
+    )
+    return result[[*keys, *([kind.time] if period else []), *RESULT_COLUMNS]]
+
+
+def add_intervals(
+    cells: pd.DataFrame, groups: list[str], time: str | None, confidence: float
+) -> pd.DataFrame:
+    """Add the rates, their intervals and the effective sizes to the counts of `count_failures`."""
+    sizes, df = effective_sizes(cells, groups, time)
     with np.errstate(invalid="ignore"):
         rate = cells["failed"].to_numpy() / cells["decided"].to_numpy()
     low, high = wilson(np.where(sizes > 0, rate * sizes, 0.0), sizes, confidence, df)
-    result = cells.assign(
-        undecided=cells["total"] - cells["decided"],
-        unreliable=_counts_if(has_status, cells["unreliable"]),
-        failure_rate=rate,
-        ci_low=low,
-        ci_high=high,
-        batches=_counts_if(kind is BATCHES_KIND or cluster is not None, cells[CLUSTERS]),
-        n_effective=sizes,
-    )
-    return result[[*keys, *([kind.time] if period else []), *RESULT_COLUMNS]]
+    return cells.assign(failure_rate=rate, ci_low=low, ci_high=high, n_effective=sizes)
 
 
 def count_failures(

@@ -283,6 +283,13 @@ def format_count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def join_names(ax: Axes, start: str, names: Sequence[str]) -> str:
+    """Return names after the start of a note, as many as fit into one line."""
+    max_length = int(0.8 * available_width(ax) / (CHARACTER_WIDTH * SMALL))
+    listed = f"{start}: {', '.join(names)}"
+    return textwrap.shorten(listed, max(max_length, len(start)), placeholder=" …").rstrip(":,")
+
+
 def by_clause(groups: Sequence[str]) -> str:
     """Return the part of a title that names the columns of the groups."""
     return f" by {escape_mathtext(' and '.join(map(str, groups)))}" if groups else ""

@@ -15,8 +15,9 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.colors import to_hex
 
 import llama_batches_nb as lb
-from llama_batches_nb.plotting.failure_rates import MAX_LINES
 from llama_batches_nb.plotting.fonts import MISSING_GLYPH
+from llama_batches_nb.plotting.rates_over_time import MAX_LINES
+from tests.analysis.test_intervals import clustered_files
 from tests.plotting.drawing import (
     daily_batches,
     labels,
@@ -130,7 +131,8 @@ def test_smaller_groups_over_time_are_counted_not_drawn() -> None:
     assert len(ax.lines) == MAX_LINES
     legend = ax.get_legend()
     assert legend is not None
-    assert legend.get_title().get_text() == f"{12 - MAX_LINES} smaller groups not shown"
+    note = legend.get_title().get_text()
+    assert note.startswith(f"{12 - MAX_LINES} smaller groups not shown: cfg-")
 
 
 # --- by group -----------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ def test_groups_are_sorted_by_rate() -> None:
 
 def test_group_shows_its_interval_and_counts() -> None:
     ax = render(lb.plot_failure_rates(GROUPS, by="configuration_id"))
-    (intervals,) = ax.collections
+    intervals = ax.collections[0]
     assert isinstance(intervals, LineCollection)
     of_last = np.asarray(intervals.get_segments()[-1])
     expected = lb.failure_rates(batches("FAILED"))
@@ -275,7 +277,7 @@ def test_group_names_special_to_matplotlib_are_escaped() -> None:
 def test_groups_that_do_not_fit_are_counted() -> None:
     frame = pd.concat([batches("FAILED").assign(configuration_id=f"c{n}") for n in range(35)])
     ax = render(lb.plot_failure_rates(frame, by="configuration_id"))
-    assert "5 groups with lower rates not shown" in [text.get_text() for text in ax.texts]
+    assert texts(ax)[-1].startswith("5 groups with lower intervals not shown: c")
 
 
 def test_gap_between_two_periods_breaks_the_line() -> None:
@@ -310,7 +312,7 @@ def test_increase_is_marked_and_explained_in_the_title() -> None:
     (second,) = triangle_positions(ax)
     assert second[1] == 1
     assert second[0] == np.asarray(ax.lines[0].get_xdata(orig=False))[1]
-    assert "▲ interval above the previous one" in title(ax)
+    assert "▲ higher since then (by chance in about 5 % of charts)" in title(ax)
 
 
 def test_increase_is_marked_for_rates_and_for_their_frame() -> None:
@@ -363,7 +365,8 @@ def test_narrow_chart_has_no_overlapping_texts() -> None:
     assert not overlapping([*ax.texts])
     assert not overlapping([*ax.get_yticklabels()])
     assert ax.get_window_extent().width > 150
-    assert f"{40 - len(ax.get_yticks())} groups with lower rates not shown" in texts(ax)
+    note = f"{40 - len(ax.get_yticks())} groups with lower intervals not shown"
+    assert texts(ax)[-1].startswith(note)
     over_time = render(
         lb.plot_failure_rates(daily_batches(*[1200] * 20), freq="D", ax=narrow_axes())
     )
@@ -415,3 +418,124 @@ def test_legend_is_no_wider_than_the_figure() -> None:
     assert found is not None
     assert found.get_window_extent().x1 <= 420
     assert len(legend(ax)) == 3
+
+
+# --- what is not well known ---------------------------------------------------------------------
+
+
+def files_of_batches(*batches: tuple[int, int], open_files: int = 0) -> pd.DataFrame:
+    """Return the files of a batch a week, of (decided, failed), and undecided ones of the last."""
+    files = clustered_files(*batches)
+    running = files.iloc[[-1] * open_files].assign(outcome="job_running")
+    return pd.concat([files, running], ignore_index=True)
+
+
+TWO_BATCHES_A_WEEK = [(50, 5)] * 24
+LATER = "2030-01-01"
+
+
+def hollow_points(ax: Axes) -> list[float]:
+    """Return the rates of the hollow points."""
+    lines = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    return [float(y) for line in lines for y in np.asarray(line.get_ydata(), dtype=float)]
+
+
+def test_subtitle_says_that_batches_are_taken_together() -> None:
+    files = clustered_files(*TWO_BATCHES_A_WEEK, per_week=2)
+    ax = lb.plot_failure_rates(files, freq="W", now=LATER)
+    assert "95 % interval, files of a batch taken together" in title(ax)
+    assert "hollow" not in title(ax)
+    assert hollow_points(ax) == []
+    one = lb.plot_failure_rates(files_of_batches((40, 4)))
+    assert "95 % interval of these files only: one batch each" in title(one)
+
+
+def test_period_of_one_batch_is_hollow() -> None:
+    ax = render(lb.plot_failure_rates(files_of_batches((40, 4), (40, 2)), freq="W", now=LATER))
+    assert hollow_points(ax) == [0.1, 0.05]
+    assert "hollow: one batch" in title(ax)
+
+
+def test_group_of_one_batch_is_hollow() -> None:
+    files = files_of_batches((40, 4), (40, 2), (40, 2)).assign(
+        configuration_id=["a"] * 40 + ["b"] * 80
+    )
+    ax = render(lb.plot_failure_rates(files, by="configuration_id"))
+    assert hollow_points(ax) == [1]  # the upper row
+    assert "hollow: one batch" in title(ax)
+
+
+@pytest.mark.parametrize(("now", "expected"), [("2026-10-20", [0.1]), ("2026-10-26", [])])
+def test_last_period_is_hollow_until_it_is_over(now: str, expected: list[float]) -> None:
+    files = clustered_files(*TWO_BATCHES_A_WEEK, per_week=2)  # the last week starts on 19 October
+    ax = render(lb.plot_failure_rates(files, freq="W", now=now))
+    assert hollow_points(ax) == expected
+    assert ("hollow: period not over" in title(ax)) == bool(expected)
+    rates = lb.failure_rates(files, freq="W")
+    assert hollow_points(lb.plot_failure_rates(rates, now=now)) == expected
+
+
+def test_open_range_shows_where_much_is_undecided() -> None:
+    few, many = (
+        render(lb.plot_failure_rates(files_of_batches((40, 4), open_files=n), now=LATER))
+        for n in (2, 60)
+    )
+    assert "dotted" not in title(few)
+    assert "dotted: range if the undecided rows all succeed or all fail" in title(many)
+    dotted = many.collections[1]
+    assert isinstance(dotted, LineCollection)
+    (ends,) = dotted.get_segments()
+    assert np.asarray(ends)[:, 0].tolist() == [4 / 100, 64 / 100]
+
+
+def test_period_without_decided_files_has_an_open_range() -> None:
+    files = clustered_files((40, 4), (40, 0))
+    files.loc[40:, "outcome"] = "job_running"
+    ax = render(lb.plot_failure_rates(files, freq="W", now=LATER))
+    dotted = ax.collections[2]
+    assert isinstance(dotted, LineCollection)
+    assert np.asarray(dotted.get_segments()[-1])[:, 1].tolist() == [0, 1]
+
+
+def test_scale_follows_what_is_well_known() -> None:
+    frame = daily_batches(400, 400, 1)
+    ax = render(lb.plot_failure_rates(frame, freq="D", now=LATER))
+    assert ax.get_ylim()[1] < 0.05
+    assert "⌃ interval ends beyond the axis" in title(ax)
+
+
+def test_files_of_failed_batches_are_counted_in_the_title() -> None:
+    files = clustered_files((40, 4), (30, 0))
+    files.loc[40:, "batch_status"] = "FAILED"
+    assert "30 in FAILED batches left out" in title(lb.plot_failure_rates(files))
+
+
+def test_worst_group_is_drawn_however_small() -> None:
+    large = [daily_batches(60, 60).assign(configuration_id=f"large {n}") for n in range(8)]
+    worst = daily_batches(1).iloc[[0] * 20].assign(configuration_id="worst")
+    frame = pd.concat([*large, worst])
+    ax = lb.plot_failure_rates(frame, by="configuration_id", freq="D")
+    assert any(label.startswith("worst") for label in legend(ax))
+    assert len(legend(ax)) == MAX_LINES
+
+
+def test_fall_is_marked() -> None:
+    days = pd.to_datetime(["2026-08-04"] * 40 + ["2026-08-05"] * 40, utc=True).as_unit("us")
+    frame = batches(*["FAILED"] * 40, *["COMPLETED"] * 40, created_at=days)
+    ax = render(lb.plot_failure_rates(frame, freq="D"))
+    assert "▼ lower since then" in title(ax)
+    assert [y for _, y in triangle_positions(ax)] == [0]
+
+
+def test_time_axis_names_the_zone_of_the_periods() -> None:
+    frame = daily_batches(4, 4)
+    ax = render(lb.plot_failure_rates(frame, freq="D", tz="Asia/Tokyo"))
+    assert ax.get_xlabel() == "created at (Asia/Tokyo)"
+    rates = lb.failure_rates(frame, freq="D", tz="Asia/Tokyo")
+    assert render(lb.plot_failure_rates(rates)).get_xlabel() == "created at (Asia/Tokyo)"
+    assert render(lb.plot_failure_rates(frame, freq="D")).get_xlabel() == "created at (UTC)"
+
+
+def test_now_must_be_a_time() -> None:
+    with pytest.raises(ValueError, match="now='soon' is not a time"):
+        lb.plot_failure_rates(GROUPS, now="soon")
