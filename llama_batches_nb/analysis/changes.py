@@ -86,10 +86,9 @@ def rate_changes(
     >>> batches = pd.DataFrame({"job_type": "parse_v2", "status": "COMPLETED",
     ...     "created_at": pd.date_range("2026-06-01", periods=400, freq="6h", tz="UTC")})
     >>> batches.loc[200::2, "status"] = "FAILED"
-    >>> changes = lb.rate_changes(batches, by="job_type", freq="W")
-    >>> changes[["job_type", "since", "rate_before", "rate_after"]].round(2)
-       job_type                     since  rate_before  rate_after
-    0  parse_v2 2026-07-20 00:00:00+00:00         0.01         0.5
+    >>> change = lb.rate_changes(batches, by="job_type", freq="W").iloc[0]
+    >>> f"{change.since:%d %B}: {change.rate_before:.0%} before, {change.rate_after:.0%} after"
+    '20 July: 0% before, 49% after'
     """
     if isinstance(alpha, bool) or not hasattr(alpha, "__float__"):
         raise TypeError(f"alpha must be a number such as 0.05, not {alpha!r}.")
