@@ -1,4 +1,4 @@
-"""What a frame holds: batches, results, jobs or outcomes, and which of its rows failed."""
+"""What a frame holds: batches, results, jobs, outcomes or pages, and which of its rows failed."""
 
 from __future__ import annotations
 
@@ -37,11 +37,15 @@ RESULTS_KIND = FrameKind(
     "_mapping", ("mapping_error",), ("mapped",), "batch_created_at", "files", "mapping"
 )
 """Results have no column of outcomes: `flag_failures` reads ``job_id`` and ``error_message``."""
+PAGES_KIND = FrameKind("success", (), (), "batch_created_at", "pages", "page")
+"""Pages have a boolean instead of statuses."""
 
 
 def detect_kind(frame: Frame) -> FrameKind:
     """Return the kind of a frame, judged by its columns."""
     columns = set(map(str, column_names(frame)))
+    if columns >= {"page_number", "success"}:
+        return PAGES_KIND
     if "outcome" in columns:
         return OUTCOMES_KIND
     if columns >= {"job_id", "error_message", "batch_status", "status"}:
@@ -55,8 +59,8 @@ def detect_kind(frame: Frame) -> FrameKind:
     if "status" in columns:
         return JOBS_KIND if "job_id" in columns else BATCHES_KIND
     raise ValueError(
-        "Failure rates need the frame of fetch_batches, fetch_results, fetch_jobs or outcomes; "
-        f"this one has the columns {', '.join(sorted(columns)) or '(none)'}."
+        "Failure rates need the frame of fetch_batches, fetch_results, fetch_jobs, fetch_pages or "
+        f"outcomes; this one has the columns {', '.join(sorted(columns)) or '(none)'}."
     )
 
 
@@ -110,5 +114,8 @@ def _conditions(kind: FrameKind) -> tuple[nw.Expr, nw.Expr]:
     if kind is RESULTS_KIND:
         failed = has_text("error_message")
         return failed | has_text("job_id"), failed
+    if kind is PAGES_KIND:
+        decided = ~nw.col("success").is_null()
+        return decided, decided & (nw.col("success") == nw.lit(False))
     status = nw.col(kind.column).cast(nw.String)
     return status.is_in((*kind.failures, *kind.successes)), status.is_in(kind.failures)

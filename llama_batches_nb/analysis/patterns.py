@@ -25,7 +25,7 @@ from llama_batches_nb.types import IntoFrame
 PATTERN_COLUMNS = [
     *("pattern_id", "pattern", "count", "share", "example", "first_seen", "last_seen", "layer")
 ]
-LAYERS = ["mapping", "job"]
+LAYERS = ["mapping", "job", "page"]
 MAX_PATTERN_LENGTH = 300  # characters; the id is computed from the whole pattern
 ID_BYTES = 5  # among 10,000 patterns, two share an id with a probability of 0.005 %
 _PATTERN, _MESSAGE, _TIME, _ROW = "_pattern", "_message", "_time", "_row"
@@ -69,7 +69,7 @@ def error_patterns(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -
         example    string   one of the messages, unmasked: the first in alphabetical order
         first_seen time     earliest creation time of a result's batch, or of a job
         last_seen  time     latest one; both are missing if the frame has no such column
-        layer      category ``mapping`` (no job was created for the file) or ``job``
+        layer      category ``mapping`` (no job was created for the file), ``job`` or ``page``
         ========== ======== =====================================================================
 
     Raises

@@ -16,7 +16,13 @@ from llama_batches_nb.analysis.effective_size import (
     SQUARES,
     effective_sizes,
 )
-from llama_batches_nb.analysis.frame_kinds import BATCHES_KIND, FrameKind, detect_kind, flag_rows
+from llama_batches_nb.analysis.frame_kinds import (
+    BATCHES_KIND,
+    PAGES_KIND,
+    FrameKind,
+    detect_kind,
+    flag_rows,
+)
 from llama_batches_nb.analysis.intervals import wilson
 from llama_batches_nb.analysis.periods import Period, parse_time_zone
 from llama_batches_nb.analysis.runs import Runs, select_runs
@@ -55,7 +61,8 @@ def failure_rates(
         - batches (``status``): ``FAILED`` against ``COMPLETED``;
         - results (``job_id``, ``error_message``): files without a job against mapped ones;
         - outcomes (``outcome``): ``mapping_error`` or ``job_failed`` against ``succeeded``;
-        - jobs (``status``): ``FAILED`` against ``COMPLETED``.
+        - jobs (``status``): ``FAILED`` against ``COMPLETED``;
+        - pages (``page_number``, ``success``): failed pages against parsed ones.
 
         Files of a ``FAILED`` batch are counted as `unreliable` only, because their results are
         incomplete. The frame may be of any engine that Narwhals supports; the grouping runs there.
@@ -69,7 +76,8 @@ def failure_rates(
     cluster
         Rows with the same value in this column may fail together. With None, or without a column
         ``batch_id``, rows count as independent; so do the rows of a frame of batches, unless
-        another column is given. Rows without a value are one cluster.
+        another column is given. Pages without a column ``batch_id`` are clustered by ``job_id``.
+        Rows without a value are one cluster.
     runs
         Which runs of a file that ran several times are counted: ``"all"``, or only its ``"first"``
         or its ``"last"``, which need the columns that `attempts` adds.
@@ -250,8 +258,9 @@ def _cluster_column(rows: Frame, kind: FrameKind, cluster: str | None) -> str | 
         return None
     if not isinstance(cluster, str):
         raise TypeError(f"cluster must be a column name or None, not {cluster!r}.")
-    if cluster == "batch_id" and cluster not in engines.column_names(rows):
-        return None
+    existing = engines.column_names(rows)
+    if cluster == "batch_id" and cluster not in existing:
+        return "job_id" if kind is PAGES_KIND and "job_id" in existing else None
     engines.check_columns(rows, cluster)
     return cluster
 

@@ -324,7 +324,7 @@ def assert_exact_dtypes(patterns: pd.DataFrame) -> None:
     assert str(patterns["share"].dtype) == "float64"
     for name in ("first_seen", "last_seen"):
         assert patterns[name].dtype == pd.DatetimeTZDtype("us", "UTC")
-    assert patterns["layer"].dtype == pd.CategoricalDtype(["mapping", "job"])
+    assert patterns["layer"].dtype == pd.CategoricalDtype(["mapping", "job", "page"])
 
 
 def times(*result: str | None) -> pd.Series[Any]:
