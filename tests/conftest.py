@@ -14,6 +14,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.http.client import set_default_client
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
+from tests.sandbox_options import SETTLED
 from tests.servers import Script, Server
 
 mpl.use("Agg")
@@ -51,7 +52,7 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def sandbox_server() -> Iterator[SandboxServer]:
     """One sandbox for all tests that only look, or make batches of their own."""
-    options = Options(batches=60, files=(1, 120), speed=200)
+    options = Options(batches=60, files=(1, 120), speed=200, **SETTLED)
     with SandboxServer.start(options, thread=True) as server:
         yield server
 

@@ -16,6 +16,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.panels.base import Panel
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
+from tests.sandbox_options import SETTLED
 
 P = TypeVar("P", bound=Panel)
 Keep = Callable[[P], P]
@@ -27,7 +28,7 @@ SOON = 10.0  # seconds within which a cancelled thread ends
 @pytest.fixture(scope="session")
 def history() -> Iterator[Server]:
     """A sandbox whose clock stands still, so that its batches never change."""
-    options = Options(batches=60, files=(1, 60), speed=0, now=END)
+    options = Options(batches=60, files=(1, 60), speed=0, now=END, **SETTLED)
     with Server.start(options, thread=True) as server:
         yield server
 

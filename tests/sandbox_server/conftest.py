@@ -10,6 +10,7 @@ from llama_cloud import BaseModel, DefaultHttpxClient, LlamaCloud
 
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
+from tests.sandbox_options import SETTLED
 
 if TYPE_CHECKING:
     from llama_cloud.types import BatchCreateResponse
@@ -46,7 +47,7 @@ def new_batch(api: LlamaCloud, name: str = "Insurance claims") -> BatchCreateRes
 
 def stopped_clock_options(**options: Any) -> Options:
     """Return options of a sandbox whose clock only moves by `advance`."""
-    defaults: dict[str, Any] = {"now": END, "speed": 0}
+    defaults: dict[str, Any] = {"now": END, "speed": 0} | SETTLED
     return Options(**defaults | options)
 
 
