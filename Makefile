@@ -42,6 +42,7 @@ format: $(VENV)/.test ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.test ## compare the speed with the official SDK and the raw bytes
+	$(BIN)/python -m tests.benchmarks.comparing
 	$(BIN)/python -m tests.benchmarks.fetching
 	$(BIN)/python -m tests.benchmarks.analysis
 	$(BIN)/python -m tests.benchmarks.patterns
