@@ -3,6 +3,9 @@
 Run `python -m tests.benchmarks.patterns` from the root of the repository. To include drain3,
 install it elsewhere (`pip install --target DIR drain3`) and add DIR to `PYTHONPATH`.
 
+With a folder as its argument, it compares the accuracy on labelled logs instead: CSV files with the
+columns ``Content`` and ``EventId``, such as those of loghub (https://github.com/logpai/loghub).
+
 `accuracy` is the share of messages whose group contains all messages of their kind and no others.
 `shuffled` and `half` are the shares of messages that keep their pattern when the messages arrive in
 another order, and when only half of them arrive.
@@ -11,16 +14,18 @@ another order, and when only half of them arrive.
 from __future__ import annotations
 
 import importlib
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID
 
 import pandas as pd
 
-from llama_batches_nb.analysis.masking import mask
+from llama_batches_nb.analysis.masking import mask_all
 from llama_batches_nb.analysis.patterns import error_patterns
 from llama_batches_nb.sandbox_server.state import error_messages as sandbox
 
@@ -121,7 +126,7 @@ def messages_of_sandbox(count: int) -> tuple[list[str], list[int]]:
 
 
 def ours(messages: Sequence[str]) -> list[str]:
-    return [mask(message) for message in messages]
+    return mask_all(messages)
 
 
 def drain(messages: Sequence[str]) -> list[str]:
@@ -140,7 +145,7 @@ def _drain_config() -> Any:
     return importlib.import_module("drain3.template_miner_config").TemplateMinerConfig()
 
 
-def accuracy(kinds: Sequence[int], patterns: Sequence[str]) -> float:
+def accuracy(kinds: Sequence[object], patterns: Sequence[str]) -> float:
     """Return the grouping accuracy of Zhu et al. 2019, "Tools and benchmarks for log parsing"."""
     pairs = Counter(zip(kinds, patterns, strict=True))
     of_kind, of_pattern = Counter(kinds), Counter(patterns)
@@ -176,17 +181,46 @@ def compare(title: str, messages: list[str], kinds: list[int]) -> None:
         )
 
 
+def compare_labelled_logs(folder: Path) -> None:
+    """Print the accuracy on each log of a folder, and the means."""
+    groupers = [ours, drain] if importlib.util.find_spec("drain3") else [ours]
+    accuracies = {}
+    for path in sorted(folder.glob("*.csv")):
+        log = pd.read_csv(path, dtype="str", keep_default_na=False)
+        messages, kinds = log["Content"].tolist(), log["EventId"].tolist()
+        accuracies[path.stem] = {
+            group.__name__: accuracy(kinds, group(messages)) for group in groupers
+        }
+    table = pd.DataFrame(accuracies).T
+    table.loc["mean"] = table.mean()
+    print(table.round(3))
+
+
+def print_speed(messages: Sequence[str]) -> None:
+    """Print how many distinct messages are masked in a second of one core."""
+    distinct = list(dict.fromkeys(messages))
+    start = time.process_time()
+    mask_all(distinct)
+    seconds = time.process_time() - start
+    print(f"mask_all: {len(distinct) / seconds:,.0f} distinct messages a second")
+
+
 def main() -> None:
-    """Print the comparison, then the time of `error_patterns`."""
+    """Print the comparison, then the speed of `mask_all` and the time of `error_patterns`."""
+    if len(sys.argv) > 1:
+        compare_labelled_logs(Path(sys.argv[1]))
+        return
     compare("sandbox", *messages_of_sandbox(20_000))
     compare("harder", *messages_of(HARDER, 20_000))
     templates = [f"The {subject} {ending}" for subject in SUBJECTS for ending in ENDINGS]
     messages, kinds = messages_of(templates, 100_000)
     compare("200 kinds", messages, kinds)
+    print()
+    print_speed(messages)
     jobs = pd.DataFrame({"job_id": "pjb", "status": "FAILED", "error_message": messages})
     start = time.perf_counter()
     found = error_patterns(jobs)
-    print(f"\nerror_patterns: {len(found)} rows in {time.perf_counter() - start:.1f} s")
+    print(f"error_patterns: {len(found)} rows in {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":
