@@ -224,8 +224,8 @@ JOB_FRAME = records.to_pandas(JOBS, [{"id": "pjb-1", "status": "FAILED", "usage"
 def test_duckdb_reads_text_times_and_numbers(tmp_path: Path) -> None:
     round_trip(JOB_FRAME, tmp_path / "jobs.parquet")
     relation = duckdb.read_parquet(str(tmp_path / "jobs.parquet"))
-    kinds = {"string": "VARCHAR", "category": "VARCHAR", "Float64": "DOUBLE"}
-    expected = [kinds.get(column.type, "TIMESTAMP WITH TIME ZONE") for column in JOBS.columns]
+    kinds = {"time": "TIMESTAMP WITH TIME ZONE", "Float64": "DOUBLE", "Int64": "BIGINT"}
+    expected = [kinds.get(column.type, "VARCHAR") for column in JOBS.columns]
     assert relation.columns == JOBS.names
     assert [str(kind) for kind in relation.types] == expected
 
