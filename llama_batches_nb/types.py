@@ -50,6 +50,7 @@ DirectoryType: TypeAlias = Literal["user", "ephemeral", "index"]
 
 Outcome: TypeAlias = Literal[
     "succeeded",
+    "partial",
     "mapped",
     "mapping_error",
     "job_failed",

@@ -28,7 +28,7 @@ JOBS_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "jobs
 OUTCOMES_KIND = FrameKind(
     "outcome",
     FAILURE_OUTCOMES,
-    ("succeeded", "mapped"),
+    ("succeeded", "partial", "mapped"),
     "batch_created_at",
     "files",
     "mapping or job",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import narwhals as nw
@@ -9,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrameT
 
+from llama_batches_nb.analysis.costs import COST_PARTS, PART_PREFIX
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.schema import (
@@ -23,10 +25,13 @@ from llama_batches_nb.types import IntoFrame
 _RUNNING = ("PENDING", "THROTTLED", "RUNNING")
 _ADDED = [column.name for column in (OUTCOME_COLUMN, JOB_ERROR_MESSAGE_COLUMN, CREDITS_COLUMN)]
 _JOB_STATUS = "_job_status"
+_HAS_FAILED_PAGE = "_has_failed_page"
 _ROW = "_row"
 
 
-def outcomes(results: IntoFrameT, jobs: IntoFrame | None = None) -> IntoFrameT:
+def outcomes(
+    results: IntoFrameT, jobs: IntoFrame | None = None, *, pages: IntoFrame | None = None
+) -> IntoFrameT:
     """Add the outcome of each file; one row is one file of one batch.
 
     Parameters
@@ -38,6 +43,10 @@ def outcomes(results: IntoFrameT, jobs: IntoFrame | None = None) -> IntoFrameT:
         The frame of `fetch_jobs` for these results, of the same engine. Without it, the only thing
         known of a file is whether it was mapped to a job. If a job occurs more than once, the row
         with the latest ``updated_at`` counts, and of equal ones the last; Dask takes any of them.
+    pages
+        The frame of `fetch_pages` for these jobs, of the same engine; only with `jobs`. A file
+        whose job is ``COMPLETED`` but has a failed page then is ``partial``. Jobs without pages in
+        this frame keep the outcome of the job.
 
     Returns
     -------
@@ -54,6 +63,7 @@ def outcomes(results: IntoFrameT, jobs: IntoFrame | None = None) -> IntoFrameT:
 
         ================== ========== =========================================================
         succeeded          success    its job is ``COMPLETED``
+        partial            success    its job is ``COMPLETED``, and some of its pages failed
         mapped             success    it has a job, and no `jobs` were passed
         mapping_error      failure    no job could be created for it; see ``error_message``
         job_failed         failure    its job is ``FAILED``; see ``job_error_message``
@@ -66,9 +76,16 @@ def outcomes(results: IntoFrameT, jobs: IntoFrame | None = None) -> IntoFrameT:
     Raises
     ------
     ValueError
-        If a frame lacks one of the columns.
+        If a frame lacks one of the columns, or `pages` are passed without `jobs`.
     TypeError
         If an argument is not a frame, or the frames belong to different engines.
+
+    Notes
+    -----
+    A file can fail at four layers: its batch (a ``FAILED`` batch has no reliable results; see
+    `failure_rates`), its mapping to a job, its job, and its pages. A ``partial`` file is a success
+    at the layer of jobs, and `failure_rates` counts it so. To count it as a failure, rename it:
+    ``files.assign(outcome=files.outcome.replace("partial", "job_failed"))``.
 
     Examples
     --------
@@ -82,35 +99,58 @@ def outcomes(results: IntoFrameT, jobs: IntoFrame | None = None) -> IntoFrameT:
     """
     frame = engines.wrap_frame("results", results)
     ended = None if jobs is None else engines.wrap_frame("jobs", jobs)
-    native: Any = add_outcomes(frame, ended).to_native()
+    paged = None if pages is None else engines.wrap_frame("pages", pages)
+    if paged is not None and ended is None:
+        raise ValueError("pages need jobs: call outcomes(results, jobs, pages=pages).")
+    native: Any = add_outcomes(frame, ended, paged).to_native()
     if isinstance(native, pd.DataFrame):
         native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
         native = engines.restore_index(native, cast("pd.DataFrame", results))
     return native  # type: ignore[no-any-return]
 
 
-def add_outcomes(results: Frame, jobs: Frame | None) -> Frame:
-    """Add the columns that `outcomes` returns, the outcome as plain text."""
+def add_outcomes(
+    results: Frame, jobs: Frame | None, pages: Frame | None = None, *, cost_parts: bool = False
+) -> Frame:
+    """Add the columns that `outcomes` returns, the outcome as plain text.
+
+    With `cost_parts`, also add those that `sum_credits` needs for an exact sum.
+    """
     engines.check_columns(results, "job_id", "error_message")
     frame = results.drop(_ADDED, strict=False)
     is_mapping_error = engines.has_text("error_message")
     if jobs is None:
         with_job: nw.Expr = nw.lit("mapped")
     else:
-        frame = _join(frame, _latest_jobs(jobs))
+        frame = _join(frame, _latest_jobs(jobs, COST_PARTS if cost_parts else ()))
         with_job = _job_outcome(nw.col(_JOB_STATUS).cast(nw.String))
+        if pages is not None:
+            frame = _join(frame, _jobs_with_failed_pages(pages))
+            is_partial = (nw.col(_HAS_FAILED_PAGE) == 1) & (
+                nw.col(_JOB_STATUS).cast(nw.String) == "COMPLETED"
+            )
+            with_job = nw.when(is_partial).then(nw.lit("partial")).otherwise(with_job)
     outcome = (
         nw.when(is_mapping_error)
         .then(nw.lit("mapping_error"))
         .otherwise(nw.when(engines.has_text("job_id")).then(with_job).otherwise(nw.lit("no_job")))
     )
-    frame = frame.with_columns(outcome.alias("outcome")).drop(_JOB_STATUS, strict=False)
+    frame = frame.with_columns(outcome.alias("outcome"))
+    frame = frame.drop(_JOB_STATUS, _HAS_FAILED_PAGE, strict=False)
     names = engines.column_names(frame)
     order = [name for name in names if name not in _ADDED] + [n for n in _ADDED if n in names]
     return frame.select(nw.col(*order))
 
 
-def _latest_jobs(jobs: Frame) -> Frame:
+def _jobs_with_failed_pages(pages: Frame) -> Frame:
+    """Return the jobs that have a failed page, each once."""
+    engines.check_columns(pages, "job_id", "success")
+    failed = pages.filter(~nw.col("job_id").is_null() & ~nw.col("success").cast(nw.Boolean))
+    flagged = failed.select("job_id", nw.lit(1).cast(nw.Int64).alias(_HAS_FAILED_PAGE))
+    return flagged.unique(subset=["job_id"], keep="any")
+
+
+def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = ()) -> Frame:
     """Return the latest row of each job, with the columns that outcomes need."""
     engines.check_columns(jobs, "job_id", "status", "error_message")
     frame = jobs.filter(engines.has_text("job_id"))
@@ -125,6 +165,7 @@ def _latest_jobs(jobs: Frame) -> Frame:
         nw.col("status").alias(_JOB_STATUS),
         nw.col("error_message").alias("job_error_message"),
         *(name for name in ("credits",) if name in existing),
+        *(nw.col(name).alias(f"{PART_PREFIX}{name}") for name in cost_parts if name in existing),
         *order,
     )
     if not order:

@@ -8,12 +8,13 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
+from llama_batches_nb.analysis.costs import sum_credits
 from llama_batches_nb.analysis.frame_kinds import detect_kind
 from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.rates import COUNT_COLUMNS, count_failures
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.engines import Frame
-from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, OUTCOMES, TERMINAL_STATUSES
+from llama_batches_nb.tables.statuses import OUTCOMES, TERMINAL_STATUSES
 from llama_batches_nb.types import IntoFrame
 
 SUMMARY_COLUMNS = ["n_files", "n_decided", "n_failed", "failure_rate", "duration"]
@@ -52,14 +53,20 @@ def summarize(
         n_failed          Int64           failures
         failure_rate      Float64         failed ÷ decided; missing where nothing is decided
         duration          timedelta64[us] from ``created_at`` to ``updated_at`` of an ended batch
-        credits           Float64         billed for its jobs, each job once; only with jobs
+        credits           Float64         billed for its jobs as far as known; only with jobs
         credits_on_failed Float64         the part billed for failed files; only with jobs
         ================= =============== ====================================================
 
-        The counts are missing if the batch is ``FAILED`` or has not ended, or had not ended when
-        its results were fetched. An ended batch without a row in `results` has 0 files. Credits are
-        those recorded so far, whatever the batch's status: missing if no job of the batch has any,
-        and 0 on failed files if no job of a failed file has any.
+        The counts are missing if the batch is ``FAILED`` or has not ended, if it had not ended
+        when its results were fetched, and if it is ``COMPLETED`` without a row in `results`: its
+        results may not be available yet. A ``CANCELLED`` batch without a row has 0 files.
+
+        Credits are those known so far, whatever the batch's status; see ``usage`` of `fetch_jobs`.
+        They are missing if those of no job are known, and `credits_on_failed` if those of no
+        failed job are. Each job counts once; a job that several batches share, and a parse job
+        behind several extract jobs (``extract_credits`` plus each ``parse_job_id``'s
+        ``parse_credits``), counts in one of its batches. Without `jobs`, the frame of `outcomes`
+        does not show which jobs share a parse job.
 
     Raises
     ------
@@ -98,6 +105,7 @@ def summarize(
     status, ids = summary["status"].astype(object), summary["batch_id"].astype(object)
     reliable = status.isin(_RELIABLE) & ~ids.isin(_unreliable_batches(files))
     counts = count_failures(files, detect_kind(files), ["batch_id"])
+    reliable &= ids.isin(counts["batch_id"].astype(object)) | (status != "COMPLETED")
     total, decided, failed = (
         _align_to(counts[["batch_id", name]], ids).fillna(0).astype("Int64").where(reliable)
         for name in COUNT_COLUMNS
@@ -110,7 +118,7 @@ def summarize(
         duration=_duration(summary).where(status.isin(list(TERMINAL_STATUSES))),
     )
     if "credits" in engines.column_names(files):
-        credits_per_batch = _credits_per_batch(files)
+        credits_per_batch = sum_credits(files, ["batch_id"])
         for name in CREDIT_COLUMNS:
             values = _align_to(credits_per_batch[["batch_id", name]], ids)
             summary[name] = values.astype("Float64")
@@ -137,10 +145,11 @@ def ledger(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.Dat
         ================= ===== ================================================================
         rows              int64 files of the group: the sum of the columns of outcomes
         …                 int64 files with that outcome, one column each: ``succeeded``,
-                                ``mapping_error``, ``job_failed``, ``job_cancelled``,
-                                ``job_running``, ``job_unknown``, ``no_job`` if `outcomes` was
-                                called with jobs, else ``mapped``, ``mapping_error``, ``no_job``;
-                                and any other outcome that occurs
+                                ``partial`` if it occurs, ``mapping_error``,
+                                ``job_failed``, ``job_cancelled``, ``job_running``,
+                                ``job_unknown``, ``no_job`` if `outcomes` was called with jobs, else
+                                ``mapped``, ``mapping_error``, ``no_job``; and any other outcome
+                                that occurs
         in_failed_batches int64 files of ``FAILED`` batches, whatever their outcome.
                                 `failure_rates` excludes them, so its total is `rows` minus these
         ================= ===== ================================================================
@@ -175,7 +184,7 @@ def ledger(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.Dat
             f"{', '.join(OUTCOMES)}. Use the column that outcomes(results, jobs) returns."
         )
     with_jobs = "job_error_message" in engines.column_names(files)
-    expected = set(OUTCOMES) - {"mapped"} if with_jobs else set(_OUTCOMES_WITHOUT_JOBS)
+    expected = set(OUTCOMES) - {"mapped", "partial"} if with_jobs else set(_OUTCOMES_WITHOUT_JOBS)
     listed = [name for name in OUTCOMES if name in expected or counts[name].any()]
     return counts[[*keys, _ROWS, *listed, _IN_FAILED_BATCHES]]
 
@@ -183,7 +192,7 @@ def ledger(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.Dat
 def _with_outcomes(results: Frame, jobs: Frame | None) -> Frame:
     if jobs is None and "outcome" in engines.column_names(results):
         return results
-    return add_outcomes(results, jobs)
+    return add_outcomes(results, jobs, cost_parts=True)
 
 
 def _unreliable_batches(files: Frame) -> list[Any]:
@@ -193,24 +202,6 @@ def _unreliable_batches(files: Frame) -> list[Any]:
     status = nw.col("batch_status").cast(nw.String)
     unreliable = files.filter(~status.is_null() & ~status.is_in(_RELIABLE))
     return engines.collect_to_pandas(unreliable.select("batch_id").unique())["batch_id"].tolist()
-
-
-def _credits_per_batch(files: Frame) -> pd.DataFrame:
-    """Sum the credits of each batch, and those of failed files, counting each job once."""
-    failed = nw.col("outcome").cast(nw.String).is_in(FAILURE_OUTCOMES)
-    jobs = (
-        files.filter(~nw.col("credits").is_null())
-        .select(
-            "batch_id",
-            "job_id",
-            nw.col("credits").cast(nw.Float64),
-            engines.flag(failed).alias("credits_on_failed"),
-        )
-        .group_by("batch_id", "job_id")
-        .agg(nw.col("credits").max(), nw.col("credits_on_failed").max())
-        .with_columns(credits_on_failed=nw.col("credits") * nw.col("credits_on_failed"))
-    )
-    return engines.collect_to_pandas(jobs.group_by("batch_id").agg(nw.col(*CREDIT_COLUMNS).sum()))
 
 
 def _count_outcomes(files: Frame, keys: list[str]) -> pd.DataFrame:

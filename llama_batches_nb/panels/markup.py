@@ -22,6 +22,7 @@ STATUS_MARKS = {
     "FAILED": ("✕", VERMILION),
     "CANCELLED": ("⊘", PURPLE),
     "succeeded": ("●", GREEN),
+    "partial": ("◒", GREEN),
     "mapped": ("●", BLUE),
     "mapping_error": ("✕", ORANGE),
     "job_failed": ("✕", VERMILION),

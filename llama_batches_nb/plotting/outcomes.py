@@ -43,6 +43,7 @@ STYLES = {
     "mapping_error": (ORANGE, "xxxx"),
     "job_failed": (VERMILION, "////"),
     "succeeded": (GREEN, ""),
+    "partial": (GREEN, "oo"),
     "mapped": (BLUE, ""),
     "job_cancelled": (PURPLE, "\\\\\\\\"),
     "job_running": (SKY, "...."),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import narwhals as nw
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -369,3 +370,33 @@ def test_duckdb_results_give_duckdb_outcomes() -> None:
         assert isinstance(result, duckdb.DuckDBPyRelation)
         pairs = result.select("source_directory_file_id, outcome").order("1").fetchall()
     assert [outcome for _, outcome in pairs] == EXPECTED
+
+
+@pytest.mark.parametrize("engine", ["pandas", "polars", "pyarrow"])
+def test_completed_job_with_a_failed_page_is_partial(engine: str) -> None:
+    convert: Any = {
+        "pandas": lambda frame: frame,
+        "polars": pl.from_pandas,
+        "pyarrow": lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
+    }[engine]
+    jobs = pd.DataFrame(
+        {
+            "job_id": ["a", "b", "c", "d"],
+            "status": ["COMPLETED", "COMPLETED", "FAILED", "COMPLETED"],
+            "error_message": pd.Series([None, None, "broken", None], dtype="object"),
+        }
+    )
+    results = jobs[["job_id"]].assign(error_message=pd.Series([None] * 4, dtype="object"))
+    success = pd.array([True, False, True, False, None], "boolean")
+    pages = pd.DataFrame({"job_id": ["a", "b", "b", "c", "d"], "success": success})
+    files = lb.outcomes(convert(results), convert(jobs), pages=convert(pages))
+    found = nw.from_native(files)["outcome"].cast(nw.String).to_list()
+    assert found == ["succeeded", "partial", "job_failed", "succeeded"]
+    rates = lb.failure_rates(files).iloc[0]
+    assert (rates.decided, rates.failed) == (4, 1)
+
+
+def test_pages_without_jobs_raise() -> None:
+    results = pd.DataFrame({"job_id": ["a"], "error_message": [None]})
+    with pytest.raises(ValueError, match=r"pages need jobs: call outcomes\(results, jobs, pages"):
+        lb.outcomes(results, pages=pd.DataFrame({"job_id": ["a"], "success": [True]}))

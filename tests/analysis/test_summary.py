@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import llama_batches_nb as lb
+from llama_batches_nb.analysis.costs import TOTALS, sum_credits
+from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.rates import COUNT_COLUMNS
 from llama_batches_nb.analysis.summary import CREDIT_COLUMNS, SUMMARY_COLUMNS, ledger, summarize
 from llama_batches_nb.tables import records
@@ -29,7 +32,7 @@ from tests.strategies import (
 
 CREATED, UPDATED = "2026-08-01T10:00:00Z", "2026-08-01T10:02:30.5Z"
 MAPPING_WORDS = ["mapped", "mapping_error", "no_job"]
-JOB_WORDS = [word for word in OUTCOMES if word != "mapped"]
+JOB_WORDS = [word for word in OUTCOMES if word not in ("mapped", "partial")]
 
 
 def mapping(job: str | None, message: str | None = None) -> Record:
@@ -114,9 +117,10 @@ def test_results_without_batch_status_are_counted() -> None:
     assert rows_of(summarize(batches_of(batch()), results), "n_files") == [[4]]
 
 
-def test_ended_batch_without_results_has_zero_files() -> None:
-    result = summary(batch(results=[]), batch("bat-2", "RUNNING", results=None))
-    assert rows_of(result, *SUMMARY_COLUMNS[:4]) == [[0, 0, 0, None], [None] * 4]
+@pytest.mark.parametrize(("status", "n"), [("COMPLETED", None), ("CANCELLED", 0)])
+def test_completed_batch_without_results_has_unknown_counts(status: str, n: int | None) -> None:
+    result = summary(batch(status=status, results=[]), batch("bat-2", "RUNNING", results=None))
+    assert rows_of(result, *SUMMARY_COLUMNS[:4]) == [[n, n, n, None], [None] * 4]
 
 
 def test_rate_is_missing_without_decided_rows() -> None:
@@ -190,7 +194,7 @@ def test_credits_are_missing_if_no_job_has_any() -> None:
         batch("bat-3", results=[mapping("done"), mapping("free")]),
         jobs=ENDED_JOBS,
     )
-    assert rows_of(result, *CREDIT_COLUMNS) == [[None, None], [None, None], [3.0, 0.0]]
+    assert rows_of(result, *CREDIT_COLUMNS) == [[None, None], [None, None], [3.0, None]]
 
 
 @pytest.mark.parametrize("status", [*BATCH_STATUSES, "PAUSED", None])
@@ -203,6 +207,58 @@ def test_shared_job_is_billed_once() -> None:
         batch(results=[mapping("bad"), mapping("bad"), mapping("done")]), jobs=ENDED_JOBS
     )
     assert rows_of(result, "n_failed", *CREDIT_COLUMNS) == [[2, 5.0, 2.0]]
+
+
+def extract_jobs(*costs: tuple[str, float | None, float | None, str | None]) -> pd.DataFrame:
+    """Return extract jobs: id, credits of extraction and of parsing, and the parse job."""
+    return records.to_pandas(
+        JOBS,
+        [
+            {
+                "id": job_id,
+                "status": "COMPLETED",
+                "usage": {
+                    "credits": None if extract is None else extract + (parse or 0),
+                    "extract_credits": extract,
+                    "parse_credits": parse,
+                },
+                "extract_metadata": {"parse_job_id": parse_job},
+            }
+            for job_id, extract, parse, parse_job in costs
+        ],
+        job_type="extract_v2",
+    )
+
+
+def test_shared_parse_job_is_billed_once() -> None:
+    jobs = extract_jobs(("a", 5, 30, "pjb"), ("b", 5, 30, "pjb"), ("c", 5, 7, "other"))
+    one = batch(results=[mapping("a"), mapping("b"), mapping("c"), mapping("a")])
+    assert rows_of(summary(one, jobs=jobs), *CREDIT_COLUMNS) == [[5 * 3 + 30 + 7, 0.0]]
+
+
+def test_parse_job_shared_by_batches_counts_in_one_of_them() -> None:
+    jobs = extract_jobs(("a", 5, 30, "pjb"), ("b", 6, 30, "pjb"))
+    parse = records.to_pandas(JOBS, [{"id": "pjb", "usage": {"credits": 30}}], job_type="parse_v2")
+    result = summary(
+        batch("bat-1", results=[mapping("a")]),
+        batch("bat-2", results=[mapping("b")]),
+        batch("bat-3", results=[mapping("pjb")]),
+        jobs=pd.concat([jobs, parse], ignore_index=True),
+    )
+    assert result.credits.tolist() == [35, 6, 0]
+
+
+def test_job_without_the_parts_of_its_credits_counts_in_whole() -> None:
+    jobs = extract_jobs(("a", 5, 30, None), ("b", 5, None, "pjb"), ("c", None, None, "pjb"))
+    one = batch(results=[mapping("a"), mapping("b"), mapping("c")])
+    assert rows_of(summary(one, jobs=jobs), *CREDIT_COLUMNS) == [[40.0, 0.0]]
+
+
+def test_unknown_credits_are_counted() -> None:
+    results = results_of(batch(results=[mapping(i) for i in ("done", "bad", "free", "free")]))
+    files = add_outcomes(nw.from_native(results), nw.from_native(ENDED_JOBS), cost_parts=True)
+    (row,) = sum_credits(files, [])[TOTALS].to_numpy().tolist()
+    assert row == [5.0, 2.0, 3, 1]
 
 
 def test_mapping_error_with_job_counts_as_failed_credits() -> None:
@@ -228,7 +284,7 @@ def test_summary_keeps_rows_columns_and_index(index: Any) -> None:
     mine = batches_of(*result).assign(note=["x", "y", "z"]).set_axis(index)
     before = mine.copy(deep=True)
     answer = summarize(mine, results_of(*result))
-    assert answer.n_files.tolist() == [4, 0, 1]
+    assert rows_of(answer, "n_files") == [[4], [None], [1]]
     pd.testing.assert_frame_equal(answer[mine.columns], before)
     pd.testing.assert_frame_equal(mine, before)
 
@@ -438,7 +494,8 @@ def test_ledger_groups_by_outcome() -> None:
 @pytest.mark.parametrize("word", [None, "état"])
 def test_unknown_outcome_raises_in_ledger(word: str | None) -> None:
     with pytest.raises(
-        ValueError, match=r"2 rows have no outcome or an unknown one; known are succeeded, mapped"
+        ValueError,
+        match=r"2 rows have no outcome or an unknown one; known are succeeded, partial, mapped",
     ):
         ledger(outcomes_of("mapped", word, word))
     with pytest.raises(ValueError, match="1 rows have no outcome"):

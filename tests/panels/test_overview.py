@@ -59,6 +59,7 @@ def _tiles(overview: Overview) -> dict[str, int]:
     return {
         {"mapped to a job": "succeeded"}.get(what, what): int(number.replace(",", ""))
         for what, number, _ in overview.tiles()
+        if number != "–"  # credits that are not known
     }
 
 

@@ -46,7 +46,8 @@ class FetchedFrames:
 
         Failures are missing without jobs: by mapping errors alone, failure rates are too low.
         """
-        summary = summarize(self.batches, self.outcomes)
+        results = records.concat_to_pandas(RESULTS, []) if self.results is None else self.results
+        summary = summarize(self.batches, results, self.jobs)
         has_results = pd.Series(True, summary.index)
         if self.results is None or self.partial:
             fetched = () if self.results is None else self.results["batch_id"]

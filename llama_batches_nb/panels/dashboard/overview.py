@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import narwhals as nw
 import pandas as pd
 
+from llama_batches_nb.analysis.costs import sum_credits
+from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
 from llama_batches_nb.analysis.rates import COUNT_COLUMNS, failure_rates, format_rate
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.browse.query import FetchedFrames
-from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
+from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
 DIRECTORY, CONFIGURATION, PATTERN = "source_directory_id", "configuration_id", "pattern_id"
 TREND_BARS = 16
@@ -111,10 +114,16 @@ class Overview:
     def _credits(self) -> list[Tile]:
         if self.frames.jobs is None:
             return []
-        jobs = self.shown.drop_duplicates("job_id")
-        on_failures = jobs[jobs["outcome"].isin(FAILURE_OUTCOMES)]["credits"].sum()
-        total = jobs["credits"].sum()
-        return [Tile("credits", f"{total:,.0f}", f"{on_failures:,.0f} on failed files")]
+        files = nw.from_native(self.shown)
+        jobs = nw.from_native(self.frames.jobs)
+        totals = sum_credits(add_outcomes(files, jobs, cost_parts=True), []).iloc[0]
+        notes = []
+        if pd.notna(totals["credits_on_failed"]):
+            notes.append(f"{totals['credits_on_failed']:,.0f} on failed files")
+        if totals["jobs_unknown"]:
+            notes.append(f"not known for {totals['jobs_unknown']:,} of {totals['jobs']:,} jobs")
+        number = "–" if pd.isna(totals["credits"]) else f"{totals['credits']:,.0f}"
+        return [Tile("credits", number, ", ".join(notes))]
 
     def _filtered_files(self, *, except_by: str = "") -> pd.DataFrame:
         files = self.files
