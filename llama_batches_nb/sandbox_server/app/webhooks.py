@@ -189,7 +189,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> bool:
     try:
         connection.request("POST", target, body, headers)
         return 200 <= connection.getresponse().status < 300
-    except (OSError, http.client.HTTPException):
+    except (OSError, OverflowError, http.client.HTTPException):  # or a port above 65535
         return False
     finally:
         connection.close()

@@ -3,10 +3,9 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
@@ -44,6 +43,7 @@ class Config(RequestModel):
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$")]
+URL_PATTERN = r"^https?://([A-Za-z0-9.-]+|\[::1\])(:[0-9]{1,5})?(/[!-~]*)?$"
 WebhookEvent = Literal[
     "batch.cancelled",
     "batch.error",
@@ -71,17 +71,7 @@ class WebhookConfiguration(RequestModel):
     webhook_headers: dict[HeaderName, HeaderValue] | None = None
     webhook_output_format: Literal["string", "json"] | None = None
     webhook_signing_secret: str | None = None
-    webhook_url: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$")] | None = None
-
-    @field_validator("webhook_url")
-    @classmethod
-    def check_url(cls, url: str | None) -> str | None:
-        """Reject a URL with an invalid host or port."""
-        if url is not None and not urlsplit(url).netloc.rpartition("@")[2]:
-            raise ValueError("must have a host")
-        if url is not None:
-            _ = urlsplit(url).port
-        return url
+    webhook_url: Annotated[str, StringConstraints(pattern=URL_PATTERN)] | None = None
 
     def webhooks(self) -> list[Webhook]:
         """Return the endpoint, if there is one."""
