@@ -232,8 +232,8 @@ def test_duckdb_reads_text_times_and_numbers(tmp_path: Path) -> None:
 
 def test_polars_reads_text_times_and_numbers(tmp_path: Path) -> None:
     round_trip(JOB_FRAME, tmp_path / "jobs.parquet")
-    kinds = {"string": pl.String(), "category": pl.String(), "Float64": pl.Float64()}
-    expected = {c.name: kinds.get(c.type, pl.Datetime("us", "UTC")) for c in JOBS.columns}
+    kinds = {"time": pl.Datetime("us", "UTC"), "Float64": pl.Float64(), "Int64": pl.Int64()}
+    expected = {c.name: kinds.get(c.type, pl.String()) for c in JOBS.columns}
     assert dict(pl.read_parquet(tmp_path / "jobs.parquet").schema) == expected
 
 
