@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -17,6 +16,7 @@ from llama_batches_nb.lifecycle.lost_response import (
     note_on_interrupt,
     send_once,
 )
+from llama_batches_nb.lifecycle.webhooks import parse_webhooks
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import JOB_TYPES
@@ -50,8 +50,13 @@ def create_batch(
         Saved configuration or built-in preset for the job type: its id, or a frame with one.
     job_type
         ``"parse_v2"`` or ``"extract_v2"``.
-    webhook_configurations, webhook_configuration_ids
-        Webhooks, as the API defines them.
+    webhook_configurations
+        Webhooks, each a dict with the keys ``webhook_url`` and, if you need them,
+        ``webhook_events`` (such as ``["batch.success", "parse.error"]``; by default all),
+        ``webhook_headers`` (a dict), ``webhook_output_format`` (``"string"`` or ``"json"``) and
+        ``webhook_signing_secret``. No error message shows the values of headers and secrets.
+    webhook_configuration_ids
+        Ids of saved webhooks.
     check_directory
         Check first that the directory exists and has 1 to 1,000 files.
     check_configuration
@@ -95,7 +100,7 @@ def create_batch(
         "config": {"job": {"type": job_type, "configuration_id": configuration}},
     }
     if webhook_configurations is not None:
-        body["webhook_configurations"] = _parse_webhooks(webhook_configurations)
+        body["webhook_configurations"] = parse_webhooks(webhook_configurations)
     if webhook_configuration_ids is not None:
         ids = arguments.parse_ids("webhook_configuration_ids", webhook_configuration_ids)
         body["webhook_configuration_ids"] = ids
@@ -105,19 +110,6 @@ def create_batch(
     if check_configuration:
         preflight.check_configuration(client, configuration, job_type, scope)
     return records.to_pandas(BATCHES, [create_once(client, body, scope)])
-
-
-def _parse_webhooks(value: Iterable[Mapping[str, object]]) -> list[Record]:
-    """Return webhooks as dicts that JSON can encode, or raise."""
-    if not isinstance(value, Iterable) or isinstance(value, Mapping | str | bytes):
-        raise TypeError(f"webhook_configurations must be a list of dicts, not {value!r:.80}.")
-    items = list(value)
-    for item in items:
-        if not isinstance(item, Mapping):
-            raise TypeError(f"webhook_configurations must contain dicts, not {item!r:.80}.")
-    webhooks = [dict(item) for item in items]
-    json.dumps(webhooks, allow_nan=False)
-    return webhooks
 
 
 def create_once(client: Client, body: Record, scope: Record) -> BatchRecord:
