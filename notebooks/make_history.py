@@ -7,6 +7,7 @@ fetches from a sandbox with these options and `SETTLED`; the same options give t
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -25,12 +26,13 @@ from llama_batches_nb.dataset import part_files
 from llama_batches_nb.dataset.manifest import Chunk, Manifest, ProjectRef, SyncedRange
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.writer import CHUNK_BATCHES, CHUNK_ROWS
-from llama_batches_nb.sandbox_server.app import serializers
+from llama_batches_nb.sandbox_server.app import job_serializers, serializers
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.state import pricing, simulation
 from llama_batches_nb.sandbox_server.state.clock import EPOCH, MICROSECOND
 from llama_batches_nb.sandbox_server.state.ids import IdKind
 from llama_batches_nb.sandbox_server.state.models import TERMINAL_STATUSES, Batch
+from llama_batches_nb.sandbox_server.state.sample_data import SAMPLE_DIRECTORIES
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 from llama_batches_nb.sandbox_server.state.simulation import GOLDEN_RATIO
 from llama_batches_nb.tables import records
@@ -196,11 +198,12 @@ def _files(state: SandboxState) -> pd.DataFrame:
             state.ids.encode("file", number, index),
             f.quality == "hard",
             simulation.page_count(f),
+            f.display_name,
         )
         for number, directory in enumerate(state.directories)
         for index, f in enumerate(directory.files)
     ]
-    return pd.DataFrame(rows, columns=["directory", "index", "file_id", "is_hard", "pages"])
+    return pd.DataFrame(rows, columns=["directory", "index", "file_id", "is_hard", "pages", "name"])
 
 
 def _job_ids(state: SandboxState, batches: Sequence[Batch]) -> list[str]:
@@ -265,12 +268,17 @@ def _jobs(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
     is_throttled &= _byte(seed, 56) < simulation.THROTTLED_OF_256
     waiting = pd.Series("PENDING", rows.index).mask(is_throttled, "THROTTLED")
     status = outcome.map(STATUSES).where(has_ended, "RUNNING").where(has_begun, waiting)
+    is_extract = rows.job_type == "extract_v2"
+    tiers = [pricing.parse_tier(configuration) for configuration in state.configurations]
     columns = {
         "job_id": rows.job_id,
         "job_type": rows.job_type,
         "status": status,
         "error_message": rows.message.where(status == "FAILED", None),
-        "credits": _credits(state, rows, outcome).where(status.isin(["COMPLETED", "FAILED"])),
+        "name": rows["name"].mask(is_extract, None),
+        "tier": rows.configuration.map(dict(enumerate(tiers))),
+        "file_input": rows.file_id.where(is_extract, None),
+        "user_metadata": rows.directory.map(_user_metadata()).mask(is_extract, None),
         "created_at": rows.job_created,
         "updated_at": (
             rows.job_created.mask(is_throttled, throttled)
@@ -278,33 +286,47 @@ def _jobs(state: SandboxState, rows: pd.DataFrame) -> pa.Table:
             .mask(has_ended, ended)
         ),
     }
-    return _table(JOBS, columns)
+    credits_ = _credits(state, rows, outcome, status.isin(["COMPLETED", "FAILED"]))
+    return _table(JOBS, columns | dict(credits_.items()))
 
 
-def _credits(state: SandboxState, rows: pd.DataFrame, outcome: pd.Series) -> pd.Series:
-    """Return the credits, computed as in `pricing`; those of failed extract jobs one by one."""
-    prices = [
-        pricing.PARSE_CREDITS[pricing.parse_tier(each)]
-        + (pricing.EXTRACT_CREDITS[each.tier] if each.job_type == "extract_v2" else 0)
-        for each in state.configurations
-    ]
+def _credits(
+    state: SandboxState, rows: pd.DataFrame, outcome: pd.Series, is_billed: pd.Series
+) -> pd.DataFrame:
+    """Return the credits, computed as in `pricing`; those of extract jobs one by one."""
+    names = ["credits", "extract_credits", "parse_credits", "pages_billed"]
+    extract = rows[rows.job_type == "extract_v2"]
+    places = zip(extract.number.tolist(), extract["index"].tolist(), strict=True)
+    costs = [_extract_cost(state, number, index) for number, index in places]
+    found = pd.DataFrame(costs, extract.index, [*names, "parse_job_id"]).reindex(rows.index)
+    prices = [pricing.PARSE_CREDITS[pricing.parse_tier(each)] for each in state.configurations]
     pages = rows.pages.where(outcome == "succeeded", rows.pages * _byte(rows.seed, 52) // 2**8)
-    credits_ = (np.array(prices)[rows.configuration] * pages).to_numpy("float64", copy=True)
-    failed = np.flatnonzero((rows.job_type == "extract_v2") & (outcome == "failed"))
-    places = zip(failed, rows.number.iloc[failed], rows["index"].iloc[failed], strict=True)
-    for row, number, index in places:
-        credits_[row] = _credits_of_job(state, int(number), int(index))
-    return pd.Series(credits_, rows.index)
+    parse_credits = np.array(prices)[rows.configuration] * pages
+    found["credits"] = found.credits.where(rows.job_type == "extract_v2", parse_credits)
+    found[names] = found[names].where(is_billed)
+    return found
 
 
-def _credits_of_job(state: SandboxState, number: int, index: int) -> float:
+def _extract_cost(state: SandboxState, number: int, index: int) -> tuple[int, int, int, int, str]:
+    """Return the credits of an extract job, its billed pages, and the id of its parse job."""
     batch = state.batches[number]
     job = state.job(batch, index, state.failure_thresholds(batch), state.clock.now())
     if job is None:
         raise LookupError(f"file {index} of batch {number} has no job")
-    configuration = state.configurations[batch.configuration]
-    found = pricing.credits_of(job, state.parse_job(job), configuration, state.options)
-    return found.parse + found.extract
+    parse_job, configuration = state.parse_job(job), state.configurations[batch.configuration]
+    costs = pricing.credits_of(job, parse_job, configuration, state.options)
+    pages = pricing.billed_extract_pages(job, parse_job, state.options)
+    parse_job_id = job_serializers.job_id(state, parse_job)
+    return costs.parse + costs.extract, costs.extract, costs.parse, pages, parse_job_id
+
+
+def _user_metadata() -> dict[int, str]:
+    """Return the tags of the parse jobs of each directory, as JSON text."""
+    return {
+        number: json.dumps({"department": directory.department})
+        for number, directory in enumerate(SAMPLE_DIRECTORIES)
+        if directory.department
+    }
 
 
 def _encoded_ids(state: SandboxState, kind: IdKind, numbers: pd.Series) -> pd.Series:
