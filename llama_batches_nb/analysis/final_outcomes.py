@@ -16,12 +16,12 @@ from llama_batches_nb.analysis.frame_kinds import OUTCOMES_KIND
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.schema import STRING_DTYPE
-from llama_batches_nb.tables.statuses import OUTCOMES
+from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 from llama_batches_nb.types import IntoFrame
 
 _ID_COLUMNS = ("batch_id", "job_id", "configuration_id", "source_directory_file_id")
 _REQUIRED = (*_ID_COLUMNS, "outcome", "batch_created_at", "error_message")
-_OPTIONAL = ("job_error_message", "credits", *FILE_COLUMNS)
+_OPTIONAL = ("job_error_message", "credits", "batch_status", *FILE_COLUMNS)
 _COLUMNS = [
     *FILE_COLUMNS,
     "outcome",
@@ -32,6 +32,7 @@ _COLUMNS = [
     "error_message",
     "credits",
     "source_directory_file_id",
+    "batch_status",
 ]
 
 
@@ -39,7 +40,8 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
     """Return the final outcome of each file over all its runs; one row is one file.
 
     A file succeeded if any of its runs succeeded; otherwise its outcome is that of its last run.
-    So each file counts once, however often it was retried.
+    So each file counts once, however often it was retried. A run in a ``FAILED`` batch, whose
+    results are unreliable, counts only if the file has no other.
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
         credits                  Float64  billed for all runs, each job once; missing if no run has
                                           known credits
         source_directory_file_id string   id of the file in the directory of that run
+        batch_status             category status of the batch of that run; ``FAILED`` only if the
+                                          file ran in no other batch; missing if unknown
         ======================== ======== ======================================================
 
     Raises
@@ -83,9 +87,10 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
 
     Notes
     -----
-    `retry_failed` retries the files whose outcome here is a failure, except those with another run
-    that may still be running. It also retries files that failed before their last run was
-    cancelled, whose outcome here is ``job_cancelled`` or ``no_job``.
+    The files that still fail are those whose outcome is a failure, except files of ``FAILED``
+    batches: ``failed`` in ``failure_rates(final_outcomes(runs))``. `retry_failed` retries them,
+    except those with another run that may still be running. It also retries files that failed
+    before their last run was cancelled, whose outcome here is ``job_cancelled`` or ``no_job``.
 
     Examples
     --------
@@ -111,8 +116,10 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
         frame = add_file_columns(frame, engines.wrap_frame("files", files))
     frame["_file"] = _identify(frame)
     ordered = frame.sort_values(RUN_ORDER, kind="stable")
+    ordered["_reliable"] = ordered["batch_status"] != "FAILED"
     ordered["_succeeded"] = ordered["outcome"].isin(OUTCOMES_KIND.successes)
-    last = ordered.sort_values("_succeeded", kind="stable").drop_duplicates("_file", keep="last")
+    ordered = ordered.sort_values(["_reliable", "_succeeded"], kind="stable")
+    last = ordered.drop_duplicates("_file", keep="last")
     final = last.set_index("_file").reindex(frame["_file"].drop_duplicates())
     final["runs"] = frame.groupby("_file")["batch_id"].nunique()
     final["credits"] = _credits(frame)
@@ -131,9 +138,14 @@ def _read_runs(runs: Frame) -> pd.DataFrame:
     frame = frame.reindex(columns=[*_REQUIRED, *_OPTIONAL])
     text = [*_ID_COLUMNS, *FILE_COLUMNS, "error_message", "job_error_message"]
     frame = frame.astype({**dict.fromkeys(text, STRING_DTYPE), "credits": "Float64"})
+    statuses = frame["batch_status"].dropna().astype(str).unique()
     message = frame["error_message"].mask(frame["error_message"] == "")
     return frame.assign(
         outcome=pd.Categorical(frame["outcome"].astype(object), categories=OUTCOMES),
+        batch_status=pd.Categorical(
+            frame["batch_status"].astype(object),
+            categories=[*BATCH_STATUSES, *sorted({*statuses} - {*BATCH_STATUSES})],
+        ),
         batch_created_at=engines.to_utc(frame["batch_created_at"]),
         error_message=message.fillna(frame["job_error_message"]),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from llama_batches_nb.analysis.attempts import attempts
+from llama_batches_nb.analysis.attempts import attempts, file_identity
 from llama_batches_nb.analysis.frame_kinds import OUTCOMES_KIND
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.errors import BatchesError, NotFoundError, attach_partial
@@ -17,7 +17,7 @@ from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.lifecycle import preflight
 from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
 from llama_batches_nb.lifecycle.retry_batches import create_retry_batch, find_earlier_retries
-from llama_batches_nb.lifecycle.retry_plan import plan_retries, run_key
+from llama_batches_nb.lifecycle.retry_plan import is_reliable, plan_retries, run_key
 from llama_batches_nb.messages import format_list, warn
 from llama_batches_nb.tables import arguments, engines, records
 from llama_batches_nb.tables.schema import BATCHES, FILES
@@ -121,7 +121,7 @@ def retry_failed(
     Warns
     -----
     UserWarning
-        If failed files cannot be retried, or were already retried.
+        If failed files cannot be retried, were already retried, or are in ``FAILED`` batches.
 
     Examples
     --------
@@ -159,8 +159,9 @@ def retry_failed(
         earlier_retries = find_earlier_retries(client, scope)
         if files is None:
             files = _fetch_files(frame, deleted_directories, client, progress, scope)
+    runs = attempts(frame, records.to_pandas(FILES, []) if files is None else files)
     plan = plan_retries(
-        attempts(frame, records.to_pandas(FILES, []) if files is None else files),
+        runs,
         deleted_directories,
         {run: batch["id"] for run, batch in earlier_retries.items()},
         configuration,
@@ -172,6 +173,7 @@ def retry_failed(
     if dry_run:
         return plan
     _warn_impossible(plan)
+    _warn_unreliable(runs)
     batches = _reuse_earlier_batches(plan, earlier_retries)
     with (
         attach_partial(lambda: records.to_pandas(BATCHES, batches)),
@@ -234,4 +236,17 @@ def _warn_impossible(plan: pd.DataFrame) -> None:
             f"{len(impossible):,} of {len(plan):,} failed files cannot be retried: "
             f"{format_list(names)} ({impossible['reason'].iloc[0]}). "
             "retry_failed(…, dry_run=True) lists all reasons."
+        )
+
+
+def _warn_unreliable(runs: pd.DataFrame) -> None:
+    """Warn about failures of files that ran in ``FAILED`` batches only."""
+    files, reliable = file_identity(runs), is_reliable(runs)
+    only_unreliable = ~files.isin(files[reliable]) & runs["outcome"].isin(OUTCOMES_KIND.failures)
+    if only_unreliable.any():
+        batches = runs["batch_id"][only_unreliable].unique()
+        warn(
+            f"{files[only_unreliable].nunique():,} files of FAILED batches are not retried: "
+            f"{format_list(batches)}. Their results are unreliable. To run these files again, "
+            "create new batches from their directories with create_batch."
         )

@@ -45,6 +45,13 @@ def run_key(source_directory_file_id: str, batch_id: str) -> str:
     return f"{source_directory_file_id} of {batch_id}"
 
 
+def is_reliable(runs: pd.DataFrame) -> pd.Series[Any]:
+    """Return which runs are not known to be in a ``FAILED`` batch."""
+    if "batch_status" not in runs:
+        return pd.Series(True, index=runs.index)
+    return runs["batch_status"].astype(object).ne("FAILED")
+
+
 def plan_retries(
     runs: pd.DataFrame,
     deleted_directories: Set[str],
@@ -57,7 +64,8 @@ def plan_retries(
     Parameters
     ----------
     runs
-        Frame of `attempts` with the column ``outcome``.
+        Frame of `attempts` with the column ``outcome``. If it has a column ``batch_status``, runs
+        in ``FAILED`` batches neither fail nor succeed: their results are unreliable.
     deleted_directories
         Ids of directories that no longer exist.
     retried
@@ -67,10 +75,11 @@ def plan_retries(
     """
     runs = runs.reset_index(drop=True).astype(dict.fromkeys(_STRING_COLUMNS, STRING_DTYPE))
     runs = runs.assign(_file=file_identity(runs)).sort_values("attempt", kind="stable")
+    last_attempts = runs.groupby("_file")["attempt"].max()
+    runs = runs[is_reliable(runs)]
     failed = runs[runs["outcome"].isin(OUTCOMES_KIND.failures)]
     plan = failed.drop_duplicates("_file", keep="last").sort_index()
-    last_attempt = plan["_file"].map(runs.groupby("_file")["attempt"].max())
-    plan["attempt"] = last_attempt.astype("Int64") + 1
+    plan["attempt"] = plan["_file"].map(last_attempts).astype("Int64") + 1
     if configuration_id is not None:
         plan["configuration_id"] = configuration_id
     if job_type is not None:

@@ -20,7 +20,7 @@ from tests.strategies import few
 
 COLUMNS = [
     *("file_id", "display_name", "outcome", "runs", "batch_id", "job_id", "configuration_id"),
-    *("error_message", "credits", "source_directory_file_id"),
+    *("error_message", "credits", "source_directory_file_id", "batch_status"),
 ]
 
 
@@ -38,6 +38,7 @@ def run(file: str, outcome: str, day: int = 1, **columns: Any) -> dict[str, Any]
         "job_error_message": "no pages" if outcome == "job_failed" else None,
         "credits": 3.0,
         "outcome": outcome,
+        "batch_status": "COMPLETED",
         **columns,
     }
 
@@ -137,6 +138,27 @@ def test_old_failures_run_again_count_as_one_file_each() -> None:
     assert (rate.total, rate.failed) == (4000, 80)
 
 
+@pytest.mark.parametrize("days", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("unreliable", ["succeeded", "job_failed", "job_running"])
+def test_run_in_failed_batch_does_not_count_beside_another(
+    days: tuple[int, int], unreliable: str
+) -> None:
+    failed = run("a", unreliable, days[1], batch_status="FAILED")
+    final = lb.final_outcomes(frame(run("a", "job_failed", days[0]), failed))
+    assert (final.outcome[0], final.batch_id[0]) == ("job_failed", f"bat-{days[0]}")
+    assert (final.batch_status[0], final.runs[0]) == ("COMPLETED", 2)
+
+
+def test_file_of_failed_batches_only_is_unreliable() -> None:
+    runs = frame(run("a", "job_failed", batch_status="FAILED"), run("b", "job_failed"))
+    final = lb.final_outcomes(runs)
+    assert final.batch_status.tolist() == ["FAILED", "COMPLETED"]
+    rate = lb.failure_rates(final).iloc[0]
+    assert (rate.total, rate.failed, rate.unreliable) == (1, 1, 1)
+    unknown = lb.final_outcomes(runs.drop(columns="batch_status"))
+    assert unknown.batch_status.isna().all()
+
+
 # --- credits ------------------------------------------------------------------------------------
 
 
@@ -181,7 +203,14 @@ def test_frames_of_other_engines_give_the_same_files() -> None:
 # --- laws ---------------------------------------------------------------------------------------
 
 RUNS = st.lists(
-    st.builds(run, st.sampled_from("abcdef"), st.sampled_from(OUTCOMES), st.integers(1, 5)),
+    st.builds(
+        lambda file, outcome, day: run(
+            file, outcome, day, batch_status="FAILED" if day == 4 else "COMPLETED"
+        ),
+        st.sampled_from("abcdef"),
+        st.sampled_from(OUTCOMES),
+        st.integers(1, 5),
+    ),
     max_size=25,
     unique_by=lambda found: (found["source_directory_file_id"], found["batch_id"]),
 )
@@ -212,12 +241,15 @@ def test_runs_and_credits_add_up(runs: list[dict[str, Any]]) -> None:
 def test_retry_plan_agrees_with_final_outcomes(runs: list[dict[str, Any]]) -> None:
     stored = files(**{name: f"fil-{name}" for name in "abcdef"})
     rows = frame(*runs)
-    final = outcomes_of(lb.final_outcomes(rows, stored))
+    final = lb.final_outcomes(rows, stored)
+    reliable_final = outcomes_of(final[final.batch_status != "FAILED"])
     plan = plan_retries(lb.attempts(rows, stored), set(), {})
     actions = dict(zip(plan["source_directory_file_id"], plan["action"], strict=True))
-    open_runs = rows[rows["outcome"].isin(["job_running", "job_unknown"])]
+    reliable = rows[rows["batch_status"] != "FAILED"]
+    open_runs = reliable[reliable["outcome"].isin(["job_running", "job_unknown"])]
     may_run = set(open_runs["source_directory_file_id"])
-    for name, outcome in final.items():
+    assert set(actions) <= set(reliable_final)
+    for name, outcome in reliable_final.items():
         if outcome in OUTCOMES_KIND.failures:
             assert actions[name] == ("skip" if name in may_run else "retry")
         elif actions.get(name) == "retry":

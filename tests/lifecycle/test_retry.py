@@ -161,6 +161,16 @@ def test_cancelled_or_failed_retry_is_repeated(
     assert all(has_all_files(api, f"dir-new-{n}") for n in range(3))
 
 
+def test_retry_warns_about_files_of_failed_batches(serve: Serve) -> None:
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes().assign(batch_status="FAILED")
+    assert lb.retry_failed(failed, dry_run=True).empty
+    with pytest.warns(UserWarning, match="3 files of FAILED batches are not retried: 'bat-0'"):
+        assert lb.retry_failed(failed).empty
+    assert not api.n_posts
+
+
 def test_retry_accepts_other_frames_and_dtypes(serve: Serve) -> None:
     api = fake_api()
     serve(api)

@@ -29,6 +29,7 @@ def run(file: str, outcome: str, day: int = 1, **columns: Any) -> dict[str, Any]
         "source_directory_file_id": file,
         "job_type": "parse_v2",
         "outcome": outcome,
+        "batch_status": "COMPLETED",
         **columns,
     }
 
@@ -93,6 +94,19 @@ def test_failed_run_is_retried_once() -> None:
     assert result.reason[0] == "it was already retried in bat-9"
     failed_again = plan(run("a", "job_failed"), run("a", "job_failed", 2), retried=retried)
     assert actions(failed_again) == {"a": "retry"}
+
+
+def test_files_of_failed_batches_are_not_planned() -> None:
+    unreliable = run("a", "job_failed", 1, batch_status="FAILED")
+    result = plan(unreliable, run("b", "mapping_error", 2, batch_status=None))
+    assert actions(result) == {"b": "retry"}
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "job_failed", "job_running"])
+def test_run_in_failed_batch_does_not_change_the_plan_of_another_failure(outcome: str) -> None:
+    result = plan(run("a", "job_failed", 1), run("a", outcome, 2, batch_status="FAILED"))
+    assert actions(result) == {"a": "retry"}
+    assert (result.batch_id[0], result.attempt[0]) == ("bat-1", 3)
 
 
 def test_files_with_same_content_and_other_names_are_separate() -> None:
