@@ -106,8 +106,8 @@ CALLS: dict[str, Call] = {
     ),
     "pattern_ids": (
         lb.pattern_ids,
-        {"frame": JOB_FRAME},
-        {"frame": ["error_message"]},
+        {"frame_or_messages": JOB_FRAME},
+        {"frame_or_messages": ["error_message"]},
     ),
     "plot_durations": (
         partial(lb.plot_durations, by="job_type"),
@@ -204,6 +204,8 @@ def test_value_that_is_not_a_frame_raises_naming_the_argument(
     argument: str,
     value: Any,
 ) -> None:
+    if argument == "frame_or_messages" and isinstance(value, list):
+        pytest.skip("a list of messages is valid")
     with pytest.raises(TypeError, match=rf"^{argument} must be a frame .*, not "):
         function(**{**frames, argument: value})
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2s
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
+from narwhals.typing import IntoSeries
 
 from llama_batches_nb.analysis.frame_kinds import (
     BATCHES_KIND,
@@ -115,26 +116,30 @@ def error_patterns(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -
     return _add_derived_columns(patterns, keys)[[*keys, *PATTERN_COLUMNS]]
 
 
-def pattern_ids(frame: IntoFrame) -> pd.Series[Any]:
-    """Return the ``pattern_id`` of each row, to select the rows of a pattern.
+def pattern_ids(
+    frame_or_messages: IntoFrame | IntoSeries | Iterable[str | None],
+) -> pd.Series[Any]:
+    """Return the ``pattern_id`` of each row or message, to select those of a pattern.
 
     Parameters
     ----------
-    frame
-        As for `error_patterns`, but not lazy.
+    frame_or_messages
+        A frame as for `error_patterns`, but not lazy. Or a column of messages: a Series of pandas
+        or Polars, an Arrow array, or an iterable of texts.
 
     Returns
     -------
     pandas.Series
-        One string per row; missing if the row is not a failure. It has the index of the frame if
-        that is pandas.
+        One string per row; missing if the row of a frame is not a failure, or if the message of
+        a column is missing. It has the index of the frame or Series if that is pandas.
 
     Raises
     ------
     ValueError
         If the frame is of none of the kinds that `error_patterns` takes, or lacks a column.
     TypeError
-        If `frame` is not a frame, or is lazy, so that its rows have no order.
+        If the argument is neither a frame nor a column of text, or is a lazy frame, whose rows
+        have no order.
 
     See Also
     --------
@@ -149,14 +154,24 @@ def pattern_ids(frame: IntoFrame) -> pd.Series[Any]:
     >>> most_frequent = lb.error_patterns(jobs).pattern_id[0]
     >>> jobs[lb.pattern_ids(jobs) == most_frequent].job_id.tolist()
     ['pjb-2']
+    >>> lb.pattern_ids(["Out of memory", None]).tolist()
+    ['pat-9aed18e093', <NA>]
     """
-    rows = engines.wrap_frame("frame", frame)
-    if isinstance(rows, nw.LazyFrame):
+    rows = engines.try_wrap(frame_or_messages)
+    if rows is None:
+        column = arguments.parse_messages("frame_or_messages", frame_or_messages)
+        index, positions = column.index, column.notna().to_numpy()
+        messages = column[positions]
+    elif isinstance(rows, nw.LazyFrame):
         raise TypeError("The rows of a lazy frame have no order: collect the frame first.")
-    index = frame.index if isinstance(frame, pd.DataFrame) else pd.RangeIndex(len(rows))
-    failures = engines.frame_to_pandas(_select_failures(rows.with_row_index(_ROW), [_ROW]))
-    ids = pd.Series(pd.NA, index=range(len(rows)), dtype=STRING_DTYPE)
-    ids[failures[_ROW].to_numpy()] = _hash_patterns(_mask_messages(failures[_MESSAGE])).to_numpy()
+    else:
+        index = pd.RangeIndex(len(rows))
+        if isinstance(frame_or_messages, pd.DataFrame):
+            index = frame_or_messages.index
+        failures = engines.frame_to_pandas(_select_failures(rows.with_row_index(_ROW), [_ROW]))
+        messages, positions = failures[_MESSAGE], failures[_ROW].to_numpy()
+    ids = pd.Series(pd.NA, index=range(len(index)), dtype=STRING_DTYPE)
+    ids[positions] = _hash_patterns(_mask_messages(messages)).to_numpy()
     return ids.set_axis(index).rename("pattern_id")
 
 

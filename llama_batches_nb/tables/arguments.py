@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -185,6 +185,22 @@ def parse_group_columns(by: str | Iterable[str] | None, *, reserved: Iterable[st
     return keys
 
 
+def parse_messages(name: str, value: object) -> pd.Series[Any]:
+    """Return a column of messages as pandas text with its index; a missing message is None."""
+    if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{name} must be a frame (pandas, Polars, PyArrow, DuckDB, Dask or PySpark) or a "
+            f"column of messages (a Series, an array or a list), not {value!r:.80}."
+        )
+    index = value.index if isinstance(value, pd.Series) else None
+    messages = pd.Series(_list_items(value), index=index, dtype=object)
+    messages = messages.where(messages.notna(), None)
+    for message in messages:
+        if not isinstance(message, str | None):
+            raise TypeError(f"{name}: each message must be text or missing, not {message!r:.80}.")
+    return messages
+
+
 def _iter_ids(column: str, value: Any) -> list[Any]:
     if isinstance(value, str):
         return [value]
@@ -201,6 +217,10 @@ def _iter_ids(column: str, value: Any) -> list[Any]:
             f"{column}: pass an id, several ids, or a frame with the column {column!r}, "
             f"not {value!r:.80}."
         )
+    return _list_items(value)
+
+
+def _list_items(value: Any) -> list[Any]:
     series = nw.from_native(value, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):  # of Arrow, whose own items are no text
         return series.to_list()

@@ -283,6 +283,74 @@ def test_pattern_ids_match_error_patterns(result: pd.DataFrame) -> None:
     assert ids.value_counts().to_dict() == expected
 
 
+@given(FAILURES)
+@some
+def test_pattern_ids_of_messages_are_those_of_the_frame(result: pd.DataFrame) -> None:
+    failed = result[pattern_ids(result).notna().to_numpy()]
+    column = "job_error_message" if "job_error_message" in failed else "error_message"
+    if "outcome" in failed:
+        failed = failed[failed["outcome"].eq("job_failed").to_numpy()]
+    messages = failed[column].fillna("")
+    pd.testing.assert_series_equal(pattern_ids(messages), pattern_ids(failed))
+
+
+MESSAGES = ["Page 3 of 'a.pdf' is blank", None, "Out of memory", "Page 12 of 'b.pdf' is blank", ""]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        MESSAGES,
+        tuple(MESSAGES),
+        iter(MESSAGES),
+        pd.Series(MESSAGES, dtype=object),
+        pd.Series(MESSAGES, dtype="string"),
+        pd.Series(MESSAGES, dtype="category"),
+        pd.Series(MESSAGES, dtype=pd.ArrowDtype(pa.string())),
+        pd.Index(MESSAGES, dtype=object),
+        pd.array(MESSAGES, dtype="string"),
+        pd.Series(MESSAGES, dtype=object).to_numpy(),
+        pl.Series(MESSAGES),
+        pl.Series(MESSAGES, dtype=pl.Categorical),
+        pa.array(MESSAGES),
+        pa.array(MESSAGES).dictionary_encode(),
+        pa.chunked_array([MESSAGES[:2], MESSAGES[2:]]),
+    ],
+    ids=lambda column: f"{type(column).__module__}.{type(column).__name__}",
+)
+def test_pattern_ids_of_any_column_of_messages(column: Any) -> None:
+    page, memory, none = "pat-85f86cd9a3", "pat-9aed18e093", pattern_ids(jobs(None))[0]
+    expected = pd.Series([page, pd.NA, memory, page, none], dtype=STRING_DTYPE, name="pattern_id")
+    pd.testing.assert_series_equal(pattern_ids(column), expected)
+
+
+def test_pattern_ids_of_series_keep_its_index() -> None:
+    index = pd.MultiIndex.from_tuples([("b", 7), ("a", 7), ("b", 7)], names=["batch", None])
+    messages = pd.Series([None, "a 1", "a 2"], index=index, name="error_message")
+    ids = pattern_ids(messages)
+    pd.testing.assert_index_equal(ids.index, index)
+    assert ids.fillna("-").tolist() == ["-", *[pattern_ids(["a 3"])[0]] * 2]
+
+
+@pytest.mark.parametrize("column", [[], pd.Series([], dtype=object), [None], pl.Series([None])])
+def test_pattern_ids_of_no_messages_are_missing(column: Any) -> None:
+    ids = pattern_ids(column)
+    assert ids.dtype == STRING_DTYPE
+    assert ids.isna().tolist() == [True] * len(column)
+
+
+@pytest.mark.parametrize("value", ["a message", b"x", {"a", "b"}, {"error_message": "a"}, 3, None])
+def test_pattern_ids_of_no_column_raise(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^frame_or_messages must be a frame .* or a column"):
+        pattern_ids(value)
+
+
+@pytest.mark.parametrize("column", [[1], ["a", b"b"], pd.Series([1.5]), [{"error_message": "a"}]])
+def test_pattern_ids_of_column_without_text_raise(column: Any) -> None:
+    with pytest.raises(TypeError, match="each message must be text or missing, not "):
+        pattern_ids(column)
+
+
 @given(FAILURES, st.randoms(use_true_random=False))
 @some
 def test_patterns_do_not_depend_on_row_order(result: pd.DataFrame, draw: Random) -> None:
