@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from narwhals.typing import IntoFrameT
 
 from llama_batches_nb.dataset.atomic import atomic_replace, open_fsynced
 from llama_batches_nb.dataset.part_files import COMPRESSION
-from llama_batches_nb.dataset.storage import local_path
+from llama_batches_nb.dataset.storage import local_path, open_filesystem, path_text
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.tables import arguments, engines, schema
 from llama_batches_nb.types import PathLike
@@ -69,15 +68,16 @@ def export_parquet(
     >>> lb.read_parquet("batches.parquet").equals(batches)
     True
     """
+    text = path_text(path, to_write=True)
     keys = arguments.parse_column_names("partition_by", partition_by)
     wrapped = engines.wrap_frame("frame", frame)
     engines.check_columns(wrapped, *keys)
     pandas = frame if isinstance(frame, pd.DataFrame) else engines.frame_to_pandas(wrapped)
     table = _to_arrow(pandas)
     _check_partitions(table, keys)
-    local = local_path(path)
+    local = local_path(text)
     if local is None:
-        _upload(table, str(path), keys)
+        _upload(table, text, keys)
         return frame
     _check_target(local, is_folder=bool(keys))
     with atomic_replace(local) as temporary:
@@ -118,10 +118,8 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
     """
     import pyarrow.parquet as pq
 
-    name = os.fspath(path)
-    if not name:
-        raise ValueError("The path is empty. Pass a Parquet file or folder.")
-    filesystem, root = fsspec.url_to_fs(name)
+    name = path_text(path)
+    filesystem, root = open_filesystem(name)
     if not filesystem.exists(root):
         raise FileNotFoundError(f"No file or folder {name!r}.")
     try:
@@ -276,7 +274,7 @@ def _read_folder(filesystem: fsspec.AbstractFileSystem, root: str) -> pa.Table:
 
 def _upload(table: pa.Table, url: str, keys: Sequence[str]) -> None:
     """Write locally, then upload. The schema file comes last, when a folder is complete."""
-    filesystem, target = fsspec.url_to_fs(url)
+    filesystem, target = open_filesystem(url)
     with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as scratch:
         local = Path(scratch, "export")
         if not keys:

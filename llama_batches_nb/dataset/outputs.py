@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -20,6 +19,7 @@ from llama_batches_nb.dataset.output_sources import (
     select_columns,
 )
 from llama_batches_nb.dataset.saved_files import SavedFile, SavedFiles
+from llama_batches_nb.dataset.storage import local_path
 from llama_batches_nb.errors import attach_partial
 from llama_batches_nb.fetch.extractions import read_extract_job
 from llama_batches_nb.fetch.filters import project_params
@@ -221,11 +221,12 @@ def _open_folder(folder: PathLike) -> SavedFiles:
     name = os.fspath(folder)
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"folder={folder!r} is not the path of a folder.")
-    if "://" in name:
+    path = local_path(name)
+    if path is None:
         raise ValueError(
             f"folder={name!r} is a URL; save_outputs writes to a local folder. Copy it from there."
         )
-    path = Path(name).expanduser().absolute()
+    path = path.absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".{os.getpid()}.00000000.tmp"

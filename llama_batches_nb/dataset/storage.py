@@ -6,6 +6,7 @@ A file is written whole or not at all: by a rename on a local disk, by one PUT o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,21 +21,21 @@ from llama_batches_nb.types import PathLike
 if TYPE_CHECKING:
     import pyarrow.fs as pa_fs
 
+_LOST_SLASH = re.compile(r"(?:^|[/\\])([A-Za-z][A-Za-z0-9+.-]+):(?:[/\\](?![/\\])|$)")
+_FILE_URL = re.compile(r"^(?:file|local):(?://(?:localhost(?=/))?)?", re.IGNORECASE)
+_CACHE = re.compile(r"(?:^|::)\w*cache::")
+
 
 class Storage:
     """The files of a folder. File names are relative to it, with ``/`` as the separator."""
 
     def __init__(self, path: PathLike) -> None:
-        text = os.fspath(path)
-        if not isinstance(text, str):
-            raise TypeError(f"The path must be a string or a path object, not {path!r}.")
-        if not text.strip():
-            raise ValueError("The path is empty. Pass a folder, or a URL that fsspec supports.")
+        text = path_text(path)
         self.local = local_path(text)
         if self.local is not None:
             self.local = self.local.absolute()  # the working directory may change later
         self.name = text if self.local is None else str(self.local)
-        self.filesystem, self.root = fsspec.url_to_fs(self.name)
+        self.filesystem, self.root = open_filesystem(self.name)
 
     @property
     def arrow_filesystem(self) -> pa_fs.FileSystem:
@@ -102,9 +103,51 @@ class Storage:
         return (self.local / name).parent.resolve().is_relative_to(self.local.resolve())
 
 
+def path_text(path: PathLike, *, to_write: bool = False) -> str:
+    """Return a path or URL as text, or raise an error if it is neither."""
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"The path must be a string or a path object, not {path!r}.")
+    if not text.strip():
+        raise ValueError("The path is empty. Pass a file or folder, or a URL that fsspec supports.")
+    protocols = set(fsspec.available_protocols()) - {"file", "local"}
+    if lost := [name for name in _LOST_SLASH.findall(text) if name.lower() in protocols]:
+        raise ValueError(
+            f"{text!r} is a URL that lost a slash, as in pathlib.Path('{lost[0]}://…'). Pass the "
+            "URL as a string."
+        )
+    if "::" in text and not _is_local(text):
+        if to_write:
+            raise ValueError(f"{text!r} is a chain of URLs, which can only be read. Pass one URL.")
+        if _CACHE.search(text):
+            raise ValueError(
+                f"{text!r} reads from a cache, which may be out of date. Pass the URL without it."
+            )
+    return text
+
+
 def local_path(path: PathLike) -> Path | None:
     """Return a local path as a `Path`, or None for a URL."""
-    text = os.fspath(path)
-    for scheme in ("file://", "local://"):
-        text = text.removeprefix(scheme)
-    return None if "://" in text or "::" in text else Path(text).expanduser()
+    text = path_text(path)
+    if not _is_local(text):
+        return None
+    text = _FILE_URL.sub("", text)
+    with suppress(RuntimeError):  # no such user: a file name that begins with ~
+        return Path(text).expanduser()
+    return Path(text)
+
+
+def open_filesystem(path: PathLike) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the file system of a path or URL, and the path in it."""
+    local = local_path(path)
+    if local is not None:
+        return fsspec.filesystem("file"), local.absolute().as_posix()
+    filesystem, root = fsspec.url_to_fs(path_text(path))
+    return filesystem, root
+
+
+def _is_local(text: str) -> bool:
+    """Return whether a text is a path or `file:` URL; a file name may have two colons."""
+    rest = _FILE_URL.sub("", text)
+    chained = rest.partition("::")[0] in fsspec.available_protocols() if "::" in rest else False
+    return "://" not in rest and not chained

@@ -9,7 +9,7 @@ from typing import Unpack
 from llama_batches_nb.dataset.lock import acquire_lock
 from llama_batches_nb.dataset.manifest import DATASET_TABLES, Manifest, ProjectRef
 from llama_batches_nb.dataset.refresh import BatchRefresh, FailedRequests, JobRefresh
-from llama_batches_nb.dataset.storage import Storage
+from llama_batches_nb.dataset.storage import Storage, path_text
 from llama_batches_nb.dataset.writer import ChunkWriter
 from llama_batches_nb.fetch.filters import (
     BatchFilters,
@@ -177,7 +177,7 @@ def sync_dataset(
         raise TypeError(f"jobs must be True or False, not {jobs!r}.")
     check_filter_names("sync_dataset", filters)
     query = BatchQuery.from_filters(**filters)
-    storage = Storage(path)
+    storage = Storage(path_text(path, to_write=True))
     client = get_client(client)
     scope = project_params(filters.get("project_id"), filters.get("organization_id"))
     origin = ProjectRef(client.base_url, *(scope[n] or getattr(client.settings, n) for n in scope))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
+import pandas as pd
 import pytest
 
+import llama_batches_nb as lb
 from llama_batches_nb.dataset.storage import Storage
+from tests.fake_api import FakeApi
 
 
 @pytest.fixture(params=["local", "url"])
@@ -98,3 +103,101 @@ def test_tilde_is_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_invalid_path_raises(path: object, error: type[Exception]) -> None:
     with pytest.raises(error):
         Storage(path)  # type: ignore[arg-type]
+
+
+# --- paths and URLs of all functions --------------------------------------------------------------
+
+FRAME = pd.DataFrame({"job_id": ["pjb-1"], "n": [1]})
+WRITERS: dict[str, Callable[[Any], object]] = {
+    "export_parquet": lambda path: lb.export_parquet(FRAME, path),
+    "sync_dataset": lb.sync_dataset,
+    "save_outputs": lambda path: lb.save_outputs(FRAME, path),
+}
+READERS: dict[str, Callable[[Any], object]] = {
+    "read_parquet": lb.read_parquet,
+    "open_dataset": lb.open_dataset,
+    "read_dataset": lb.read_dataset,
+}
+
+
+@pytest.mark.parametrize("call", [*WRITERS, *READERS])
+@pytest.mark.parametrize(
+    "path",
+    [
+        Path("s3://bucket") / "x",
+        Path("gs://bucket/x"),
+        Path("memory://x").absolute(),
+        Path("kept") / "S3://bucket",
+        Path("s3://bucket").parent,
+        "https:/host/x",
+    ],
+    ids=str,
+)
+def test_url_that_pathlib_has_shortened_raises(
+    call: str, path: Path | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="lost a slash"):
+        {**WRITERS, **READERS}[call](path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", WRITERS)
+@pytest.mark.parametrize("path", ["simplecache::memory://x", "zip://x::{}/a.zip", "dir::/x"])
+def test_chain_of_urls_is_not_written(call: str, path: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"chain of URLs|is a URL|from a cache"):
+        WRITERS[call](path.format(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", READERS)
+def test_cached_url_is_not_read(call: str) -> None:
+    with pytest.raises(ValueError, match="reads from a cache"):
+        READERS[call]("filecache::memory://x")
+
+
+def test_parquet_in_a_zip_file_is_read(tmp_path: Path) -> None:
+    lb.export_parquet(FRAME, tmp_path / "x.parquet")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "x.parquet", "x.parquet")
+    assert lb.read_parquet(f"zip://x.parquet::{tmp_path}/a.zip")["n"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("~nobody-here.parquet", "~nobody-here.parquet"),
+        (Path("~nobody-here.parquet"), "~nobody-here.parquet"),
+        ("~/x.parquet", "home/x.parquet"),
+        ("file:x.parquet", "x.parquet"),
+        ("file://~/x.parquet", "home/x.parquet"),
+        ("file:{}/x.parquet", "x.parquet"),
+        ("file:///{}/x.parquet", "x.parquet"),
+        ("FILE://{}/x.parquet", "x.parquet"),
+        ("file://localhost{}/x.parquet", "x.parquet"),
+        ("a::b.parquet", "a::b.parquet"),
+        ("a:b.parquet", "a:b.parquet"),
+    ],
+    ids=str,
+)
+def test_forms_of_local_paths(
+    path: str | Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    if isinstance(path, str):
+        path = path.format(tmp_path)
+    lb.export_parquet(FRAME, path)
+    pd.testing.assert_frame_equal(lb.read_parquet(path), FRAME)
+    assert (tmp_path / name).is_file()
+
+
+def test_tilde_without_user_is_a_folder_to_save_to(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lb.save_outputs(FRAME.iloc[:0], "~nobody-here")
+    assert lb.sync_dataset("file:~nobody-there").new == 0
+    assert lb.read_dataset("~nobody-there").empty
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["~nobody-here", "~nobody-there"]
