@@ -154,8 +154,8 @@ def pattern_ids(
     >>> most_frequent = lb.error_patterns(jobs).pattern_id[0]
     >>> jobs[lb.pattern_ids(jobs) == most_frequent].job_id.tolist()
     ['pjb-2']
-    >>> lb.pattern_ids(["Out of memory", None]).tolist()
-    ['pat-9aed18e093', <NA>]
+    >>> lb.pattern_ids(["Out of memory", "Page 3 is blank"]).tolist()
+    ['pat-9aed18e093', 'pat-aac3fcdacf']
     """
     rows = engines.try_wrap(frame_or_messages)
     if rows is None:
