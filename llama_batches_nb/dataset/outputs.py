@@ -209,10 +209,8 @@ class _OutputWriter:
     def _read_extraction(self, file: SavedFile, job_id: str) -> tuple[SavedFile, bytes | None, str]:
         job, size = read_extract_job(self._client, job_id, self._scope)
         self.received.add(0, size)
-        result = bytes(job.extract_result)
-        if result in (b"", b"null"):
-            is_complete = job.status in (None, "COMPLETED")
-            return file, None, "without a result" if is_complete else str(job.status)
+        if (result := job.result()) is None:
+            return file, None, job.reason_without("a result")
         return file, msgspec.json.format(result, indent=2) + b"\n", ""
 
 

@@ -17,6 +17,7 @@ from llama_batches_nb.http.progress import AmountReceived, Progress, progress_ba
 from llama_batches_nb.tables import arguments, extractions, output_records, schema
 from llama_batches_nb.tables.extractions import ExtractedRow
 from llama_batches_nb.tables.output_records import JobStatusRecord
+from llama_batches_nb.tables.records import check_response_id
 from llama_batches_nb.tables.schema import EXTRACTIONS
 from llama_batches_nb.types import ErrorMode, JobIds, Record
 
@@ -114,12 +115,12 @@ def fetch_extractions(
 
     def fetch_one(job_id: str) -> list[ExtractedRow]:
         job, size = read_extract_job(client, job_id, scope)
-        rows = extractions.parse_extraction(job_id, bytes(job.extract_result))
-        if rows is None:
-            is_complete = job.status in (None, "COMPLETED")
-            left_out.add("without a result" if is_complete else str(job.status))
-        received.add(len(rows or ()), size)
-        return rows or []
+        result = job.result()
+        if result is None:
+            left_out.add(job.reason_without("a result"))
+        rows = [] if result is None else extractions.parse_extraction(job_id, result)
+        received.add(len(rows), size)
+        return rows
 
     with progress_bar(progress, "extractions", unit="file", total=len(job_ids)) as bar:
         rows = fetch_concurrently(
@@ -151,6 +152,7 @@ def read_extract_job(client: Client, job_id: str, scope: Record) -> tuple[JobSta
         job = endpoints.get_job_output(client, "extract_v2", job_id, decode, **scope)
     except NotFoundError as error:
         raise expired_error(job_id, error) from error
+    check_response_id(job_id, job.id or job_id, what="job")
     return job, sum(sizes)
 
 

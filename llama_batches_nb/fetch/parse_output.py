@@ -18,7 +18,8 @@ from llama_batches_nb.fetch.job_selection import expired_error
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.tables import output_records
-from llama_batches_nb.tables.output_records import Metadata, Page, ParseResponse
+from llama_batches_nb.tables.output_records import JobStatusRecord, Metadata, Page, ParseResponse
+from llama_batches_nb.tables.records import check_response_id
 from llama_batches_nb.types import PageContent
 
 TOO_LARGE_ERRORS = (InvalidRequestError, ServerError, ResponseError)
@@ -31,7 +32,7 @@ class ParseOutput:
 
     job_id: str
     content: PageContent
-    status: str | None
+    job: JobStatusRecord
     pages: list[Page] | None
     metadata: Metadata | None
     size: int  # bytes received
@@ -45,11 +46,7 @@ class ParseOutput:
 
     def reason_without_pages(self) -> str | None:
         """Return why there are no pages, or None if there are."""
-        if self.pages is not None:
-            return None
-        if self.status in (None, "COMPLETED"):
-            return f"without {self.content}"
-        return self.status
+        return None if self.pages is not None else self.job.reason_without(self.content)
 
 
 class ParseOutputReader:
@@ -80,7 +77,7 @@ class ParseOutputReader:
             return self._read_stored(job_id, sizes, error)
         except NotFoundError as error:
             raise expired_error(job_id, error) from error
-        pages = response.pages(self._content)
+        pages = response.pages(self._content) if response.job.may_have_output() else None
         if pages is None and response.job.status in (None, "COMPLETED"):
             return self._read_stored(job_id, sizes)
         return self._output(job_id, response, pages, sizes)
@@ -90,14 +87,16 @@ class ParseOutputReader:
     ) -> ParseOutput:
         """Return the output at the presigned URL, or raise `cause` if there is no URL."""
         response, url = self._locate(job_id, sizes, cause)
-        if url is None:
+        if url is None or not response.job.may_have_output():
             return self._output(job_id, response, None, sizes)
         try:
             body = self._client.download(url)
-        except NotFoundError:  # the URL has expired
+        except NotFoundError as first_error:  # the URL has expired
             response, url = self._locate(job_id, sizes, cause)
+            if url is None:
+                raise expired_error(job_id, first_error) from first_error
             try:
-                body = self._client.download(url or "")
+                body = self._client.download(url)
             except NotFoundError as error:
                 raise expired_error(job_id, error) from error
         sizes.append(len(body))
@@ -122,9 +121,11 @@ class ParseOutputReader:
             sizes.append(len(body))
             return output_records.decode(body, ParseResponse, self._describe(job_id))
 
-        return endpoints.get_job_output(
+        response = endpoints.get_job_output(
             self._client, "parse_v2", job_id, decode, expand=(expand, *self._more), **self._scope
         )
+        check_response_id(job_id, response.job.id or job_id, what="job")
+        return response
 
     def _output(
         self,
@@ -137,9 +138,7 @@ class ParseOutputReader:
     ) -> ParseOutput:
         metadata = (response.metadata or Metadata()) if self._more else None
         items = stored or response.items_json()
-        return ParseOutput(
-            job_id, self._content, response.job.status, pages, metadata, sum(sizes), items
-        )
+        return ParseOutput(job_id, self._content, response.job, pages, metadata, sum(sizes), items)
 
     def _describe(self, job_id: str) -> str:
         return f"the {self._content} of job {job_id}"

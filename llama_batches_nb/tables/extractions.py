@@ -27,13 +27,8 @@ ExtractedRow: TypeAlias = tuple[str, int, Mapping[str, bytes]]
 """A job, the number of the row in it, and the JSON of each field."""
 
 
-def parse_extraction(job_id: str, result: bytes) -> list[ExtractedRow] | None:
-    """Return the rows of an extract job's result, or None if it has none.
-
-    One object is one row; in a list, each item is one.
-    """
-    if result in (b"", b"null"):
-        return None
+def parse_extraction(job_id: str, result: bytes) -> list[ExtractedRow]:
+    """Return the rows of an extract job's result: one object, or each item of a list."""
     description = f"the result of job {job_id}"
     items: list[msgspec.Raw] = [msgspec.Raw(result)]
     if result.startswith(b"["):

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from llama_batches_nb.errors import ResponseError
 from llama_batches_nb.tables.schema import CONFIDENCE_COLUMNS, PAGES
+from llama_batches_nb.tables.statuses import JOB_STATUSES
 
 T = TypeVar("T")
 
@@ -87,8 +88,22 @@ class Metadata(msgspec.Struct):
 class JobStatusRecord(msgspec.Struct):
     """The status of a job, and for an extract job its result."""
 
+    id: str | None = None
     status: str | None = None
     extract_result: msgspec.Raw = NO_JSON
+
+    def result(self) -> bytes | None:
+        """Return the JSON of the result, or None if there is none, such as of a running job."""
+        raw = bytes(self.extract_result)
+        return None if raw in (b"", b"null") or not self.may_have_output() else raw
+
+    def may_have_output(self) -> bool:
+        """Return whether an output is whole: it is not while the job runs, or if it failed."""
+        return self.status == "COMPLETED" or self.status not in JOB_STATUSES
+
+    def reason_without(self, output: str) -> str:
+        """Return why the job has no output, for a count of such jobs."""
+        return f"without {output}" if self.status in (None, "COMPLETED") else self.status
 
 
 class ParseResponse(msgspec.Struct):

@@ -58,6 +58,22 @@ def test_jobs_without_result_are_left_out_and_counted(api: OutputApi, server: Se
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("status", ["RUNNING", "THROTTLED", "FAILED", "CANCELLED"])
+def test_result_of_a_job_that_has_not_completed_is_left_out(
+    api: OutputApi, server: Server, status: str
+) -> None:
+    api.add_extract_job("ejb-1", {"a": 1}, status)
+    with pytest.warns(UserWarning, match=f"1 job is left out: 1 {status}"):
+        assert lb.fetch_extractions("ejb-1").empty
+
+
+def test_response_with_another_job_raises(api: OutputApi, server: Server) -> None:
+    api.add_extract_job("ejb-1", {"a": 1})
+    api.extract_jobs["ejb-1"]["id"] = "ejb-2"
+    with pytest.raises(lb.ResponseError, match=r"Expected job 'ejb-1'.*'ejb-2'"):
+        lb.fetch_extractions("ejb-1")
+
+
 def test_expired_job_raises_with_the_rows_fetched_so_far(api: OutputApi, server: Server) -> None:
     api.add_extract_job("ejb-1", {"a": 1})
     with pytest.raises(lb.NotFoundError, match="48 hours") as caught:

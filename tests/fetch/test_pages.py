@@ -131,6 +131,26 @@ def test_running_job_is_left_out_and_one_that_ended_since_is_not(
         assert lb.fetch_pages(jobs).job_id.tolist() == ["pjb-2"]
 
 
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING", "FAILED", "CANCELLED"])
+def test_pages_of_a_job_that_has_not_completed_are_left_out(
+    api: OutputApi, server: Server, status: str
+) -> None:
+    api.add_parse_job("pjb-1", status=status, markdown={"pages": [markdown_page(1, "a part")]})
+    with pytest.warns(UserWarning, match=f"1 job is left out: 1 {status}"):
+        assert lb.fetch_pages("pjb-1").empty
+    api.too_large["pjb-1"] = 413
+    with pytest.warns(UserWarning, match=f"1 job is left out: 1 {status}"):
+        assert lb.fetch_pages("pjb-1").empty
+    assert not api.downloads
+
+
+def test_response_with_another_job_raises(api: OutputApi, server: Server) -> None:
+    api.add_parse_job("pjb-1", markdown_page(1))
+    api.parse_jobs["pjb-1"]["job"]["id"] = "pjb-2"
+    with pytest.raises(lb.ResponseError, match=r"Expected job 'pjb-1'.*'pjb-2'"):
+        lb.fetch_pages("pjb-1")
+
+
 @pytest.mark.parametrize("form", ["index", "polars", "arrow", "row", "generator"])
 def test_jobs_are_accepted_in_each_form(api: OutputApi, server: Server, form: str) -> None:
     api.add_parse_job("pjb-1", markdown_page(1))
