@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals as nw
 import pandas as pd
 
@@ -58,37 +60,39 @@ def sum_credits(files: Frame, keys: list[str]) -> pd.DataFrame:
 def _distinct_jobs(files: Frame, keys: list[str]) -> Frame:
     """Return each job of each group once: its cost, the parts of it, and whether it failed."""
     failed = engines.flag(nw.col("outcome").cast(nw.String).is_in(FAILURE_OUTCOMES))
-    parts = [f"{PART_PREFIX}{name}" for name in COST_PARTS]
-    numbers = ["_cost", *parts[:2]]
-    existing = engines.column_names(files)
-    with_parts = files.with_columns(
+    with_cost = files.filter(~nw.col("job_id").is_null()).with_columns(
         nw.col("credits").cast(nw.Float64).alias("_cost"),
         failed.alias("_failed"),
-        *(
-            (nw.col(name) if name in existing else nw.lit(None)).cast(dtype).alias(name)
-            for name, dtype in zip(parts, PART_DTYPES, strict=True)
-        ),
+        *(nw.col(name).cast(dtype) for name, dtype in _parts(files).items()),
     )
-    jobs = with_parts.filter(~nw.col("job_id").is_null())
-    grouped = jobs.select(*keys, "job_id", *numbers, parts[2], "_failed").group_by(*keys, "job_id")
-    return grouped.agg(nw.col(*numbers, parts[2]).max(), nw.col("_failed").min())
+    values = ["_cost", *_parts(files)]
+    grouped = with_cost.select(*keys, "job_id", *values, "_failed").group_by(*keys, "job_id")
+    return grouped.agg(nw.col(*values).max(), nw.col("_failed").min())
+
+
+def _parts(frame: Frame) -> dict[str, Any]:
+    """Return the dtypes of the columns of `COST_PARTS` by name; none unless all exist."""
+    dtypes = {
+        f"{PART_PREFIX}{name}": dtype for name, dtype in zip(COST_PARTS, PART_DTYPES, strict=True)
+    }
+    return dtypes if dtypes.keys() <= set(engines.column_names(frame)) else {}
 
 
 def _billed_items(jobs: Frame, keys: list[str]) -> Frame:
     """Return what is billed: each job without its parse job, and each parse job."""
+    item = nw.col("job_id").cast(nw.String).alias("_item")
+    cost = nw.col("_cost")
+    if not _parts(jobs):
+        return jobs.select(*keys, item, cost, "_failed").filter(~cost.is_null())
     extract, parse, parse_job = (nw.col(f"{PART_PREFIX}{name}") for name in COST_PARTS)
     is_split = ~(extract.is_null() | parse.is_null() | parse_job.is_null())
-    own = jobs.select(
-        *keys,
-        nw.col("job_id").cast(nw.String).alias("_item"),
-        nw.when(is_split).then(extract).otherwise(nw.col("_cost")).alias("_cost"),
-        "_failed",
-    )
+    own_cost = nw.when(is_split).then(extract).otherwise(cost).alias("_cost")
+    own = jobs.select(*keys, item, own_cost, "_failed")
     shared = jobs.filter(is_split).select(
         *keys, parse_job.alias("_item"), parse.alias("_cost"), "_failed"
     )
     items: Frame = nw.concat([own, shared])  # type: ignore[type-var]
-    return items.filter(~nw.col("_cost").is_null())
+    return items.filter(~cost.is_null())
 
 
 def _sum_items(items: Frame, keys: list[str]) -> pd.DataFrame:
