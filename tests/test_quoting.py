@@ -316,8 +316,11 @@ def test_query_parameter_stays_one_parameter_or_is_refused(raw: RawServer, name:
         if error is not None:
             assert isinstance(error, ValueError)
             assert requests == []
+        elif parameter == "job_ids" and text == "":  # a result without a job
+            assert requests == []
         else:
-            (one,) = requests
+            one, *checks = requests
+            assert len(checks) <= 1  # that a directory without batches exists
             assert one.query.pop(parameter) == [text]
             assert one.query.keys() <= {"page_size"}
 
