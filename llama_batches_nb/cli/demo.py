@@ -77,12 +77,16 @@ def _run_batch() -> None:
             text = "corrupt" if n == 5 else INVOICE.format(n=n)
             Path(folder, f"invoice-{n}.txt").write_text(text)
         batch = upload_files(folder).pipe(create_batch, "cfg-PARSE_AGENTIC").pipe(wait_for_batches)
-    jobs = fetch_results(batch).pipe(wait_for_jobs)  # they may run longer than the batch
-    files = outcomes(fetch_results(batch), jobs)
+    fetch_results(batch).pipe(wait_for_jobs)  # they may run longer than the batch
+    results = fetch_results(batch)
+    jobs = fetch_jobs(results, usage=True)
+    files = outcomes(results, jobs)
     _print(f"   {batch.batch_id[0]} is {batch.status[0]}: each file was assigned a job.")
     _print(f"   Outcomes of its {len(files)} files: {_counts(files.outcome)}.")
     for message in files.job_error_message.dropna():
-        _print(f"   Error of the failed file: {message}\n")
+        _print(f"   Error of the failed file: {message}")
+    billed = jobs.credits.dropna()  # missing until a job has been billed
+    _print(f"   Credits of the {len(billed)} jobs billed so far: {billed.sum():,.0f}.\n")
 
 
 def _load_history(out: Path, limit: int | None) -> None:
