@@ -20,9 +20,10 @@ _COUNTED = "(?:page|file|document|time|row|line|field|attempt|record|item|table|
 # Searched in lower case. Patterns that start with letters or digits are found faster.
 _AFTER_WORD = re.compile(
     rf"""(?: code(?<![a-z]code)(?<!bar[ ]code)(?<!postal[ ]code)(?<!zip[ ]code)
-    | return[ _-]?code | response[ _-]?code | result[ _-]?code | reason[ _-]?code | status | errno
+    | return[ _-]?code | response[ _-]?code | result[ _-]?code | reason[ _-]?code
+    | status(?:[ ]of)? | errno
     | error | exit(?:ed)? | http(?:/(?:[\d.]+|<n>))?+ | signal | hresult | sqlstate )
-    (?: [ _-]?(?: code | status | with | number | error )){{0,2}}
+    (?: [ _-]?(?: code | status | with | number | no\. | error )){{0,2}}
     ["'`]?[ ]?[:=\#]?[ ]?["'`(\[]?
     (-?(?: 0x[0-9a-f]{{1,16}} | [a-z]{{0,10}}[-_]?\d{{1,6}} | \d\d[a-z]\d\d ))
     (?! [\w%] | [-.,:/]\w | [ ](?: of | {_COUNTED}s? )\b )""",

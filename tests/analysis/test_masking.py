@@ -411,6 +411,14 @@ APART = [
         '{"error":"{\\"detail\\":\\"Out of credits\\"}"}',
     ],
     [
+        "Server responded with a status of 503 ()",
+        "Server responded with a status of 404 ()",
+    ],
+    [
+        "Error no. 12",
+        "Error no. 13",
+    ],
+    [
         "SQLSTATE[23000]: x",
         "SQLSTATE[42000]: x",
     ],
