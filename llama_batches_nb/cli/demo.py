@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from llama_batches_nb.analysis.final_outcomes import final_outcomes
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.rates import failure_rates, format_rate
 from llama_batches_nb.dataset.export import export_parquet
@@ -96,7 +97,9 @@ def _load_history(out: Path, limit: int | None) -> None:
     jobs = fetch_jobs(results)
     _print(f"   {len(batches):,} batches: {_counts(batches.status)}.")
     files = outcomes(results, jobs)
-    _print(f"   {len(files):,} files: {_counts(files.outcome)}.\n")
+    _print(f"   {len(files):,} files: {_counts(files.outcome)}.")
+    still_failing = int(failure_rates(final_outcomes(files))["failed"].sum())
+    _print(f"   {still_failing:,} files still fail: no run of them succeeded.\n")
 
     files = add_names(files.drop(columns="source_directory_file_id"))
     _print("3. Failure rates (failed ÷ decided) with 95 % confidence intervals.")

@@ -30,6 +30,7 @@ from tests.servers import batch, mapping
 from tests.strategies import api_records, instants, job_frames, known_or_unknown, results_of, some
 
 MESSAGES = ["no such file", "no such file 7", "too large", None]
+STILL = "files still failing"
 COUNTS = ("files", "succeeded", "failed", "undecided")
 
 
@@ -74,6 +75,14 @@ def test_the_tiles_add_up(given_frames: FetchedFrames) -> None:
     assert (files, failed) == (rate.total, rate.failed)
     left_out = (given_frames.outcomes["batch_status"] == "FAILED").sum()
     assert files + left_out == len(given_frames.outcomes)
+
+
+@given(found())
+@some
+def test_files_still_failing_are_those_of_final_outcomes(given_frames: FetchedFrames) -> None:
+    final = lb.final_outcomes(given_frames.outcomes)
+    expected = lb.failure_rates(final).iloc[0].failed
+    assert _tiles(Overview.from_frames(given_frames))[STILL] == expected
 
 
 @given(found(), st.sampled_from([DIRECTORY, CONFIGURATION]))
@@ -171,7 +180,7 @@ def test_overview_of_no_batches_is_empty() -> None:
 
 def test_only_failed_batches_have_no_rate() -> None:
     overview = _of(batch("bat-1", "FAILED", results=[mapping("f", None, "no")]), jobs=[])
-    assert _tiles(overview) == {"batches": 1, "credits": 0} | dict.fromkeys(COUNTS, 0)
+    assert _tiles(overview) == {"batches": 1, STILL: 0} | dict.fromkeys(COUNTS, 0)
     assert "1 more in FAILED batches" in tiles_html(overview.tiles())
 
 
@@ -179,6 +188,31 @@ def test_running_batches_have_no_files() -> None:
     overview = _of(batch("bat-1", "RUNNING", results=None), batch("bat-2", "PENDING"))
     assert _tiles(overview)["files"] == 0
     assert overview.open_batches()["batch_id"].tolist() == ["bat-1", "bat-2"]
+
+
+def _run(name: str, day: int, job: str, configuration: str) -> dict[str, Any]:
+    return batch(
+        name,
+        results=[mapping("f", job)],
+        created_at=f"2026-08-{day:02}T00:00:00Z",
+        config={"job": {"type": "parse_v2", "configuration_id": configuration}},
+    )
+
+
+def test_filters_apply_to_the_last_runs_of_files_still_failing() -> None:
+    jobs = [{"id": "pjb-1", "status": "FAILED"}, {"id": "pjb-2", "status": "COMPLETED"}]
+    again = _run("bat-1", 1, "pjb-1", "a"), _run("bat-2", 2, "pjb-1", "b")
+    overview = _of(*again, jobs=jobs)
+    counts = {
+        name: _tiles(replace(overview, filters={CONFIGURATION: name} if name else {}))[STILL]
+        for name in ("", "a", "b")
+    }
+    assert counts == {"": 1, "a": 0, "b": 1}
+    succeeded = _of(*again, _run("bat-3", 3, "pjb-2", "a"), jobs=jobs)
+    assert (
+        _tiles(succeeded)[STILL] == _tiles(replace(succeeded, filters={CONFIGURATION: "b"}))[STILL]
+    )
+    assert _tiles(succeeded)[STILL] == 0
 
 
 def test_credits_of_a_shared_job_count_once() -> None:

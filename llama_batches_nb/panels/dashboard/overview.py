@@ -10,16 +10,18 @@ import narwhals as nw
 import pandas as pd
 
 from llama_batches_nb.analysis.costs import sum_credits
+from llama_batches_nb.analysis.final_outcomes import final_outcomes
 from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
 from llama_batches_nb.analysis.rates import COUNT_COLUMNS, failure_rates, format_rate
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.browse.query import FetchedFrames
-from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
+from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
 DIRECTORY, CONFIGURATION, PATTERN = "source_directory_id", "configuration_id", "pattern_id"
 TREND_BARS = 16
 MAX_PATTERNS = 100
+RUN = ["batch_id", "source_directory_file_id"]
 
 
 class Tile(NamedTuple):
@@ -40,13 +42,16 @@ class Overview:
 
     frames: FetchedFrames
     files: pd.DataFrame
+    still_failing: pd.DataFrame  # the last failed run of each file of which no run succeeded
     filters: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_frames(cls, frames: FetchedFrames) -> Overview:
         """Return an overview without filters."""
         files = frames.outcomes
-        return cls(frames, files.assign(**{PATTERN: pattern_ids(files)}))
+        final = final_outcomes(files)
+        fails = final["outcome"].isin(FAILURE_OUTCOMES) & (final["batch_status"] != "FAILED")
+        return cls(frames, files.assign(**{PATTERN: pattern_ids(files)}), final[fails])
 
     @cached_property
     def shown(self) -> pd.DataFrame:
@@ -107,9 +112,18 @@ class Overview:
             Tile("files", f"{total:,}", note),
             Tile(good, f"{decided - failed:,}"),
             Tile("failed", f"{failed:,}", format_rate(rate) if decided else "no decided files"),
+            self._files_still_failing(),
             Tile("undecided", f"{total - decided:,}", "cancelled, running or unknown"),
             *self._credits(),
         ]
+
+    def _files_still_failing(self) -> Tile:
+        """Return the number of files as in `final_outcomes`; filters apply to their last runs."""
+        last, shown = (pd.MultiIndex.from_frame(f[RUN]) for f in (self.still_failing, self.shown))
+        n_files = int(last.isin(shown).sum())
+        is_linked = not n_files or "file_id" in self.files
+        note = "" if is_linked else "retries in other directories count separately"
+        return Tile("files still failing", f"{n_files:,}", note)
 
     def _credits(self) -> list[Tile]:
         if self.frames.jobs is None:
