@@ -1,18 +1,20 @@
-"""Plot how long batches took: each batch as a dot, with the median and percentile ranges."""
+"""Plot how long batches took, by status: each as a dot, with the median and percentile ranges."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from llama_batches_nb.analysis.durations import kaplan_meier_median
 from llama_batches_nb.plotting import layout
 from llama_batches_nb.plotting.layout import BLUE, INK
 from llama_batches_nb.tables import arguments, engines
-from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
+from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +37,21 @@ TICKS = [  # seconds
 ]
 
 
+class Row(NamedTuple):
+    """A row of the chart: its first batch, its sorted durations in seconds, and their median."""
+
+    first: Series
+    seconds: Floats
+    median: float  # infinite if it is longer than `longest`
+    running_for: float = (
+        0.0  # longest time so far, if the median takes running batches into account
+    )
+
+
 def plot_durations(
     batches: IntoFrame, *, by: str | Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Plot the durations of the batches that have ended, with one row per group.
+    """Plot the durations of the batches that have ended, with one row per status and group.
 
     Parameters
     ----------
@@ -46,7 +59,8 @@ def plot_durations(
         Frame of `fetch_batches`, or of `summarize`, whose ``duration`` is used: pandas, or any
         other frame that Narwhals supports.
     by
-        Column or columns to group by, such as ``"configuration_id"`` or ``"status"``.
+        Column or columns to group by, such as ``"configuration_id"``. A group has a row for each
+        ``status`` with which its batches ended.
     ax
         Axes to draw on. By default a new figure.
 
@@ -57,8 +71,17 @@ def plot_durations(
         waiting time. It is logarithmic if the durations differ widely. Each dot is a batch; more
         than 200 batches are drawn as 200 evenly spaced quantiles. A circle marks the median, a
         thick line the middle 50 % of the batches, and a thin line the middle 90 % (5th to 95th
-        percentile). The slowest group is at the top. The title counts the batches that have not
-        ended.
+        percentile). The slowest row is at the top. The title has the median of each status, and
+        counts the batches that have not ended.
+
+    Notes
+    -----
+    While batches of a group still run, those that have ended are the faster ones. The median of
+    its ``COMPLETED`` batches then is that of Kaplan and Meier (1958, "Nonparametric estimation from
+    incomplete observations", J. Am. Stat. Assoc. 53, 457-481), and the row says so: a batch that
+    still runs lasts longer than the time from its ``created_at`` to the latest time in the frame,
+    and one that ended otherwise would have lasted longer than it did. If fewer than half are known
+    to complete within the longest of these times, the median is given as longer than it.
 
     Raises
     ------
@@ -75,27 +98,28 @@ def plot_durations(
     groups = arguments.parse_column_names("by", by)
     frame = _read_durations(batches, groups)
     ended = frame.dropna(subset="_seconds")
-    rows = _group_rows(ended, groups)
+    keys = _row_keys(ended, groups)
+    rows = _group_rows(frame, groups, keys)
     if ax is None:
         ax = layout.new_axes(len(rows))
     layout.style_axes(ax, "x")
     shown = rows[-layout.max_rows(ax) :]
-    labels = [layout.group_label(row, groups, layout.max_label_length(ax)) for row, _ in shown]
+    labels = [layout.group_label(row.first, keys, layout.max_label_length(ax)) for row in shown]
     log = _needs_log_scale(ended["_seconds"].to_numpy())
-    for y, (_, seconds) in enumerate(shown):
-        _draw_row(ax, y, np.maximum(seconds, SECOND) if log else seconds)
+    for y, row in enumerate(shown):
+        _draw_row(ax, y, np.maximum(row.seconds, SECOND) if log else row.seconds, row.median)
     hidden = len(rows) - len(shown)
     width = layout.label_rows(
         ax,
         labels,
-        [_row_text(seconds) for _, seconds in shown],
-        f"{layout.format_count(hidden, 'group')} with shorter medians not shown" if hidden else "",
+        [_row_text(row) for row in shown],
+        f"{layout.format_count(hidden, 'row')} with shorter medians not shown" if hidden else "",
     )
-    _set_duration_axis(ax, [seconds for _, seconds in shown], log, width)
+    _set_duration_axis(ax, [row.seconds for row in shown], log, width)
     if ended.empty:
         ax.set(xticks=[], yticks=[])
         layout.annotate_empty(ax, "no batch has ended yet" if len(frame) else "no batches")
-    has_quantiles = any(len(seconds) > MAX_POINTS for _, seconds in shown)
+    has_quantiles = any(len(row.seconds) > MAX_POINTS for row in shown)
     layout.set_title(
         ax,
         *_title(frame, groups, has_quantiles),
@@ -114,34 +138,64 @@ def format_duration(seconds: float) -> str:
 
 
 def _read_durations(batches: IntoFrame, groups: list[str]) -> pd.DataFrame:
-    """Return the group columns, whether each batch has ended, and its duration in seconds."""
+    """Return the group columns and the status of each batch with its times in seconds.
+
+    ``_seconds`` is the duration of a batch that has ended, ``_lasted`` also the time so far of one
+    that has not; they are missing where times are.
+    """
     wrapped = engines.wrap_frame("batches", batches)
     names = engines.column_names(wrapped)
-    if "duration" in names:
-        needed = ["duration", *(name for name in ["status"] if name in names)]
-    else:
-        needed = ["status", "created_at", "updated_at"]
+    times = ["created_at", "updated_at"]
+    needed = ["duration"] if "duration" in names else ["status", *times]
+    needed += [name for name in ["status", *times] if name in names]
     frame = engines.select_to_pandas(wrapped, *dict.fromkeys([*groups, *needed]))
     frame = frame.reset_index(drop=True)
-    if "duration" in names:
-        durations = pd.to_timedelta(frame["duration"])
-    else:
-        durations = engines.to_utc(frame["updated_at"]) - engines.to_utc(frame["created_at"])
+    so_far = pd.Series(pd.NaT, index=frame.index, dtype="timedelta64[us]")
+    if {*times} <= {*frame}:
+        created, updated = (engines.to_utc(frame[name]) for name in times)
+        so_far = max(created.max(), updated.max()) - created
+    durations = pd.to_timedelta(frame["duration"]) if "duration" in frame else updated - created
     ended = durations.notna()
-    if "status" in needed:
+    if "status" in frame:
         ended = frame["status"].isin(TERMINAL_STATUSES)
-    seconds = durations.dt.total_seconds()
-    return frame.assign(_ended=ended, _seconds=seconds.where(ended & (seconds >= 0)))
+    seconds, lasted = durations.dt.total_seconds(), so_far.dt.total_seconds()
+    seconds = seconds.where(ended & (seconds >= 0))
+    return frame.assign(_ended=ended, _seconds=seconds, _lasted=seconds.where(ended, lasted))
 
 
-def _group_rows(ended: pd.DataFrame, groups: list[str]) -> list[tuple[Series, Floats]]:
-    """Return the first batch and the sorted durations of each group, slowest group last."""
-    parts = [ended] if len(ended) else []
-    if groups:
-        grouped = ended.groupby(groups, dropna=False, observed=True, sort=False)
-        parts = [part for _, part in grouped]
-    rows = [(part.iloc[0], np.sort(part["_seconds"].to_numpy(dtype=float))) for part in parts]
-    return sorted(rows, key=lambda row: float(np.median(row[1])))
+def _row_keys(ended: pd.DataFrame, groups: list[str]) -> list[str]:
+    """Return the columns that define a row: the groups, and the status unless it is the same."""
+    if "status" not in ended or "status" in groups:
+        return groups
+    return groups if groups and ended["status"].nunique() <= 1 else ["status", *groups]
+
+
+def _group_rows(frame: pd.DataFrame, groups: list[str], keys: list[str]) -> list[Row]:
+    """Return a row for each combination of the keys with ended batches, the slowest last."""
+    rows = [
+        _make_row(part, group)
+        for group in _parts(frame, [name for name in groups if name != "status"])
+        for part in _parts(group.dropna(subset="_seconds"), keys)
+        if len(part)
+    ]
+    return sorted(rows, key=lambda row: row.median)
+
+
+def _parts(frame: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
+    if not keys:
+        return [frame]
+    return [part for _, part in frame.groupby(keys, dropna=False, observed=True, sort=False)]
+
+
+def _make_row(ended: pd.DataFrame, group: pd.DataFrame) -> Row:
+    """Return the row of ended batches of a group, which may have others that still run."""
+    seconds = np.sort(ended["_seconds"].to_numpy(dtype=float))
+    known = group.dropna(subset="_lasted")
+    is_completed = "status" in ended and (ended["status"] == "COMPLETED").all()
+    if not is_completed or known["_ended"].all():
+        return Row(ended.iloc[0], seconds, float(np.median(seconds)))
+    median = kaplan_meier_median(known["_lasted"], known["status"] == "COMPLETED")
+    return Row(ended.iloc[0], seconds, median, float(known["_lasted"].max()))
 
 
 def _needs_log_scale(seconds: Floats) -> bool:
@@ -152,26 +206,33 @@ def _needs_log_scale(seconds: Floats) -> bool:
     return bool(longest > LOG_SCALE_RATIO * max(short, SECOND))
 
 
-def _draw_row(ax: Axes, y: int, seconds: Floats) -> None:
+def _draw_row(ax: Axes, y: int, seconds: Floats, median: float) -> None:
     use_quantiles = len(seconds) > MAX_POINTS
     dots = np.quantile(seconds, np.linspace(0, 1, MAX_POINTS)) if use_quantiles else seconds
     jitter = ((np.arange(1, len(dots) + 1) * GOLDEN_RATIO) % 1 - 0.5) * min(1, len(dots) / 30)
     alpha = 0.45 if use_quantiles else 0.6
     strip = ax.plot(dots, y + 0.42 * jitter, "o", color=BLUE, ms=3.5, mew=0, alpha=alpha)
-    low, lower, median, upper, high = np.quantile(seconds, [0.05, 0.25, 0.5, 0.75, 0.95])
+    low, lower, upper, high = np.quantile(seconds, [0.05, 0.25, 0.75, 0.95])
     if len(seconds) >= MIN_BATCHES_FOR_SPREAD:
         ax.hlines(y, low, high, color=INK, lw=1.2)
         ax.hlines(y, lower, upper, color=INK, lw=4)
-    marker = ax.plot([median], [y], "o", mfc="white", mec=INK, mew=1.6, ms=7, zorder=4)
+    at = [max(median, seconds[0])] if math.isfinite(median) else []
+    marker = ax.plot(at, [y] * len(at), "o", mfc="white", mec=INK, mew=1.6, ms=7, zorder=4)
     layout.clip_with_margin(ax, *strip, *marker)
 
 
-def _row_text(seconds: Floats) -> str:
-    low, median, high = np.quantile(seconds, [0.05, 0.5, 0.95])
+def _row_text(row: Row) -> str:
+    low, high = np.quantile(row.seconds, [0.05, 0.95])
     spread = ""
-    if len(seconds) >= MIN_BATCHES_FOR_SPREAD:
+    if len(row.seconds) >= MIN_BATCHES_FOR_SPREAD and not row.running_for:
         spread = f" ({format_duration(low)} – {format_duration(high)})"
-    return f"{format_duration(median)}{spread}, n = {len(seconds):,}"
+    return f"{_format_median(row)}{spread}, n = {len(row.seconds):,}"
+
+
+def _format_median(row: Row) -> str:
+    if math.isinf(row.median):
+        return f"over {format_duration(row.running_for)}"
+    return format_duration(row.median)
 
 
 def _set_duration_axis(ax: Axes, rows: list[Floats], log: bool, width: float) -> None:
@@ -204,11 +265,24 @@ def _tick_values(shortest: float, longest: float, log: bool, max_ticks: int) -> 
 def _title(frame: pd.DataFrame, groups: list[str], has_quantiles: bool) -> list[str]:
     ended, drawn = int(frame["_ended"].sum()), int(frame["_seconds"].notna().sum())
     running = len(frame) - ended
+    rows = _group_rows(frame, [], ["status"]) if "status" in frame else []
+    estimated = any(row.running_for for row in rows)
     return [
         f"Batch durations{layout.by_clause(groups)}",
-        f"{ended:,} of {len(frame):,} batches ended"
-        + (f" · {running:,} still running (not shown)" if running else ""),
+        " · ".join([*_status_medians(rows), *([f"{running:,} still running"] * bool(running))]),
         f"{ended - drawn:,} without times (not shown)" if ended > drawn else "",
-        "○ median · lines: middle 50 % and 90 %" * bool(drawn)
+        f"○ median{', of COMPLETED by Kaplan–Meier' * estimated} · lines: middle 50 % and 90 %"
+        * bool(drawn)
         + f" · at most {MAX_POINTS} dots per row" * has_quantiles,
+    ]
+
+
+def _status_medians(rows: list[Row]) -> list[str]:
+    """Return the median of each status: ``COMPLETED: median 5 min (10)``, ``FAILED: 3 s (11)``."""
+    by_status = {row.first["status"]: row for row in rows}
+    listed = [status for status in BATCH_STATUSES if status in by_status]
+    return [
+        f"{status}: {'median ' * (n == 0)}{_format_median(by_status[status])} "
+        f"({len(by_status[status].seconds):,})"
+        for n, status in enumerate(listed)
     ]

@@ -55,7 +55,8 @@ def test_each_batch_is_a_dot_with_a_median_marker() -> None:
     assert np.abs(line_data(ax)[1]).max() < 0.5
     assert medians(ax) == [120]
     assert texts(ax) == ["2 min, n = 3"]
-    assert labels(ax.get_yticklabels()) == ["all"]
+    assert labels(ax.get_yticklabels()) == ["COMPLETED"]
+    assert "\nCOMPLETED: median 2 min (3)\n○ median · lines" in title(ax)
 
 
 def test_lines_span_the_middle_50_and_90_percent() -> None:
@@ -83,7 +84,7 @@ def test_many_batches_are_drawn_as_quantiles() -> None:
 def test_rows_that_do_not_fit_are_counted() -> None:
     frame = completed_batches(*range(60, 100), configuration_id=[f"c{n}" for n in range(40)])
     ax = plot_durations(frame, by="configuration_id")
-    assert "10 groups with shorter medians not shown" in texts(ax)
+    assert "10 rows with shorter medians not shown" in texts(ax)
     assert min(medians(ax)) == 70
 
 
@@ -92,23 +93,56 @@ def test_rows_that_do_not_fit_are_counted() -> None:
 
 def test_running_batches_are_counted_and_not_drawn() -> None:
     frame = completed_batches(60, 60, 60, 60).assign(
-        status=["COMPLETED", "FAILED", "RUNNING", "PAUSED"]
+        status=["COMPLETED", "CANCELLED", "RUNNING", "PAUSED"]
     )
     ax = plot_durations(frame)
-    assert "2 of 4 batches ended · 2 still running (not shown)" in title(ax)
-    assert texts(ax) == ["1 min, n = 2"]
+    assert "CANCELLED: 1 min (1) · 2 still running" in title(ax)
+    assert sorted(texts(ax)) == ["1 min, n = 1", "over 1 min, n = 1"]
+
+
+def statuses_of_which_some_run(**columns: Any) -> pd.DataFrame:
+    """Return 10 completed batches of 5 min, 10 that have run for 6 h, and 11 failed after 3 s."""
+    frame = completed_batches(*[300] * 10, *[6 * HOUR] * 10, *[3] * 11, **columns)
+    return frame.assign(status=["COMPLETED"] * 10 + ["RUNNING"] * 10 + ["FAILED"] * 11)
+
+
+def test_each_status_has_a_row_and_its_median_in_the_title() -> None:
+    ax = render(plot_durations(statuses_of_which_some_run()))
+    assert labels(ax.get_yticklabels()) == ["FAILED", "COMPLETED"]
+    assert medians(ax) == [3, 300]
+    assert "COMPLETED: median 5 min (10) · FAILED: 3 s (11) · 10 still running" in title(ax)
+    assert "○ median, of COMPLETED by Kaplan–Meier" in title(ax)
+    assert texts(ax) == ["3 s (3 s – 3 s), n = 11", "5 min, n = 10"]
+
+
+def test_median_that_running_batches_exceed_is_a_lower_limit() -> None:
+    frame = statuses_of_which_some_run().iloc[1:20]  # 9 of 19 have completed
+    ax = render(plot_durations(frame))
+    assert "COMPLETED: median over 6 h (9) · 10 still running" in title(ax)
+    assert texts(ax) == ["over 6 h, n = 9"]
+    assert line_data(ax, 1) == ([], [])
+
+
+def test_running_batches_count_in_their_own_group_only() -> None:
+    frame = statuses_of_which_some_run(configuration_id=["a", "b"] * 5 + ["b"] * 10 + ["a"] * 11)
+    ax = render(plot_durations(frame, by="configuration_id"))
+    assert labels(ax.get_yticklabels()) == ["FAILED · a", "COMPLETED · a", "COMPLETED · b"]
+    assert [text.split(",")[0] for text in texts(ax)][1:] == ["5 min (5 min – 5 min)", "over 6 h"]
 
 
 def test_duration_column_of_a_summary_is_used() -> None:
     took = pd.Series(pd.to_timedelta([60, None, 120], unit="s"))
     frame = completed_batches(5, 5, 5).assign(
-        duration=took, status=["COMPLETED", "RUNNING", "FAILED"]
+        duration=took, status=["CANCELLED", "RUNNING", "CANCELLED"]
     )
     ax = plot_durations(frame)
     assert sorted(line_data(ax)[0]) == [60, 120]
     assert "1 still running" in title(ax)
     alone = plot_durations(frame[["duration"]])
     assert texts(alone) == texts(ax)
+    assert labels(alone.get_yticklabels()) == ["all"]
+    without_times = plot_durations(frame[["duration", "status"]].replace("CANCELLED", "COMPLETED"))
+    assert texts(without_times) == texts(ax)
 
 
 def test_batches_without_times_are_counted() -> None:
