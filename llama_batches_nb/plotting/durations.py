@@ -77,11 +77,11 @@ def plot_durations(
     Notes
     -----
     While batches of a group still run, those that have ended are the faster ones. The median of
-    its ``COMPLETED`` batches then is that of Kaplan and Meier (1958, "Nonparametric estimation from
-    incomplete observations", J. Am. Stat. Assoc. 53, 457-481), and the row says so: a batch that
-    still runs lasts longer than the time from its ``created_at`` to the latest time in the frame,
-    and one that ended otherwise would have lasted longer than it did. If fewer than half are known
-    to complete within the longest of these times, the median is given as longer than it.
+    its ``COMPLETED`` batches then, as the title notes, is that of Kaplan and Meier (1958,
+    "Nonparametric estimation from incomplete observations", J. Am. Stat. Assoc. 53, 457-481): one
+    that still runs lasts longer than the time from its ``created_at`` to the latest time in the
+    frame, and one that ended otherwise would have lasted longer than it did. If fewer than half are
+    known to complete within the longest of these times, the median is given as longer than it.
 
     Raises
     ------
