@@ -21,8 +21,8 @@ def check_presigned_url(url: str, base_url: str) -> None:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         parts, host = urlsplit(""), ""
-    is_own_machine = is_loopback(base_url) and is_loopback(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_own_machine):
+    is_http = parts.scheme == "http"
+    if parts.scheme != "https" and not (is_http and is_loopback(base_url) and is_loopback(url)):
         problem = "is not an https address"
     elif not _is_valid(host) or parts.username is not None or not url.isprintable() or " " in url:
         problem = "is not a valid address"

@@ -157,7 +157,11 @@ class Transport:
             response = self._open_presigned(url)
             if not 300 <= response.status_code < 400:
                 break
-            url = urljoin(url, response.headers.get("Location", ""))
+            location = response.headers.get("Location", "")
+            try:
+                url = urljoin(url, location)
+            except ValueError:
+                url = location  # is refused
         else:
             raise ResponseError(
                 f"The download from {describe_url(url)} was redirected {MAX_REDIRECTS} times and "

@@ -262,6 +262,18 @@ def test_redirected_download_is_followed_without_the_key(api: OutputApi, server:
     assert not any("authorization" in request.headers for request in api.downloads)
 
 
+@pytest.mark.parametrize("location", ["http://[bad", "file:///etc/passwd", "http://host.invalid/"])
+def test_redirect_to_another_kind_of_address_is_refused(
+    api: OutputApi, server: Server, location: str
+) -> None:
+    api.add_parse_job("pjb-1", markdown_page(1, "a"))
+    api.too_large["pjb-1"] = 413
+    redirect = Response(raw=b"", status=307, headers={"Location": location})
+    api._download = lambda request, job_id: redirect  # type: ignore[method-assign]
+    with pytest.raises(lb.ResponseError, match="is not opened"):
+        lb.fetch_pages("pjb-1")
+
+
 def test_endless_redirects_end_with_an_error(api: OutputApi, server: Server) -> None:
     api.add_parse_job("pjb-1", markdown_page(1))
     api.too_large["pjb-1"] = 413
