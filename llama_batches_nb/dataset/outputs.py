@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -18,7 +19,7 @@ from llama_batches_nb.dataset.output_sources import (
     find_source_files,
     select_columns,
 )
-from llama_batches_nb.dataset.saved_files import SavedFile, SavedFiles
+from llama_batches_nb.dataset.saved_files import SavedFile, SavedFiles, lock_folder
 from llama_batches_nb.dataset.storage import local_path
 from llama_batches_nb.errors import attach_partial
 from llama_batches_nb.fetch.extractions import read_extract_job
@@ -101,6 +102,8 @@ def save_outputs(
         If an argument is invalid; no request is sent.
     OSError
         If the folder or a file cannot be written, for example because the disk is full.
+    DatasetLockedError
+        If another call is saving to the folder.
     BatchesError
         If a file cannot be fetched. ``.partial`` holds the manifest so far, also when interrupted
         (`KeyboardInterrupt`).
@@ -130,38 +133,42 @@ def save_outputs(
     arguments.parse_choice("content", content, get_args(PageContent))
     arguments.parse_choice("errors", errors, ("raise", "warn"))
     select_columns(files)
-    saved_files = _open_folder(folder)
+    path = _create_folder(folder)
     client = get_client(client)
     scope = project_params(project_id, organization_id)
-    left_out = LeftOutJobs()
-    sources = find_source_files(files, client, scope, left_out)
-    planned = _plan(saved_files, sources, content, partial(find_names, client=client, scope=scope))
-    writer = _OutputWriter(client, content, scope, saved_files, left_out)
-    skipped: SkippedItems[SavedFile] = SkippedItems(allowed=errors == "warn")
-    jobs = {(file.key, file.content): file_jobs for file, file_jobs in planned}
-    try:
-        with (
-            attach_partial(saved_files.frame),
-            progress_bar(progress, "saving", unit="file", total=len(planned)) as bar,
-        ):
-            fetch_concurrently(
-                lambda file: writer.save(file, jobs[file.key, file.content]),
-                [file for file, _ in planned],
-                lambda _: saved_files.frame(),
-                client=client,
-                progress=bar,
-                on_error=skipped,
-                note=lambda: str(writer.received),
-            )
-    except BaseException:
-        with suppress(OSError):  # the disk may be full; the journal has what was saved
-            saved_files.commit(complete=False)
-        raise
-    saved_files.commit(complete=not skipped.errors)
-    left_out.warn("Only completed jobs have an output.")
-    _warn_failed_pages(saved_files, [file for file, _ in planned])
-    skipped.warn_skipped("files")
-    return saved_files.frame()
+    with lock_folder(path):
+        saved_files = SavedFiles(path)
+        left_out = LeftOutJobs()
+        sources = find_source_files(files, client, scope, left_out)
+        planned = _plan(
+            saved_files, sources, content, partial(find_names, client=client, scope=scope)
+        )
+        writer = _OutputWriter(client, content, scope, saved_files, left_out)
+        skipped: SkippedItems[SavedFile] = SkippedItems(allowed=errors == "warn")
+        jobs = {(file.key, file.content): file_jobs for file, file_jobs in planned}
+        try:
+            with (
+                attach_partial(saved_files.frame),
+                progress_bar(progress, "saving", unit="file", total=len(planned)) as bar,
+            ):
+                fetch_concurrently(
+                    lambda file: writer.save(file, jobs[file.key, file.content]),
+                    [file for file, _ in planned],
+                    lambda _: saved_files.frame(),
+                    client=client,
+                    progress=bar,
+                    on_error=skipped,
+                    note=lambda: str(writer.received),
+                )
+        except BaseException:
+            with suppress(OSError):  # the disk may be full; the journal has what was saved
+                saved_files.commit(complete=False)
+            raise
+        saved_files.commit(complete=not skipped.errors)
+        left_out.warn("Only completed jobs have an output.")
+        _warn_failed_pages(saved_files, [file for file, _ in planned])
+        skipped.warn_skipped("files")
+        return saved_files.frame()
 
 
 class _OutputWriter:
@@ -214,8 +221,8 @@ class _OutputWriter:
         return file, msgspec.json.format(result, indent=2) + b"\n", ""
 
 
-def _open_folder(folder: PathLike) -> SavedFiles:
-    """Create the folder, and return what was saved there before."""
+def _create_folder(folder: PathLike) -> Path:
+    """Create the folder, or raise `OSError` if it cannot be written."""
     name = os.fspath(folder)
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"folder={folder!r} is not the path of a folder.")
@@ -230,11 +237,11 @@ def _open_folder(folder: PathLike) -> SavedFiles:
         probe = path / f".{os.getpid()}.00000000.tmp"
         probe.write_bytes(b"")
         probe.unlink()
-        return SavedFiles(path)
     except OSError as error:
         raise type(error)(
             error.errno, f"Cannot write to the folder: {error.strerror}", str(path)
         ) from error
+    return path
 
 
 def _plan(

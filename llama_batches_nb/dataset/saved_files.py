@@ -12,8 +12,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ import pandas as pd
 import pyarrow as pa
 
 from llama_batches_nb.dataset.export import export_parquet, read_parquet
-from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.errors import DatasetError, DatasetLockedError
 from llama_batches_nb.tables import schema
 from llama_batches_nb.tables.schema import OUTPUTS
 
 MANIFEST = "outputs.parquet"
 JOURNAL = ".outputs.jsonl"
+LOCK_FILE = ".outputs.lock"
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 TEMPORARY_MAX_AGE = 3600.0  # seconds; older temporary files were left by killed processes
 
@@ -114,7 +115,6 @@ class SavedFiles:
 
     def commit(self, *, complete: bool) -> None:
         """Write the manifest; once all planned files are written, the journal is not needed."""
-        self._load_manifest()  # another process may have saved files, too
         export_parquet(self.frame(), self.folder / MANIFEST)
         if complete:
             self._journal.unlink(missing_ok=True)
@@ -160,6 +160,30 @@ class SavedFiles:
         lines = b"".join(msgspec.json.encode(file) + b"\n" for file in files)
         with self._journal.open("ab") as journal:
             journal.write(lines)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder: two calls at once could choose the same name for two files.
+
+    The operating system releases it when the process ends.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DatasetLockedError(
+            f"Another call of save_outputs is writing to {str(folder)!r}. Wait until it has "
+            "finished, or choose another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # filelock tries again if it locked a file that is removed
+            (folder / LOCK_FILE).unlink()
+        lock.release()
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -227,6 +227,25 @@ def test_hostile_names_stay_in_the_folder(api: Api, server: Server, tmp_path: Pa
     assert lb.save_outputs(files, folder).path.tolist() == saved.path.tolist()
 
 
+def test_second_call_at_the_same_time_is_refused(api: Api, serve: Serve, folder: Path) -> None:
+    files = outcomes_of(api, 2).assign(display_name="same.pdf")
+    refused: list[lb.DatasetLockedError] = []
+
+    def script(request: Any) -> Any:
+        if not refused:  # while the first call waits for this response
+            with pytest.raises(lb.DatasetLockedError, match="Wait until it has finished") as caught:
+                lb.save_outputs(files.tail(1), folder)
+            refused.append(caught.value)
+        return api(request)
+
+    serve(script, max_workers=1)
+    lb.save_outputs(files.head(1), folder)
+    assert refused
+    saved = lb.save_outputs(files.tail(1), folder)
+    assert saved.path.tolist() == ["same.md", "same-2.md"]
+    assert files_in(folder) == {"same.md": "# File 0", "same-2.md": "# File 1"}
+
+
 def test_other_files_of_the_folder_are_kept(api: Api, server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "File 0.MD").write_text("mine")
