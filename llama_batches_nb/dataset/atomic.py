@@ -12,18 +12,22 @@ from typing import BinaryIO
 
 
 @contextmanager
-def atomic_replace(path: Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path`; what is written there replaces `path` on success."""
+def temporary_path(path: Path) -> Iterator[Path]:
+    """Yield a path next to another one, and delete what is left there."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():
-            _swap_folder(temporary, path)
-        else:
-            temporary.replace(path)
-    except BaseException:
+    finally:
         remove_path(temporary)
-        raise
+
+
+@contextmanager
+def atomic_replace(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; the file written there replaces `path` on success."""
+    with temporary_path(path) as temporary:
+        yield temporary
+        temporary.replace(path)
+    fsync_folder(path.parent)
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -31,7 +35,6 @@ def atomic_write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_replace(path) as temporary, open_fsynced(temporary) as file:
         file.write(content)
-    _fsync_folder(path.parent)
 
 
 @contextmanager
@@ -51,19 +54,7 @@ def remove_path(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _swap_folder(new: Path, path: Path) -> None:
-    """Replace a folder, or a link to one; a rename cannot replace a folder that has files."""
-    old = new.with_suffix(".old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    old.unlink() if old.is_symlink() else shutil.rmtree(old)
-
-
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     """Flush a rename to disk, where folders can be opened (not on Windows)."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrameT
 
 from llama_batches_nb.dataset.atomic import atomic_replace, open_fsynced
+from llama_batches_nb.dataset.export_folders import (
+    is_replaceable,
+    read_folder,
+    upload_folder,
+    write_folder,
+)
 from llama_batches_nb.dataset.part_files import COMPRESSION
 from llama_batches_nb.dataset.storage import local_path, open_filesystem, path_text
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.tables import arguments, engines, schema
 from llama_batches_nb.types import PathLike
 
-SCHEMA_FILE = "_common_metadata"  # the Parquet convention for the schema that all files share
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"  # the folder name for missing values
 METADATA_KEY = b"llama_batches_nb"
-_PART_NAME = re.compile(r"([^/=]+=[^/]*/)+part-\d+\.parquet")
 
 
 def export_parquet(
@@ -31,8 +33,9 @@ def export_parquet(
 ) -> IntoFrameT:
     """Write a frame to a Parquet file, or to a folder partitioned by columns.
 
-    An existing file or partitioned folder is replaced in one step; it stays unchanged if the
-    export fails.
+    An existing file is replaced in one step. An existing partitioned folder keeps its files until
+    the new ones are complete, and `read_parquet` sees the old or the new ones. Both stay unchanged
+    if the export fails.
 
     Parameters
     ----------
@@ -56,8 +59,8 @@ def export_parquet(
     OSError
         If the path cannot be written, for example because its folder does not exist.
     FileExistsError
-        If `partition_by` is given and the path exists, but was not written by `export_parquet`; or
-        if it is a URL and exists.
+        If `partition_by` is given and the path exists, but was not written by `export_parquet`; if
+        it is a URL and exists; or if another process exports to the same folder at that time.
     ValueError
         If the frame has no such column, or cannot be partitioned by it.
 
@@ -77,13 +80,16 @@ def export_parquet(
     _check_partitions(table, keys)
     local = local_path(text)
     if local is None:
-        _upload(table, text, keys)
+        if keys:
+            upload_folder(table, text, keys)
+        else:
+            _upload_file(table, text)
         return frame
     _check_target(local, is_folder=bool(keys))
-    with atomic_replace(local) as temporary:
-        if keys:
-            _write_folder(table, temporary, keys)
-        else:
+    if keys:
+        write_folder(table, local, keys)
+    else:
+        with atomic_replace(local) as temporary:
             _write_file(table, temporary)
     return frame
 
@@ -106,7 +112,8 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
     FileNotFoundError
         If the path does not exist.
     DatasetError
-        If the path is not Parquet, or is damaged.
+        If the path is not Parquet, is damaged or incomplete, holds files of different tables, or
+        is a folder of `sync_dataset`, which `read_dataset` reads.
 
     Examples
     --------
@@ -124,7 +131,7 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
         raise FileNotFoundError(f"No file or folder {name!r}.")
     try:
         if filesystem.isdir(root):
-            table = _read_folder(filesystem, root)
+            table = read_folder(filesystem, root, name)
         else:
             with filesystem.open(root, "rb") as file:
                 table = pq.read_table(file)
@@ -201,7 +208,7 @@ def _check_target(path: Path, *, is_folder: bool) -> None:
     if not path.exists():
         return
     if is_folder:
-        if not _is_replaceable(path):
+        if not is_replaceable(path):
             raise FileExistsError(
                 f"{str(path)!r} exists and was not written by export_parquet; choose another "
                 "folder."
@@ -212,15 +219,6 @@ def _check_target(path: Path, *, is_folder: bool) -> None:
         raise FileExistsError(f"{str(path)!r} is not a regular file; choose another path.")
 
 
-def _is_replaceable(path: Path) -> bool:
-    """Return whether a folder holds only exported files, or is a link, which is replaced itself."""
-    if path.is_symlink() or not path.is_dir():
-        return path.is_dir()
-    files = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
-    parts = files - {SCHEMA_FILE}
-    return not files or (SCHEMA_FILE in files and all(map(_PART_NAME.fullmatch, parts)))
-
-
 def _write_file(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -228,69 +226,11 @@ def _write_file(table: pa.Table, path: Path) -> None:
         pq.write_table(table, file, compression=COMPRESSION)
 
 
-def _write_folder(table: pa.Table, path: Path, keys: Sequence[str]) -> None:
-    import pyarrow.dataset as ds
-    import pyarrow.parquet as pq
-
-    path.mkdir()
-    parquet = ds.ParquetFileFormat()
-    n_folders = len(table.group_by(list(keys)).aggregate([]))
-    ds.write_dataset(
-        table,
-        path,
-        format=parquet,
-        file_options=parquet.make_write_options(compression=COMPRESSION),
-        partitioning=ds.partitioning(pa.schema([table.field(key) for key in keys]), flavor="hive"),
-        max_partitions=n_folders + 1,
-        use_threads=False,  # keeps the row order
-    )
-    partitions = json.dumps(list(keys)).encode()
-    metadata = {**table.schema.metadata, METADATA_KEY + b".partitions": partitions}
-    pq.write_metadata(table.schema.with_metadata(metadata), path / SCHEMA_FILE)
-
-
-def _read_folder(filesystem: fsspec.AbstractFileSystem, root: str) -> pa.Table:
-    import pyarrow.dataset as ds
-    import pyarrow.parquet as pq
-
-    if not filesystem.exists(f"{root}/{SCHEMA_FILE}"):
-        dataset = ds.dataset(root, filesystem=filesystem, format="parquet", partitioning="hive")
-        if not dataset.files:
-            raise DatasetError(f"The folder {root!r} contains no Parquet files.")
-        return dataset.to_table()
-    with filesystem.open(f"{root}/{SCHEMA_FILE}", "rb") as file:
-        full_schema = pq.read_schema(file)
-    keys = json.loads((full_schema.metadata or {}).get(METADATA_KEY + b".partitions", b"[]"))
-    key_schema = pa.schema([full_schema.field(key) for key in keys])
-    dataset = ds.dataset(
-        root,
-        schema=full_schema,
-        filesystem=filesystem,
-        format="parquet",
-        partitioning=ds.partitioning(key_schema, flavor="hive"),
-    )
-    return dataset.to_table().replace_schema_metadata(full_schema.metadata)
-
-
-def _upload(table: pa.Table, url: str, keys: Sequence[str]) -> None:
-    """Write locally, then upload. The schema file comes last, when a folder is complete."""
+def _upload_file(table: pa.Table, url: str) -> None:
     filesystem, target = open_filesystem(url)
+    if filesystem.isdir(target):
+        raise IsADirectoryError(f"{url!r} is a folder; choose a file name.")
     with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as scratch:
         local = Path(scratch, "export")
-        if not keys:
-            _write_file(table, local)
-            filesystem.put_file(str(local), target)
-            return
-        if filesystem.exists(target):
-            raise FileExistsError(f"{url!r} already exists; choose a new folder.")
-        _write_folder(table, local, keys)
-        try:
-            files = sorted(f for f in local.rglob("*") if f.is_file() and f.name != SCHEMA_FILE)
-            for file in [*files, local / SCHEMA_FILE]:
-                destination = f"{target}/{file.relative_to(local).as_posix()}"
-                filesystem.makedirs(destination.rsplit("/", 1)[0], exist_ok=True)
-                filesystem.put_file(str(file), destination)
-        except BaseException:
-            if filesystem.exists(target):
-                filesystem.rm(target, recursive=True)
-            raise
+        _write_file(table, local)
+        filesystem.put_file(str(local), target)

@@ -21,6 +21,9 @@ from llama_batches_nb.types import PathLike
 if TYPE_CHECKING:
     import pyarrow.fs as pa_fs
 
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
+"""Protocols without folders: creating the folder of a file could create a bucket."""
+
 _LOST_SLASH = re.compile(r"(?:^|[/\\])([A-Za-z][A-Za-z0-9+.-]+):(?:[/\\](?![/\\])|$)")
 _FILE_URL = re.compile(r"^(?:file|local):(?://(?:localhost(?=/))?)?", re.IGNORECASE)
 _CACHE = re.compile(r"(?:^|::)\w*cache::")
@@ -67,6 +70,7 @@ class Storage:
         if not self._is_regular_file(name):
             return None
         try:
+            self.filesystem.invalidate_cache()
             content: bytes = self.filesystem.cat_file(self.path(name))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -83,7 +87,7 @@ class Storage:
             atomic_write(self.local / name, content)
             return
         path = self.path(name)
-        self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        make_parent(self.filesystem, path)
         self.filesystem.pipe_file(path, content)
 
     def remove(self, names: Iterable[str]) -> None:
@@ -138,12 +142,21 @@ def local_path(path: PathLike) -> Path | None:
 
 
 def open_filesystem(path: PathLike) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Return the file system of a path or URL, and the path in it."""
+    """Return the file system of a path or URL, without cached listings, and the path in it."""
     local = local_path(path)
     if local is not None:
         return fsspec.filesystem("file"), local.absolute().as_posix()
-    filesystem, root = fsspec.url_to_fs(path_text(path))
+    filesystem, root = fsspec.url_to_fs(
+        path_text(path), use_listings_cache=False, skip_instance_cache=True
+    )
     return filesystem, root
+
+
+def make_parent(filesystem: fsspec.AbstractFileSystem, path: str) -> None:
+    """Create the folder of a file, except on object stores."""
+    protocol = filesystem.protocol
+    if OBJECT_STORES.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
 
 
 def _is_local(text: str) -> bool:

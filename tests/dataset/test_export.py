@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 import llama_batches_nb as lb
 from llama_batches_nb.tables import records, schema
 from llama_batches_nb.tables.schema import BATCHES, FILES, JOBS, Table
+from tests.fake_api import FakeApi
 from tests.strategies import (
     TABLES,
     api_records,
@@ -473,6 +475,80 @@ def test_full_disk_keeps_existing_files(existing: Path, partition_by: str | None
     path = existing / ("by" if partition_by else "one.parquet")
     with nothing_changed(existing), pytest.raises(OSError, match=r"(?i)too large"), full_disk(500):
         lb.export_parquet(BATCH_FRAME, path, partition_by=partition_by)
+
+
+# --- completeness ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_url", [False, True])
+def test_folder_that_lost_files_is_refused(is_url: bool, tmp_path: Path, memory_url: str) -> None:
+    path = memory_url if is_url else str(tmp_path / "by")
+    round_trip(BATCH_FRAME, path, partition_by="status")
+    filesystem, root = fsspec.url_to_fs(path)
+    filesystem.rm(f"{root}/status=PAUSED", recursive=True)
+    with pytest.raises(lb.DatasetError, match=r"1 of 3 files are missing \('status=PAUSED/part-"):
+        lb.read_parquet(path)
+
+
+def test_changed_file_of_folder_is_refused(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")
+    [part] = (tmp_path / "by" / "status=PAUSED").iterdir()
+    part.write_bytes(next((tmp_path / "by" / "status=FAILED").iterdir()).read_bytes())
+    with pytest.raises(lb.DatasetError, match=r"PAUSED/part-.* is damaged"):
+        lb.read_parquet(tmp_path / "by")
+
+
+def test_file_that_is_not_of_the_export_is_not_read(tmp_path: Path) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")
+    (tmp_path / "by" / "status=NEW").mkdir()
+    BATCH_FRAME.to_parquet(tmp_path / "by" / "status=NEW" / "mine.parquet")
+    assert len(lb.read_parquet(tmp_path / "by")) == 4
+
+
+def test_folder_of_different_tables_is_refused(tmp_path: Path) -> None:
+    lb.export_parquet(BATCH_FRAME, tmp_path / "batches.parquet")
+    lb.export_parquet(JOB_FRAME, tmp_path / "jobs.parquet")
+    with pytest.raises(lb.DatasetError, match="files of different tables"):
+        lb.read_parquet(tmp_path)
+
+
+def test_synced_dataset_is_refused(api: FakeApi, path: str) -> None:
+    lb.sync_dataset(path)
+    with pytest.raises(lb.DatasetError, match="read_dataset or open_dataset"):
+        lb.read_parquet(path)
+
+
+def test_files_stay_until_new_ones_are_listed(
+    existing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def check(self: Path, target: Path) -> Path:
+        assert len(lb.read_parquet(existing / "by")) == 4
+        result = replace(self, target)
+        assert len(lb.read_parquet(existing / "by")) == 1
+        return result
+
+    monkeypatch.setattr(Path, "replace", check)
+    lb.export_parquet(BATCH_FRAME.iloc[:1], existing / "by", partition_by="job_type")
+    assert len(list((existing / "by").rglob("*.parquet"))) == 1
+
+
+def test_export_that_another_one_overtook_raises(
+    existing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def overtaken(self: Path, target: Path) -> Path:
+        monkeypatch.undo()
+        lb.export_parquet(BATCH_FRAME.iloc[:2], existing / "by", partition_by="job_type")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    with pytest.raises(FileExistsError, match="Another process has exported"):
+        lb.export_parquet(BATCH_FRAME, existing / "by", partition_by="status")
+    assert len(lb.read_parquet(existing / "by")) == 2
+    assert len(list((existing / "by").rglob("*.parquet"))) == 1
 
 
 # --- invalid partitions ---------------------------------------------------------------------------
