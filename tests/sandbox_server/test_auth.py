@@ -366,7 +366,7 @@ def test_web_page_cannot_read_or_change_anything(tmp_path: Path) -> None:
             with Server.start(stopped_clock_options(batches=1, port=port), thread=True) as server:
                 assert reported.wait(120)
                 with connect(server) as api:
-                    assert total(api.beta.directories.list()) == 7
+                    assert total(api.beta.directories.list()) == 8
         finally:
             browser.terminate()
             browser.wait()
