@@ -125,11 +125,11 @@ class Options:
     files: tuple[int, int] | int = (1, MAX_FILES)
     now: datetime | None = None
     speed: float = 1.0
-    job_delay: float = 0.0
-    results_delay: float = 0.0
-    billing_delay: float = 0.0
+    job_delay: float = 120.0
+    results_delay: float = 5.0
+    billing_delay: float = 30.0
     failed_pages: float = 0.05
-    usage_in_lists: bool = True
+    usage_in_lists: bool = False
     bill_failed_jobs: bool = True
     retention: float | None = None
     url_lifetime: float = 900.0
