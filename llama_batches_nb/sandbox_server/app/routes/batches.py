@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, WithJsonSchema
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
 from llama_batches_nb.sandbox_server.app.dependencies import (
@@ -41,8 +41,24 @@ class Config(RequestModel):
     job: JobConfig
 
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$")]
+HEADER_NAME_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+HEADER_VALUE_PATTERN = r"^[ -~]*$"
+# Pydantic's own schema of the pattern of the keys would allow other keys.
+Headers = Annotated[
+    dict[
+        Annotated[str, StringConstraints(pattern=HEADER_NAME_PATTERN)],
+        Annotated[str, StringConstraints(pattern=HEADER_VALUE_PATTERN)],
+    ],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "patternProperties": {
+                HEADER_NAME_PATTERN: {"type": "string", "pattern": HEADER_VALUE_PATTERN}
+            },
+            "additionalProperties": False,
+        }
+    ),
+]
 URL_PATTERN = r"^https?://([A-Za-z0-9.-]+|\[::1\])(:[0-9]{1,5})?(/[!-~]*)?$"
 WebhookEvent = Literal[
     "batch.cancelled",
@@ -68,7 +84,7 @@ class WebhookConfiguration(RequestModel):
     """A webhook. Only endpoints on this machine, with http, get events; null means all events."""
 
     webhook_events: Annotated[list[WebhookEvent], Field(min_length=1)] | None = None
-    webhook_headers: dict[HeaderName, HeaderValue] | None = None
+    webhook_headers: Headers | None = None
     webhook_output_format: Literal["string", "json"] | None = None
     webhook_signing_secret: str | None = None
     webhook_url: Annotated[str, StringConstraints(pattern=URL_PATTERN)] | None = None
