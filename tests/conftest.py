@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Protocol
@@ -18,6 +19,10 @@ from tests.sandbox_options import SETTLED
 from tests.servers import Script, Server
 
 mpl.use("Agg")
+
+# A shell starts background jobs with SIGINT ignored, and child processes inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Serve(Protocol):
