@@ -135,7 +135,9 @@ class Overview:
         if pd.notna(totals["credits_on_failed"]):
             notes.append(f"{totals['credits_on_failed']:,.0f} on failed files")
         if totals["jobs_unknown"]:
-            notes.append(f"not known for {totals['jobs_unknown']:,} of {totals['jobs']:,} jobs")
+            notes.append(
+                f"not known for {int(totals['jobs_unknown']):,} of {int(totals['jobs']):,} jobs"
+            )
         number = "–" if pd.isna(totals["credits"]) else f"{totals['credits']:,.0f}"
         return [Tile("credits", number, ", ".join(notes))]
 
