@@ -21,7 +21,8 @@ print(len(files))
 
 
 def _tile(board: Locator, what: str) -> Locator:
-    return board.locator(".lb-tile", has_text=re.compile(f"^{what}")).locator("b")
+    label = board.page.get_by_text(what, exact=True)
+    return board.locator(".lb-tile").filter(has=label).locator("b")
 
 
 def _drawn(page: Page) -> Locator:
