@@ -126,9 +126,8 @@ def add_outcomes(
         with_job = _job_outcome(nw.col(_JOB_STATUS).cast(nw.String))
         if pages is not None:
             frame = _join(frame, _jobs_with_failed_pages(pages))
-            is_partial = (nw.col(_HAS_FAILED_PAGE) == 1) & (
-                nw.col(_JOB_STATUS).cast(nw.String) == "COMPLETED"
-            )
+            is_completed = nw.col(_JOB_STATUS).cast(nw.String).is_in(["COMPLETED"])
+            is_partial = ~nw.col(_HAS_FAILED_PAGE).is_null() & is_completed
             with_job = nw.when(is_partial).then(nw.lit("partial")).otherwise(with_job)
     outcome = (
         nw.when(is_mapping_error)

@@ -38,7 +38,8 @@ def clustered_files(*batches: tuple[int, int], per_week: int = 1, **columns: str
 @pytest.mark.parametrize("probability", [0.5, 0.6, 0.9, 0.975, 0.995, 0.99999, 0.025])
 def test_t_quantile_is_that_of_scipy(probability: float, df: int) -> None:
     stats = pytest.importorskip("scipy.stats")
-    assert quantile(probability, df) == pytest.approx(stats.t.ppf(probability, df), rel=1e-9)
+    # SciPy 1.11 itself is exact to about eight digits
+    assert quantile(probability, df) == pytest.approx(stats.t.ppf(probability, df), rel=1e-8)
 
 
 @pytest.mark.parametrize("probability", [0.001, 0.025, 0.3, 0.5, 0.75, 0.975, 0.9999])
