@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.tables.schema import STRING_DTYPE
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
 
@@ -107,4 +108,4 @@ def test_frame_without_ids_raises_before_any_request(api: FakeApi, serve: Serve)
 def test_empty_frame_gets_text_columns(api: FakeApi, serve: Serve) -> None:
     serve(api)
     named = lb.add_names(pd.DataFrame({"configuration_id": pd.Series([], dtype="str")}))
-    assert named.configuration.dtype == named.configuration_id.dtype
+    assert named.configuration.dtype == STRING_DTYPE

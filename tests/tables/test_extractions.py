@@ -133,7 +133,7 @@ def test_no_value_is_changed(extracted: list[Any]) -> None:
         restored = restore(frame.iloc[:, position], originals)
         assert restored == originals
         for value, original in zip(restored, originals, strict=True):
-            assert isinstance(value, bool | np.bool) == isinstance(original, bool)
+            assert isinstance(value, bool | np.bool_) == isinstance(original, bool)
 
 
 @given(st.lists(results, min_size=1, max_size=4))
