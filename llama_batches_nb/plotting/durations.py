@@ -150,15 +150,15 @@ def _read_durations(batches: IntoFrame, groups: list[str]) -> pd.DataFrame:
     needed += [name for name in ["status", *times] if name in names]
     frame = engines.select_to_pandas(wrapped, *dict.fromkeys([*groups, *needed]))
     frame = frame.reset_index(drop=True)
-    so_far = pd.Series(pd.NaT, index=frame.index, dtype="timedelta64[us]")
+    lasted = pd.Series(math.nan, index=frame.index)
     if {*times} <= {*frame}:
         created, updated = (engines.to_utc(frame[name]) for name in times)
-        so_far = max(created.max(), updated.max()) - created
+        lasted = (max(created.max(), updated.max()) - created).dt.total_seconds()
     durations = pd.to_timedelta(frame["duration"]) if "duration" in frame else updated - created
     ended = durations.notna()
     if "status" in frame:
         ended = frame["status"].isin(TERMINAL_STATUSES)
-    seconds, lasted = durations.dt.total_seconds(), so_far.dt.total_seconds()
+    seconds = durations.dt.total_seconds()
     seconds = seconds.where(ended & (seconds >= 0))
     return frame.assign(_ended=ended, _seconds=seconds, _lasted=seconds.where(ended, lasted))
 
