@@ -105,11 +105,11 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
     ...     "error_message": None, "job_error_message": [None, "no pages", "timeout", None],
     ... })
     >>> files = lb.final_outcomes(runs)
-    >>> files[["source_directory_file_id", "outcome", "runs", "batch_id", "error_message"]]
-      source_directory_file_id    outcome  runs batch_id error_message
-    0                    dfl-1  succeeded     1    bat-1           NaN
-    1                    dfl-2  job_failed     1    bat-1      no pages
-    2                    dfl-3  succeeded     2    bat-2           NaN
+    >>> print(files[["source_directory_file_id", "outcome", "runs"]].to_string(index=False))
+    source_directory_file_id    outcome  runs
+                       dfl-1  succeeded     1
+                       dfl-2 job_failed     1
+                       dfl-3  succeeded     2
     """
     frame = _read_runs(engines.wrap_frame("runs", runs))
     if files is not None:
