@@ -51,12 +51,6 @@ class Pages(msgspec.Struct):
     pages: list[Page]
 
 
-class RawPages(msgspec.Struct):
-    """The pages of an output as JSON texts."""
-
-    pages: list[msgspec.Raw]
-
-
 class StoredContent(msgspec.Struct):
     """Where the service stores an output."""
 

@@ -50,6 +50,11 @@ def write_other_lease(storage: Storage, **changes: object) -> LockInfo:
     return holder
 
 
+def lease_holder(storage: Storage) -> int:
+    """Return the process that holds the lease."""
+    return msgspec.json.decode(storage.get(LOCK_INFO_FILE) or b"", type=LockInfo).pid
+
+
 def test_second_lock_in_same_thread_raises(storage: Storage) -> None:
     with acquire_lock(storage) as verify_lock:
         verify_lock()
@@ -130,6 +135,7 @@ def test_lease_of_dead_local_process_is_taken_over(url: Storage) -> None:
     write_other_lease(url, host=own.host, pid=dead.pid)
     with acquire_lock(url, now=lambda: NOW) as verify_lock:
         verify_lock()
+        assert lease_holder(url) == own.pid
 
 
 def test_active_lease_with_same_host_and_pid_raises(url: Storage) -> None:
@@ -213,3 +219,4 @@ def test_unreadable_lease_is_ignored(url: Storage, content: bytes) -> None:
     url.put(LOCK_INFO_FILE, content)
     with acquire_lock(url) as verify_lock:
         verify_lock()
+        assert lease_holder(url) == os.getpid()

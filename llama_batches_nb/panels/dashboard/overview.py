@@ -122,7 +122,9 @@ class Overview:
         last, shown = (pd.MultiIndex.from_frame(f[RUN]) for f in (self.still_failing, self.shown))
         n_files = int(last.isin(shown).sum())
         is_linked = not n_files or "file_id" in self.files
-        note = "" if is_linked else "retries in other directories count separately"
+        note = "no run of them succeeded"
+        if not is_linked:
+            note += "; retries in other directories count separately"
         return Tile("files still failing", f"{n_files:,}", note)
 
     def _credits(self) -> list[Tile]:
