@@ -41,8 +41,7 @@ format: $(VENV)/.test ## format the code and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.test ## compare the speed with the official SDK and the raw bytes
-	$(BIN)/python -m tests.benchmarks.comparing
+bench: $(VENV)/.test ## compare the speed with the official SDK, the raw bytes and hand-written queries
 	$(BIN)/python -m tests.benchmarks.fetching
 	$(BIN)/python -m tests.benchmarks.analysis
 	$(BIN)/python -m tests.benchmarks.patterns

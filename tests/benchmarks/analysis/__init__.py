@@ -1,0 +1,1 @@
+"""Time and memory of the analysis functions beside hand-written queries for the same answer."""
