@@ -34,6 +34,7 @@ TABLES = (*LISTED, RESULTS)
 QUICK = bool(os.environ.get("QUICK"))  # set by `make quick`
 few = settings(max_examples=3 if QUICK else 12, deadline=None)
 some = settings(max_examples=3 if QUICK else 30, deadline=None)
+many = settings(max_examples=10 if QUICK else 300, deadline=None)
 
 texts = st.text(max_size=12)
 ids = st.text(min_size=1, max_size=6)

@@ -104,6 +104,7 @@ def test_pairs_linked_by_a_batch_are_one_cluster() -> None:
     assert sorted(clusters.differences) == [-15, -5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("icc", [0.001, 0.02, 0.1])
 @pytest.mark.parametrize("n_pairs", [1, 5, 6, 9, 13, 20])
 def test_equal_configurations_are_called_different_in_five_percent(
@@ -159,6 +160,7 @@ def history(
     return pd.concat(parts, ignore_index=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("icc", [0.001, 0.05, 0.1])
 @pytest.mark.parametrize("n_batches", [1, 6, 20])
 def test_retried_failures_give_no_verdict(n_batches: int, icc: float) -> None:

@@ -514,6 +514,7 @@ def test_counts_and_numbers_share_a_pattern(one: int, other: int) -> None:
     assert mask(f"{one} pages are blank") == mask(f"{other} pages are blank")
 
 
+@pytest.mark.slow
 def test_patterns_are_equal_in_another_process() -> None:
     code = (
         "import sys; from llama_batches_nb.analysis.masking import mask;"

@@ -375,6 +375,7 @@ def test_pattern_ids_are_stable() -> None:
     assert sorted(result.pattern_id) == ["pat-85f86cd9a3", "pat-9aed18e093"]
 
 
+@pytest.mark.slow
 def test_many_messages_have_few_patterns() -> None:
     many = [f"Page {n} of 'file {n}.pdf' {'in' if n % 2 else 'out'}" for n in range(100_000)]
     result = error_patterns(jobs(*many))

@@ -49,7 +49,10 @@ ENGINES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param(name, marks=pytest.mark.dask if name == "dask" else ()) for name in ENGINES],
+)
 @pytest.mark.parametrize(
     ("which", "expected"), [("all", [6, 5, 3]), ("first", [3, 3, 2]), ("last", [3, 2, 0])]
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.lifecycle.retry_plan import plan_retries
@@ -54,6 +55,7 @@ def planned(runs: pd.DataFrame) -> int:
     return int((plan["action"] == "retry").sum())
 
 
+@pytest.mark.slow
 def test_160_old_failures_run_again_do_not_raise_the_rate_of_new_files() -> None:
     """4 % of 4,000 new files fail, 800 a week; in week 5 the 160 failures run again, half fail."""
     numbers = count()
@@ -132,6 +134,7 @@ def test_duration_of_completed_batches_is_not_that_of_failed_ones() -> None:
     assert "COMPLETED: median 5 min (10) · FAILED: 3 s (11) · 10 still running" in title
 
 
+@pytest.mark.slow
 def test_ranking_by_ci_low_is_not_led_by_the_smallest_directories() -> None:
     """300 directories of 20 to 2,000 files in one batch each, all with a rate of 5 %."""
     random = np.random.default_rng(16)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import llama_batches_nb as lb
@@ -20,7 +20,7 @@ from llama_batches_nb.tables.schema import BATCHES, CONFIGURATIONS, DIRECTORIES,
 from llama_batches_nb.types import Record
 from tests.conftest import Serve
 from tests.servers import Request, Response, Server, batch, page
-from tests.strategies import api_records, few
+from tests.strategies import api_records, few, some
 
 
 def test_list_ends_at_the_missing_token_not_at_an_empty_page() -> None:
@@ -184,7 +184,7 @@ def serving() -> Iterator[Serving]:
 
 @pytest.mark.parametrize("kind", FETCHES)
 @given(data=st.data())
-@settings(max_examples=20, deadline=None)
+@some
 def test_frame_does_not_depend_on_the_pages(
     serving: Serving, kind: str, data: st.DataObject
 ) -> None:

@@ -167,6 +167,7 @@ class RandomServer:
         return is_accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clients", "requests", "rate"), [(1, 500, 20), (3, 300, 20), (200, 100, 100)]
 )

@@ -14,7 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_batches_nb.errors import ResponseError
@@ -23,7 +23,7 @@ from llama_batches_nb.tables import arguments, engines, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
 from llama_batches_nb.types import Record
-from tests.strategies import instants, some, zones
+from tests.strategies import instants, many, some, zones
 
 # --- times --------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ def by_python(text: str) -> datetime | None:
 
 
 @given(written(widely=False))
-@settings(max_examples=300, deadline=None)
+@many
 def test_text_time_is_parsed_like_python(text: str) -> None:
     result = arguments.format_time("created_at_on_or_after", text)
     assert result is not None
@@ -142,7 +142,7 @@ def test_text_time_is_parsed_like_python(text: str) -> None:
 
 
 @given(written(widely=True) | st.text(min_size=1, max_size=12))
-@settings(max_examples=300, deadline=None)
+@many
 def test_api_time_is_parsed_like_python(text: str) -> None:
     """By either reader: of records, and of the JSON of batches."""
     sent, expected = {"id": "bat-1", "created_at": text, "results": None}, by_python(text)
