@@ -136,6 +136,10 @@ class DatasetError(BatchesError):
     """A Parquet file or dataset is missing parts, damaged or incompatible."""
 
 
+class TableNotSyncedError(DatasetError):
+    """The dataset has no such table yet; another call of `sync_dataset` adds it."""
+
+
 class DatasetLockedError(DatasetError):
     """Another process is writing to the dataset."""
 

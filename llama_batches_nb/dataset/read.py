@@ -11,7 +11,7 @@ import pyarrow as pa
 from llama_batches_nb.dataset import part_files
 from llama_batches_nb.dataset.manifest import DATASET_TABLES, MANIFEST_FILE, Manifest, PartFile
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.errors import DatasetError, TableNotSyncedError
 from llama_batches_nb.tables import schema
 from llama_batches_nb.tables.schema import JOBS, Table
 from llama_batches_nb.types import PathLike
@@ -155,7 +155,7 @@ def _current_part_files(storage: Storage, table: Table) -> list[PartFile]:
                 f"No dataset in {storage.name!r}. Create it with sync_dataset({storage.name!r})."
             )
         if table is JOBS and not manifest.jobs:
-            raise DatasetError(
+            raise TableNotSyncedError(
                 f"{storage.name!r} has no jobs yet. Fetch them with "
                 f"sync_dataset({storage.name!r}, jobs=True)."
             )
