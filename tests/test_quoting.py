@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import llama_batches_nb as lb
 from llama_batches_nb.errors import BatchesError
-from tests.servers import batch, page
+from tests.servers import batch, mapping, page
 from tests.strategies import some
 
 BATCHES, DIRECTORIES = "/api/v2/batches", "/api/v1/beta/directories"
@@ -149,7 +149,7 @@ def project(request: RawRequest) -> Any:
         named = {"display_name": "a.pdf", "file_id": "file-1"}
         return page([{"id": "dfl-1", "directory_id": segments[4], **named}])
     if len(segments) > 3 and segments[2] == "batches":
-        return batch(segments[3], results=[])
+        return batch(segments[3], results=[mapping("dfl-1", None, "no")])
     return page([])
 
 

@@ -950,7 +950,8 @@ def test_proxy_sees_host_but_not_key(
         monkeypatch.setenv(name, f"http://me:word@127.0.0.1:{proxy.port}")
         with lb.connect(base_url="https://api.test"):
             assert len(lb.fetch_batches()) == 1
-            assert lb.fetch_results(["bat-1", "bat-2"]).empty
+            with pytest.warns(UserWarning, match="without results"):
+                assert lb.fetch_results(["bat-1", "bat-2"]).empty
     assert server.requests[0].headers["authorization"] == SIGNED
     assert proxy.heads
     for head in proxy.heads:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import pandas as pd
+import pyarrow as pa
 
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import (
@@ -20,6 +21,7 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
+from llama_batches_nb.messages import format_list, warn
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES, RESULTS, with_raw
 from llama_batches_nb.types import BatchIds, ErrorMode
@@ -82,6 +84,13 @@ def fetch_results(
 
         A batch without results, such as a running one, has no rows.
 
+    Warns
+    -----
+    UserWarning
+        If ``COMPLETED`` batches have no results: how many, and the first ids. Their results may
+        appear some time after the batch has ended. With ``errors="warn"``, also if batches are
+        left out.
+
     Raises
     ------
     ValueError, TypeError
@@ -105,6 +114,7 @@ def fetch_results(
     selected = _select_batches(batches, filters, limit)
     client = get_client(client)
     skipped: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
+    reader = _ResultsReader(raw)
 
     def fetch_one(batch_id: str) -> bytes:
         decode = partial(records.validate_batch_json, batch_id)
@@ -115,14 +125,49 @@ def fetch_results(
         results = fetch_concurrently(
             fetch_one,
             ids,
-            partial(records.concat_to_pandas, with_raw(RESULTS, raw)),
-            decode_batch=partial(records.parse_results, raw=raw),
+            reader.to_frame,
+            decode_batch=reader.decode,
             client=client,
             progress=bar,
             on_error=skipped,
         )
     skipped.warn_skipped("batches")
+    reader.warn_without_results()
     return results
+
+
+class _BatchResults(NamedTuple):
+    batch_id: str
+    status: str | None
+    rows: pa.Table
+
+
+class _ResultsReader:
+    """Decode the results of batches, and note which ``COMPLETED`` batches have none."""
+
+    def __init__(self, raw: bool) -> None:
+        self._raw, self._without_results = raw, list[str]()
+
+    def decode(self, bodies: list[bytes]) -> list[_BatchResults]:
+        batches, results = records.parse_batches_with_results(bodies, raw=self._raw)
+        ids, statuses = batches["batch_id"].to_pylist(), batches["status"].to_pylist()
+        return [_BatchResults(*batch) for batch in zip(ids, statuses, results, strict=True)]
+
+    def to_frame(self, parts: list[_BatchResults]) -> pd.DataFrame:
+        """Return the rows of all batches; the parts are in the order of the batches."""
+        self._without_results = [
+            part.batch_id for part in parts if part.status == "COMPLETED" and not len(part.rows)
+        ]
+        rows = (part.rows for part in parts)
+        return records.concat_to_pandas(with_raw(RESULTS, self._raw), rows)
+
+    def warn_without_results(self) -> None:
+        if self._without_results:
+            warn(
+                f"COMPLETED batches without results: {len(self._without_results):,} "
+                f"({format_list(self._without_results)}). If they ended a short time ago, their "
+                "results may follow: fetch them again later."
+            )
 
 
 def _select_batches(

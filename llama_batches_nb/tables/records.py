@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
@@ -66,28 +67,21 @@ def check_response_id(requested_id: str, returned_id: str, *, what: str = "batch
         )
 
 
-def parse_results(bodies: Sequence[bytes], *, raw: bool = False) -> list[pa.Table]:
-    """Return the results of each batch, from the JSON of batches with ``expand=results``.
+def parse_batches_with_results(
+    bodies: Sequence[bytes], *, raw: bool = False
+) -> tuple[pa.Table, list[pa.Table]]:
+    """Return the batches, one row each, and the results of each, from JSON with results.
 
-    With `raw`, they have the column ``raw`` of `schema.with_raw`.
+    With `raw`, the results have the column ``raw`` of `schema.with_raw`. Without it, Arrow's reader
+    parses many responses at once and releases the GIL. What it rejects is parsed again by Python's
+    reader, whose errors are more precise.
     """
-    if raw:
-        return [results_from_record(json.loads(body), raw=True) for body in bodies]
-    return parse_batches_with_results(bodies)[1]
-
-
-def parse_batches_with_results(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
-    """Return the batches, one row each, and the results of each.
-
-    Arrow's reader parses many responses at once and releases the GIL. What it rejects is parsed
-    again by Python's reader, whose errors are more precise.
-    """
-    try:
-        return _parse_with_arrow(bodies)
-    except (pa.ArrowInvalid, ValueError):
-        batches = [json.loads(body) for body in bodies]
-        results = [results_from_record(batch) for batch in batches]
-        return to_arrow(BATCHES, batches), results
+    if not raw:
+        with suppress(pa.ArrowInvalid, ValueError):
+            return _parse_with_arrow(bodies)
+    batches = [json.loads(body) for body in bodies]
+    results = [results_from_record(batch, raw=raw) for batch in batches]
+    return to_arrow(BATCHES, batches), results
 
 
 def results_from_record(batch: Any, *, raw: bool = False) -> pa.Table:

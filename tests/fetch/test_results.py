@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -295,3 +296,51 @@ def test_raw_is_the_json_of_each_result(serve: Serve) -> None:
     pd.testing.assert_frame_equal(raw.drop(columns="raw"), plain)
     empty = lb.fetch_results([], raw=True)
     pd.testing.assert_series_equal(empty.dtypes, raw.dtypes)
+
+
+# --- COMPLETED batches without results ----------------------------------------------------------
+
+ENDED = {
+    **dict.fromkeys(["bat-full", "bat-mapped"], ("COMPLETED", [mapping("dfl-1", "pjb-1")])),
+    **dict.fromkeys(["bat-null", "bat-null-2"], ("COMPLETED", None)),
+    "bat-empty": ("COMPLETED", []),
+    "bat-running": ("RUNNING", None),
+    "bat-failed": ("FAILED", None),
+    "bat-cancelled": ("CANCELLED", []),
+    "bat-unknown": ("PAUSED", None),
+}
+
+
+def ended(request: Request) -> Any:
+    name = request.path.rsplit("/", 1)[1]
+    if name == "batches":
+        return page([batch(each, status) for each, (status, _) in ENDED.items()])
+    status, results = ENDED[name]
+    return batch(name, status, results=results)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("given", [None, list(ENDED)], ids=["filters", "ids"])
+def test_completed_batches_without_results_are_counted_in_one_warning(
+    serve: Serve, given: list[str] | None, raw: bool
+) -> None:
+    serve(ended)
+    message = (
+        "COMPLETED batches without results: 3 ('bat-null', 'bat-null-2', 'bat-empty'). If they "
+        "ended a short time ago, their results may follow: fetch them again later."
+    )
+    with pytest.warns(UserWarning, match=re.escape(message)) as caught:
+        results = lb.fetch_results(given, raw=raw)
+    assert len(caught) == 1
+    assert results.batch_id.tolist() == ["bat-full", "bat-mapped"]
+
+
+def test_warning_of_many_batches_without_results_names_the_first(serve: Serve) -> None:
+    serve(lambda request: batch(request.path.rsplit("/", 1)[1], results=None))
+    with pytest.warns(UserWarning, match=r"results: 1,200 \('b-0', .*'b-4', …\)\. If they"):
+        assert lb.fetch_results([f"b-{n}" for n in range(1200)]).empty
+
+
+def test_batches_that_may_have_no_results_are_not_warned_of(serve: Serve) -> None:
+    serve(ended)  # warnings are errors
+    assert lb.fetch_results(["bat-running", "bat-failed", "bat-cancelled", "bat-unknown"]).empty

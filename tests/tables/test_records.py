@@ -488,7 +488,7 @@ def _read(*bodies: bytes) -> pd.DataFrame:
     for body in bodies:
         batch: Any = json.loads(body)
         records.validate_batch_json(batch["id"] if isinstance(batch, dict) else "", body)
-    return records.concat_to_pandas(RESULTS, records.parse_results(bodies))
+    return records.concat_to_pandas(RESULTS, records.parse_batches_with_results(bodies)[1])
 
 
 def _expanded() -> st.SearchStrategy[Record]:
@@ -505,7 +505,7 @@ def _expanded() -> st.SearchStrategy[Record]:
 def test_arrow_and_python_json_readers_agree(batches: list[Record], ascii_only: bool) -> None:
     bodies = [json.dumps(b, ensure_ascii=ascii_only, indent=1).encode() for b in batches]
     pd.testing.assert_frame_equal(_read(*bodies), results_of(*batches))
-    assert [len(part) for part in records.parse_results(bodies)] == [
+    assert [len(part) for part in records.parse_batches_with_results(bodies)[1]] == [
         len(batch["results"] or ()) for batch in batches
     ]
 
@@ -539,7 +539,9 @@ def test_invalid_json_raises_value_error(body: bytes) -> None:
 
 def test_two_batches_in_one_response_raise() -> None:
     with pytest.raises(ValueError, match="Extra data"):
-        records.parse_results([b'{"id": "b", "results": []} {"id": "c", "results": []}'])
+        records.parse_batches_with_results(
+            [b'{"id": "b", "results": []} {"id": "c", "results": []}']
+        )
 
 
 def test_lone_surrogate_in_result_becomes_question_mark() -> None:

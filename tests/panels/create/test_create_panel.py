@@ -24,7 +24,7 @@ from tests.panels.create.conftest import (
     visible_buttons,
     wait_until,
 )
-from tests.servers import Request, Response, batch
+from tests.servers import Request, Response, batch, mapping
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,8 @@ def test_unconfirmed_batch_is_selected_from_candidates(
     assert len(api.create_bodies) == 1
     if n_created == 0:
         assert "No such batch yet." in html_of(panel)
-        api.batches["bat-late"] = batch("bat-late", "RUNNING") | api.create_bodies[0]
+        late = batch("bat-late", "RUNNING", results=[mapping("dir-1-0", None, "too long")])
+        api.batches["bat-late"] = late | api.create_bodies[0]
         api.created.append("bat-late")
         click(panel, "Look again")
     batch_id = "bat-new-1" if n_created else "bat-late"
