@@ -347,7 +347,7 @@ def test_503_with_retry_after_pauses_all_workers(serve: Serve) -> None:
         if len(times) == 1:
             return Response(status=503, headers={"Retry-After": "0.5"})
         time.sleep(0.02)
-        return batch(request.path.rsplit("/", 1)[1])
+        return batch(request.path.rsplit("/", 1)[1], results=[mapping("dfl-1", "pjb-1")])
 
     serve(script, max_workers=2)
     lb.fetch_results([f"bat-{n}" for n in range(30)])
