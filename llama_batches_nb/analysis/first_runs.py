@@ -38,7 +38,7 @@ def pair_first_runs(outcomes: Frame, file: Sequence[str], a: str, b: str) -> pd.
 
         and ``ran_b``, ``batch_b`` and ``failed_b``.
     """
-    rows = outcomes.filter(nw.col("configuration_id").cast(nw.String).is_in([a, b]))
+    rows = outcomes.filter(engines.is_one_of(outcomes, "configuration_id", [a, b]))
     rows = rows.filter(*(~nw.col(name).is_null() for name in file), ~nw.col("batch_id").is_null())
     kept = dict.fromkeys([*file, "configuration_id", "batch_id", _TIME])
     rows = flag_failures(rows, OUTCOMES_KIND, *kept)

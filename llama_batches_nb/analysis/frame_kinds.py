@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
-from llama_batches_nb.tables.engines import Frame, column_names, flag, has_text
+from llama_batches_nb.tables.engines import Frame, column_names, flag, has_text, is_one_of
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES
 
 
@@ -79,11 +79,11 @@ def flag_rows(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
     `_decided`, `_failed`, `_unreliable` and `kept`, with those that the flags are made from.
     """
     frame = _select_columns(frame, kind, kept)
-    decided, failed = _conditions(kind)
+    decided, failed = _conditions(frame, kind)
     frame = frame.with_columns(flag(decided).alias("_decided"), flag(failed).alias("_failed"))
     if "batch_status" not in column_names(frame):
         return frame.with_columns(_unreliable=nw.lit(0).cast(nw.Int64))
-    unreliable = flag(nw.col("batch_status").cast(nw.String).is_in(["FAILED"]))
+    unreliable = flag(is_one_of(frame, "batch_status", ["FAILED"]))
     frame = frame.with_columns(unreliable.alias("_unreliable"))
     reliable = 1 - nw.col("_unreliable")
     return frame.with_columns(nw.col("_decided") * reliable, nw.col("_failed") * reliable)
@@ -95,10 +95,10 @@ def select_failures(frame: Frame, kind: FrameKind, *kept: str) -> Frame:
     Engines apply this filter while they read a file, which they cannot do with a flag.
     """
     rows = _select_columns(frame, kind, kept)
-    failed = _conditions(kind)[1]
+    failed = _conditions(rows, kind)[1]
     if "batch_status" in column_names(rows):
-        status = nw.col("batch_status").cast(nw.String)
-        failed = failed & (status.is_null() | (status != "FAILED"))
+        in_failed_batch = is_one_of(rows, "batch_status", ["FAILED"])
+        failed = failed & (nw.col("batch_status").is_null() | ~in_failed_batch)
     return rows.filter(failed)
 
 
@@ -109,7 +109,7 @@ def _select_columns(frame: Frame, kind: FrameKind, kept: Sequence[str]) -> Frame
     return frame.select(name for name in existing if name in (*sources, *kept, "batch_status"))
 
 
-def _conditions(kind: FrameKind) -> tuple[nw.Expr, nw.Expr]:
+def _conditions(frame: Frame, kind: FrameKind) -> tuple[nw.Expr, nw.Expr]:
     """Return whether a row is decided, and whether it failed."""
     if kind is RESULTS_KIND:
         failed = has_text("error_message")
@@ -117,5 +117,5 @@ def _conditions(kind: FrameKind) -> tuple[nw.Expr, nw.Expr]:
     if kind is PAGES_KIND:
         decided = ~nw.col("success").is_null()
         return decided, decided & (nw.col("success") == nw.lit(False))
-    status = nw.col(kind.column).cast(nw.String)
-    return status.is_in((*kind.failures, *kind.successes)), status.is_in(kind.failures)
+    decided = is_one_of(frame, kind.column, (*kind.failures, *kind.successes))
+    return decided, is_one_of(frame, kind.column, kind.failures)

@@ -123,10 +123,10 @@ def add_outcomes(
         with_job: nw.Expr = nw.lit("mapped")
     else:
         frame = _join(frame, _latest_jobs(jobs, COST_PARTS if cost_parts else ()))
-        with_job = _job_outcome(nw.col(_JOB_STATUS).cast(nw.String))
+        with_job = _job_outcome(frame)
         if pages is not None:
             frame = _join(frame, _jobs_with_failed_pages(pages))
-            is_completed = nw.col(_JOB_STATUS).cast(nw.String).is_in(["COMPLETED"])
+            is_completed = engines.is_one_of(frame, _JOB_STATUS, ["COMPLETED"])
             is_partial = ~nw.col(_HAS_FAILED_PAGE).is_null() & is_completed
             with_job = nw.when(is_partial).then(nw.lit("partial")).otherwise(with_job)
     outcome = (
@@ -219,7 +219,7 @@ def _replace_column(frame: nw.DataFrame[Any], name: str, values: Any) -> nw.Data
     return frame.with_columns(nw.from_native(values, series_only=True).alias(name))
 
 
-def _job_outcome(status: nw.Expr) -> nw.Expr:
+def _job_outcome(frame: Frame) -> nw.Expr:
     outcome: nw.Expr = nw.lit("job_unknown")
     for statuses, value in (
         (_RUNNING, "job_running"),
@@ -227,5 +227,9 @@ def _job_outcome(status: nw.Expr) -> nw.Expr:
         (("FAILED",), "job_failed"),
         (("COMPLETED",), "succeeded"),
     ):
-        outcome = nw.when(status.is_in(statuses)).then(nw.lit(value)).otherwise(outcome)
+        outcome = (
+            nw.when(engines.is_one_of(frame, _JOB_STATUS, statuses))
+            .then(nw.lit(value))
+            .otherwise(outcome)
+        )
     return outcome

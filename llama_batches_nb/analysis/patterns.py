@@ -187,17 +187,18 @@ def _select_failures(frame: Frame, kept: Sequence[str]) -> Frame:
     failed = select_failures(frame, kind, *kept, "error_message", "job_error_message", kind.time)
     if kind.time in names:
         failed = engines.convert_pandas_times(failed, kind.time)
-    layer, message = _layer_and_message(kind, names)
+    layer, message = _layer_and_message(failed, kind)
     time = _time(kind.time, failed.collect_schema().get(kind.time))
     return failed.select(*kept, layer=layer, **{_MESSAGE: message, _TIME: time})
 
 
-def _layer_and_message(kind: FrameKind, names: list[str]) -> tuple[nw.Expr, nw.Expr]:
+def _layer_and_message(failed: Frame, kind: FrameKind) -> tuple[nw.Expr, nw.Expr]:
     message = _text("error_message")
     if kind is not OUTCOMES_KIND:
         return nw.lit(kind.layer), message
-    job_message = _text("job_error_message") if "job_error_message" in names else nw.lit("")
-    is_unmapped = nw.col(kind.column).cast(nw.String) == "mapping_error"
+    has_job_message = "job_error_message" in engines.column_names(failed)
+    job_message = _text("job_error_message") if has_job_message else nw.lit("")
+    is_unmapped = engines.is_one_of(failed, kind.column, ["mapping_error"])
     return (
         nw.when(is_unmapped).then(nw.lit("mapping")).otherwise(nw.lit("job")),
         nw.when(is_unmapped).then(message).otherwise(job_message),

@@ -23,6 +23,7 @@ CREDIT_COLUMNS = ["credits", "credits_on_failed"]
 _RELIABLE = ("COMPLETED", "CANCELLED")  # statuses of batches whose results are complete
 _OUTCOMES_WITHOUT_JOBS = ("mapped", "mapping_error", "no_job")
 _ROWS, _IN_FAILED_BATCHES = "rows", "in_failed_batches"
+_OUTCOME = "_outcome"
 
 
 def summarize(
@@ -199,21 +200,28 @@ def _unreliable_batches(files: Frame) -> list[Any]:
     """Return the batches that were FAILED or had not ended when their results were fetched."""
     if "batch_status" not in engines.column_names(files):
         return []
-    status = nw.col("batch_status").cast(nw.String)
-    unreliable = files.filter(~status.is_null() & ~status.is_in(_RELIABLE))
+    is_reliable = engines.is_one_of(files, "batch_status", _RELIABLE)
+    unreliable = files.filter(~nw.col("batch_status").is_null() & ~is_reliable)
     return engines.collect_to_pandas(unreliable.select("batch_id").unique())["batch_id"].tolist()
 
 
 def _count_outcomes(files: Frame, keys: list[str]) -> pd.DataFrame:
     """Count rows per group: all, with each outcome, and in FAILED batches."""
-    outcome = nw.col("outcome").cast(nw.String)
-    flags = [engines.flag(outcome.is_in([name])).alias(name) for name in OUTCOMES]
     in_failed_batch = nw.lit(0).cast(nw.Int64)
     if "batch_status" in engines.column_names(files):
-        in_failed_batch = engines.flag(nw.col("batch_status").cast(nw.String).is_in(["FAILED"]))
-    flagged = files.select(*keys, *flags, in_failed_batch.alias(_IN_FAILED_BATCHES))
-    sums = (nw.len().alias(_ROWS), nw.col(*OUTCOMES, _IN_FAILED_BATCHES).sum())
-    return engines.aggregate(flagged, keys, *sums)
+        in_failed_batch = engines.flag(engines.is_one_of(files, "batch_status", ["FAILED"]))
+    rows = files.select(
+        *keys, nw.col("outcome").alias(_OUTCOME), in_failed_batch.alias(_IN_FAILED_BATCHES)
+    )
+    sums = (nw.len().alias(_ROWS), nw.col(_IN_FAILED_BATCHES).sum())
+    cells = engines.aggregate(rows, [*keys, _OUTCOME], *sums)
+    outcome = cells[_OUTCOME].astype(object)
+    cells = cells.assign(**{name: cells[_ROWS].where(outcome == name, 0) for name in OUTCOMES})
+    counted = [_ROWS, *OUTCOMES, _IN_FAILED_BATCHES]
+    if not keys:
+        return cells[counted].sum().to_frame().T
+    groups = cells.groupby(keys, dropna=False, observed=True, sort=False, as_index=False)
+    return groups[counted].sum()
 
 
 def _align_to(per_batch: pd.DataFrame, ids: pd.Series[Any]) -> pd.Series[Any]:

@@ -396,7 +396,7 @@ def test_outcomes_return_the_type_of_results(read: Read, folder: Path) -> None:
     [
         (lambda files: lb.failure_rates(files, by="configuration_id"), 3),
         (lambda files: lb.failure_rates(files, freq="MS"), 48),  # batches with files
-        (lb.ledger, 1),
+        (lb.ledger, 8),  # outcomes
         (lb.error_patterns, 10),  # a layer and a message each
     ],
     ids=["rates", "rates by the month", "ledger", "patterns"],
