@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test quick browser check format bench conformance offline audit reliability simulate soak clean
+.PHONY: help demo lab dashboard test quick browser check format bench conformance docs offline audit reliability simulate soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -54,6 +54,9 @@ conformance: $(VENV)/.test ## run the official SDK's own tests against the sandb
 simulate: $(VENV)/.test ## measure intervals and marks of changes on simulated histories
 	$(BIN)/python -m tests.simulation
 
+docs: $(VENV)/.docs ## build the documentation site into site/html; a warning is an error
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d site/doctrees docs site/html
+
 offline: ## build, install from local wheels only, and run the main job
 	rm -rf dist
 	$(PYTHON) -m venv dist/online
@@ -68,14 +71,14 @@ audit: $(VENV)/.test ## check the installed packages against known security advi
 	$(BIN)/python -m pip freeze --exclude-editable > dist/audit/installed.txt
 	dist/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement dist/audit/installed.txt
 
-reliability: $(VENV)/.test ## run every function under every fault; updates the README's table
+reliability: $(VENV)/.test ## run every function under every fault; updates the table in docs
 	$(BIN)/python -m tests.reliability
 
 soak: $(VENV)/.test ## load test: ten million rows, 200 clients of one rate limit
 	$(BIN)/python -m tests.reliability.soak
 
 clean: ## remove everything that these commands created
-	rm -rf $(VENV) $(OUT) dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OUT) dist site docs/reference/api docs/tutorials/*.ipynb .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,14 +1,12 @@
-"""The examples in docstrings and the code in the README run unchanged on a sandbox."""
+"""The examples in docstrings run unchanged on a sandbox."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import pkgutil
-import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
@@ -39,21 +37,6 @@ def test_docstring_example_runs(
     failures: list[str] = []
     doctest.DocTestRunner(optionflags=OPTIONS).run(example, out=failures.append)
     assert not failures, "".join(failures)
-
-
-def test_readme_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    names: dict[str, object] = {}
-    try:
-        for block in blocks:
-            exec(compile(block, "README.md", "exec"), names)
-    finally:
-        box = names.get("box")
-        if isinstance(box, lb.Sandbox):
-            box.close()
-    assert isinstance(names["files"], pd.DataFrame)
 
 
 def test_readme_names_every_public_function() -> None:

@@ -52,7 +52,8 @@ def export_parquet(
 
     Returns
     -------
-    The same frame, so that calls can be chained with ``.pipe``.
+    frame
+        The same frame, so that calls can be chained with ``.pipe``.
 
     Raises
     ------

@@ -62,19 +62,19 @@ def add_names(
 
     Returns
     -------
-    The frame, of the same engine, with these columns of text, which replace columns of the same
-    name:
+    frame of the same engine
+        The frame with these columns of text, which replace columns of the same name:
 
-    ============= ============================ ====================================================
-    directory     ``source_directory_id``      name; with the id in parentheses if several
-                                               directories have the name
-    configuration ``configuration_id``         as for directories
-    display_name  ``source_directory_file_id`` name of the file; needs ``source_directory_id``.
-                                               A name that the frame already has is kept
-    ============= ============================ ====================================================
+        ============= ============================ ============================================
+        directory     ``source_directory_id``      name; with the id if several share the name
+        configuration ``configuration_id``         as for directories
+        display_name  ``source_directory_file_id`` name of the file; needs
+                                                   ``source_directory_id``; a name that the
+                                                   frame already has is kept
+        ============= ============================ ============================================
 
-    Where no name is known, such as for a built-in configuration or a file of a directory that no
-    longer exists, the value is the id.
+        Where no name is known, such as for a built-in configuration or a file of a directory that
+        no longer exists, the value is the id.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Run every function under every fault and write the table of the README.
+"""Run every function under every fault and write the table of the documentation.
 
 Run `python -m tests.reliability` from the root of the repository; it takes a minute or two.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import llama_batches_nb as lb
-from tests.reliability import readme
+from tests.reliability import page
 from tests.reliability.conftest import shorten_pauses
 from tests.reliability.faults import FAULTS, Fault
 from tests.reliability.trials import CALLS, Verdict, run_trial
@@ -71,7 +71,7 @@ def main() -> None:
         for family, faults in groupby(FAULTS, key=lambda fault: fault.family):
             rows.append(row(family, [it for fault in faults for it in trials_of(fault, kept)]))
             print(*rows[-1], sep=" | ", flush=True)
-    readme.write(NAME, readme.table(COLUMNS, rows))
+    page.write(NAME, page.table(COLUMNS, rows))
 
 
 if __name__ == "__main__":

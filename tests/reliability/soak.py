@@ -1,7 +1,7 @@
 """Load test: fetch and sync ten million rows, and share one rate limit among 200 clients.
 
 Run `python -m tests.reliability.soak` from the root of the repository; it takes some minutes and
-writes the load table of the README.
+writes the load table of the documentation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import llama_batches_nb as lb
 from llama_batches_nb.dataset.read import open_dataset
 from tests.benchmarks.memory import peak
-from tests.reliability import readme
+from tests.reliability import page
 from tests.reliability.load_server import LoadServer, RunningLoadServer, start_load_server
 
 NAME = "load"
@@ -177,7 +177,7 @@ def main() -> None:
     rows = [*fetch_and_sync(), *share_rate_limit()]
     if any(values[2] or values[3] for values in rows):
         raise RuntimeError("rows were lost or duplicated")
-    readme.write(NAME, readme.table(COLUMNS, rows))
+    page.write(NAME, page.table(COLUMNS, rows))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import llama_batches_nb as lb
-from tests.reliability import readme
+from tests.reliability import page
 from tests.reliability.__main__ import NAME, fault_modes
 from tests.reliability.faults import FAULTS, Fault
 from tests.reliability.trials import CALLS, Call, run_trial
@@ -53,8 +53,8 @@ def test_writes_happen_once_and_are_reported(
         assert verdict.whole, verdict
 
 
-def test_readme_table_is_current_and_reports_no_loss() -> None:
-    values = {family: numbers for family, *numbers in readme.read(NAME)}
+def test_documented_table_is_current_and_reports_no_loss() -> None:
+    values = {family: numbers for family, *numbers in page.read(NAME)}
     for family, faults in groupby(FAULTS, key=lambda fault: fault.family):
         n_calls, _, n_whole, n_errors, lost, duplicated, unexpected, _ = map(
             int, _plain(values[family])

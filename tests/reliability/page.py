@@ -1,4 +1,4 @@
-"""Tables of the README that a command writes, each between two comments that name it."""
+"""Tables of the reliability page that a command writes, each between comments that name it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "project" / "reliability.md"
 
 
 def _section(name: str) -> re.Pattern[str]:
@@ -22,19 +22,19 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Replace a table in the README."""
+    """Replace a table in the PAGE."""
     content, n = _section(name).subn(
-        lambda found: found[1] + text + found[2], README.read_text(encoding="utf-8")
+        lambda found: found[1] + text + found[2], PAGE.read_text(encoding="utf-8")
     )
     if n != 1:
-        raise ValueError(f"README.md has {n} sections named {name!r}.")
-    README.write_text(content, encoding="utf-8")
+        raise ValueError(f"{PAGE.name} has {n} sections named {name!r}.")
+    PAGE.write_text(content, encoding="utf-8")
 
 
 def read(name: str) -> list[list[str]]:
     """Return the rows of a table that is api, without its head."""
-    found = _section(name).search(README.read_text(encoding="utf-8"))
+    found = _section(name).search(PAGE.read_text(encoding="utf-8"))
     if found is None:
-        raise ValueError(f"README.md has no section named {name!r}.")
+        raise ValueError(f"{PAGE.name} has no section named {name!r}.")
     lines = [line for line in found[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
