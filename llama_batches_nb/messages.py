@@ -21,6 +21,21 @@ def escape_control_chars(text: str) -> str:
     return text.translate(CONTROL_CHAR_ESCAPES)
 
 
+_LINE_ESCAPES = CONTROL_CHAR_ESCAPES | {
+    n: ascii(chr(n))[1:-1]
+    for n in (9, 10, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+"""Also line ends, tabs, and characters that change the direction of text."""
+
+
+def escape_line(text: str) -> str:
+    """Escape text so that it stays part of one line and is no command of a GitHub workflow.
+
+    A line with ``##[`` is one, wherever that occurs; ``::`` only counts where a line starts.
+    """
+    return text.translate(_LINE_ESCAPES).replace("##[", "#\\#[")
+
+
 def format_list(names: Iterable[str]) -> str:
     """Return the first names, quoted, for a message."""
     quoted = [repr(name) for name in names]

@@ -11,10 +11,11 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
+from llama_batches_nb.cli.argument_types import argparse_type
 from llama_batches_nb.dataset.manifest import Chunk, Manifest
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
@@ -24,8 +25,6 @@ from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.messages import redirect_warnings
 from llama_batches_nb.tables.arguments import format_time, parse_choices, parse_id
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
-
-T = TypeVar("T")
 
 DONE, FAILED, PARTIAL, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 3, 4, 130, 143
 INVALID_ARGUMENTS = 2  # argparse's own exit code
@@ -53,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     codes = (f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser.epilog = "\n".join(["exit codes:", *codes])
-    to_time, to_id = _argparse_type(format_time, "time"), _argparse_type(parse_id, "id")
+    to_time, to_id = argparse_type(format_time, "time"), argparse_type(parse_id, "id")
     add = parser.add_argument
     add(
         "path",
-        type=_argparse_type(Storage),
+        type=argparse_type(Storage),
         help="folder of the dataset, or a URL that fsspec supports",
     )
     add("--jobs", action="store_true", help="also fetch the jobs that results refer to")
     add(
         "--status",
-        type=_argparse_type(_status),
+        type=argparse_type(_status),
         nargs="+",
         action="extend",
         metavar="STATUS",
@@ -207,15 +206,3 @@ def _sigterm_as_interrupt() -> Iterator[list[int]]:
 def _status(text: str) -> str:
     (status,) = parse_choices("status", text, BATCH_STATUSES) or ()
     return status
-
-
-def _argparse_type(parse: Callable[..., T], *name: str) -> Callable[[str], T]:
-    """Return an argparse type whose error message is that of `parse`."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(*name, text)
-        except (ImportError, ValueError) as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return convert
