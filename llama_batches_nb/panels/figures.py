@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
-from html import escape
-from io import BytesIO
 from typing import Any
 
 import pandas as pd
 
+from llama_batches_nb.plotting.svg import figure_to_svg
+
 SIZE = (9.6, 3.6)  # inches
-DPI = 130
+NARROW_WIDTH = 4.2  # inches
 
 
 def figure_to_html(draw: Callable[..., Any], size: tuple[float, float] = SIZE) -> str:
-    """Return what `draw(ax=…)` draws as an image whose alternative text is the chart's title."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
-    ax = draw(ax=figure.subplots())
-    title = " ".join(ax.get_title(loc="left").split())
-    with BytesIO() as file:
-        figure.savefig(file, format="png")
-        data = base64.b64encode(file.getvalue()).decode("ascii")
-    image = f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
-    return f'<div class="lb-chart">{image}</div>'
+    """Return what `draw(ax=…)` draws, in a wide and in a narrow version; the page shows one."""
+    wide = figure_to_svg(draw, size)
+    narrow = figure_to_svg(draw, (NARROW_WIDTH, size[1]))
+    return (
+        f'<div class="lb-chart"><div class="lb-wide">{wide}</div>'
+        f'<div class="lb-narrow">{narrow}</div></div>'
+    )
 
 
 def interval(rate: pd.Series[Any], axis_max: float) -> str:

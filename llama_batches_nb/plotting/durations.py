@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from llama_batches_nb.analysis.durations import kaplan_meier_median
-from llama_batches_nb.plotting import layout
+from llama_batches_nb.plotting import hover, layout
 from llama_batches_nb.plotting.layout import BLUE, INK
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
@@ -109,10 +109,12 @@ def plot_durations(
     for y, row in enumerate(shown):
         _draw_row(ax, y, np.maximum(row.seconds, SECOND) if log else row.seconds, row.median)
     hidden = len(rows) - len(shown)
+    texts = [_row_text(row) for row in shown]
+    hover.add_rows(ax, [layout.group_name(row.first, keys) for row in shown], texts)
     width = layout.label_rows(
         ax,
         labels,
-        [_row_text(row) for row in shown],
+        texts,
         f"{layout.format_count(hidden, 'row')} with shorter medians not shown" if hidden else "",
     )
     _set_duration_axis(ax, [row.seconds for row in shown], log, width)

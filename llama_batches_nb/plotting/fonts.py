@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import cache, lru_cache
 
+any_character = ContextVar("any_character", default=False)  # whether a page provides the fonts
 MISSING_GLYPH = "▯"
 _REGULAR_WEIGHTS = (400, "normal", "regular")
 
@@ -27,7 +29,7 @@ def font_families(text: str) -> list[str]:
 
 def _missing_glyphs(text: str) -> frozenset[int]:
     """Return the characters that the default font does not have."""
-    if text.isascii():
+    if text.isascii() or any_character.get():
         return frozenset()
     from matplotlib.font_manager import FontProperties, findfont
 

@@ -90,10 +90,15 @@ def escape_mathtext(text: str) -> str:
     return replace_missing_glyphs(one_line).replace("$", r"\$")
 
 
+def group_name(row: Series, keys: Sequence[str]) -> str:
+    """Return the values of the keys of a group on one line."""
+    values = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in keys]
+    return " ".join(" · ".join(values).split()) or "all"
+
+
 def group_label(row: Series, keys: Sequence[str], max_length: int = MAX_LABEL_LENGTH) -> str:
     """Return the label of a group: the values of its keys, shortened in the middle."""
-    values = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in keys]
-    text = " ".join(" · ".join(values).split()) or "all"
+    text = group_name(row, keys)
     if len(text) > max_length:
         end = max_length * 2 // 5
         text = f"{text[: max_length - end - 1]}…{text[-end:]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -13,8 +13,9 @@ import pandas as pd
 from llama_batches_nb.analysis.frame_kinds import RESULTS_KIND, FrameKind, detect_kind
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.rates import failure_rates
-from llama_batches_nb.plotting import layout
+from llama_batches_nb.plotting import hover, layout
 from llama_batches_nb.plotting.fonts import font_families
+from llama_batches_nb.plotting.hover import HoverArea
 from llama_batches_nb.plotting.layout import (  # fmt: skip
     BLUE,
     GREEN,
@@ -156,10 +157,11 @@ def _draw_groups(
     shown, hidden = sizes[-max_rows:], sizes[:-max_rows]
     table = _count_table(counts, ["_group"], kind).reindex(shown.index)
     y, left = np.arange(len(table)), np.zeros(len(table))
+    labels = [group_labels[group] for group in table.index]
     for outcome in table.columns:
         ax.barh(y, table[outcome], left=left, height=0.5, **_style(outcome, kind))
+        hover.add(ax, _bar_areas(table, outcome, left, labels, kind))
         left = left + table[outcome].to_numpy()
-    labels = [group_labels[group] for group in table.index]
     undecided = _undecided(table, kind)
     texts = [_format_size(*pair) for pair in zip(shown, undecided, strict=True)]
     width = layout.label_rows(ax, labels, texts, _hidden_note(hidden, kind))
@@ -168,6 +170,17 @@ def _draw_groups(
     layout.set_title(ax, *title, left=label_width, above=above)
     if counts.empty:
         layout.annotate_empty(ax, "no rows")
+
+
+def _bar_areas(
+    table: pd.DataFrame, outcome: str, left: Floats, names: list[str], kind: FrameKind
+) -> Iterator[HoverArea]:
+    """Yield the texts of the bars of an outcome: its number and share of the rows of a group."""
+    totals = table.sum(axis=1)
+    for y, (name, n, total) in enumerate(zip(names, table[outcome], totals, strict=True)):
+        if n:
+            share = f"{outcome}: {n:,} of {total:,} {kind.noun} ({n / total:.1%})"
+            yield HoverArea((left[y], left[y] + n), (y - 0.5, y + 0.5), f"{name}: {share}")
 
 
 def _draw_over_time(
@@ -243,6 +256,27 @@ def _draw_strip(
             **_style(outcome, kind),
         )
         lower = upper
+    hover.add(ax, _period_areas(table, edges.reshape(-1, 2), baseline, length))
+
+
+def _period_areas(
+    table: pd.DataFrame, edges: npt.NDArray[Any], baseline: float, length: pd.Timedelta
+) -> Iterator[HoverArea]:
+    """Yield the text of each bar of a strip: the number of rows per outcome."""
+    from matplotlib.dates import date2num
+
+    step = -(-len(table) // hover.MAX_PERIODS) or 1
+    for n in range(0, len(table), step):
+        counts = table.iloc[n]
+        total = counts.sum()
+        lines = [
+            f"{outcome}: {count:,} of {total:,} ({count / total:.1%})"
+            for outcome, count in counts.items()
+            if count
+        ]
+        start, *_, end = date2num(edges[n : n + step].ravel())  # type: ignore[no-untyped-call]
+        text = "\n".join([hover.format_start(table.index[n], length), *lines])
+        yield HoverArea((start, end), (baseline, baseline + total), text)
 
 
 def _interleave_baseline(heights: Floats, baseline: float) -> Floats:

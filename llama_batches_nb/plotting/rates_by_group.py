@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from llama_batches_nb.analysis.rates import format_rate
-from llama_batches_nb.plotting import layout, rate_axis
+from llama_batches_nb.plotting import hover, layout, rate_axis
 from llama_batches_nb.plotting.layout import COLOURS
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def draw_groups(ax: Axes, rates: pd.DataFrame, groups: list[str], title: list[st
     layout.set_title(
         ax, *title, " · ".join(notes), left=max(map(layout.text_width, labels), default=0)
     )
+    hover.add_rows(ax, [layout.group_name(row, groups) for _, row in ordered.iterrows()], texts)
 
 
 def _draw_rows(ax: Axes, rates: pd.DataFrame, limit: float) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 from llama_batches_nb.analysis.changes import find_changes
 from llama_batches_nb.analysis.intervals import wilson
 from llama_batches_nb.analysis.periods import Period
-from llama_batches_nb.plotting import layout, rate_axis
+from llama_batches_nb.plotting import hover, layout, rate_axis
 from llama_batches_nb.plotting.layout import COLOURS, INK
 from llama_batches_nb.plotting.periods import insert_gaps, period_length, shortest_period
 
@@ -85,6 +85,7 @@ def draw_over_time(
     notes = _notes(drawn, HOLLOW_NOTES.get((bool(one_batch.any()), bool(is_current.any()))), limit)
     above = _label_axes(ax, rates, time, groups, length, handles, lines)
     layout.set_title(ax, *title, " · ".join(notes), left=50, above=above)
+    hover.add_periods(ax, drawn, time, groups, length)
     return above
 
 
