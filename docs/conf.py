@@ -27,7 +27,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["reference/api/commands.md"]  # included by reference/command-line.md
+exclude_patterns = ["reference/api/commands.md", "release"]  # included by reference/command-line.md
 nitpicky = True  # an unknown reference is an error
 default_role = "autolink"  # `fetch_jobs` links to the function; other names are emphasised
 
