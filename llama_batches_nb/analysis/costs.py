@@ -16,15 +16,17 @@ COST_PARTS = ("extract_credits", "parse_credits", "parse_job_id")
 PART_DTYPES = (nw.Float64(), nw.Float64(), nw.String())
 PART_PREFIX = "_job_"  # of these columns in a frame of files
 
+COST_FLAGS = ("_known", "_failed_job", "_failed_known", "_split")
 TOTALS = ["credits", "credits_on_failed", "jobs", "jobs_unknown"]
 
 
-def sum_credits(files: Frame, keys: list[str]) -> pd.DataFrame:
+def sum_credits(files: Frame, keys: list[str], known: pd.DataFrame | None = None) -> pd.DataFrame:
     """Add up the credits of files per group; one row is one group.
 
-    A job counts once. The cost of a parse job that is behind several extract jobs counts once, in
-    one of the groups that share it. `files` has ``job_id``, ``outcome`` and ``credits`` and, for
-    extract jobs, the columns of `COST_PARTS` with `PART_PREFIX`.
+    A job counts once, in one of the groups that share it. The cost of a parse job that is behind
+    several extract jobs counts once likewise. `files` has ``job_id``, ``outcome`` and ``credits``
+    and, for extract jobs, the columns of `COST_PARTS` with `PART_PREFIX`. `known` are the sums of
+    the columns of `add_cost_flags` per group, if they have been computed already.
 
     Returns the keys, then
 
@@ -36,76 +38,97 @@ def sum_credits(files: Frame, keys: list[str]) -> pd.DataFrame:
     jobs_unknown      int64   jobs whose credits are not known
     ================= ======= ====================================================================
     """
-    jobs = _distinct_jobs(files, keys)
-    counts = engines.aggregate(
-        jobs.with_columns(
-            jobs=nw.lit(1).cast(nw.Int64),
-            jobs_unknown=engines.flag(nw.col("_cost").is_null()),
-            _failed_unknown=nw.col("_failed") * engines.flag(nw.col("_cost").is_null()),
-        ),
-        keys,
-        nw.col("jobs", "jobs_unknown", "_failed", "_failed_unknown").sum(),
-    )
-    costs = _sum_items(_billed_items(jobs, keys), keys)
-    totals = (
-        counts.merge(costs, on=keys, how="left") if keys else pd.concat([counts, costs], axis=1)
-    )
-    is_known = totals["jobs_unknown"] < totals["jobs"]
-    is_failed_known = (totals["_failed"] == 0) | (totals["_failed_unknown"] < totals["_failed"])
-    for name, known in (("credits", is_known), ("credits_on_failed", is_known & is_failed_known)):
-        totals[name] = totals[name].astype("Float64").fillna(0).where(known)
+    if known is None:
+        sums = nw.col(*COST_FLAGS).sum()
+        known = engines.aggregate(add_cost_flags(files), keys, sums)
+    items = _billed_items(files, keys, has_parts=known["_split"].sum() > 0)
+    costs = _sum_items(items, keys)
+    totals = known.merge(costs, on=keys, how="left") if keys else known.join(costs)
+    is_known = totals["_known"] > 0
+    is_failed_known = (totals["_failed_job"] == 0) | (totals["_failed_known"] > 0)
+    for name, condition in (
+        ("credits", is_known),
+        ("credits_on_failed", is_known & is_failed_known),
+    ):
+        totals[name] = totals[name].astype("Float64").fillna(0).where(condition)
+    counts = ["jobs", "jobs_unknown"]
+    totals[counts] = totals[counts].fillna(0).astype("int64")
     return totals[[*keys, *TOTALS]]
 
 
-def _distinct_jobs(files: Frame, keys: list[str]) -> Frame:
-    """Return each job of each group once: its cost, the parts of it, and whether it failed."""
-    failed = engines.flag(nw.col("outcome").cast(nw.String).is_in(FAILURE_OUTCOMES))
-    with_cost = files.filter(~nw.col("job_id").is_null()).with_columns(
-        nw.col("credits").cast(nw.Float64).alias("_cost"),
-        failed.alias("_failed"),
-        *(nw.col(name).cast(dtype) for name, dtype in _parts(files).items()),
+def add_cost_flags(files: Frame) -> Frame:
+    """Add the columns `COST_FLAGS` to files: which rows have a job, and what is known of it."""
+    with_job, known = ~nw.col("job_id").is_null(), ~nw.col("credits").is_null()
+    failed = engines.is_one_of(files, "outcome", FAILURE_OUTCOMES)
+    split = _is_split() if _has_parts(files) else nw.lit(False)
+    flags = (with_job & known, with_job & failed, with_job & failed & known, with_job & split)
+    return files.with_columns(
+        engines.flag(flag).alias(name) for name, flag in zip(COST_FLAGS, flags, strict=True)
     )
-    values = ["_cost", *_parts(files)]
-    grouped = with_cost.select(*keys, "job_id", *values, "_failed").group_by(*keys, "job_id")
-    return grouped.agg(nw.col(*values).max(), nw.col("_failed").min())
 
 
-def _parts(frame: Frame) -> dict[str, Any]:
-    """Return the dtypes of the columns of `COST_PARTS` by name; none unless all exist."""
-    dtypes = {
+def _has_parts(files: Frame) -> bool:
+    return {f"{PART_PREFIX}{name}" for name in COST_PARTS} <= set(engines.column_names(files))
+
+
+def _is_split() -> nw.Expr:
+    """Return whether the cost of a job and that of its parse job are known separately."""
+    extract, parse, parse_job = (nw.col(f"{PART_PREFIX}{name}") for name in COST_PARTS)
+    return ~(extract.is_null() | parse.is_null() | parse_job.is_null())
+
+
+def _billed_items(files: Frame, keys: list[str], *, has_parts: bool) -> Frame:
+    """Return what is billed, each once: jobs and, with parts, the parse jobs behind them."""
+    parts = {
         f"{PART_PREFIX}{name}": dtype for name, dtype in zip(COST_PARTS, PART_DTYPES, strict=True)
     }
-    return dtypes if dtypes.keys() <= set(engines.column_names(frame)) else {}
-
-
-def _billed_items(jobs: Frame, keys: list[str]) -> Frame:
-    """Return what is billed: each job without its parse job, and each parse job."""
-    item = nw.col("job_id").cast(nw.String).alias("_item")
-    cost = nw.col("_cost")
-    if not _parts(jobs):
-        return jobs.select(*keys, item, cost, "_failed").filter(~cost.is_null())
-    extract, parse, parse_job = (nw.col(f"{PART_PREFIX}{name}") for name in COST_PARTS)
-    is_split = ~(extract.is_null() | parse.is_null() | parse_job.is_null())
-    own_cost = nw.when(is_split).then(extract).otherwise(cost).alias("_cost")
-    own = jobs.select(*keys, item, own_cost, "_failed")
-    shared = jobs.filter(is_split).select(
-        *keys, parse_job.alias("_item"), parse.alias("_cost"), "_failed"
+    parts = parts if has_parts else {}
+    jobs = (
+        files.filter(~nw.col("job_id").is_null())
+        .with_columns(
+            engines.flag(engines.is_one_of(files, "outcome", FAILURE_OUTCOMES)).alias("_failed"),
+            nw.col("credits").cast(nw.Float64).alias("_cost"),
+            *(nw.col(name).cast(dtype) for name, dtype in parts.items()),
+        )
+        .select(*keys, nw.col("job_id").alias("_item"), "_cost", *parts, "_failed")
     )
-    items: Frame = nw.concat([own, shared])  # type: ignore[type-var]
-    return items.filter(~cost.is_null())
+    jobs = engines.order_categories(jobs, keys)
+    smallest, largest = (*keys, "_failed"), ("_cost", *parts)
+    once = jobs.group_by("_item").agg(nw.col(*smallest).min(), nw.col(*largest).max())
+    once = once.with_columns(
+        nw.lit(1).cast(nw.Int64).alias("_job"),
+        engines.flag(nw.col("_cost").is_null()).alias("_unknown"),
+    )
+    if not has_parts:
+        return once
+    extract, parse, parse_job = (nw.col(name) for name in parts)
+    own_cost = nw.when(_is_split()).then(extract).otherwise(nw.col("_cost")).alias("_cost")
+    none = nw.lit(0).cast(nw.Int64)
+    columns = [*keys, "_failed", "_job", "_unknown"]
+    own = once.select(nw.col("_item").cast(nw.String), own_cost, *columns)
+    shared = once.filter(_is_split()).select(
+        parse_job.alias("_item"),
+        parse.alias("_cost"),
+        *keys,
+        "_failed",
+        none.alias("_job"),
+        none.alias("_unknown"),
+    )
+    both: Frame = nw.concat([own, shared])  # type: ignore[type-var]
+    return both.group_by("_item").agg(
+        nw.col(*smallest).min(), nw.col("_cost", "_job", "_unknown").max()
+    )
 
 
 def _sum_items(items: Frame, keys: list[str]) -> pd.DataFrame:
-    """Add up the items per group, each in one of the groups that it occurs in."""
-    each = items.group_by("_item").agg(
-        *(nw.col(key).min() for key in keys), nw.col("_cost").max(), nw.col("_failed").min()
-    )
-    costs = each.select(
+    costs = items.select(
         *keys,
         nw.col("_cost").alias("credits"),
         (nw.col("_cost") * nw.col("_failed")).alias("credits_on_failed"),
+        nw.col("_job").alias("jobs"),
+        nw.col("_unknown").alias("jobs_unknown"),
     )
-    sums = (nw.col("credits", "credits_on_failed").sum(),)
+    sums = (nw.col(*TOTALS).sum(),)
     return engines.collect_to_pandas(
         costs.group_by(*keys).agg(*sums) if keys else costs.select(*sums)
     )

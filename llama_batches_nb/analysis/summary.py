@@ -8,10 +8,10 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from llama_batches_nb.analysis.costs import sum_credits
-from llama_batches_nb.analysis.frame_kinds import detect_kind
+from llama_batches_nb.analysis.costs import COST_FLAGS, add_cost_flags, sum_credits
+from llama_batches_nb.analysis.frame_kinds import detect_kind, flag_rows
 from llama_batches_nb.analysis.outcomes import add_outcomes
-from llama_batches_nb.analysis.rates import COUNT_COLUMNS, count_failures
+from llama_batches_nb.analysis.rates import COUNT_COLUMNS
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.statuses import OUTCOMES, TERMINAL_STATUSES
@@ -104,8 +104,9 @@ def summarize(
     else:
         summary = engines.collect_to_pandas(batch_frame.select(own))
     status, ids = summary["status"].astype(object), summary["batch_id"].astype(object)
-    reliable = status.isin(_RELIABLE) & ~ids.isin(_unreliable_batches(files))
-    counts = count_failures(files, detect_kind(files), ["batch_id"])
+    reliable = status.isin(_RELIABLE) & ~ids.isin(_unreliable_batches(result_frame))
+    has_credits = "credits" in engines.column_names(files)
+    counts = _count_per_batch(files, COST_FLAGS if has_credits else ())
     reliable &= ids.isin(counts["batch_id"].astype(object)) | (status != "COMPLETED")
     total, decided, failed = (
         _align_to(counts[["batch_id", name]], ids).fillna(0).astype("Int64").where(reliable)
@@ -118,8 +119,8 @@ def summarize(
         failure_rate=(failed / decided.mask(decided == 0)).astype("Float64"),
         duration=_duration(summary).where(status.isin(list(TERMINAL_STATUSES))),
     )
-    if "credits" in engines.column_names(files):
-        credits_per_batch = sum_credits(files, ["batch_id"])
+    if has_credits:
+        credits_per_batch = sum_credits(files, ["batch_id"], counts)
         for name in CREDIT_COLUMNS:
             values = _align_to(credits_per_batch[["batch_id", name]], ids)
             summary[name] = values.astype("Float64")
@@ -196,12 +197,27 @@ def _with_outcomes(results: Frame, jobs: Frame | None) -> Frame:
     return add_outcomes(results, jobs, cost_parts=True)
 
 
-def _unreliable_batches(files: Frame) -> list[Any]:
+def _count_per_batch(files: Frame, cost_flags: Sequence[str]) -> pd.DataFrame:
+    """Count files, decided and failed ones, and the flags of `add_cost_flags`, in one pass."""
+    if cost_flags:
+        files = add_cost_flags(files)
+    rows = flag_rows(files, detect_kind(files), "batch_id", *cost_flags).with_columns(
+        (1 - nw.col("_unreliable")).alias("total"),
+        nw.col("_decided").alias("decided"),
+        nw.col("_failed").alias("failed"),
+    )
+    counted = [*COUNT_COLUMNS, *cost_flags]
+    return engines.aggregate(
+        rows.select("batch_id", *counted), ["batch_id"], nw.col(*counted).sum()
+    )
+
+
+def _unreliable_batches(results: Frame) -> list[Any]:
     """Return the batches that were FAILED or had not ended when their results were fetched."""
-    if "batch_status" not in engines.column_names(files):
+    if "batch_status" not in engines.column_names(results):
         return []
-    is_reliable = engines.is_one_of(files, "batch_status", _RELIABLE)
-    unreliable = files.filter(~nw.col("batch_status").is_null() & ~is_reliable)
+    is_reliable = engines.is_one_of(results, "batch_status", _RELIABLE)
+    unreliable = results.filter(~nw.col("batch_status").is_null() & ~is_reliable)
     return engines.collect_to_pandas(unreliable.select("batch_id").unique())["batch_id"].tolist()
 
 

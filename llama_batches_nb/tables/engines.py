@@ -153,6 +153,18 @@ def is_one_of(frame: Frame, name: str, values: Sequence[str]) -> nw.Expr:
     return nw.col(name).cast(nw.String).is_in(values)
 
 
+def order_categories(frame: Frame, columns: Sequence[str]) -> Frame:
+    """Convert columns of a pandas frame to ordered categories, which group faster than text.
+
+    Frames of other engines are returned unchanged.
+    """
+    native = frame.to_native()
+    if not isinstance(native, pd.DataFrame):
+        return frame
+    ordered = {name: native[name].astype("category").cat.as_ordered() for name in columns}
+    return nw.from_native(native.assign(**ordered))
+
+
 def has_text(name: str) -> nw.Expr:
     """Return whether a column of text has a value; empty text, as after a CSV file, is none."""
     return ~nw.col(name).is_null() & (nw.col(name) != "")
