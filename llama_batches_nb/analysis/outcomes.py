@@ -8,6 +8,7 @@ from typing import Any, cast
 import narwhals as nw
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from narwhals.typing import IntoFrameT
 
 from llama_batches_nb.analysis.costs import COST_PARTS, PART_PREFIX
@@ -152,21 +153,22 @@ def _jobs_with_failed_pages(pages: Frame) -> Frame:
 def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = ()) -> Frame:
     """Return the latest row of each job, with the columns that outcomes need."""
     engines.check_columns(jobs, "job_id", "status", "error_message")
-    frame = jobs.filter(engines.has_text("job_id"))
-    existing = engines.column_names(frame)
+    existing = engines.column_names(jobs)
     order = ["updated_at"] if "updated_at" in existing else []
-    if frame.implementation.is_dask():  # it would have to sort all jobs
+    if jobs.implementation.is_dask():  # it would have to sort all jobs
         order = []
-    if isinstance(frame, nw.DataFrame):
-        frame, order = frame.with_row_index(_ROW), [*order, _ROW]
-    selected = frame.select(
+    selected = jobs.select(
         "job_id",
         nw.col("status").alias(_JOB_STATUS),
         nw.col("error_message").alias("job_error_message"),
         *(name for name in ("credits",) if name in existing),
         *(nw.col(name).alias(f"{PART_PREFIX}{name}") for name in cost_parts if name in existing),
         *order,
-    )
+    ).filter(engines.has_text("job_id"))
+    if isinstance(selected, nw.DataFrame):
+        if selected["job_id"].n_unique() == len(selected):
+            return selected.drop(order)
+        selected, order = selected.with_row_index(_ROW), [*order, _ROW]
     if not order:
         return selected.unique(subset=["job_id"], keep="any")
     return selected.unique(subset=["job_id"], keep="last", order_by=order).drop(order)
@@ -178,6 +180,8 @@ def _join(results: Frame, jobs: Frame) -> Frame:
     if same_engine and isinstance(results, nw.LazyFrame) and isinstance(jobs, nw.LazyFrame):
         return results.join(jobs, on="job_id", how="left")
     if same_engine and isinstance(results, nw.DataFrame) and isinstance(jobs, nw.DataFrame):
+        if results.implementation.is_pandas():
+            return _join_pandas(results, jobs.to_native())
         results, jobs = _align_id_dtypes(results, jobs)
         joined = results.with_row_index(_ROW).join(jobs, on="job_id", how="left")
         return joined.sort(_ROW).drop(_ROW)
@@ -187,19 +191,28 @@ def _join(results: Frame, jobs: Frame) -> Frame:
     )
 
 
+def _join_pandas(results: nw.DataFrame[Any], jobs: pd.DataFrame) -> nw.DataFrame[Any]:
+    """Look up the jobs with Arrow, without a copy of the results, as a merge would make."""
+    native = results.to_native()
+    ids, known = (_text_array(frame["job_id"]) for frame in (native, jobs))
+    rows = pc.index_in(ids, value_set=known).fill_null(-1).to_numpy()
+    found = jobs.drop(columns="job_id").reset_index(drop=True).reindex(rows)
+    return engines.add_pandas_columns(results, found.set_axis(native.index))
+
+
+def _text_array(ids: pd.Series[Any]) -> pa.Array:
+    """Return ids as Arrow text; a column without any value may have another dtype."""
+    return pa.array(ids.astype(STRING_DTYPE), from_pandas=True).cast(pa.large_string())
+
+
 def _align_id_dtypes(
     results: nw.DataFrame[Any], jobs: nw.DataFrame[Any]
 ) -> tuple[nw.DataFrame[Any], nw.DataFrame[Any]]:
-    """Give ``job_id`` the same text dtype on both sides, as pandas and Arrow need for a join.
+    """Give ``job_id`` the same text dtype on both sides, as Arrow needs for a join.
 
-    Columns without any value have other dtypes: float in pandas (read from CSV), null in Arrow.
+    Columns without any value have the type null in Arrow.
     """
-    native = results.to_native()
-    if isinstance(native, pd.DataFrame):
-        ids = native["job_id"]
-        if pd.api.types.is_float_dtype(ids) and ids.isna().all():
-            results = _replace_column(results, "job_id", ids.astype(STRING_DTYPE))
-    elif isinstance(native, pa.Table):
+    if isinstance(results.to_native(), pa.Table):
         results, jobs = _nulls_to_text(results), _nulls_to_text(jobs)
         id_type = results.to_native().schema.field("job_id").type
         jobs = _replace_column(jobs, "job_id", jobs.to_native()["job_id"].cast(id_type))

@@ -10,7 +10,7 @@ import difflib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import narwhals as nw
 import pandas as pd
@@ -20,6 +20,7 @@ from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables import schema
 
 Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
+FrameT = TypeVar("FrameT", nw.DataFrame[Any], nw.LazyFrame[Any], Frame)
 
 
 def wrap_frame(argument: str, value: object) -> Frame:
@@ -162,7 +163,7 @@ def order_categories(frame: Frame, columns: Sequence[str]) -> Frame:
     if not isinstance(native, pd.DataFrame):
         return frame
     ordered = {name: native[name].astype("category").cat.as_ordered() for name in columns}
-    return nw.from_native(native.assign(**ordered))
+    return add_pandas_columns(frame, pd.DataFrame(ordered, index=native.index))
 
 
 def has_text(name: str) -> nw.Expr:
@@ -187,4 +188,10 @@ def convert_pandas_times(frame: Frame, column: str) -> Frame:
     native = frame.to_native()
     if not isinstance(native, pd.DataFrame):
         return frame
-    return frame.with_columns(nw.from_native(to_utc(native[column]), series_only=True))
+    return add_pandas_columns(frame, to_utc(native[column]).to_frame())
+
+
+def add_pandas_columns(frame: FrameT, columns: pd.DataFrame) -> FrameT:
+    """Add or replace columns of a pandas frame by those of another with the same index."""
+    added = (nw.from_native(values, series_only=True) for _, values in columns.items())
+    return frame.with_columns(*added)
