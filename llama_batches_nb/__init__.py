@@ -32,6 +32,7 @@ from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
 from llama_batches_nb.analysis.rates import failure_rates
 from llama_batches_nb.analysis.summary import ledger, summarize
+from llama_batches_nb.dataset.estimate import estimate_batch
 from llama_batches_nb.dataset.export import export_parquet, read_parquet
 from llama_batches_nb.dataset.outputs import save_outputs
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
@@ -103,6 +104,7 @@ __all__ = [
     "create_panel",
     "dashboard",
     "error_patterns",
+    "estimate_batch",
     "export_parquet",
     "failure_rates",
     "fetch_batches",

@@ -12,6 +12,8 @@ import pandas as pd
 from narwhals.typing import IntoFrame as IntoFrame
 
 if TYPE_CHECKING:
+    import pyarrow.dataset as pa_ds
+
     Series: TypeAlias = pd.Series[Any]
 else:
     Series = pd.Series
@@ -72,6 +74,9 @@ TimeLike: TypeAlias = str | date | pd.Timestamp | np.datetime64
 
 PathLike: TypeAlias = str | os.PathLike[str]
 """A file path, or the URL of a file system that fsspec knows."""
+
+History: TypeAlias = "IntoFrame | PathLike | pa_ds.Dataset"
+"""Earlier batches: a frame, or a dataset as its path or as opened."""
 
 Record: TypeAlias = dict[str, Any]
 """A JSON object of the API, as decoded. `http.endpoints` lists the fields of each kind."""
