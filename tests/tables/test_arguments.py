@@ -85,7 +85,7 @@ def test_time_is_formatted_in_utc(value: Any, expected: str | None) -> None:
         "0001-01-01T00+05",
         "NaT",
         pd.NaT,
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "us"),
     ],
 )
 def test_invalid_time_is_named(value: Any) -> None:
