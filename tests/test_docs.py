@@ -31,7 +31,7 @@ def commands(path: Path) -> Iterator[list[str]]:
     """Yield the arguments of each call of this package's command line in a Markdown file."""
     for block in blocks(path, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
-            lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+            lexer = shlex.shlex(line.replace("2>&1", ""), posix=True, punctuation_chars=True)
             lexer.whitespace_split = True
             words = list(lexer)
             for program in PROGRAMS:
