@@ -240,6 +240,8 @@ def _with_jobs(results: pd.DataFrame, jobs: pd.DataFrame, batches: pd.DataFrame)
     """Return the results with the credits and the end of each job, not before its batch's end."""
     is_open = ~jobs["status"].isin(list(TERMINAL_STATUSES))
     ended = jobs.assign(updated_at=jobs["updated_at"].mask(is_open))[_JOB_COLUMNS]
+    if results.empty:
+        return results
     files = results.merge(ended.drop(columns="status"), on="job_id", how="left")
     batch_end = files["batch_id"].map(batches.set_index("batch_id")["updated_at"])
     has_no_job = files["job_id"].isna()

@@ -190,15 +190,19 @@ class JobPoller(Poller):
 
     def warn(self) -> None:
         """Warn of jobs that are unknown, and of references that appeared late or never."""
-        if self._gone:
-            warn(
-                f"The API does not know {len(self._gone):,} of {len(self._records):,} jobs: "
-                f"{format_list(self._gone)}. They have expired or belong to another project."
-            )
         if self._n_late:
             warn(
                 f"{self._n_late:,} files got their job after these results were fetched. Fetch the "
                 "results again before you combine them with the jobs."
+            )
+        self.warn_missing()
+
+    def warn_missing(self) -> None:
+        """Warn of jobs that are unknown, and of references that never appeared."""
+        if self._gone:
+            warn(
+                f"The API does not know {len(self._gone):,} of {len(self._records):,} jobs: "
+                f"{format_list(self._gone)}. They have expired or belong to another project."
             )
         if self._n_never:
             warn(

@@ -163,10 +163,12 @@ def create_panel(
 ) -> CreatePanel:
     """Create a panel that creates a batch on one click and follows it until it has finished.
 
-    The batch runs over a directory, or over files that the panel uploads first. Before the click,
-    the panel shows what it would create, or what prevents that. Afterwards it shows the batch's
-    status, can cancel it, and shows the outcome of each file; failed files can be retried. A
-    double click creates one batch. The panel runs in the background, so the kernel stays free.
+    The batch runs over a directory, or over files (10 MB in total) that the panel uploads first.
+    Before the click, the panel shows what it would create and the credits and time to expect, as of
+    `estimate_batch`, or what prevents it. Afterwards it shows the batch's status, can cancel it,
+    waits for the jobs that run longer than the batch, and shows the outcome of each file. Failed
+    files can be retried, and outputs saved in a folder. A double click creates one batch. The panel
+    runs in the background, so the kernel stays free.
 
     Parameters
     ----------

@@ -186,6 +186,12 @@ def test_fetched_history_requests_credits_of_few_jobs(serve: Serve) -> None:
     assert row.credits == pytest.approx(3 * 3.5 * 20 / 21, rel=0.05)
 
 
+def test_project_without_batches_gives_no_estimate(api: FakeApi) -> None:
+    row = estimate(None)
+    assert (row.files, row.batches) == (4, 0)
+    assert pd.isna(row.credits)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.analysis.outcomes import outcomes
+from llama_batches_nb.dataset.outputs import save_outputs
 from llama_batches_nb.errors import BatchesError, ConflictError
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
@@ -21,6 +22,7 @@ from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 from llama_batches_nb.panels.widgets.progress import StatusLine
 
 INDETERMINATE_BAR = '<progress aria-label="Batch in progress"></progress>'
+NO_RESULTS = "its results are not available yet."
 UNRELIABLE = "file results are unreliable. To process all files again, click New batch."
 
 
@@ -74,11 +76,16 @@ class BatchRow(widgets.VBox):
         self.wait_button = _button("Wait again", self.wait_again)
         self.failures_button = _button("Show failures", lambda _: on_show_failures(self))
         self.retry_button = _button("Retry failed", self.retry_prompt.refresh)
-        self._buttons = [
+        self.save_button = _button("Save outputs", self.save_outputs)
+        self.folder = widgets.Text(description="Save to", value="outputs")
+        self.folder.add_class("lb-short")
+        self._buttons: list[widgets.Widget] = [
             self.cancel_button,
             self.wait_button,
             self.failures_button,
             self.retry_button,
+            self.save_button,
+            self.folder,
         ]
         head = _row([self._head, self._bar, self.status_line])
         super().__init__([head, _row(self._buttons), self.retry_prompt])
@@ -113,6 +120,13 @@ class BatchRow(widgets.VBox):
         self._show_buttons(*[self.cancel_button] * (not self.run.has_finished))
         self._runner.start(self.task_name, self.follow)
 
+    def save_outputs(self, *_: object) -> None:
+        """Save the outputs of the succeeded files in the folder."""
+        self._on_error(None)
+        folder = self.folder.value.strip()
+        self.save_button.disabled = True
+        self._runner.start(f"{self.task_name} save", lambda: self._save_outputs(folder))
+
     def cancel(self, *_: object) -> None:
         """Cancel the batch, or its upload."""
         with self._runner.lock:
@@ -138,6 +152,7 @@ class BatchRow(widgets.VBox):
             update_ui(lambda: self.status_line.start("Loading file results …"))
             for results, jobs in watch_files(self._client, batch, self.status_line.bar):
                 update_ui(partial(self._show_outcomes, results, jobs))
+            update_ui(self._show_duration)
         except Cancelled:
             update_ui(self._show_not_watched)
         except Exception as error:
@@ -161,7 +176,32 @@ class BatchRow(widgets.VBox):
             self._runner.update_ui(lambda: self._show_cancel_accepted(batch))
         self._runner.start(self.task_name, self.follow)  # polls at once, and often at first
 
+    def _save_outputs(self, folder: str) -> None:
+        files = self.run.outcomes()
+        succeeded = files[files["outcome"].isin(["succeeded", "partial"])]
+        text, problem = "", None
+        try:
+            save_outputs(
+                succeeded,
+                folder,
+                errors="warn",
+                progress=self.status_line.bar,
+                client=self._client,
+            )
+            text = f"Outputs of {markup.count(len(succeeded), 'file')} saved in {folder}"
+        except Exception as error:
+            problem = error
+        except Cancelled:
+            text = "Stopped; what was saved is kept."
+        self._runner.update_ui(lambda: self._show_saved(text, problem))
+
     # Display
+
+    def _show_saved(self, text: str, error: Exception | None) -> None:
+        self.save_button.disabled = False
+        self.status_line.show_message(text)
+        if error is not None:
+            self._on_error(error)
 
     def _update(self, batch: pd.DataFrame) -> None:
         """Store the batch and show a new status."""
@@ -189,11 +229,22 @@ class BatchRow(widgets.VBox):
     def _show_outcomes(self, results: pd.DataFrame, jobs: pd.DataFrame) -> None:
         self.run.results, self.run.jobs = results, jobs
         has_failed = self.run.status == "FAILED"
-        self._show_status(UNRELIABLE if has_failed else outcome_counts(outcomes(results, jobs)))
-        self.status_line.value = f'<span class="lb-muted">{self.run.duration()}</span>'
+        if has_failed:
+            text = UNRELIABLE
+        elif results.empty and self.run.status == "COMPLETED":
+            text = NO_RESULTS
+        else:
+            text = outcome_counts(outcomes(results, jobs))
+        self._show_status(text)
         self.retry_button.disabled = has_failed
-        self._show_buttons(self.failures_button, self.retry_button)
+        self._show_buttons(*self._finished_buttons())
         self._on_change()
+
+    def _show_duration(self) -> None:
+        self.status_line.value = f'<span class="lb-muted">{self.run.duration()}</span>'
+
+    def _finished_buttons(self) -> list[widgets.Widget]:
+        return [self.failures_button, self.retry_button, self.save_button, self.folder]
 
     def _show_not_watched(self, error: Exception | None = None) -> None:
         """Show that the batch is no longer followed, and why."""
@@ -203,7 +254,7 @@ class BatchRow(widgets.VBox):
             text, buttons = "File results were not loaded.", []
         else:
             text = "No longer watching; jobs are still running."
-            buttons = [self.failures_button, self.retry_button]
+            buttons = self._finished_buttons()
         self.status_line.value = text
         self._show_buttons(self.wait_button, *buttons)
         self._bar.layout.display = "none"
@@ -222,7 +273,7 @@ class BatchRow(widgets.VBox):
             cause = error.__cause__  # the server's response for this batch
             self._on_error(cause if isinstance(cause, BatchesError) else error)
 
-    def _show_buttons(self, *buttons: widgets.Button) -> None:
+    def _show_buttons(self, *buttons: widgets.Widget) -> None:
         """Show only these buttons, and the progress bar while the batch is running."""
         for button in self._buttons:
             button.layout.display = None if button in buttons else "none"

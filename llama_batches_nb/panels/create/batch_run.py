@@ -10,7 +10,7 @@ import pandas as pd
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.panels import markup
 from llama_batches_nb.tables import records
-from llama_batches_nb.tables.schema import BATCHES
+from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
 
@@ -25,6 +25,8 @@ class BatchRun:
         The lines of code that create the batch.
     earlier
         The runs whose failed files this run retries.
+    expected_minutes
+        How long the batch is expected to take, for display.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class BatchRun:
         create_code: Sequence[str] = (),
         earlier: Sequence[BatchRun] = (),
         *,
+        expected_minutes: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.title, self.create_code, self.chain = title, list(create_code), [*earlier, self]
@@ -40,7 +43,7 @@ class BatchRun:
         self.results: pd.DataFrame | None = None
         self.jobs: pd.DataFrame | None = None
         self.status = ""
-        self._clock = clock
+        self._expected_minutes, self._clock = expected_minutes, clock
         self._created_at = self._status_since = clock()
 
     @property
@@ -81,7 +84,10 @@ class BatchRun:
         now = self._clock()
         in_status = markup.duration(now - self._status_since)
         total = markup.duration(now - self._created_at)
-        return f"for {in_status}" + ("" if in_status == total else f", {total} in total")
+        text = f"for {in_status}" + ("" if in_status == total else f", {total} in total")
+        if self._expected_minutes is None:
+            return text
+        return f"{text} of about {markup.duration(60 * self._expected_minutes)}"
 
     def duration(self) -> str:
         """Return how long the finished batch took by the server's clock: ``after 2 min``."""
@@ -90,21 +96,25 @@ class BatchRun:
             return ""
         return f"after {markup.duration((batch.updated_at - batch.created_at).total_seconds())}"
 
+    def outcomes(self) -> pd.DataFrame:
+        """Return the outcome of each file; there is none before the results are known."""
+        results = records.to_pandas(RESULTS, []) if self.results is None else self.results
+        return outcomes(results, self.jobs)
+
     def outcomes_of_chain(self) -> pd.DataFrame:
         """Return the outcomes of this run and of the runs it retries, for `retry_failed`."""
         files: pd.DataFrame = pd.concat(
-            [outcomes(run.results, run.jobs) for run in self.chain if run.results is not None],
-            ignore_index=True,
+            [run.outcomes() for run in self.chain if run.results is not None], ignore_index=True
         )
         return files
 
 
 def outcome_counts(files: pd.DataFrame) -> str:
     """Return the number of files by outcome: ``471 succeeded, 9 failed, 2 undecided``."""
-    n_succeeded = int((files["outcome"] == "succeeded").sum())
+    n_succeeded = int(files["outcome"].isin(["succeeded", "partial"]).sum())
     n_failed = int(files["outcome"].isin(FAILURE_OUTCOMES).sum())
     n_running = int((files["outcome"] == "job_running").sum())
     text = f"{n_succeeded:,} succeeded, {n_failed:,} failed"
     if n_undecided := len(files) - n_succeeded - n_failed:
         text += f", {n_undecided:,} undecided"
-    return text + (f" · {n_running:,} still running" if n_running else "")
+    return text + (f" ({markup.count(n_running, 'job')} still running)" if n_running else "")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llama_batches_nb.panels.create.browser_files import BrowserFile
-from llama_batches_nb.panels.widgets.code import call, file_code
+from llama_batches_nb.panels.widgets.code import call
 from llama_batches_nb.types import JobType
 
 MAX_NAMED_FILES = 4  # files that the code lists by name
@@ -74,8 +74,10 @@ def fetch_script(
 
 def _script(lines: Sequence[str], batches: str, client_argument: Sequence[str]) -> str:
     wait = call("batches", "wait_for_batches", [batches, *client_argument])
-    files = file_code(jobs=True, client=bool(client_argument))
-    return "\n".join(["import llama_batches_nb as lb", "", *lines, wait, files])
+    results = call("results", "fetch_results", ["batches", *client_argument])
+    jobs = call("jobs", "wait_for_jobs", ["results", *client_argument])
+    files = call("files", "outcomes", ["results", "jobs"])
+    return "\n".join(["import llama_batches_nb as lb", "", *lines, wait, results, jobs, files])
 
 
 def _one_or_list(ids: Sequence[str]) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
 from llama_batches_nb.messages import format_list
+from llama_batches_nb.panels.widgets.progress import format_bytes
 
+MAX_UPLOAD = 10_000_000  # bytes; servers close a connection that sends more in one message
 MAX_NAME = 255  # bytes, the limit of common file systems
 
 
@@ -38,6 +40,12 @@ def from_upload_widget(value: Iterable[Mapping[str, Any]]) -> tuple[BrowserFile,
 def validation_error(files: tuple[BrowserFile, ...]) -> str:
     """Return why the files cannot be uploaded to one directory, or an empty string."""
     names = [file.name for file in files]
+    if (size := sum(file.size for file in files)) > MAX_UPLOAD:
+        return (
+            f"The files have {format_bytes(size)}; a page can send {format_bytes(MAX_UPLOAD)}. "
+            'Upload them in a cell with lb.upload_files("folder/*"), and pass the result to '
+            "lb.create_panel(source_directory_id=…)."
+        )
     if len(names) > MAX_FILES_PER_BATCH:
         return (
             f"{len(names):,} files exceed the limit of {MAX_FILES_PER_BATCH:,} per batch. "

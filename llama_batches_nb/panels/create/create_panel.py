@@ -8,7 +8,11 @@ from typing import Any, Self
 import ipywidgets as widgets
 import pandas as pd
 
-from llama_batches_nb.errors import BatchesError, UnconfirmedCreateError
+from llama_batches_nb.errors import (
+    AuthenticationError,
+    BatchesError,
+    UnconfirmedCreateError,
+)
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.panels import markup
@@ -22,6 +26,7 @@ from llama_batches_nb.panels.create.batch_run import BatchRun
 from llama_batches_nb.panels.create.batch_spec import BatchSpec, create_script
 from llama_batches_nb.panels.create.candidates import CandidateBatches
 from llama_batches_nb.panels.create.creator import BatchCreator
+from llama_batches_nb.panels.create.expectation import Expectation
 from llama_batches_nb.panels.create.form import BatchForm
 from llama_batches_nb.panels.widgets.export import ExportControls
 
@@ -55,6 +60,7 @@ class CreatePanel(Panel):
             configuration=configuration,
             job_type=job_type,
         )
+        self._expectation = Expectation(fixed, self.runner, self._refresh)
         self.candidates = CandidateBatches(
             fixed, self.runner, on_select=self._follow_existing, on_error=self.show_error
         )
@@ -146,6 +152,9 @@ class CreatePanel(Panel):
     def _load_names(self) -> None:
         try:
             directories, configurations = fetch_names(self.client)
+        except AuthenticationError as error:
+            refused = error
+            self.runner.update_ui(lambda: self._show_refused(refused))
         except (BatchesError, Cancelled):
             self.runner.update_ui(self.form.allow_ids_only)
         else:
@@ -171,6 +180,14 @@ class CreatePanel(Panel):
             row.follow()
 
     # Display
+
+    def _show_refused(self, error: AuthenticationError) -> None:
+        if error.status_code == 403:  # the key may still be allowed to create batches
+            self.form.allow_ids_only()
+        else:
+            self.form.disable()
+            self.create_button.disabled = True
+        self.show_error(error)
 
     def _show_uploaded(self, row: BatchRow, directory_id: str, n_files: int) -> None:
         self.form.use_uploaded_directory(directory_id, n_files)
@@ -212,7 +229,8 @@ class CreatePanel(Panel):
 
     def _add_row(self, spec: BatchSpec) -> BatchRow:
         code = spec.code(self._client_argument)
-        return self.rows.add(BatchRun(self.form.short_title(spec), code))
+        minutes = self._expectation.minutes(spec, self.form.n_files(spec))
+        return self.rows.add(BatchRun(self.form.short_title(spec), code, expected_minutes=minutes))
 
     def _show_failures(self, run: BatchRun) -> None:
         self._batch_files.only_failures.value = True
@@ -228,6 +246,8 @@ class CreatePanel(Panel):
                 html = "Creating the batch below."
             elif is_created:
                 html = ALREADY_CREATED
+            elif spec is not None:
+                html += self._expected(spec)
             self._summary.value = f'<span role="status">{html}</span>'
             self.create_button.disabled = spec is None or is_created or self._creator.is_creating
             self.new_button.layout.visibility = None if is_created else "hidden"
@@ -240,6 +260,12 @@ class CreatePanel(Panel):
         except ValueError as error:
             return None, markup.text(error)
         return spec, self.form.describe(spec)
+
+    def _expected(self, spec: BatchSpec) -> str:
+        """Return what the batch is expected to cost as HTML, and fetch what that needs."""
+        self._expectation.load(spec, delay=not self.form.is_named(spec))
+        text = markup.text(self._expectation.text(spec, self.form.n_files(spec)))
+        return f'<br><span class="lb-muted">{text}</span>' if text else ""
 
     def _text(self) -> str:
         created = [f"{run.batch_id} {run.status}" for run in self.rows.created]

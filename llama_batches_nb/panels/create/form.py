@@ -11,7 +11,7 @@ from llama_batches_nb.http.client import Client
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.create import browser_files
 from llama_batches_nb.panels.create.batch_spec import BatchSpec
-from llama_batches_nb.panels.create.browser_files import BrowserFile
+from llama_batches_nb.panels.create.browser_files import MAX_UPLOAD, BrowserFile
 from llama_batches_nb.panels.create.file_count import FileCount
 from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.panels.widgets.name_lookup import NameIndex
@@ -19,17 +19,20 @@ from llama_batches_nb.panels.widgets.progress import format_bytes
 from llama_batches_nb.tables.statuses import JOB_TYPES
 
 TYPING_DELAY = 0.4  # seconds without a keystroke before the directory with a typed id is counted
-UPLOAD_HINT = "about 10 MB in total; for more, use <code>lb.upload_files(…)</code> in a cell"
+UPLOAD_HINT = "up to 10 MB in total; for more, use <code>lb.upload_files(…)</code> in a cell"
 # ipywidgets' upload button keeps its file input private. Dropped files are therefore assigned to
 # that input in the moment when the button clicks it.
-DROP_HANDLER_JS = """
+DROP_HANDLER_JS = f"""
 event.preventDefault(); event.stopPropagation(); this.classList.remove('lb-over');
 const files = event.dataTransfer.files, input = HTMLInputElement.prototype;
-if (files.length) {
-    input.click = function() { this.files = files; this.dispatchEvent(new Event('change')); };
-    try { this.closest('.lb-panel').querySelector('.widget-upload').click(); }
-    finally { delete input.click; }
-}"""
+if (Array.from(files).reduce((sum, file) => sum + file.size, 0) > {MAX_UPLOAD}) {{
+    this.setAttribute('role', 'alert');
+    this.textContent = 'More than 10 MB: upload these files with lb.upload_files(…) in a cell.';
+}} else if (files.length) {{
+    input.click = function() {{ this.files = files; this.dispatchEvent(new Event('change')); }};
+    try {{ this.closest('.lb-panel').querySelector('.widget-upload').click(); }}
+    finally {{ delete input.click; }}
+}}"""
 DROP_ZONE_HTML = (
     f'<div class="lb-drop lb-muted" ondrop="{DROP_HANDLER_JS}" '
     "ondragover=\"event.preventDefault(); this.classList.add('lb-over')\" "
@@ -100,10 +103,10 @@ class BatchForm(widgets.VBox):
             n_files = markup.count(len(spec.files), "file")
             size = format_bytes(sum(file.size for file in spec.files))
             source = f"<b>{n_files}</b> ({size}, uploaded first)"
-        elif self.file_count.n_files is None:
-            source = f"the files of <b>{markup.text(self._directory_name(str(spec.source)))}</b>"
         else:
-            source = f"<b>{markup.count(self.file_count.n_files, 'file')}</b>"
+            n = self.file_count.n_files
+            count = "the files" if n is None else f"<b>{markup.count(n, 'file')}</b>"
+            source = f"{count} of <b>{markup.text(self._directory_name(str(spec.source)))}</b>"
         name = self._configurations[spec.job_type].by_id.get(spec.configuration_id)
         configuration = f"<code>{markup.text(spec.configuration_id)}</code>"
         if name is not None:
@@ -113,6 +116,20 @@ class BatchForm(widgets.VBox):
         html = f"Creates <b>1 batch</b> from {source} with {configuration} in {where}."
         warning = browser_files.validation_warning(spec.files)
         return f"{html}<br>{markup.text(warning)}" if warning else html
+
+    def n_files(self, spec: BatchSpec) -> int | None:
+        """Return the number of files of a batch; None if it is not known."""
+        return len(spec.files) or self.file_count.n_files
+
+    def is_named(self, spec: BatchSpec) -> bool:
+        """Return whether the configuration is one of the list, not an id that may be incomplete."""
+        return spec.configuration_id in self._configurations[spec.job_type].by_id
+
+    def disable(self) -> None:
+        """Let nothing be chosen, after the API has refused the key."""
+        self._names_loading = False
+        for control in (self.directory, self.upload, self.job_type, self.configuration):
+            control.disabled = True
 
     def short_title(self, spec: BatchSpec) -> str:
         """Return the source and the configuration of a batch in a few words, as plain text."""

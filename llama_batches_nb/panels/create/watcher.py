@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from llama_batches_nb.analysis.outcomes import outcomes
-from llama_batches_nb.fetch.jobs import fetch_jobs
-from llama_batches_nb.fetch.results import fetch_results
-from llama_batches_nb.http import progress, workers
+from llama_batches_nb.errors import NotFoundError
+from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
-from llama_batches_nb.http.progress import Progress
+from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.lifecycle.wait import BatchPoller
-
-MIN_JOB_INTERVAL, MAX_JOB_INTERVAL = 1.0, 30.0  # seconds between polls of running jobs
-MAX_JOB_WAIT = 600.0  # seconds to poll jobs that are still running after their batch
+from llama_batches_nb.lifecycle.wait_jobs import JobPoller
 
 OnStatus = Callable[[pd.DataFrame, str], object]
 """Receives the batch as last polled, and a note about delays."""
@@ -25,7 +20,7 @@ OnStatus = Callable[[pd.DataFrame, str], object]
 def watch_batch(client: Client, batch_id: str, on_status: OnStatus) -> pd.DataFrame:
     """Return a batch once it has finished; call `on_status` about once a second."""
     poller = _StatusPoller(client, [batch_id], {})
-    bar = progress.progress_bar(
+    bar = progress_bar(
         lambda **_: _ProgressAdapter(poller, on_status), "waiting", unit="batch", total=1
     )
     with bar:
@@ -36,24 +31,29 @@ def watch_batch(client: Client, batch_id: str, on_status: OnStatus) -> pd.DataFr
 def watch_files(
     client: Client, batch: pd.DataFrame, progress: Progress
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Yield the results and jobs of a finished batch, again while jobs are still running.
+    """Yield the results and jobs of a finished batch, again after each poll of running jobs.
 
-    The jobs of a ``COMPLETED`` batch may run for longer than the batch.
+    The jobs of a ``COMPLETED`` batch may run for longer than the batch, and its results may appear
+    later. The files of a ``FAILED`` batch are not reliable, so its jobs are polled only once.
     """
-    batch_id, status = batch["batch_id"].iloc[0], batch["status"].iloc[0]
-    results = fetch_results(batch_id, client=client, progress=progress)
-    jobs = fetch_jobs(results, client=client, progress=progress)
-    yield results, jobs
-    deadline, interval = time.monotonic() + MAX_JOB_WAIT, MIN_JOB_INTERVAL
-    while status == "COMPLETED" and _any_running(results, jobs) and time.monotonic() < deadline:
-        workers.sleep(interval)
-        interval = min(2 * interval, MAX_JOB_INTERVAL)
-        jobs = fetch_jobs(results, client=client, progress=False)
-        yield results, jobs
+    batch_id = str(batch["batch_id"].iloc[0])
+    poller = JobPoller(client, _without_jobs(batch_id), {})
+    with progress_bar(progress, "waiting", unit="job", total=1) as bar:
+        for _ in poller.iter_polls(None, None, bar):
+            if batch_id in poller.refetched:
+                yield poller.refetched[batch_id], poller.frame()
+                if batch["status"].iloc[0] == "FAILED":
+                    return
+    if batch_id not in poller.refetched:
+        raise NotFoundError(f"The batch {batch_id} has expired: the API has no results of it.")
+    poller.warn_missing()
 
 
-def _any_running(results: pd.DataFrame, jobs: pd.DataFrame) -> bool:
-    return bool((outcomes(results, jobs)["outcome"] == "job_running").any())
+def _without_jobs(batch_id: str) -> pd.DataFrame:
+    """Return one result without a job, which lets `JobPoller` ask the batch for its results."""
+    row = {"batch_id": batch_id, "batch_status": "COMPLETED"}
+    names = ("batch_id", "batch_status", "job_type", "job_id", "error_message")
+    return pd.DataFrame({name: pd.Series([row.get(name)], dtype=object) for name in names})
 
 
 class _StatusPoller(BatchPoller):

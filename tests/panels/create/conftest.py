@@ -12,8 +12,7 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.http.client import get_client
-from llama_batches_nb.lifecycle import lost_response
-from llama_batches_nb.panels.create import watcher
+from llama_batches_nb.lifecycle import lost_response, polling
 from llama_batches_nb.panels.create.create_panel import CreatePanel
 from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.sandbox_server.options import Options
@@ -33,7 +32,7 @@ ONE_HOUR = 3600.0  # seconds in which a batch finishes, and no directory expires
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lost_response, "RECOVERY_DELAYS", (0.0, 0.01, 0.01))
-    monkeypatch.setattr(watcher, "MIN_JOB_INTERVAL", 0.01)
+    monkeypatch.setattr(polling, "MIN_INTERVAL", 0.01)
 
 
 def fake_api(n_files: Mapping[str, int] | None = None, **options: Any) -> FakeApi:

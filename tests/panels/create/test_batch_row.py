@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -104,11 +105,42 @@ def test_running_jobs_of_a_completed_batch_are_polled(open_panel: OpenPanel) -> 
     api.faults["GET jobs"] = jobs_with(status="RUNNING")
     panel = open_panel(api)
     panel.create()
-    counts = "0 succeeded, 1 failed, 1 undecided · 1 still running"
+    counts = "0 succeeded, 1 failed, 1 undecided (1 job still running)"
     wait_until(lambda: counts in html_of(panel))
     api.faults["GET jobs"] = jobs_with(status="FAILED")
     panel.wait()
     assert "0 succeeded, 2 failed<" in html_of(panel)
+
+
+def test_results_that_appear_after_the_end_are_waited_for(open_panel: OpenPanel) -> None:
+    api = fake_api()
+    late = [lambda record: record | {"results": None}] * 3
+    api.faults["bat-new-0"] = [None, *late]  # the first request is a poll of the status
+    panel = open_panel(api)
+    panel.create().wait()
+    assert "COMPLETED</b>: 1 succeeded, 1 failed" in html_of(panel)
+    assert api.requests["GET batch"] >= 5
+    assert not alert_of(panel)
+
+
+def test_outputs_are_saved_in_the_folder(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    api = fake_api()
+    text = {"pages": [{"page_number": 1, "success": True, "markdown": "# Invoice"}]}
+    api.faults["GET job"] = lambda job: job | {"markdown": text}
+    panel = open_panel(api)
+    panel.create().wait()
+    panel.rows.rows[0].folder.value = "kept"
+    click(panel, "Save outputs")
+    assert "Outputs of 1 file saved in kept" in html_of(panel)
+    assert (tmp_path / "kept" / "0.md").read_text() == "# Invoice"
+    api.faults["GET job"] = Response({"detail": "Gone"}, 404)
+    panel.rows.rows[0].folder.value = "kept/0.md"
+    click(panel, "Save outputs")
+    assert "Cannot write to the folder" in alert_of(panel)
+    assert not visible_buttons(panel)["Save outputs"].disabled
 
 
 def test_files_of_a_failed_batch_are_unreliable(open_panel: OpenPanel) -> None:
@@ -223,7 +255,7 @@ def test_run_keeps_its_terminal_status() -> None:
     [
         (["succeeded", "job_failed", "mapping_error"], "1 succeeded, 2 failed"),
         (["job_cancelled"], "0 succeeded, 0 failed, 1 undecided"),
-        (["job_running"], "0 succeeded, 0 failed, 1 undecided · 1 still running"),
+        (["job_running"], "0 succeeded, 0 failed, 1 undecided (1 job still running)"),
     ],
 )
 def test_outcome_counts_add_up(outcomes: list[str], text: str) -> None:
@@ -249,7 +281,7 @@ def test_row_without_panel_follows_its_batch(part: ServePart) -> None:
     row.show_created(lb.create_batch("dir-1", AGENTIC))
     parts.runner.start(row.task_name, row.follow)
     parts.runner.wait()
-    assert list(visible_buttons(row)) == ["Show failures", "Retry failed"]
+    assert list(visible_buttons(row)) == ["Show failures", "Retry failed", "Save outputs"]
     assert "COMPLETED</b>: 1 succeeded, 1 failed" in row.html()
     row.failures_button.click()
     assert shown == [row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.panels.create.conftest import (
     ServePart,
     fake_api,
     summary_of,
+    upload_value,
     visible_buttons,
 )
 from tests.servers import Response
@@ -52,9 +54,11 @@ def test_summary_shows_what_is_missing_and_then_what_is_created(open_panel: Open
     assert panel.form.file_count.value == "482 files"
     assert "Select first: a configuration." in summary_of(panel)
     panel.form.configuration.value = "Agentic"
-    text = "Creates <b>1 batch</b> from <b>482 files</b> with <b>Agentic</b>"
+    text = "Creates <b>1 batch</b> from <b>482 files</b> of <b>DIR-1</b> with "
     assert text in summary_of(panel)
     assert AGENTIC in summary_of(panel)
+    panel.wait()
+    assert "Expected credits and time are not known: no earlier batches" in summary_of(panel)
     assert not panel.create_button.disabled
     assert not api.create_bodies
 
@@ -110,7 +114,7 @@ def test_ids_can_be_typed_when_names_are_refused(serve: Serve, keep: Keep[Any]) 
     panel.wait()
     panel.form.directory.value, panel.form.configuration.value = "7d0e", "cfg-1"
     panel.wait()
-    assert "<b>3 files</b> with <code>cfg-1</code>" in summary_of(panel)
+    assert "<b>3 files</b> of <b>7d0e</b> with <code>cfg-1</code>" in summary_of(panel)
     panel.create().wait()
     assert api.create_bodies[0]["source_directory_id"] == "7d0e"
 
@@ -179,3 +183,38 @@ def test_file_count_without_panel_reports_a_missing_directory(part: ServePart) -
     with pytest.raises(ValueError, match="dir-missing not found"):
         file_count.check("Invoices")
     assert len(parts.changes) == 2
+
+
+def test_expected_credits_and_time_stand_before_the_click(open_panel: OpenPanel) -> None:
+    api = fake_api({"dir-1": 10})
+    for n in range(4):
+        batch_id = api.add(files=5)
+        record = api.batches[batch_id]
+        record["config"]["job"]["configuration_id"] = AGENTIC
+        end = (datetime.fromisoformat(record["created_at"]) + timedelta(minutes=4)).isoformat()
+        record["updated_at"] = end
+        for job in api.jobs.values():
+            job.setdefault("updated_at", end)
+            job.setdefault("usage", {"credits": 3.0 + n % 2})
+    panel = open_panel(api)
+    row = lb.estimate_batch("dir-1", AGENTIC).iloc[0]
+    expected = f"about {row.credits:,.0f} credits ({row.credits_low:,.0f}–{row.credits_high:,.0f}"
+    assert f"Expected: {expected}, from 4 earlier batches), " in summary_of(panel)
+    panel.create().wait()
+    assert " of about " in panel.rows.rows[0].run.elapsed()
+
+
+def test_refused_key_is_shown_and_nothing_can_be_chosen(open_panel: OpenPanel) -> None:
+    panel = open_panel(lambda request: Response({"detail": "Invalid API key"}, 401), None)
+    assert "Invalid API key" in alert_of(panel)
+    assert panel.create_button.disabled
+    assert panel.form.directory.disabled
+    assert panel.form.upload.disabled
+
+
+def test_upload_larger_than_a_page_can_send_names_upload_files(open_panel: OpenPanel) -> None:
+    panel = open_panel(fake_api())
+    panel.form.upload.value = upload_value("a.pdf", "b.pdf", content=bytes(5_000_001))
+    assert "10.0 MB; a page can send 10.0 MB" in summary_of(panel)
+    assert "lb.upload_files(" in summary_of(panel)
+    assert panel.create_button.disabled
