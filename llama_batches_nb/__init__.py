@@ -72,6 +72,7 @@ from llama_batches_nb.panels.entry_points import create_panel, dashboard, filter
 from llama_batches_nb.plotting.durations import plot_durations
 from llama_batches_nb.plotting.failure_rates import plot_failure_rates
 from llama_batches_nb.plotting.outcomes import plot_outcomes
+from llama_batches_nb.report.write import write_report
 from llama_batches_nb.sandbox_server import Sandbox, sandbox
 
 __version__ = _version("llama_batches_nb")
@@ -136,6 +137,7 @@ __all__ = [
     "upload_files",
     "wait_for_batches",
     "wait_for_jobs",
+    "write_report",
 ]
 
 

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from llama_batches_nb import __version__
-from llama_batches_nb.cli import check, demo, sync
+from llama_batches_nb.cli import check, demo, report, sync
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.sandbox_server import cli as sandbox
 
 COMMANDS = {
     "check": (check, "alert on the failure rates of a dataset, for cron and CI"),
     "demo": (demo, "run a batch end to end and load a project's history"),
+    "report": (report, "write a report of a dataset as one HTML file"),
     "sandbox": (sandbox, "serve a local emulator of the LlamaCloud API"),
     "sync": (sync, "update a Parquet dataset, for cron and CI"),
 }
@@ -37,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    The code is 0 on success and 1 on an error, which is printed to stderr; the help of `check` and
-    `sync` lists their further codes.
+    The code is 0 on success and 1 on an error, which is printed to stderr; the help of `check`,
+    `report` and `sync` lists their further codes.
     """
     parsed = build_parser().parse_args(arguments)
     try:

@@ -1,0 +1,56 @@
+"""The command `report`: write a report of a dataset as one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import pyarrow as pa
+
+from llama_batches_nb.cli.argument_types import argparse_type
+from llama_batches_nb.cli.check import UNREADABLE
+from llama_batches_nb.dataset.storage import Storage
+from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.messages import escape_line
+from llama_batches_nb.report.write import dataset_content, write_page
+
+DEFAULT_OUT = "report.html"
+WRITTEN, FAILED, INVALID_ARGUMENTS = 0, 1, 2
+EXIT_CODES = {
+    WRITTEN: "the report was written",
+    FAILED: "the report could not be written",
+    INVALID_ARGUMENTS: "invalid arguments",
+    UNREADABLE: "there is no dataset at the path, or it cannot be read",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's description and arguments to a parser."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "Write a report of a synced dataset, as lb.write_report does: rates, changes, causes,\n"
+        "cost and the files that still fail. No request is sent: run sync first."
+    )
+    codes = (f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+    parser.epilog = "\n".join(["exit codes:", *codes])
+    add = parser.add_argument
+    add("path", type=argparse_type(Storage), help="folder or URL of the dataset, as for sync")
+    add(
+        "--out",
+        default=DEFAULT_OUT,
+        metavar="FILE",
+        help="HTML file to write or replace, or a URL (default: %(default)s)",
+    )
+    add("--title", help="heading of the page (default: Batch report)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the report and return the exit code."""
+    try:
+        content = dataset_content(arguments.path.name)
+    except (DatasetError, OSError, pa.ArrowException) as error:
+        print(f"report: {type(error).__name__}: {escape_line(str(error))}", file=sys.stderr)
+        return UNREADABLE
+    write_page(content, arguments.out, arguments.title)
+    print(f"Wrote {escape_line(arguments.out)}.")
+    return WRITTEN
