@@ -3,68 +3,114 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 # Digits of codes are written as noncharacters of Unicode until the other digits are masked.
 _HIDE = {ord(str(digit)): 0xFDD0 + digit for digit in range(10)}
 _SHOW = {0xFDD0 + digit: str(digit) for digit in range(10)}
 
+
+class Code(NamedTuple):
+    """Where a text has a code, and the first digits that make it one; empty if any do."""
+
+    start: int
+    end: int
+    first_digits: str = ""
+
+
 _WORDS = ("code", "status", "err", "exit", "http", "signal", "hresult", "sqlstate")
-_VERBS = ("returned", "answered", "respon", "replied", "received", "got", "://", "<url>")
+_RESULTS = ("rc=", "rc:", "rc ", "ret=", "ret:", "retval", "return value", "errorlevel")
+_VERBS = ("returned", "answered", "respon", "replied", "received", "got", "say", "://", "<url>")
 _REASONS = (
     *("Bad", "Unauthorized", "Payment", "Forbidden", "Not", "Method", "Request", "Conflict"),
     *("Gone", "Payload", "Unprocessable", "Too", "Internal", "Service", "Gateway", "Client"),
     *("Server",),
 )
 _COUNTED = "(?:page|file|document|time|row|line|field|attempt|record|item|table|job|warning|error)"
+_NOT_COUNTED = rf"(?! [\w%] | [-.,:/]\w | [ ](?: of | {_COUNTED}s? )\b )"
 
-# Searched in lower case. Patterns that start with letters or digits are found faster.
+# All are searched in a text with zeros for digits; those with `_NOT_COUNTED` in lower case.
+# Patterns that start with letters or digits are found faster.
 _AFTER_WORD = re.compile(
-    rf"""(?: code(?<![a-z]code)(?<!bar[ ]code)(?<!postal[ ]code)(?<!zip[ ]code)
+    rf"""(?: code(?<!bar[ ]code)(?<!barcode)(?<!postal[ ]code)(?<!zip[ ]code)(?<!zipcode)
     | return[ _-]?code | response[ _-]?code | result[ _-]?code | reason[ _-]?code
     | status(?:[ ]of)? | errno
-    | error | exit(?:ed)? | http(?:/(?:[\d.]+|<n>))?+ | signal | hresult | sqlstate )
+    | error | exit(?:ed)? | http(?:/(?:[0.]+|<n>))?+ | signal | hresult | sqlstate )
     (?: [ _-]?(?: code | status | with | number | no\. | error )){{0,2}}
     ["'`]?[ ]?[:=\#]?[ ]?["'`(\[]?
-    (-?(?: 0x[0-9a-f]{{1,16}} | [a-z]{{0,10}}[-_]?\d{{1,6}} | \d\d[a-z]\d\d ))
-    (?! [\w%] | [-.,:/]\w | [ ](?: of | {_COUNTED}s? )\b )""",
+    (-?(?: 0x[0a-f]{{1,16}} | [a-z]{{0,10}}[-_]?0{{1,6}} | 00[a-z]00 )) {_NOT_COUNTED}""",
     re.VERBOSE,
 )
+_AFTER_RESULT = re.compile(  # of a program or a function
+    rf"""(?: rc(?<!\wrc) | ret(?<!\wret) | retval | return[ ]value | errorlevel )
+    (?: [ ]?[:=][ ]? | [ ](?:of[ ])? ) (-?0{{1,6}}) {_NOT_COUNTED}""",
+    re.VERBOSE,
+)
+_AFTER_FAILURE = re.compile(
+    rf"fail(?:ed|ure)? (?:[ ]with)? :? [ ] [\"'(\[]? (000) {_NOT_COUNTED}", re.VERBOSE
+)
+_COUNTED_BEFORE = re.compile(rf"{_COUNTED}s $")  # as in "pages failed: 412"
 _STATUS = re.compile(
-    rf"""([1-5]\d\d)(?<![\w.,-]\d\d\d)
+    rf"""(000)(?<![\w.,-]000)
     (?= [ ]*(?: $ | [.,;:)\]"'}}](?!\w) )
       | [ ](?: after | for | from | on | to | when | while | in | and | but | instead )\b
       | [ ](?:{"|".join(_REASONS)})\b )""",
     re.VERBOSE,
 )
 _BEFORE_STATUS = re.compile(
-    r"""(?: returned | answered | responded | response | replied | received | got | <url>
-    | ://\S{1,300} )
+    r"""(?: returned | answered | responded | response | replied | received | got | sa(?:id|ys)
+    | <url> | ://\S{1,300} )
     (?:[ ]with)?(?:[ ]an?)? :?[ ]["'(]? $""",
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
+)
+_LEADING_STATUS = re.compile(r"(000): ")
+_IN_PARENTHESES = re.compile(  # curl: (6) Could not; (13, 'Permission denied')
+    r"""(?<=\w:[ ])\((0{1,5})\)(?=[ ]\w) | \((0{1,5}),[ ]?["']""", re.VERBOSE
 )
 _VENDOR = re.compile(
-    r"((?:ORA|TNS|PLS|DPY|DPI)(?<!\w...)-\d{4,5}|(?:ERR|ERROR)[-_]\d{2,6}|E(?<!\wE)\d{3,5})"
+    r"((?:ORA|TNS|PLS|DPY|DPI)(?<!\w...)-0{4,5}|(?:ERR|ERROR)[-_]0{2,6}|E(?<!\wE)0{3,5})"
     r"(?!\w|[-.]\w)"
 )
+_BEFORE_TEXT = re.compile(  # TS2304: Cannot find; SQL0204N
+    r"[A-Z]{2,8}0{3,5}(?:(?=:[ ])|[A-Z](?![\w.-]))"
+)
+_FIRST = re.compile(r"(?:^|: |[(\[])$")
+_ANY_STATUS = "12345"
+_ERROR_STATUS = "45"
 
 
-def hide_codes(text: str, zeros: str) -> str:
-    """Return the text with the digits of its codes written so that no mask finds them.
-
-    `zeros` is the text with zeros for all digits.
-    """
+def find_codes(zeros: str) -> list[Code]:
+    """Return where a text with zeros for digits may have codes."""
+    codes: list[Code] = []
     lowered = zeros.lower()
-    if _contains(lowered, _WORDS) and len(lowered) == len(text):
-        for match in _AFTER_WORD.finditer(text.lower()):
-            text = _hide(text, *match.span(1))
-    if "000" in zeros and (_contains(zeros, _VERBS) or _contains(zeros, _REASONS)):
-        for match in _STATUS.finditer(text):
-            if _is_status(match):
-                text = _hide(text, *match.span(1))
-    if "-0000" in zeros or "E000" in zeros or "ERR" in zeros:
-        for match in _VENDOR.finditer(text):
-            text = _hide(text, *match.span(1))
+    if len(lowered) == len(zeros):
+        if _contains(lowered, _WORDS):
+            codes += [Code(*match.span(1)) for match in _AFTER_WORD.finditer(lowered)]
+        if _contains(lowered, _RESULTS):
+            codes += [Code(*match.span(1)) for match in _AFTER_RESULT.finditer(lowered)]
+        if "000" in zeros and "fail" in lowered:
+            codes += _codes_after_failure(lowered)
+    if "000" in zeros:
+        codes += _statuses(zeros, lowered)
+        codes += _named_codes(zeros)
+    if "(0" in zeros:
+        codes += [
+            Code(*match.span(match.lastindex or 0)) for match in _IN_PARENTHESES.finditer(zeros)
+        ]
+    return codes
+
+
+def hide_codes(text: str, codes: list[Code]) -> str:
+    """Return the text with the digits of its codes written so that no mask finds them."""
+    for start, end, first_digits in codes:
+        if not first_digits or text[start] in first_digits:
+            text = text[:start] + text[start:end].translate(_HIDE) + text[end:]
     return text
+
+
+def show_codes(text: str) -> str:
+    """Return the text with the digits that `hide_codes` had hidden."""
+    return text if text.isascii() else text.translate(_SHOW)
 
 
 def _contains(text: str, words: tuple[str, ...]) -> bool:
@@ -74,19 +120,37 @@ def _contains(text: str, words: tuple[str, ...]) -> bool:
     return False
 
 
-def _is_status(match: re.Match[str]) -> bool:
-    """Tell whether a number follows a word such as ``returned``, or precedes a reason."""
-    text, start = match.string, match.start()
-    is_before_reason = text[match.end() + 1 : match.end() + 2].isupper()
-    if is_before_reason and match[0] >= "400":
-        return True
-    return bool(_BEFORE_STATUS.search(text, max(0, start - 320), start))
+def _codes_after_failure(lowered: str) -> list[Code]:
+    """Return the HTTP statuses after ``failed``, as in ``Request failed: 429``."""
+    return [
+        Code(*match.span(1), _ERROR_STATUS)
+        for match in _AFTER_FAILURE.finditer(lowered)
+        if not _COUNTED_BEFORE.search(lowered, max(0, match.start() - 12), match.start())
+    ]
 
 
-def show_codes(text: str) -> str:
-    """Return the text with the digits that `hide_codes` had hidden."""
-    return text if text.isascii() else text.translate(_SHOW)
+def _statuses(zeros: str, lowered: str) -> list[Code]:
+    """Return the HTTP statuses after a word such as ``returned``, or before their reason."""
+    codes = []
+    if match := _LEADING_STATUS.match(zeros):
+        codes.append(Code(*match.span(1), _ERROR_STATUS))
+    if not (_contains(lowered, _VERBS) or _contains(zeros, _REASONS)):
+        return codes
+    for match in _STATUS.finditer(zeros):
+        if _BEFORE_STATUS.search(zeros, max(0, match.start() - 320), match.start()):
+            codes.append(Code(*match.span(1), _ANY_STATUS))
+        elif zeros[match.end() + 1 : match.end() + 2].isupper():
+            codes.append(Code(*match.span(1), _ERROR_STATUS))
+    return codes
 
 
-def _hide(text: str, start: int, end: int) -> str:
-    return text[:start] + text[start:end].translate(_HIDE) + text[end:]
+def _named_codes(zeros: str) -> list[Code]:
+    """Return the codes of vendors, such as ``ORA-00942``, ``E1101`` and ``TS2304:``."""
+    codes = [
+        Code(*match.span())
+        for match in _BEFORE_TEXT.finditer(zeros)
+        if _FIRST.search(zeros, max(0, match.start() - 2), match.start())
+    ]
+    if "-0000" in zeros or "E000" in zeros or "ERR" in zeros:
+        codes += [Code(*match.span(1)) for match in _VENDOR.finditer(zeros)]
+    return codes

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from llama_batches_nb.analysis.error_codes import hide_codes, show_codes
+from llama_batches_nb.analysis.error_codes import Code, find_codes, hide_codes, show_codes
 from llama_batches_nb.analysis.file_names import mask_file_names
 from llama_batches_nb.analysis.masks import (
     DATE_HINT,
@@ -56,10 +56,11 @@ def mask(message: str) -> str:
 def mask_all(messages: Iterable[str]) -> list[str]:
     """Return the pattern of each message; messages that differ in digits are masked once."""
     patterns: dict[str, str] = {}
+    codes: dict[str, list[Code]] = {}
     words: dict[str, str] = {}
     result = []
     for message in messages:
-        text = _hide_digits(message)
+        text = _hide_digits(message, codes)
         pattern = patterns.get(text)
         if pattern is None:
             if len(patterns) >= MAX_CACHED:
@@ -69,7 +70,7 @@ def mask_all(messages: Iterable[str]) -> list[str]:
     return result
 
 
-def _hide_digits(message: str) -> str:
+def _hide_digits(message: str, codes: dict[str, list[Code]]) -> str:
     """Return the message on one line, with zeros for digits, except for those of codes."""
     text = " ".join(message.split())
     if not text.isascii():
@@ -79,10 +80,14 @@ def _hide_digits(message: str) -> str:
     if text.count("-") >= 4:
         text = _UUID.sub(NIL_UUID, text)
     zeros = _write_zeros(text)
-    if "0" not in zeros and text.isascii():
-        return text
-    text = hide_codes(text, zeros)
-    return zeros if text.isascii() else _DIGIT.sub("0", text)
+    found = codes.get(zeros)
+    if found is None:
+        if len(codes) >= MAX_CACHED:
+            codes.clear()
+        found = codes[zeros] = find_codes(zeros) if "0" in zeros else []
+    if found:
+        zeros = _write_zeros(hide_codes(text, found))
+    return zeros if zeros.isascii() else _DIGIT.sub("0", zeros)
 
 
 def _write_zeros(text: str) -> str:

@@ -184,6 +184,7 @@ def test_sandbox_templates_have_distinct_patterns() -> None:
 PIECES = [
     "0", "a", "-", "~", "/", '"', "'", "'a ", "‘a ", "a.a", "/a", "./", "a/", "\\a", "a:\\", "é.",
     "1a", "1.1", "1,", "a-1", "1 ", "a b ", "aa_", "=a", "x://", "pjb-", "<n>, ", "a.pdf ",
+    "0-", "a0_", "failed 000 ", "(0", "A000: ",
 ]  # fmt: skip
 
 
