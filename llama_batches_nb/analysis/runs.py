@@ -21,7 +21,7 @@ def select_runs(frame: Frame, kind: FrameKind, runs: Runs) -> Frame:
     """Return the rows of a frame, or one row per file: that of its first or last run.
 
     A file is identified as by `attempts`, and its runs are in the order of the creation of their
-    batches, then of their ids. A run without a time counts only if its file has no other.
+    batches, then of their ids. Runs without a time come last, as in `attempts`.
     """
     arguments.parse_choice("runs", runs, get_args(Runs))
     if runs == "all":
@@ -35,11 +35,8 @@ def select_runs(frame: Frame, kind: FrameKind, runs: Runs) -> Frame:
             f"{lacks}: pass attempts(outcomes(results, jobs), files)."
         )
     frame = engines.convert_pandas_times(frame, kind.time)
-    no_time = engines.flag(nw.col(kind.time).is_null())
-    frame = frame.with_columns(
-        _identity(existing).alias(_FILE),
-        (no_time if runs == "first" else 0 - no_time).alias(_NO_TIME),
-    )
+    no_time = engines.flag(nw.col(kind.time).is_null()).alias(_NO_TIME)
+    frame = frame.with_columns(_identity(existing).alias(_FILE), no_time)
     order = [name for name in ("batch_id", _FALLBACK) if name in existing]
     known = frame.filter(~nw.col(_FILE).is_null())
     kept = known.unique(subset=[_FILE], keep=runs, order_by=[_NO_TIME, kind.time, *order])

@@ -100,12 +100,16 @@ def test_unknown_files_are_told_apart() -> None:
         assert lb.failure_rates(ENGINES[engine](without), runs="last").total[0] == 2
 
 
-def test_run_without_a_time_counts_only_alone() -> None:
-    frame = runs(("a", 0, "job_failed"), ("a", 1, "succeeded"), ("b", 2, "succeeded"))
+@pytest.mark.parametrize("engine", ["pandas", "lazy polars", "duckdb"])
+def test_run_without_a_time_is_the_last(engine: str) -> None:
+    frame = runs(("a", 0, "job_failed"), ("a", 1, "job_cancelled"), ("b", 2, "succeeded"))
     frame.loc[[0, 2], "batch_created_at"] = pd.NaT
-    for which in ("first", "last"):
-        rates = lb.failure_rates(frame, runs=which)
-        assert rates[["total", "failed"]].to_numpy().tolist() == [[2, 0]]
+    read = ENGINES[engine]
+    assert lb.failure_rates(read(frame), runs="first").failed.tolist() == [0]
+    assert lb.failure_rates(read(frame), runs="last").failed.tolist() == [1]
+    columns = dict.fromkeys(["configuration_id", "error_message", "job_id"])
+    final = lb.final_outcomes(frame.assign(**columns))
+    assert final.outcome.tolist() == ["job_failed", "succeeded"]
 
 
 def test_runs_need_file_ids() -> None:
