@@ -12,7 +12,8 @@ import pandas as pd
 from llama_batches_nb.analysis.effective_size import MIN_DF
 from llama_batches_nb.analysis.intervals import quantile
 from llama_batches_nb.analysis.rates import RESULT_COLUMNS, failure_rates
-from llama_batches_nb.tables import engines
+from llama_batches_nb.messages import format_list
+from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.types import IntoFrame
 
 Floats = npt.NDArray[np.float64]
@@ -35,12 +36,14 @@ def rate_changes(
     Parameters
     ----------
     frame_or_rates
-        Frame that `failure_rates` accepts, or its result over time; then the columns replace `by`
-        and `freq`.
+        Frame that `failure_rates` accepts, or its result over time, whose columns are the groups
+        and the periods.
     by
-        Column or columns to group by; each group is compared with its own past.
+        Column or columns to group by; each group is compared with its own past. Rates have their
+        groups already: omit it, or name the same columns.
     freq
-        Pandas offset such as ``"W"``: the length of the periods. By default a week.
+        Pandas offset such as ``"W"``: the length of the periods. By default a week. Not for rates,
+        which have their periods already.
     alpha
         Approximate probability that any group is returned if no rate has changed.
 
@@ -59,8 +62,8 @@ def rate_changes(
     Raises
     ------
     ValueError
-        If `failure_rates` raises it, if rates have no column of periods, or if `alpha` is not
-        between 0 and 1.
+        If `failure_rates` raises it, if rates have no column of periods or other groups than `by`,
+        or if `alpha` is not between 0 and 1.
     TypeError
         If the argument is not a frame.
 
@@ -96,7 +99,8 @@ def rate_changes(
         raise ValueError(f"alpha={alpha!r} must be between 0 and 1, such as 0.05.")
     frame = engines.wrap_frame("frame_or_rates", frame_or_rates)
     columns = engines.column_names(frame)
-    if set(columns) >= set(RESULT_COLUMNS):
+    is_rates = set(columns) >= set(RESULT_COLUMNS)
+    if is_rates:
         rates = engines.select_to_pandas(frame, *columns)
     else:
         rates = failure_rates(frame_or_rates, by=by, freq=freq or DEFAULT_FREQ)
@@ -106,7 +110,25 @@ def rate_changes(
             "The rates have no column of periods: pass failure_rates(…, freq='W'), or the frame "
             "that it is computed from."
         )
+    if is_rates:
+        _check_rates_arguments(groups, by, freq)
     return find_changes(rates, groups, time, alpha)
+
+
+def _check_rates_arguments(
+    groups: list[str], by: str | Sequence[str] | None, freq: str | None
+) -> None:
+    """Raise `ValueError` if rates are to be grouped or cut otherwise than they are."""
+    if by is not None and set(arguments.parse_column_names("by", by)) != set(groups):
+        raise ValueError(
+            f"by={by!r}, but these rates are grouped by {format_list(groups) or 'nothing'}: pass "
+            "the frame that they were computed from, or omit by."
+        )
+    if freq is not None:
+        raise ValueError(
+            f"freq={freq!r}, but these rates have periods already: pass the frame that they were "
+            "computed from, or omit freq."
+        )
 
 
 def split_keys(rates: pd.DataFrame) -> tuple[list[str], str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Hashable, Iterable, Mapping, Set
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -173,7 +173,10 @@ def parse_column_names(name: str, value: str | Iterable[str] | None) -> list[str
     """Return one or more column names without duplicates."""
     if not isinstance(value, Iterable | None):
         raise TypeError(f"{name} must be a column name or several, not {value!r}.")
-    names = [value] if isinstance(value, str) else () if value is None else value
+    names: list[Any] = [value] if isinstance(value, str) else [] if value is None else list(value)
+    for item in names:
+        if not isinstance(item, Hashable):
+            raise TypeError(f"{name} must be a column name or several, not {value!r:.80}.")
     return list(dict.fromkeys(names))
 
 

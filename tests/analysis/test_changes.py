@@ -149,6 +149,15 @@ def test_rates_without_periods_raise() -> None:
         lb.rate_changes(weekly_rates(*RISEN), alpha="5 %")  # type: ignore[arg-type]
 
 
+def test_arguments_that_contradict_the_rates_raise() -> None:
+    rates = weekly_rates(*RISEN)
+    pd.testing.assert_frame_equal(lb.rate_changes(rates, by="group"), lb.rate_changes(rates))
+    with pytest.raises(ValueError, match="these rates are grouped by 'group': pass the frame"):
+        lb.rate_changes(rates, by="configuration_id")
+    with pytest.raises(ValueError, match="freq='D', but these rates have periods already"):
+        lb.rate_changes(rates, freq="D")
+
+
 @given(batch_frames(), st.sampled_from(["D", "W", "MS"]), st.sampled_from([None, "job_type"]))
 @some
 def test_changes_are_periods_of_their_group(frame: pd.DataFrame, freq: str, by: str | None) -> None:

@@ -495,7 +495,9 @@ def test_by_may_be_any_iterable(names: Any) -> None:
     assert rates.columns.tolist()[:2] == ["status", "job_type"]
 
 
-def test_by_number_raises_type_error() -> None:
+def test_by_without_names_raises_type_error() -> None:
+    with pytest.raises(TypeError, match=r"by must be a column name or several, not \[\['kind'\]\]"):
+        lb.failure_rates(batches(), by=[["kind"]])  # type: ignore[list-item]
     with pytest.raises(TypeError, match="by must be a column name or several, not 3"):
         lb.failure_rates(batches("FAILED"), by=3)  # type: ignore[arg-type]
 
