@@ -144,7 +144,9 @@ def save_outputs(
             saved_files, sources, content, partial(find_names, client=client, scope=scope)
         )
         writer = _OutputWriter(client, content, scope, saved_files, left_out)
-        skipped: SkippedItems[SavedFile] = SkippedItems(allowed=errors == "warn")
+        skipped: SkippedItems[SavedFile] = SkippedItems(
+            allowed=errors == "warn", name=lambda file: file.display_name or file.key
+        )
         jobs = {(file.key, file.content): file_jobs for file, file_jobs in planned}
         try:
             with (
@@ -167,7 +169,7 @@ def save_outputs(
         saved_files.commit(complete=not skipped.errors)
         left_out.warn("Only completed jobs have an output.")
         _warn_failed_pages(saved_files, [file for file, _ in planned])
-        skipped.warn_skipped("files")
+        skipped.warn_skipped("file", "files")
         return saved_files.frame()
 
 
@@ -223,6 +225,8 @@ class _OutputWriter:
 
 def _create_folder(folder: PathLike) -> Path:
     """Create the folder, or raise `OSError` if it cannot be written."""
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder must be the path of a folder, not {folder!r}.")
     name = os.fspath(folder)
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"folder={folder!r} is not the path of a folder.")

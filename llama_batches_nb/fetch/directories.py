@@ -220,7 +220,7 @@ def fetch_files(
         client=get_client(client),
         **project_params(project_id, organization_id),
     )
-    skipped.warn_skipped("directories")
+    skipped.warn_skipped("directory", "directories")
     return files
 
 

@@ -118,7 +118,7 @@ def fetch_extractions(
         result = job.result()
         if result is None:
             left_out.add(job.reason_without("a result"))
-        rows = [] if result is None else extractions.parse_extraction(job_id, result)
+        rows = [] if result is None else extractions.parse_extraction(job.id or job_id, result)
         received.add(len(rows), size)
         return rows
 
@@ -133,7 +133,7 @@ def fetch_extractions(
             note=lambda: str(received),
         )
     left_out.warn("Only completed extract jobs have data.")
-    skipped.warn_skipped("jobs")
+    skipped.warn_skipped("job", "jobs")
     return rows
 
 

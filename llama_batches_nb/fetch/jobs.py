@@ -140,7 +140,7 @@ def fetch_jobs(
             size=lambda chunk: len(chunk[1]),
             on_error=skipped.on_chunk,
         )
-    skipped.warn_skipped("jobs")
+    skipped.warn_skipped("job", "jobs")
     n_answered = n_requested - len(skipped.errors)
     if len(jobs) < n_answered:
         warn(
@@ -167,8 +167,9 @@ def fetch_chunk(
     """Fetch the jobs of one chunk; jobs that the API does not know are missing."""
     job_type, job_ids = chunk
     by_id = {listing.record_id(JOBS, job): job for job in iter_jobs(client, scope, chunk)}
-    requested = set(job_ids)  # a server may ignore the filter and list others too
-    jobs = [job for job_id, job in by_id.items() if job_id in requested]
+    # A server may ignore the filter and list others too, or write an id in another case.
+    requested = {job_id.casefold() for job_id in job_ids}
+    jobs = [job for job_id, job in by_id.items() if job_id.casefold() in requested]
     return records.to_arrow(table, jobs, job_type=job_type)
 
 

@@ -109,7 +109,10 @@ def add_names(
         columns["configuration"] = _replace(eager[CONFIGURATION_ID].to_list(), names)
     if FILE_ID in existing:
         columns["display_name"] = file_names(eager, client, scope, progress)
-    return cast("IntoFrameT", _with_columns(eager, columns))
+    named = _with_columns(eager, columns)
+    if isinstance(frame, pd.DataFrame):
+        named = engines.restore_index(named, frame)
+    return cast("IntoFrameT", named)
 
 
 def file_names(

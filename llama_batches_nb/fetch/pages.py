@@ -133,5 +133,5 @@ def fetch_pages(
             note=lambda: str(received),
         )
     left_out.warn("Only completed parse jobs have pages.")
-    skipped.warn_skipped("jobs")
+    skipped.warn_skipped("job", "jobs")
     return pages

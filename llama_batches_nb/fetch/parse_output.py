@@ -138,6 +138,7 @@ class ParseOutputReader:
     ) -> ParseOutput:
         metadata = (response.metadata or Metadata()) if self._more else None
         items = stored or response.items_json()
+        job_id = response.job.id or job_id  # as the API writes it, which ignores case
         return ParseOutput(job_id, self._content, response.job, pages, metadata, sum(sizes), items)
 
     def _describe(self, job_id: str) -> str:

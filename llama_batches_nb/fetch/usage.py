@@ -56,7 +56,7 @@ def fetch_usage(
             on_error=skipped.on_job,
         )
     skipped.warn_expired()
-    skipped.warn_skipped("jobs' credits")
+    skipped.warn_skipped("job's credits", "jobs' credits")
     return result
 
 

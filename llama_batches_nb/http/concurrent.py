@@ -17,7 +17,7 @@ from llama_batches_nb.errors import (
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.progress import ProgressBar
-from llama_batches_nb.messages import warn
+from llama_batches_nb.messages import format_list, warn
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -116,23 +116,28 @@ def iter_completed(
 
 
 class SkippedItems(Generic[T]):
-    """An `on_error` that skips failed items, except after an authentication or rate limit error."""
+    """An `on_error` that skips failed items, except after an authentication or rate limit error.
 
-    def __init__(self, *, allowed: bool = True) -> None:
+    `name` returns what a warning calls an item.
+    """
+
+    def __init__(self, *, allowed: bool = True, name: Callable[[T], str] = str) -> None:
         self.errors: dict[T, BatchesError] = {}
-        self._allowed = allowed
+        self._allowed, self._name = allowed, name
 
     def __call__(self, item: T, error: BatchesError) -> bool:
         """Record the error; return whether to skip the item."""
         self.errors[item] = error
         return self._allowed and not isinstance(error, AuthenticationError | RateLimitError)
 
-    def warn_skipped(self, what: str) -> None:
-        """Warn of the skipped items, if any; `what` is their plural name."""
+    def warn_skipped(self, noun: str, plural: str) -> None:
+        """Warn of the skipped items, if any, with the names of the first ones."""
         if self.errors:
+            n = len(self.errors)
+            subject, verb = (noun, "is") if n == 1 else (plural, "are")
             warn(
-                f"{len(self.errors):,} {what} could not be fetched and are left out: "
-                f"{', '.join(map(str, self.errors))}. The first error was: "
+                f"{n:,} {subject} could not be fetched and {verb} left out: "
+                f"{format_list(map(self._name, self.errors))}. The first error was: "
                 f"{next(iter(self.errors.values()))}"
             )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TypeAlias
 
 import msgspec
@@ -104,15 +105,14 @@ def _exact_array(values: Sequence[bytes]) -> pa.Array | None:
     if all(isinstance(number, int) for number in numbers):
         fits = min(numbers) >= MIN_INT and max(numbers) <= MAX_INT
         return pa.array(numbers, pa.int64()) if fits else None
-    return pa.array(numbers, pa.float64()) if all(map(_is_float, numbers)) else None
+    texts = [value.decode() for value in values]
+    return pa.array(map(float, texts), pa.float64()) if all(map(_is_exact_float, texts)) else None
 
 
-def _is_float(number: float) -> bool:
-    """Return whether a float is exactly the number."""
-    try:
-        return math.isfinite(float(number)) and float(number) == number
-    except OverflowError:
-        return False
+def _is_exact_float(text: str) -> bool:
+    """Return whether the shortest text of the nearest float is the same number."""
+    nearest = float(text)
+    return math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text)
 
 
 def _to_text(value: bytes) -> str:

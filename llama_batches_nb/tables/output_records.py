@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -14,6 +15,14 @@ from llama_batches_nb.tables.schema import CONFIDENCE_COLUMNS, PAGES
 from llama_batches_nb.tables.statuses import JOB_STATUSES
 
 T = TypeVar("T")
+
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"|\\.",
+    re.DOTALL,
+)
+"""An escape in JSON: a pair of surrogates, a lone one, or any other."""
 
 NO_JSON = msgspec.Raw(b"")
 
@@ -135,13 +144,15 @@ def decode(body: bytes | msgspec.Raw, kind: type[T], description: str) -> T:
 
     `description` names the output for the message.
     """
+    content = bytes(body)
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, ValueError):
-        value = _replace_surrogates(json.loads(bytes(body)))
+        content = _replace_lone_surrogates(content)
     try:
-        return msgspec.json.decode(json.dumps(value), type=kind)
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, ValueError) as error:
+        json.loads(content)  # raises ValueError if it is not JSON
         raise ResponseError(
             f"The server sent an unexpected JSON structure for {description}: {error}."
         ) from error
@@ -199,12 +210,8 @@ def pages_to_arrow(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _replace_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, which JSON can contain and UTF-8 cannot."""
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    if isinstance(value, list):
-        return [_replace_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_replace_surrogates(k): _replace_surrogates(v) for k, v in value.items()}
-    return value
+def _replace_lone_surrogates(body: bytes) -> bytes:
+    """Replace lone surrogates, which JSON can contain and UTF-8 cannot; all else stays as sent."""
+    text = body.decode(json.detect_encoding(body), "surrogatepass")
+    text = _ESCAPE.sub(lambda match: "?" if match["lone"] else match[0], text)
+    return text.encode(errors="replace")

@@ -284,9 +284,17 @@ def test_expired_job_raises_and_what_was_saved_is_kept(
         lb.save_outputs(files, folder)
     assert caught.value.partial is not None
     assert "file 0.md" in caught.value.partial.path.tolist()
-    with pytest.warns(UserWarning, match="1 files could not be fetched"):
+    with pytest.warns(
+        UserWarning, match="1 file could not be fetched and is left out: 'file 2.pdf'"
+    ):
         saved = lb.save_outputs(files, folder, errors="warn")
     assert saved.path.tolist() == ["file 0.md", "file 1.md"]
+
+
+def test_folder_that_is_no_path_raises(api: Api, server: Server) -> None:
+    with pytest.raises(TypeError, match="folder must be the path of a folder, not 5"):
+        lb.save_outputs(outcomes_of(api, 1), 5)  # type: ignore[arg-type]
+    assert not server.requests
 
 
 @pytest.mark.parametrize(

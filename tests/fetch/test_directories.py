@@ -55,7 +55,7 @@ def test_missing_directory_raises_or_is_skipped(serve: Serve) -> None:
         lb.fetch_files(["dir-a", "dir-missing"])
     assert caught.value.partial is not None
     assert len(caught.value.partial) == 1
-    with pytest.warns(UserWarning, match=r"1 directories .*dir-missing.*Cleaned up"):
+    with pytest.warns(UserWarning, match=r"1 directory .*dir-missing.*Cleaned up"):
         assert len(lb.fetch_files(["dir-a", "dir-missing"], errors="warn")) == 1
     with pytest.raises(ValueError, match="errors='ignore'"):
         lb.fetch_files("dir-a", errors="ignore")  # type: ignore[arg-type]

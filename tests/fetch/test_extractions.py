@@ -67,6 +67,17 @@ def test_result_of_a_job_that_has_not_completed_is_left_out(
         assert lb.fetch_extractions("ejb-1").empty
 
 
+def test_id_in_capitals_gets_the_id_of_the_api(api: OutputApi, server: Server) -> None:
+    api.add_extract_job("EJB-1", {"a": 1})
+    api.extract_jobs["EJB-1"]["id"] = "ejb-1"
+    assert lb.fetch_extractions("EJB-1").job_id.tolist() == ["ejb-1"]
+
+
+def test_skipped_jobs_are_counted_and_the_first_are_named(api: OutputApi, server: Server) -> None:
+    with pytest.warns(UserWarning, match=r"9 jobs could not .*: ('ejb-.', ){5}…\. The first"):
+        assert lb.fetch_extractions([f"ejb-{n}" for n in range(9)], errors="warn").empty
+
+
 def test_response_with_another_job_raises(api: OutputApi, server: Server) -> None:
     api.add_extract_job("ejb-1", {"a": 1})
     api.extract_jobs["ejb-1"]["id"] = "ejb-2"

@@ -201,7 +201,7 @@ def test_failed_list_request_can_be_skipped(serve: Serve) -> None:
     results = _billed(api, *(f"pjb-{n}" for n in range(120)))
     api.faults["pjb-110"] = Response({"detail": "Broken"}, 400)
     with pytest.warns(
-        UserWarning, match="20 jobs could not be fetched.*pjb-100, pjb-101"
+        UserWarning, match="20 jobs could not be fetched.*'pjb-100', 'pjb-101'"
     ) as warned:
         jobs = lb.fetch_jobs(results, errors="warn")
     assert len(warned) == 1

@@ -57,6 +57,16 @@ def test_names_of_directories_configurations_and_files_are_added(
     assert {request.param("include_deleted") for request in server.requests} == {"true", None}
 
 
+@pytest.mark.parametrize("index", ["source_directory_id", "month"])
+def test_named_index_is_kept(api: FakeApi, serve: Serve, index: str) -> None:
+    serve(api)
+    frame = pd.DataFrame({"source_directory_id": ["scans", "mail"], "month": [1, 2]})
+    frame = frame.set_index(index)
+    named = lb.add_names(frame)
+    pd.testing.assert_frame_equal(named[frame.columns], frame)
+    assert named.directory.tolist() == ["SCANS", "MAIL"]
+
+
 def test_only_names_of_existing_columns_are_looked_up(api: FakeApi, serve: Serve) -> None:
     serve(api)
     named = lb.add_names(pd.DataFrame({"configuration_id": ["cfg-1"], "failure_rate": [0.5]}))

@@ -320,7 +320,7 @@ def test_expired_job_names_the_retention(api: OutputApi, server: Server) -> None
     assert caught.value.status_code == 404
     assert caught.value.partial is not None
     assert caught.value.partial.columns.tolist() == PAGES.names
-    with pytest.warns(UserWarning, match="1 jobs could not be fetched.*pjb-9"):
+    with pytest.warns(UserWarning, match="1 job could not be fetched.*pjb-9"):
         assert lb.fetch_pages(["pjb-9", "pjb-1"], errors="warn").job_id.tolist() == ["pjb-1"]
 
 

@@ -161,7 +161,7 @@ def test_missing_batch_raises_with_the_others_as_partial(serve: Serve) -> None:
 
 def test_missing_batch_is_skipped_with_a_warning(serve: Serve) -> None:
     serve(_batch_3_missing)
-    with pytest.warns(UserWarning, match=r"1 batches .*bat-3.*No such batch") as warned:
+    with pytest.warns(UserWarning, match=r"1 batch .*bat-3.*No such batch") as warned:
         results = lb.fetch_results([f"bat-{n}" for n in range(6)], errors="warn")
     assert warned[0].filename == __file__
     assert results.batch_id.nunique() == 5
@@ -187,7 +187,7 @@ def test_invalid_response_raises_with_the_others_as_partial(
 
 def test_invalid_response_is_skipped_with_a_warning(serve: Serve) -> None:
     serve(_batch_7_invalid)
-    with pytest.warns(UserWarning, match=r"1 batches .*bat-7.*source_directory_file_id"):
+    with pytest.warns(UserWarning, match=r"1 batch .*bat-7.*source_directory_file_id"):
         results = lb.fetch_results([f"bat-{n}" for n in range(40)], errors="warn")
     assert results.batch_id.nunique() == 39
 

@@ -82,6 +82,30 @@ def test_number_is_kept_as_sent_in_json_text() -> None:
     assert extractions.to_arrow(rows)["x"].to_pylist() == ['{"price": 1.10, "id": 1e400}', "1e400"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "is_float"),
+    [
+        (["0.1", "1.10", "-2e-3", "5"], True),
+        (["0.1000000000000000055"], False),
+        (["1234567890.123456789"], False),
+        (["9007199254740993", "0.5"], False),
+        (["1e400"], False),
+    ],
+)
+def test_decimals_are_floats_only_if_no_digit_is_lost(numbers: list[str], is_float: bool) -> None:
+    rows = [("ejb-1", n, {"x": number.encode()}) for n, number in enumerate(numbers)]
+    values = extractions.to_arrow(rows)["x"].to_pylist()
+    assert values == ([float(number) for number in numbers] if is_float else numbers)
+
+
+def test_lone_surrogate_leaves_the_numbers_beside_it_as_sent() -> None:
+    body = rb'[{"a": "\ud800 \ud83d\ude00 \\ud800 \"", "n": 1.10, "big": [1e400, 0.10]}]'
+    (row,) = extractions.to_arrow(extractions.parse_extraction("ejb-1", body)).to_pylist()
+    assert row["a"] == '? \U0001f600 \\ud800 "'
+    assert row["n"] == 1.1
+    assert row["big"] == "[1e400, 0.10]"
+
+
 def test_one_object_is_row_0_and_a_list_is_numbered() -> None:
     frame = to_pandas({"a": 1}, [{"a": 2}, {"b": 3}], [])
     assert frame.job_id.tolist() == ["ejb-0", "ejb-1", "ejb-1"]
