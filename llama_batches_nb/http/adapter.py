@@ -20,6 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.connection import allowed_gai_family
 
 from llama_batches_nb.http import workers
+from llama_batches_nb.http.deadlines import check_deadline, on_expiry
 
 
 class _SkipInterimResponses(http.client.HTTPResponse):
@@ -44,12 +45,16 @@ class _AbortableConnection:
     debuglevel = 0  # http.client's global debuglevel would print the API key
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        workers.on_cancel(self.abort)
+        self._register()
         super().request(*args, **kwargs)  # type: ignore[misc]
         workers.check_cancelled()  # the abort may have come before there was a socket
 
-    def connect(self) -> None:
+    def _register(self) -> None:
         workers.on_cancel(self.abort)
+        on_expiry(self.abort)
+
+    def connect(self) -> None:
+        self._register()
         try:
             super().connect()  # type: ignore[misc]
         finally:
@@ -64,6 +69,7 @@ class _AbortableConnection:
             new_socket = self._abort_socket = socket.socket(*family_and_type)
             try:
                 workers.check_cancelled()
+                check_deadline()
                 for option in self.socket_options or ():
                     new_socket.setsockopt(*option)
                 new_socket.settimeout(self.timeout)

@@ -55,7 +55,7 @@ def connection_error(request_line: str, error: Exception, settings: Settings) ->
 
     Neither it nor its cause refers to the request, whose headers hold the key.
     """
-    not_sent = _was_not_sent(error)
+    not_sent = was_not_sent(error)
     reason = settings.key.redact_message(_root_cause_message(error)).rstrip(".")
     failure = ConnectionFailedError(
         f"{request_line}: no complete response: {reason}. {_connection_hint(error, settings)}",
@@ -133,7 +133,7 @@ def _connection_hint(error: Exception, settings: Settings) -> str:
     if isinstance(error, (requests.exceptions.ProxyError, *INVALID_PROXY)):
         return "Check the proxy in your environment (HTTPS_PROXY or ALL_PROXY)."
     if isinstance(error, requests.Timeout):
-        return f"No response within {settings.timeout:g} s; see connect(timeout=…)."
+        return f"The client's timeout is {settings.timeout:g} s; see connect(timeout=…)."
     return f"Check the network and base_url ({settings.base_url})."
 
 
@@ -189,7 +189,7 @@ def _root_cause_message(error: Exception) -> str:
     return str(_root_cause(error)).rpartition("): ")[2]
 
 
-def _was_not_sent(error: Exception) -> bool:
+def was_not_sent(error: Exception) -> bool:
     """Whether the request was certainly not sent; a `ProxyError` may also follow a sent one."""
     cause = _root_cause(error)
     refused_by_proxy = str(cause).startswith("Tunnel connection failed")

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from llama_batches_nb.errors import RateLimitError
 from llama_batches_nb.http import workers
 
 BACKOFF_FACTOR = 3.0  # growth of the pause per consecutive 429 without Retry-After
@@ -69,9 +70,21 @@ class RateLimiter:
         return self._rate
 
     @contextmanager
-    def acquire(self) -> Iterator[float]:
-        """Wait until a request may be sent, and yield the time at which it is sent."""
-        while (wait := self.try_acquire()) > 0:
+    def acquire(self, timeout: float = math.inf) -> Iterator[float]:
+        """Wait until a request may be sent, and yield the time at which it is sent.
+
+        Raises `RateLimitError` if it may not be sent within `timeout` seconds.
+        """
+        deadline = self._clock() + timeout
+        while (wait := self.try_acquire(deadline)) > 0:
+            if self._clock() + wait > deadline:
+                raise RateLimitError(
+                    f"Not sent within {timeout:g} s: the rate limit leaves no turn for another "
+                    f"{max(wait, 0):.0f} s. Try again later."
+                    if wait < math.inf
+                    else f"Not sent within {timeout:g} s: all {self._max_workers} workers of the "
+                    "client wait for responses. Try again later."
+                )
             workers.report_wait(self.pause_left())
             self._sleep(min(wait, POLL_INTERVAL))
             workers.report_wait(self.pause_left())
@@ -80,7 +93,7 @@ class RateLimiter:
         finally:
             self.release()
 
-    def try_acquire(self) -> float:
+    def try_acquire(self, deadline: float = math.inf) -> float:
         """Take a slot and return 0, or return the seconds to wait before the next attempt."""
         with self._lock:
             while (wait := self._wait()) <= 0:
@@ -90,7 +103,9 @@ class RateLimiter:
                     self._in_flight += 1
                     self._next_at = self._clock() + 1 / self._rate
                     return 0.0
-                self._slot_freed.wait(POLL_INTERVAL)
+                if (left := deadline - self._clock()) <= 0:
+                    return math.inf
+                self._slot_freed.wait(min(POLL_INTERVAL, left))
                 workers.check_cancelled()
             return wait
 

@@ -7,7 +7,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urljoin
@@ -15,14 +16,16 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from llama_batches_nb.errors import NotFoundError, RateLimitError, ResponseError, ServerError
+from llama_batches_nb.errors import NotFoundError, ResponseError, ServerError
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.adapter import AbortableAdapter
+from llama_batches_nb.http.deadlines import Watchdog
 from llama_batches_nb.http.http_errors import (
     RetryableError,
     connection_error,
     parse_retry_after,
     status_error,
+    was_not_sent,
 )
 from llama_batches_nb.http.multipart import MultipartStream
 from llama_batches_nb.http.presigned_urls import check_presigned_url, describe_url
@@ -30,8 +33,10 @@ from llama_batches_nb.http.rate_limit import RateLimiter
 from llama_batches_nb.http.settings import BearerAuth, Settings, ca_bundle_from_env, is_loopback
 
 CONNECT_TIMEOUT = 10.0  # seconds
-MAX_BODY_TIMEOUTS = 10.0  # times the timeout; ends a body that arrives byte by byte
+MAX_TIMEOUTS = 10.0  # times the timeout; ends a request whose response arrives byte by byte
+MIN_UPLOAD_RATE = 2**16  # bytes per second; adds to the time that a request may take
 MAX_BODY_BYTES = 2**28  # bytes; every worker may hold one such body
+MIN_TIME = 0.01  # seconds for a request whose turn comes at the deadline
 CHUNK_SIZE = 2**18  # bytes per read; as fast as reading the body at once
 MAX_DOWNLOAD_BYTES = 2**31  # bytes of a result at a presigned URL
 MAX_REDIRECTS = 5  # of a presigned URL
@@ -51,6 +56,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.rate_limiter = RateLimiter(settings.max_workers)
+        self._watchdog = Watchdog()
         self._session = requests.Session()
         self._session.auth = settings.key
         self._session.headers.update(
@@ -76,6 +82,7 @@ class Transport:
 
     def close(self) -> None:
         self._session.close()
+        self._watchdog.close()
 
     def send(
         self,
@@ -96,20 +103,15 @@ class Transport:
         """
         request_line = f"{method} {path}"
         read_timeout = min(self._settings.timeout, timeout or math.inf)
-        body_timeout = timeout or MAX_BODY_TIMEOUTS * read_timeout
-        pause = self.rate_limiter.wait_left()
-        if timeout is not None and pause > timeout:
-            raise RateLimitError(
-                f"{request_line} not sent: rate limited for another {pause:.0f} s. Try again later."
-            )
+        deadline = time.monotonic() + (timeout or math.inf)
+        max_seconds = MAX_TIMEOUTS * read_timeout + _body_size(body) / MIN_UPLOAD_RATE
         failures = 0
         was_rate_limited = False
         while True:
             try:
-                with self.rate_limiter.acquire() as sent_at:
-                    response = self._send_once(
-                        method, path, params, read_timeout, body_timeout, body
-                    )
+                with self.rate_limiter.acquire(timeout or math.inf) as sent_at:
+                    seconds = min(max_seconds, max(MIN_TIME, deadline - time.monotonic()))
+                    response = self._send_once(method, path, params, read_timeout, seconds, body)
                 self.rate_limiter.on_success(is_retry=was_rate_limited)
                 # after releasing the limiter
                 return _decode_body(request_line, response, decode, self._settings.key)
@@ -193,18 +195,13 @@ class Transport:
         headers = {"Accept": "*/*", "User-Agent": self._session.headers["User-Agent"]}
         failed: Exception | None = None
         try:
-            with workers.cancellable_io():
+            with self._time_limit(MAX_TIMEOUTS * timeout):
                 response = self._session.get_adapter(url).send(
                     requests.Request("GET", url, headers=headers).prepare(),
                     timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                     **environment,
                 )
-                _read_body(
-                    response,
-                    self._settings.key,
-                    MAX_BODY_TIMEOUTS * timeout,
-                    MAX_DOWNLOAD_BYTES,
-                )
+                _read_body(response, self._settings.key, MAX_DOWNLOAD_BYTES)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             failed = connection_error(request_line, error, self._settings)
         except BaseException as error:  # drop the frames that hold the URL
@@ -214,13 +211,28 @@ class Transport:
             raise failed  # outside `except`: its context would hold the URL
         return response
 
+    @contextmanager
+    def _time_limit(self, seconds: float) -> Iterator[None]:
+        """Abort the request of the block after `seconds`, and raise `requests.ReadTimeout`."""
+        with self._watchdog.limit(seconds) as deadline, workers.cancellable_io():
+            late = False
+            try:
+                yield
+                late = deadline.has_aborted  # an aborted body without a length looks complete
+            except (OSError, urllib3.exceptions.HTTPError) as error:
+                late = deadline.has_aborted and not was_not_sent(error)
+                if not late:
+                    raise
+        if late:
+            raise requests.ReadTimeout(f"the response did not end within {seconds:g} s")
+
     def _send_once(
         self,
         method: str,
         path: str,
         params: Params | None,
         read_timeout: float,
-        body_timeout: float,
+        seconds: float,
         body: Mapping[str, Any],
     ) -> requests.Response:
         """Send a request once and return its complete, successful response."""
@@ -230,7 +242,7 @@ class Transport:
         headers = {**self._session.headers, **(form.rewind() if form else {})}
         connection_failure: Exception | None = None
         try:
-            with workers.cancellable_io():
+            with self._time_limit(seconds):
                 request = requests.Request(
                     method,
                     self._settings.base_url + path,
@@ -244,7 +256,7 @@ class Transport:
                     timeout=(min(CONNECT_TIMEOUT, read_timeout), read_timeout),
                     **self._environment,
                 )
-                _read_body(response, self._settings.key, body_timeout, MAX_BODY_BYTES)
+                _read_body(response, self._settings.key, MAX_BODY_BYTES)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             connection_failure = connection_error(request_line, error, self._settings)
         except BaseException as error:  # drop the frames that hold the request and so the key
@@ -260,14 +272,18 @@ class Transport:
         raise status_error(request_line, response, self._settings)
 
 
+def _body_size(body: Mapping[str, Any]) -> int:
+    """Return the number of bytes of a form; other bodies are small."""
+    return len(body["data"]) if "data" in body else 0
+
+
 def _read_body(
     response: requests.Response,
     key: BearerAuth,
-    timeout: float,
     max_bytes: int,
 ) -> None:
-    """Read the whole body within `timeout` seconds, and remove the key if the server echoes it."""
-    chunks, size, deadline = [], 0, time.monotonic() + timeout
+    """Read the whole body, and remove the key if the server echoes it."""
+    chunks, size = [], 0
     with response:
         try:
             while chunk := response.raw.read1(CHUNK_SIZE, decode_content=True):
@@ -278,8 +294,6 @@ def _read_body(
                         f"The response is larger than {max_bytes:,} bytes, which no response "
                         "of the API is. Check that base_url is the address of the API."
                     )
-                if time.monotonic() > deadline:
-                    raise requests.ReadTimeout(f"the body did not end within {timeout:g} s")
         except urllib3.exceptions.HTTPError as error:
             raise requests.exceptions.ChunkedEncodingError(error) from error
         response._content = key.redact(b"".join(chunks))

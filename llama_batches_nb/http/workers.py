@@ -14,6 +14,10 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
+from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.http import threads
+from llama_batches_nb.http.deadlines import check_deadline
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -41,10 +45,12 @@ class _WorkerPool:
             _current_pool.set(self)  # a new thread has its own context
             target()
 
-        # A daemon thread: one that hangs in the network must not keep the interpreter alive.
-        name = f"llama_batches_nb_{len(self.threads)}"
-        self.threads.append(threading.Thread(target=run, name=name, daemon=True))
-        self.threads[-1].start()
+        self.threads.append(threads.daemon_thread(run, str(len(self.threads))))
+        try:
+            threads.start(self.threads[-1])
+        except BatchesError:
+            self.threads.pop()
+            raise
 
     def cancel(self) -> None:
         """End every wait of the workers; do not wait for the threads."""
@@ -117,13 +123,14 @@ def run_detached(fn: Callable[[], R]) -> R:
     """Return the result of a blocking call that cannot be aborted.
 
     It runs in its own daemon thread, which is abandoned when this thread is interrupted or
-    cancelled.
+    cancelled, or at the deadline of its request.
     """
     future: Future[R] = Future()
     target = partial(_run_into_future, future, fn)
-    threading.Thread(target=target, name="llama_batches_nb_detached", daemon=True).start()
+    threads.start(threads.daemon_thread(target, "detached"))
     while not futures.wait([future], TICK).done:
         check_cancelled()
+        check_deadline()
     return future.result()
 
 
@@ -206,7 +213,12 @@ def _as_completed(
             n_open += 1
             pending.put(indexed_item)
             if len(pool.threads) < min(n_open, max_workers):
-                pool.start(lambda: _worker_loop(pool, fn, pending, completed))
+                try:
+                    pool.start(lambda: _worker_loop(pool, fn, pending, completed))
+                except BatchesError:
+                    if not pool.threads:
+                        raise
+                    max_workers = len(pool.threads)  # the system allows no more
         if n_open == 0:
             return
         try:

@@ -28,7 +28,9 @@ from llama_batches_nb.types import Record
 MIN_INTERVAL, MAX_INTERVAL = 0.5, 30.0  # seconds between polls
 INTERVAL_PER_ELAPSED = 0.1  # seconds between polls, per second waited so far
 MIN_REQUEST_TIMEOUT, MAX_REQUEST_TIMEOUT = 0.2, 30.0  # seconds
-MAX_POLL_OUTAGE = 300.0  # seconds for which consecutive polls may fail
+MAX_POLL_OUTAGE = 300.0  # seconds for which consecutive polls may fail, or find nothing
+NEW_GRACE = 30.0  # seconds for which something never seen so far may be unknown to the server
+MAX_OVERRUN = 2.0  # seconds for which a poll of many requests may go on after the deadline
 
 _TRANSIENT_ERRORS = (
     ConnectionFailedError,
@@ -55,6 +57,7 @@ class Poller(ABC):
         sleep: Callable[[float], None] = workers.sleep,
     ) -> None:
         self._client, self._scope, self._clock, self._sleep = client, scope, clock, sleep
+        self._missing_since: dict[str, float] = {}
 
     @abstractmethod
     def frame(self) -> pd.DataFrame:
@@ -69,7 +72,7 @@ class Poller(ABC):
         """Return the ids of what is not known to have ended."""
 
     @abstractmethod
-    def poll(self, *, deadline: float, elapsed: float) -> None:
+    def poll(self, *, deadline: float) -> None:
         """Poll once, in requests that end at the deadline or soon after."""
 
     @abstractmethod
@@ -91,7 +94,7 @@ class Poller(ABC):
         last_error: Exception | None = None
         while self.open_ids():
             try:
-                self.poll(deadline=deadline, elapsed=self._clock() - started)
+                self.poll(deadline=deadline)
                 last_success, last_error = self._clock(), None
             except _TRANSIENT_ERRORS as error:
                 last_error = error
@@ -109,6 +112,14 @@ class Poller(ABC):
             interval = max(MIN_INTERVAL, min(elapsed * INTERVAL_PER_ELAPSED, MAX_INTERVAL))
             pause = max(poll_interval or interval, self._client.rate_limit_delay())
             self._pause(min(pause, deadline - now), bar)
+
+    def _is_gone(self, name: str, *, seen: bool, grace: float = NEW_GRACE) -> bool:
+        """Note that the server does not know something; return whether that is final.
+
+        What was seen before is given up as late as after an outage.
+        """
+        since = self._missing_since.setdefault(name, self._clock())
+        return self._clock() >= since + (MAX_POLL_OUTAGE if seen else grace)
 
     def _request_timeout(self, deadline: float) -> float:
         return max(MIN_REQUEST_TIMEOUT, min(MAX_REQUEST_TIMEOUT, deadline - self._clock()))

@@ -16,17 +16,15 @@ from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.lifecycle.polling import Poller, count_statuses
+from llama_batches_nb.lifecycle.polling import MAX_OVERRUN, Poller, count_statuses
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
 from llama_batches_nb.types import BatchIds, Record
 
-MIN_LIST_TIMEOUT = 2.0  # seconds for all pages of a list, even after the deadline
 MAX_DIRECT_POLLS = 3  # batches; more are polled with list requests
 MAX_DIRECT_POLLS_PER_TICK = 10  # batches that the list does not contain
 CREATED_AT_MARGIN = timedelta(seconds=1)  # a server may round times
-NOT_FOUND_GRACE = 30.0  # seconds for which a new batch may be unknown to the server
 
 
 def wait_for_batches(
@@ -41,15 +39,17 @@ def wait_for_batches(
 ) -> pd.DataFrame:
     """Wait until all batches are ``COMPLETED``, ``FAILED`` or ``CANCELLED``.
 
-    Failed polls are tolerated for up to five minutes, and an unknown batch for half a minute. An
-    interrupt or a timeout ends the wait, not the batches: stop them with `cancel_batch`.
+    Failed polls are tolerated for up to five minutes, as is a batch that the server no longer
+    knows; one that it never knew, for half a minute. An interrupt or a timeout ends the wait, not
+    the batches: stop them with `cancel_batch`.
 
     Parameters
     ----------
     batches
         A batch id, an iterable of ids, or a frame with the column ``batch_id``.
     timeout
-        Maximum time to wait, in seconds. By default there is no limit.
+        Maximum time to wait, in seconds. A poll that is under way then ends within two seconds. By
+        default there is no limit.
     poll_interval
         Time between two polls, in seconds. Defaults to a tenth of the time waited so far, between
         0.5 and 30 seconds.
@@ -142,25 +142,25 @@ class BatchPoller(Poller):
         """Count the statuses, as last polled."""
         return count_statuses(self._records.values(), BATCH_STATUSES)
 
-    def poll(self, *, deadline: float, elapsed: float) -> None:
+    def poll(self, *, deadline: float) -> None:
         """Fetch the open batches once; a new batch may be unknown to the server for a while."""
-        now = self._clock()
-        timeout = self._request_timeout(deadline)
         open_ids = dict.fromkeys(self.open_ids())
         listed_ids = [batch_id for batch_id in open_ids if batch_id not in self._direct_ids]
         if len(listed_ids) > MAX_DIRECT_POLLS:
-            self._poll_list(set(listed_ids), timeout, max(deadline, now + MIN_LIST_TIMEOUT))
+            self._poll_list(set(listed_ids), max(deadline, self._clock() + MAX_OVERRUN))
         else:
             self._direct_ids |= dict.fromkeys(listed_ids)
         open_direct_ids = [batch_id for batch_id in self._direct_ids if batch_id in open_ids]
         for batch_id in open_direct_ids[:MAX_DIRECT_POLLS_PER_TICK]:
             self._direct_ids[batch_id] = self._direct_ids.pop(batch_id)  # move to the end
+            timeout = self._request_timeout(deadline)
             try:
                 record = endpoints.get_batch(self._client, batch_id, timeout=timeout, **self._scope)
             except NotFoundError:
-                if elapsed >= NOT_FOUND_GRACE:
+                if self._is_gone(batch_id, seen=self._records[batch_id] is not None):
                     raise
             else:
+                self._missing_since.pop(batch_id, None)
                 records.check_response_id(batch_id, listing.record_id(BATCHES, record))
                 self._update({batch_id: record})
 
@@ -169,7 +169,7 @@ class BatchPoller(Poller):
         records.to_arrow(BATCHES, list(batches.values()))
         self._records.update(batches)
 
-    def _poll_list(self, ids: set[str], timeout: float, deadline: float) -> None:
+    def _poll_list(self, ids: set[str], deadline: float) -> None:
         """Read the list of batches until all are found; the others are fetched one by one."""
         created_at = [listing.created_at(self._records[batch_id]) for batch_id in ids]
         times = [time for time in created_at if time is not None]
@@ -180,6 +180,7 @@ class BatchPoller(Poller):
                 "created_at_on_or_after": arguments.format_time("created_at", start),
                 "created_at_on_or_before": arguments.format_time("created_at", end),
             }
+        timeout = self._request_timeout(deadline)
         pages = endpoints.list_batches(self._client, timeout=timeout, **window, **self._scope)
         for page in pages:
             by_id = {listing.record_id(BATCHES, record): record for record in page.items}

@@ -19,14 +19,14 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import iter_completed
 from llama_batches_nb.http.endpoints import JobRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.lifecycle.polling import Poller, count_statuses
+from llama_batches_nb.lifecycle.polling import MAX_OVERRUN, Poller, count_statuses
 from llama_batches_nb.messages import format_list, warn
 from llama_batches_nb.tables import arguments, engines, records
 from llama_batches_nb.tables.schema import JOBS, RESULTS
 from llama_batches_nb.tables.statuses import JOB_STATUSES, TERMINAL_STATUSES
 from llama_batches_nb.types import IntoFrame, Record
 
-UNKNOWN_JOB_GRACE = 10.0  # seconds for which a new job may be missing from the list
+UNKNOWN_JOB_GRACE = 10.0  # seconds for which a job or batch never seen so far may be missing
 MAX_REFERENCE_WAIT = 600.0  # seconds to ask an ended batch for missing job references
 MAX_REFERENCE_AGE = timedelta(hours=1)  # of an ended batch; an older one is fetched only once
 
@@ -143,7 +143,6 @@ class JobPoller(Poller):
         self._now = now
         self._types: dict[str, str] = {}
         self._records: dict[str, JobRecord | None] = {}
-        self._unlisted: dict[str, float] = {}  # when a job was first missing from the list
         self._gone: list[str] = []
         self.refetched: dict[str, pd.DataFrame] = {}
         ended_at: dict[str, float | None] = dict.fromkeys(_batches_without_jobs(results))
@@ -174,16 +173,17 @@ class JobPoller(Poller):
         """Count the statuses, as last polled."""
         return count_statuses(self._records.values(), JOB_STATUSES)
 
-    def poll(self, *, deadline: float, elapsed: float) -> None:
+    def poll(self, *, deadline: float) -> None:
         """Ask for missing job references, then for the jobs that have not ended."""
-        timeout = self._request_timeout(deadline)
         for batch_id in list(self._incomplete):
-            self._ask_batch(batch_id, timeout)
+            if self._clock() >= deadline + MAX_OVERRUN:
+                return
+            self._ask_batch(batch_id, self._request_timeout(deadline))
         open_ids = [job_id for job_id in self.open_ids() if job_id in self._records]
         chunks = split_job_ids(
             pd.DataFrame({"job_id": open_ids, "job_type": [self._types[i] for i in open_ids]})
         )
-        listed = partial(self._list_chunk, timeout=timeout)
+        listed = partial(self._list_chunk, deadline=deadline)
         for group in iter_completed(listed, chunks, client=self._client, progress=self._bar):
             for _, (_, job_ids), jobs in group:
                 self._update(job_ids, jobs)
@@ -210,7 +210,10 @@ class JobPoller(Poller):
                 "batch has ended. They have the outcome 'no_job'."
             )
 
-    def _list_chunk(self, chunk: JobIdChunk, *, timeout: float) -> dict[str, JobRecord]:
+    def _list_chunk(self, chunk: JobIdChunk, *, deadline: float) -> dict[str, JobRecord]:
+        if self._clock() >= deadline + MAX_OVERRUN:
+            return {}
+        timeout = self._request_timeout(deadline)
         try:
             jobs = list(iter_jobs(self._client, self._scope, chunk, timeout=timeout))
         except NotFoundError:
@@ -224,9 +227,9 @@ class JobPoller(Poller):
         for job_id in requested:
             if job_id in jobs:
                 self._records[job_id] = jobs[job_id]
-                self._unlisted.pop(job_id, None)
-            elif self._clock() >= self._unlisted.setdefault(job_id, self._clock()) + (
-                UNKNOWN_JOB_GRACE
+                self._missing_since.pop(job_id, None)
+            elif self._is_gone(
+                job_id, seen=self._records[job_id] is not None, grace=UNKNOWN_JOB_GRACE
             ):
                 self._gone.append(job_id)
 
@@ -237,9 +240,11 @@ class JobPoller(Poller):
             body = endpoints.get_batch_with_results(
                 self._client, batch_id, decode, timeout=timeout, **self._scope
             )
-        except NotFoundError:  # expired
-            del self._incomplete[batch_id]
+        except NotFoundError:
+            if self._is_gone(batch_id, seen=batch_id in self.refetched, grace=UNKNOWN_JOB_GRACE):
+                del self._incomplete[batch_id]
             return
+        self._missing_since.pop(batch_id, None)
         batches, (rows,) = records.parse_batches_with_results([body])
         results = records.concat_to_pandas(RESULTS, [rows])
         self.refetched[batch_id] = results

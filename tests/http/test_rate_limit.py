@@ -353,3 +353,14 @@ def test_503_with_retry_after_pauses_all_workers(serve: Serve) -> None:
     lb.fetch_results([f"bat-{n}" for n in range(30)])
     early = [t for t in times if t < times[0] + 0.45]
     assert len(early) <= 4
+
+
+@pytest.mark.parametrize(("n_free_slots", "words"), [(0, "1 workers"), (1, "another 60 s")])
+def test_request_with_a_timeout_does_not_wait_longer_for_its_turn(
+    n_free_slots: int, words: str
+) -> None:
+    limiter = RateLimiter(1 + n_free_slots)
+    with limiter.acquire():
+        limiter.pause(60.0 * n_free_slots)
+        with pytest.raises(lb.RateLimitError, match=words), limiter.acquire(0.05):
+            raise AssertionError("it has a turn")

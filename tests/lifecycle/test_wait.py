@@ -13,7 +13,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.http import progress
 from llama_batches_nb.http.client import get_client
-from llama_batches_nb.lifecycle import polling, wait
+from llama_batches_nb.lifecycle import polling
 from llama_batches_nb.lifecycle.wait import BatchPoller
 from tests.conftest import Serve
 from tests.http.test_rate_limit import Clock
@@ -203,7 +203,28 @@ def test_unknown_batch_is_raised_after_grace_period(serve: Serve, clock: Clock) 
     started = clock()
     with pytest.raises(lb.NotFoundError):
         _wait(["bat-1"], clock)
-    assert wait.NOT_FOUND_GRACE <= clock() - started < 2 * wait.NOT_FOUND_GRACE
+    assert polling.NEW_GRACE <= clock() - started < 2 * polling.NEW_GRACE
+
+
+@pytest.mark.parametrize("fault", [Response(status=404), Response(status=500), Response(drop=True)])
+@pytest.mark.parametrize("seconds", [250, 400])
+def test_fault_in_a_long_wait_is_borne_for_minutes(
+    serve: Serve, clock: Clock, fault: Response, seconds: float
+) -> None:
+    started = clock()
+
+    def script(request: Request) -> Any:
+        elapsed = clock() - started
+        is_faulty = 1000 < elapsed < 1000 + seconds
+        return fault if is_faulty else batch("bat-1", "COMPLETED" if elapsed > 2000 else "RUNNING")
+
+    serve(script, max_retries=0)
+    if seconds < polling.MAX_POLL_OUTAGE:
+        assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
+    else:
+        with pytest.raises(lb.BatchesError):
+            _wait(["bat-1"], clock)
+        assert clock() - started < 1000 + 1.3 * polling.MAX_POLL_OUTAGE
 
 
 def test_response_with_another_batch_is_ignored(serve: Serve, clock: Clock) -> None:
@@ -279,7 +300,7 @@ def test_endless_list_ends_soon_after_timeout(serve: Serve) -> None:
     started = time.monotonic()
     with pytest.raises(lb.WaitTimeoutError):
         lb.wait_for_batches(["a", "b", "c", "d"], timeout=0.3)
-    assert time.monotonic() - started < wait.MIN_LIST_TIMEOUT + 2
+    assert time.monotonic() - started < polling.MAX_OVERRUN + 2
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,16 @@ def test_job_that_expires_while_it_is_polled_keeps_its_last_status(
     assert _wait(results, clock).frame().status.tolist() == ["RUNNING"]
 
 
+@pytest.mark.parametrize("what", ["GET jobs", "GET batch"])
+def test_not_found_in_a_long_wait_is_borne(api: FakeApi, clock: Clock, what: str) -> None:
+    api.add_job("pjb-1", ["RUNNING"] * 9 + ["COMPLETED"])
+    results = _results(api, mapping("dfl-1", "pjb-1"), mapping("dfl-2"))
+    api.faults[what] = [None, *([Response({"detail": "Not found"}, 404)] * 4)]
+    poller = _wait(results, clock)
+    assert poller.frame().status.tolist() == ["COMPLETED"]
+    assert len(poller.refetched) == 1
+
+
 def test_outage_is_tolerated_for_a_while(api: FakeApi, clock: Clock) -> None:
     api.add_job("pjb-1", ["RUNNING", "COMPLETED"])
     api.faults["GET jobs"] = [None, *([Response(status=500)] * 8)]

@@ -61,9 +61,9 @@ class _StatusPoller(BatchPoller):
 
     answered = True
 
-    def poll(self, *, deadline: float, elapsed: float) -> None:
+    def poll(self, *, deadline: float) -> None:
         self.answered = False
-        super().poll(deadline=deadline, elapsed=elapsed)
+        super().poll(deadline=deadline)
         self.answered = True
 
 
