@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, NoReturn, Self
 
 from llama_batches_nb.http import settings as _settings
+from llama_batches_nb.http.hidden import Hidden
 from llama_batches_nb.http.transport import Decode, Params, Transport
 
 
@@ -208,18 +209,18 @@ def connect(
       headers={},  # default
     )
     """
-    api_key = _settings.as_secret(api_key)  # tracebacks with locals must not show it
-    headers = _settings.as_secret_headers(headers)
+    hidden_key, hidden_url, hidden_headers = Hidden(api_key), Hidden(base_url), Hidden(headers)
+    del api_key, base_url, headers  # tracebacks with locals must not show secrets in them
     client = Client(
         _settings.resolve(
-            api_key=api_key,
-            base_url=base_url,
+            api_key=hidden_key,
+            base_url=hidden_url,
             project_id=project_id,
             organization_id=organization_id,
             max_workers=max_workers,
             timeout=timeout,
             max_retries=max_retries,
-            headers=headers,
+            headers=hidden_headers,
         )
     )
     set_default_client(client)

@@ -24,7 +24,7 @@ from llama_batches_nb.errors import (
     ServerError,
     UsageLimitError,
 )
-from llama_batches_nb.http.settings import EU_BASE_URL, Settings
+from llama_batches_nb.http.settings import EU_BASE_URL, Settings, mask_texts, proxy_secrets
 
 ABOUT_PLAN = re.compile(
     r"\b(plans?|upgrad(e|es|ed|ing)|subscriptions?|subscribe|enterprise|free tier|feature)\b", re.I
@@ -56,7 +56,8 @@ def connection_error(request_line: str, error: Exception, settings: Settings) ->
     Neither it nor its cause refers to the request, whose headers hold the key.
     """
     not_sent = was_not_sent(error)
-    reason = settings.key.redact_message(_root_cause_message(error)).rstrip(".")
+    reason = mask_texts(_root_cause_message(error), proxy_secrets())
+    reason = settings.key.redact_message(reason).rstrip(".")
     failure = ConnectionFailedError(
         f"{request_line}: no complete response: {reason}. {_connection_hint(error, settings)}",
         request_sent=not not_sent,

@@ -6,15 +6,17 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import AnyStr, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
 
 import requests
 from requests.auth import AuthBase
 
 from llama_batches_nb.errors import AuthenticationError
+from llama_batches_nb.http.hidden import Hidden, raise_unseen
 
 KEY_VARIABLES = ("LLAMA_CLOUD_API_KEY", "LLAMA_PARSE_API_KEY")
 DEFAULT_BASE_URL = "https://api.cloud.llamaindex.ai"
@@ -45,21 +47,6 @@ class SecretStr(str):
         return "'***'"
 
 
-def as_secret(key: str | None) -> str | None:
-    """Return text with a masked `repr`; another value as it is."""
-    return SecretStr(key) if isinstance(key, str) else key
-
-
-def as_secret_headers(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Return headers whose values have a masked `repr`; another value as it is."""
-    if not isinstance(headers, Mapping):
-        return headers
-    return {
-        name: SecretStr(value) if isinstance(value, str) else value
-        for name, value in headers.items()
-    }
-
-
 class BearerAuth(AuthBase):
     """Add the API key and the user's headers to requests for one origin, and show them nowhere."""
 
@@ -73,7 +60,8 @@ class BearerAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the key and the headers if the request goes to the key's origin."""
         if origin(request.url or "") == self._origin:
-            request.headers.update(self._headers())
+            for name, value in self._headers().items():
+                request.headers[name] = SecretStr(value)
             request.headers["Authorization"] = SecretStr(f"Bearer {self._reveal()}")
         return request
 
@@ -86,9 +74,7 @@ class BearerAuth(AuthBase):
 
         Not for data: a value such as a team's name may also occur there.
         """
-        for value in self._headers().values():
-            text = _mask(text, value, MIN_REDACTED_HEADER_LENGTH)
-        return self.redact(text)
+        return self.redact(mask_texts(text, header_secrets(self._headers())))
 
     def __repr__(self) -> str:
         return "<key hidden>"
@@ -101,6 +87,29 @@ class BearerAuth(AuthBase):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("An API key cannot be pickled: call lb.connect() in the other process.")
+
+
+def header_secrets(headers: Mapping[str, str]) -> list[str]:
+    """Return the values of headers, and the tokens in them, as in ``Bearer …``."""
+    tokens = (word for value in headers.values() for word in value.split())
+    return [*headers.values(), *(word for word in tokens if len(word) >= MIN_REDACTED_LENGTH)]
+
+
+def proxy_secrets() -> list[str]:
+    """Return the user names and passwords of the proxies that are set, in the forms of messages."""
+    users = (url.partition("://")[2] or url for url in getproxies().values())
+    user_infos = [text.rpartition("@")[0] for text in users if "@" in text]
+    forms = [form for text in user_infos for form in (text, unquote(text))]
+    passwords = [form.partition(":")[2] for form in forms]
+    parts = [part for form in forms for part in re.split(r"[^\w.~-]+", form)]
+    return [*forms, *passwords, *parts]
+
+
+def mask_texts(text: AnyStr, secrets: Iterable[str]) -> AnyStr:
+    """Mask each of these texts, the longest first."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = _mask(text, secret, MIN_REDACTED_HEADER_LENGTH)
+    return text
 
 
 def _mask(text: AnyStr, secret: str, min_length: int) -> AnyStr:
@@ -136,14 +145,14 @@ class Settings:
 
 def resolve(
     *,
-    api_key: str | None,
-    base_url: str | None,
+    api_key: Hidden[str | None],
+    base_url: Hidden[str | None],
     project_id: str | None,
     organization_id: str | None,
     max_workers: int,
     timeout: float,
     max_retries: int,
-    headers: Mapping[str, str] | None,
+    headers: Hidden[Mapping[str, str] | None],
 ) -> Settings:
     """Return validated settings: each the argument, else from the environment, else the default."""
     _check_number("max_workers", max_workers, minimum=1, integer=True)
@@ -166,33 +175,43 @@ def resolve(
         sources[name] = "default"
         return None
 
-    key = as_secret(lookup("api_key", api_key, *KEY_VARIABLES))
-    url = _validate_url(
-        lookup("base_url", base_url, "LLAMA_CLOUD_BASE_URL") or DEFAULT_BASE_URL,
-        sources["base_url"],
+    key = raise_unseen(
+        lambda: Hidden(lookup("api_key", api_key.reveal(), *KEY_VARIABLES)), TypeError
     )
-    if key is None:
+    url = raise_unseen(
+        lambda: _validate_url(
+            lookup("base_url", base_url.reveal(), "LLAMA_CLOUD_BASE_URL") or DEFAULT_BASE_URL,
+            sources["base_url"],
+        ),
+        TypeError,
+        ValueError,
+    )
+    if key.reveal() is None:
         raise AuthenticationError(NO_KEY)
-    if not (key.isascii() and key.isprintable() and " " not in key):
+    if not re.fullmatch(r"[!-~]+", key.reveal() or ""):
         raise AuthenticationError(
             f"The API key ({_describe_source(sources['api_key'])}) contains a character that no "
             "key has, such as a space or a line break. Copy it again."
         )
-    all_headers, sources["headers"] = _resolve_headers(headers)
+    all_headers, sources["headers"] = raise_unseen(
+        lambda: _resolve_headers(headers.reveal()), TypeError, ValueError
+    )
     return Settings(
-        key=BearerAuth(key, origin(url), all_headers),
+        key=BearerAuth(key.reveal() or "", origin(url), all_headers.reveal()),
         base_url=url,
         project_id=lookup("project_id", project_id, "LLAMA_CLOUD_PROJECT_ID"),
         organization_id=lookup("organization_id", organization_id, "LLAMA_CLOUD_ORGANIZATION_ID"),
         max_workers=int(max_workers),
         timeout=float(timeout),
         max_retries=int(max_retries),
-        header_names=tuple(all_headers),
+        header_names=tuple(all_headers.reveal()),
         sources=sources,
     )
 
 
-def _resolve_headers(headers: Mapping[str, str] | None) -> tuple[Mapping[str, str], str]:
+def _resolve_headers(
+    headers: Mapping[str, str] | None,
+) -> tuple[Hidden[Mapping[str, str]], str]:
     """Return the headers of the environment and of the argument, which wins, and their source."""
     variable = _parse_headers(os.environ.get(HEADERS_VARIABLE, ""))
     for name, value in variable.items():
@@ -205,7 +224,7 @@ def _resolve_headers(headers: Mapping[str, str] | None) -> tuple[Mapping[str, st
         name.lower(): (name, value) for name, value in (*variable.items(), *(headers or {}).items())
     }
     sources = [HEADERS_VARIABLE] * bool(variable) + ["argument"] * bool(headers)
-    return dict(merged.values()), " and ".join(sources) or "default"
+    return Hidden(dict(merged.values())), " and ".join(sources) or "default"
 
 
 def _parse_headers(text: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urljoin
@@ -20,6 +21,7 @@ from llama_batches_nb.errors import NotFoundError, ResponseError, ServerError
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.adapter import AbortableAdapter
 from llama_batches_nb.http.deadlines import Watchdog
+from llama_batches_nb.http.hidden import Hidden, HiddenBytes, HiddenMapping
 from llama_batches_nb.http.http_errors import (
     RetryableError,
     connection_error,
@@ -30,7 +32,13 @@ from llama_batches_nb.http.http_errors import (
 from llama_batches_nb.http.multipart import MultipartStream
 from llama_batches_nb.http.presigned_urls import check_presigned_url, describe_url
 from llama_batches_nb.http.rate_limit import RateLimiter
-from llama_batches_nb.http.settings import BearerAuth, Settings, ca_bundle_from_env, is_loopback
+from llama_batches_nb.http.settings import (
+    BearerAuth,
+    Settings,
+    ca_bundle_from_env,
+    is_loopback,
+    mask_texts,
+)
 
 CONNECT_TIMEOUT = 10.0  # seconds
 MAX_TIMEOUTS = 10.0  # times the timeout; ends a request whose response arrives byte by byte
@@ -72,13 +80,17 @@ class Transport:
 
         # All requests have one origin, so look up its adapter, proxies and certificates once.
         self._adapter = self._session.get_adapter(settings.base_url)
-        self._environment: dict[str, Any] = {
-            **self._session.merge_environment_settings(settings.base_url, {}, True, None, None)
+        self._environment = self._environment_of(settings.base_url)
+
+    def _environment_of(self, url: str) -> dict[str, Any]:
+        """Return the proxies, whose passwords are hidden, and the certificates for a URL."""
+        found: dict[str, Any] = {
+            **self._session.merge_environment_settings(url, {}, True, None, None)
         }
-        if is_loopback(settings.base_url):
-            self._environment["proxies"] = {}
-        if self._environment["verify"] is True:
-            self._environment["verify"] = ca_bundle_from_env() or True
+        found["proxies"] = HiddenMapping({} if is_loopback(url) else found["proxies"])
+        if found["verify"] is True:
+            found["verify"] = ca_bundle_from_env() or True
+        return found
 
     def close(self) -> None:
         self._session.close()
@@ -185,13 +197,7 @@ class Transport:
         """Return the complete response of a presigned URL; redirects are not followed."""
         request_line = f"GET {describe_url(url)}"
         timeout = self._settings.timeout
-        environment: dict[str, Any] = {
-            **self._session.merge_environment_settings(url, {}, True, None, None)
-        }
-        if is_loopback(url):
-            environment["proxies"] = {}
-        if environment["verify"] is True:
-            environment["verify"] = self._environment["verify"]
+        environment = self._environment_of(url)
         headers = {"Accept": "*/*", "User-Agent": self._session.headers["User-Agent"]}
         failed: Exception | None = None
         try:
@@ -201,7 +207,7 @@ class Transport:
                     timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                     **environment,
                 )
-                _read_body(response, self._settings.key, MAX_DOWNLOAD_BYTES)
+                _read_body(response, self._settings.key.redact, MAX_DOWNLOAD_BYTES)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             failed = connection_error(request_line, error, self._settings)
         except BaseException as error:  # drop the frames that hold the URL
@@ -210,6 +216,12 @@ class Transport:
         if failed is not None:
             raise failed  # outside `except`: its context would hold the URL
         return response
+
+    def _redact(self, body: Mapping[str, Any], content: bytes) -> bytes:
+        """Mask the key, and secrets of the request, in the content of its response."""
+        values = body["json"].values() if "json" in body else ()
+        secrets = [text for one in values if isinstance(one, Hidden) for text in one.secrets()]
+        return self._settings.key.redact(mask_texts(content, secrets))
 
     @contextmanager
     def _time_limit(self, seconds: float) -> Iterator[None]:
@@ -240,6 +252,10 @@ class Transport:
         started = time.monotonic()
         form: MultipartStream | None = body.get("data")
         headers = {**self._session.headers, **(form.rewind() if form else {})}
+        content: Any = form
+        if "json" in body:
+            content = _encode_json(body["json"])
+            headers["Content-Type"] = "application/json"
         connection_failure: Exception | None = None
         try:
             with self._time_limit(seconds):
@@ -249,14 +265,14 @@ class Transport:
                     params=params,
                     headers=headers,
                     auth=self._session.auth,
-                    **body,
+                    data=content,
                 )
                 response = self._adapter.send(
                     request.prepare(),
                     timeout=(min(CONNECT_TIMEOUT, read_timeout), read_timeout),
                     **self._environment,
                 )
-                _read_body(response, self._settings.key, MAX_BODY_BYTES)
+                _read_body(response, partial(self._redact, body), MAX_BODY_BYTES)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             connection_failure = connection_error(request_line, error, self._settings)
         except BaseException as error:  # drop the frames that hold the request and so the key
@@ -272,6 +288,10 @@ class Transport:
         raise status_error(request_line, response, self._settings)
 
 
+def _encode_json(value: Any) -> HiddenBytes:
+    return HiddenBytes(json.dumps(value, default=lambda hidden: hidden.reveal()).encode())
+
+
 def _body_size(body: Mapping[str, Any]) -> int:
     """Return the number of bytes of a form; other bodies are small."""
     return len(body["data"]) if "data" in body else 0
@@ -279,10 +299,10 @@ def _body_size(body: Mapping[str, Any]) -> int:
 
 def _read_body(
     response: requests.Response,
-    key: BearerAuth,
+    redact: Callable[[bytes], bytes],
     max_bytes: int,
 ) -> None:
-    """Read the whole body, and remove the key if the server echoes it."""
+    """Read the whole body, and remove secrets that the server echoes."""
     chunks, size = [], 0
     with response:
         try:
@@ -296,7 +316,7 @@ def _read_body(
                     )
         except urllib3.exceptions.HTTPError as error:
             raise requests.exceptions.ChunkedEncodingError(error) from error
-        response._content = key.redact(b"".join(chunks))
+        response._content = redact(b"".join(chunks))
 
 
 def _decode_body(

@@ -10,13 +10,14 @@ from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
+from llama_batches_nb.http.hidden import Hidden
 from llama_batches_nb.lifecycle import preflight
 from llama_batches_nb.lifecycle.lost_response import (
     CreatedBatchFinder,
     note_on_interrupt,
     send_once,
 )
-from llama_batches_nb.lifecycle.webhooks import parse_webhooks
+from llama_batches_nb.lifecycle.webhooks import parse_hidden_webhooks
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import JOB_TYPES
@@ -90,6 +91,11 @@ def create_batch(
     >>> batch.status.tolist()
     ['PENDING']
     """
+    has_webhooks, hidden_webhooks = (
+        webhook_configurations is not None,
+        Hidden(webhook_configurations),
+    )
+    del webhook_configurations  # tracebacks with locals must not show their secrets
     directory = arguments.parse_single_id("source_directory_id", source_directory_id)
     configuration = arguments.parse_single_id("configuration_id", configuration_id)
     arguments.parse_choice("job_type", job_type, JOB_TYPES)
@@ -99,8 +105,8 @@ def create_batch(
         "source_directory_id": directory,
         "config": {"job": {"type": job_type, "configuration_id": configuration}},
     }
-    if webhook_configurations is not None:
-        body["webhook_configurations"] = parse_webhooks(webhook_configurations)
+    if has_webhooks:
+        body["webhook_configurations"] = parse_hidden_webhooks(hidden_webhooks)
     if webhook_configuration_ids is not None:
         ids = arguments.parse_ids("webhook_configuration_ids", webhook_configuration_ids)
         body["webhook_configuration_ids"] = ids

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+from llama_batches_nb.http.hidden import Hidden, raise_unseen
+from llama_batches_nb.http.settings import header_secrets
 from llama_batches_nb.types import Record
 
 OUTPUT_FORMATS = ("string", "json")
 _PREFIX = "webhook_"
+
+
+def parse_hidden_webhooks(hidden: Hidden[Any]) -> Hidden[list[Record]]:
+    """Return webhooks as the API takes them, or raise an error that leads to no secret."""
+
+    def parse() -> Hidden[list[Record]]:
+        webhooks = parse_webhooks(hidden.reveal())
+        return Hidden(webhooks, [text for webhook in webhooks for text in _secrets(webhook)])
+
+    return raise_unseen(parse, TypeError, ValueError)
+
+
+def _secrets(webhook: Record) -> list[str]:
+    """Return what no message shows, although the server may quote it: URLs have tokens, too."""
+    texts = [webhook["webhook_url"], webhook.get("webhook_signing_secret") or ""]
+    return texts + header_secrets(webhook.get("webhook_headers") or {})
 
 
 def parse_webhooks(value: Iterable[Mapping[str, object]]) -> list[Record]:
