@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from llama_batches_nb.http import threads
 
 ABORT_INTERVAL = 0.1  # seconds between aborts of an expired request, which may connect again
-IDLE_TIME = 5.0  # seconds without a request after which the thread ends
+MAX_OVERDUE = 10.0  # seconds after a deadline for which its request is aborted
 
 
 class Deadline:
@@ -59,13 +59,13 @@ def check_deadline() -> None:
 
 
 class Watchdog:
-    """A thread, started by the first request, that aborts requests at their deadlines."""
+    """A thread that aborts requests at their deadlines; it ends when no request is sent."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._deadlines: set[Deadline] = set()
         self._is_running = False
-        self._wakes_at = self._used_at = 0.0
+        self._wakes_at = 0.0
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[Deadline]:
@@ -77,10 +77,11 @@ class Watchdog:
             self._watch(deadline)
             yield deadline
         finally:
-            _current.set(previous)
             with self._changed:
                 self._deadlines.discard(deadline)
-                self._used_at = time.monotonic()
+                if not self._deadlines:
+                    self._changed.notify()
+            _current.set(previous)
 
     def _watch(self, deadline: Deadline) -> None:
         with self._changed:
@@ -93,15 +94,9 @@ class Watchdog:
 
     def _run(self) -> None:
         with self._changed:
-            while self._deadlines or time.monotonic() < self._used_at + IDLE_TIME:
-                self._wakes_at = time.monotonic() + IDLE_TIME
-                for deadline in self._deadlines:
-                    self._wakes_at = min(self._wakes_at, deadline.abort_if_passed())
+            while self._deadlines:
+                self._wakes_at = min(deadline.abort_if_passed() for deadline in self._deadlines)
                 self._changed.wait(max(0.0, self._wakes_at - time.monotonic()))
+                oldest = time.monotonic() - MAX_OVERDUE
+                self._deadlines = {one for one in self._deadlines if one.at > oldest}
             self._is_running = False
-
-    def close(self) -> None:
-        """End the thread as soon as no request is sent."""
-        with self._changed:
-            self._used_at = -IDLE_TIME
-            self._changed.notify()

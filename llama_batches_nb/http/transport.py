@@ -94,7 +94,6 @@ class Transport:
 
     def close(self) -> None:
         self._session.close()
-        self._watchdog.close()
 
     def send(
         self,
