@@ -1,4 +1,4 @@
-"""Start threads where the system may allow no more of them."""
+"""Start threads where the system may allow no further one."""
 
 from __future__ import annotations
 
