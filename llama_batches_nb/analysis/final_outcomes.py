@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from llama_batches_nb.analysis.attempts import (
     FILE_COLUMNS,
-    RUN_ORDER,
     add_file_columns,
     file_identity,
 )
@@ -114,18 +116,32 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
     frame = _read_runs(engines.wrap_frame("runs", runs))
     if files is not None:
         frame = add_file_columns(frame, engines.wrap_frame("files", files))
-    frame["_file"] = _identify(frame)
-    ordered = frame.sort_values(RUN_ORDER, kind="stable")
-    ordered["_reliable"] = ordered["batch_status"] != "FAILED"
-    ordered["_succeeded"] = ordered["outcome"].isin(OUTCOMES_KIND.successes)
-    ordered = ordered.sort_values(["_reliable", "_succeeded"], kind="stable")
-    last = ordered.drop_duplicates("_file", keep="last")
-    final = last.set_index("_file").reindex(frame["_file"].drop_duplicates())
-    final["runs"] = frame.groupby("_file")["batch_id"].nunique()
+    frame["_file"] = pd.factorize(_identify(frame))[0]  # in the order of their first rows
+    frame["_batch"] = pd.factorize(frame["batch_id"], sort=True)[0]  # -1 if missing
+    final = frame.iloc[_deciding_runs(frame)].set_index("_file")
+    batches = frame.loc[frame["_batch"] >= 0, ["_file", "_batch"]].drop_duplicates()
+    final["runs"] = batches["_file"].value_counts()
+    final["runs"] = final["runs"].fillna(0).astype("int64")
     final["credits"] = _credits(frame)
     for name in FILE_COLUMNS:  # one run may know what another does not
-        final[name] = frame.groupby("_file")[name].first()
+        known = frame.loc[frame[name].notna(), ["_file", name]].drop_duplicates("_file")
+        final[name] = known.set_index("_file")[name]
     return final[_COLUMNS].reset_index(drop=True)
+
+
+def _deciding_runs(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Return the position of the run that gives the outcome of each file, by its number.
+
+    Numbers are compared instead of text. A run without a time or a batch comes last.
+    """
+    last = np.iinfo("int64").max
+    time = frame["batch_created_at"].astype("int64").where(frame["batch_created_at"].notna(), last)
+    batch = frame["_batch"].where(frame["_batch"] >= 0, last)
+    succeeded = frame["outcome"].isin(OUTCOMES_KIND.successes)
+    reliable = frame["batch_status"] != "FAILED"
+    order = np.lexsort((batch, time, succeeded, reliable))
+    of_file = pd.Series(order).groupby(frame["_file"].to_numpy()[order]).last()
+    return of_file.to_numpy()
 
 
 def _read_runs(runs: Frame) -> pd.DataFrame:
@@ -138,17 +154,21 @@ def _read_runs(runs: Frame) -> pd.DataFrame:
     frame = frame.reindex(columns=[*_REQUIRED, *_OPTIONAL])
     text = [*_ID_COLUMNS, *FILE_COLUMNS, "error_message", "job_error_message"]
     frame = frame.astype({**dict.fromkeys(text, STRING_DTYPE), "credits": "Float64"})
-    statuses = frame["batch_status"].dropna().astype(str).unique()
+    statuses = {*map(str, frame["batch_status"].dropna().unique())}
     message = frame["error_message"].mask(frame["error_message"] == "")
     return frame.assign(
-        outcome=pd.Categorical(frame["outcome"].astype(object), categories=OUTCOMES),
-        batch_status=pd.Categorical(
-            frame["batch_status"].astype(object),
-            categories=[*BATCH_STATUSES, *sorted({*statuses} - {*BATCH_STATUSES})],
+        outcome=_categorical(frame["outcome"], OUTCOMES),
+        batch_status=_categorical(
+            frame["batch_status"], [*BATCH_STATUSES, *sorted(statuses - {*BATCH_STATUSES})]
         ),
         batch_created_at=engines.to_utc(frame["batch_created_at"]),
         error_message=message.fillna(frame["job_error_message"]),
     )
+
+
+def _categorical(values: pd.Series[Any], categories: Sequence[str]) -> Any:
+    items: Any = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype(object)
+    return pd.Categorical(items, categories=pd.Index(categories))
 
 
 def _identify(frame: pd.DataFrame) -> pd.Series[Any]:
@@ -159,7 +179,8 @@ def _identify(frame: pd.DataFrame) -> pd.Series[Any]:
 
 def _credits(frame: pd.DataFrame) -> pd.Series[Any]:
     """Sum the known credits per file, counting each job once; missing if none is known."""
-    known = frame.dropna(subset="credits")
-    job = known["job_id"].fillna("of " + known["batch_id"])
-    per_job = known.groupby(["_file", job])["credits"].max()
-    return per_job.groupby(level="_file").sum()
+    job = pd.Series(pd.factorize(frame["job_id"])[0], frame.index)
+    job = job.where(job >= 0, -2 - frame["_batch"])  # without a job: one item per batch
+    is_known = frame["credits"].notna() & (job != -1)
+    known = frame.loc[is_known, ["_file", "credits"]].assign(_job=job[is_known])
+    return known.groupby(["_file", "_job"])["credits"].max().groupby(level="_file").sum()
