@@ -82,7 +82,7 @@ def test_double_click_creates_one_batch_and_shows_its_files(
     assert notebook.execute("print(panel.batches.status.tolist())") == "['COMPLETED']\n"
     button(panel, "Copy as code").click()
     code = panel.get_by_label("Code", exact=True)
-    expect(code).to_have_value(re.compile("fetch_jobs"))
+    expect(code).to_have_value(re.compile("wait_for_jobs"))
     notebook.execute(code.input_value())
     notebook.execute("import pandas.testing as test")
     for name in ("batches", "results", "jobs", "files"):
