@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-ARTICLES = (FOLDER / "tour.ipynb", FOLDER / "operate.ipynb")  # saved with their outputs
+ARTICLES = tuple(FOLDER / f"{name}.ipynb" for name in ("tour", "operate", "outputs"))
 TIMEOUT = 120  # seconds for one cell
 
 

@@ -1,4 +1,4 @@
-"""Notebooks run from top to bottom in a fresh kernel; `tour` and `operate` keep outputs."""
+"""Notebooks run from top to bottom in a fresh kernel; articles are saved with outputs."""
 
 from __future__ import annotations
 
