@@ -141,10 +141,26 @@ def failure_rates(
        total  decided  failed  undecided  failure_rate  batches
     0     12        8       4          4           0.5        4
     """
+    rows = engines.wrap_frame("frame", frame)
+    return compute_rates(
+        rows, by=by, freq=freq, confidence=confidence, cluster=cluster, runs=runs, tz=tz
+    )
+
+
+def compute_rates(
+    rows: Frame,
+    *,
+    by: str | Sequence[str] | None = None,
+    freq: str | None = None,
+    confidence: float = 0.95,
+    cluster: str | None = "batch_id",
+    runs: Runs = "all",
+    tz: str = "UTC",
+) -> pd.DataFrame:
+    """Compute the result of `failure_rates` for a wrapped frame."""
     confidence = arguments.parse_confidence(confidence)
     keys = arguments.parse_group_columns(by, reserved=RESULT_COLUMNS)
     parse_time_zone(tz)
-    rows = engines.wrap_frame("frame", frame)
     kind = detect_kind(rows)
     period = None if freq is None else Period.from_freq(freq, tz)
     if period and kind.time in keys:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from llama_batches_nb.plotting.layout import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from llama_batches_nb.plotting.colours import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 GREY = "#8C8C8C"  # legible on white and on black
 

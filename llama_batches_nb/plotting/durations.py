@@ -12,7 +12,9 @@ import pandas as pd
 
 from llama_batches_nb.analysis.durations import kaplan_meier_median
 from llama_batches_nb.plotting import hover, layout
-from llama_batches_nb.plotting.layout import BLUE, INK
+from llama_batches_nb.plotting.colours import background, group_colours, group_key, ink
+from llama_batches_nb.plotting.limits import Limits, is_linear
+from llama_batches_nb.plotting.names import group_name, shorten_names
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
 
@@ -62,7 +64,8 @@ def plot_durations(
         Column or columns to group by, such as ``"configuration_id"``. A group has a row for each
         ``status`` with which its batches ended.
     ax
-        Axes to draw on. By default a new figure.
+        Axes to draw on; limits are only widened if they show something, and the scale is kept. By
+        default a new figure.
 
     Returns
     -------
@@ -71,8 +74,9 @@ def plot_durations(
         waiting time. It is logarithmic if the durations differ widely. Each dot is a batch; more
         than 200 batches are drawn as 200 evenly spaced quantiles. A circle marks the median, a
         thick line the middle 50 % of the batches, and a thin line the middle 90 % (5th to 95th
-        percentile). The slowest row is at the top. The title has the median of each status, and
-        counts the batches that have not ended.
+        percentile). A group has the same colour in every chart. The slowest row is at the top; if
+        rows do not fit, those with the shortest medians are named only. The title has the median of
+        each status, and counts the batches that have not ended.
 
     Notes
     -----
@@ -102,31 +106,35 @@ def plot_durations(
     rows = _group_rows(frame, groups, keys)
     if ax is None:
         ax = layout.new_axes(len(rows))
+    limits = Limits(ax)
     layout.style_axes(ax, "x")
-    shown = rows[-layout.max_rows(ax) :]
-    labels = [layout.group_label(row.first, keys, layout.max_label_length(ax)) for row in shown]
-    log = _needs_log_scale(ended["_seconds"].to_numpy())
-    for y, row in enumerate(shown):
-        _draw_row(ax, y, np.maximum(row.seconds, SECOND) if log else row.seconds, row.median)
-    hidden = len(rows) - len(shown)
-    texts = [_row_text(row) for row in shown]
-    hover.add_rows(ax, [layout.group_name(row.first, keys) for row in shown], texts)
-    width = layout.label_rows(
-        ax,
-        labels,
-        texts,
-        f"{layout.format_count(hidden, 'row')} with shorter medians not shown" if hidden else "",
-    )
-    _set_duration_axis(ax, [row.seconds for row in shown], log, width)
+    hidden = max(0, len(rows) - layout.max_rows(ax))
+    shown, left_out = rows[hidden:], rows[max(0, hidden - layout.MAX_NAMED) : hidden][::-1]
+    names = [group_name(row.first, keys) for row in (*left_out, *shown)]
+    short = shorten_names(names, layout.max_label_length(ax))
+    labels, texts = short[len(left_out) :], [_row_text(row) for row in shown]
+    note = ""
+    if hidden:
+        start = f"{layout.format_count(hidden, 'row')} with shorter medians not shown"
+        note = layout.name_left_out(ax, start, short[: len(left_out)], hidden)
+    hover.add_rows(ax, names[len(left_out) :], texts)
+    width = layout.label_rows(ax, limits, labels, texts, note)
+    log = _needs_log_scale(ended["_seconds"].to_numpy()) and limits.is_free("x")
+    by = [name for name in groups if name != "status"]
+    colours = group_colours(ax, by, [group_key(row.first, by) for row in shown[::-1]])[::-1]
+    for y, (row, colour) in enumerate(zip(shown, colours, strict=True)):
+        seconds = np.maximum(row.seconds, SECOND) if log else row.seconds
+        _draw_row(ax, y, seconds, row.median, colour)
+    _set_duration_axis(ax, limits, [row.seconds for row in shown], log, width)
     if ended.empty:
-        ax.set(xticks=[], yticks=[])
-        layout.annotate_empty(ax, "no batch has ended yet" if len(frame) else "no batches")
+        layout.annotate_empty(ax, limits, "no batch has ended yet" if len(frame) else "no batches")
     has_quantiles = any(len(row.seconds) > MAX_POINTS for row in shown)
     layout.set_title(
         ax,
         *_title(frame, groups, has_quantiles),
         left=max(map(layout.text_width, labels), default=0),
     )
+    limits.apply()
     return ax
 
 
@@ -208,18 +216,20 @@ def _needs_log_scale(seconds: Floats) -> bool:
     return bool(longest > LOG_SCALE_RATIO * max(short, SECOND))
 
 
-def _draw_row(ax: Axes, y: int, seconds: Floats, median: float) -> None:
+def _draw_row(ax: Axes, y: int, seconds: Floats, median: float, colour: str) -> None:
     use_quantiles = len(seconds) > MAX_POINTS
     dots = np.quantile(seconds, np.linspace(0, 1, MAX_POINTS)) if use_quantiles else seconds
     jitter = ((np.arange(1, len(dots) + 1) * GOLDEN_RATIO) % 1 - 0.5) * min(1, len(dots) / 30)
     alpha = 0.45 if use_quantiles else 0.6
-    strip = ax.plot(dots, y + 0.42 * jitter, "o", color=BLUE, ms=3.5, mew=0, alpha=alpha)
+    strip = ax.plot(dots, y + 0.42 * jitter, "o", color=colour, ms=3.5, mew=0, alpha=alpha)
     low, lower, upper, high = np.quantile(seconds, [0.05, 0.25, 0.75, 0.95])
     if len(seconds) >= MIN_BATCHES_FOR_SPREAD:
-        ax.hlines(y, low, high, color=INK, lw=1.2)
-        ax.hlines(y, lower, upper, color=INK, lw=4)
+        ax.hlines(y, low, high, color=ink(ax), lw=1.2)
+        ax.hlines(y, lower, upper, color=ink(ax), lw=4)
     at = [max(median, seconds[0])] if math.isfinite(median) else []
-    marker = ax.plot(at, [y] * len(at), "o", mfc="white", mec=INK, mew=1.6, ms=7, zorder=4)
+    marker = ax.plot(
+        at, [y] * len(at), "o", mfc=background(ax), mec=ink(ax), mew=1.6, ms=7, zorder=4
+    )
     layout.clip_with_margin(ax, *strip, *marker)
 
 
@@ -237,7 +247,9 @@ def _format_median(row: Row) -> str:
     return format_duration(row.median)
 
 
-def _set_duration_axis(ax: Axes, rows: list[Floats], log: bool, width: float) -> None:
+def _set_duration_axis(
+    ax: Axes, limits: Limits, rows: list[Floats], log: bool, width: float
+) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     longest = max((float(row[-1]) for row in rows), default=0.0) or 1.0
@@ -245,12 +257,13 @@ def _set_duration_axis(ax: Axes, rows: list[Floats], log: bool, width: float) ->
     if log:
         ax.set_xscale("log")
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xlim(0.8 * shortest, 1.25 * longest)
+        limits.show("x", 0.8 * shortest, 1.25 * longest)
     else:
-        ax.set_xlim(0, 1.06 * longest)
-    max_ticks = max(2, min(8, int(width / 42)))
-    ax.xaxis.set_major_locator(FixedLocator(_tick_values(shortest, longest, log, max_ticks)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: format_duration(seconds)))
+        longest = limits.show("x", 0, 1.06 * longest) / 1.06
+    if log or is_linear(ax, "x"):
+        max_ticks = max(2, min(8, int(width / 42)))
+        ax.xaxis.set_major_locator(FixedLocator(_tick_values(shortest, longest, log, max_ticks)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: format_duration(seconds)))
     layout.set_axis_label(ax.xaxis, "time from creation to end")
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 from llama_batches_nb.analysis.changes import split_keys
 from llama_batches_nb.analysis.frame_kinds import FrameKind, detect_kind
 from llama_batches_nb.analysis.periods import Period
-from llama_batches_nb.analysis.rates import RESULT_COLUMNS, failure_rates
+from llama_batches_nb.analysis.rates import RESULT_COLUMNS, compute_rates
 from llama_batches_nb.analysis.runs import Runs
 from llama_batches_nb.plotting import layout
+from llama_batches_nb.plotting.limits import Limits
 from llama_batches_nb.plotting.rate_axis import interval_note
 from llama_batches_nb.plotting.rates_by_group import draw_groups
 from llama_batches_nb.plotting.rates_over_time import draw_over_time
@@ -56,7 +57,7 @@ def plot_failure_rates(
     now
         Time of the data, by default the current time: a period that ends later is not complete.
     ax
-        Axes to draw on. By default a new figure.
+        Axes to draw on; limits are only widened if they show something. By default a new figure.
 
     Returns
     -------
@@ -67,10 +68,11 @@ def plot_failure_rates(
 
         - ▲ and ▼ mark the period since which the rate of a group is higher or lower, by the rule
           of `rate_changes`: if nothing changes, about 5 % of charts have a mark.
-        - A hollow point is the rate of one batch, or of a period that is not complete.
+        - A hollow point is the rate of fewer than 3 batches, or of a period that is not complete.
         - A dotted range shows where the rate can end if more than 5 % of the rows are undecided.
 
-        Where groups do not fit, the one with the highest interval is always shown.
+        A group has the same colour in every chart. Where groups do not fit, the one with the
+        highest interval is always shown, and those that are left out are named.
 
     Raises
     ------
@@ -91,23 +93,25 @@ def plot_failure_rates(
         rates = engines.select_to_pandas(wrapped, *columns)
     else:
         kind = detect_kind(wrapped)
-        rates = failure_rates(
-            frame_or_rates, by=by, freq=freq, confidence=confidence, runs=runs, tz=tz
-        )
+        rates = compute_rates(wrapped, by=by, freq=freq, confidence=confidence, runs=runs, tz=tz)
     as_of = _parse_now(now)
     groups, time = split_keys(rates)
+    if time is not None and rates[time].dt.tz is None:
+        rates = rates.assign(**{time: rates[time].dt.tz_localize("UTC")})
     title = _title(kind, rates, groups, confidence)
     if ax is None:
         ax = layout.new_axes(1 if time else len(rates))
+    limits = Limits(ax)
     layout.style_axes(ax, "y" if time else "x")
     axis_label = f"failed {kind.noun if kind else 'rows'} (% of decided)"
     if time is None:
-        draw_groups(ax, rates, groups, title)
+        draw_groups(ax, limits, rates, groups, title)
         layout.set_axis_label(ax.xaxis, axis_label)
     else:
         period = Period.from_freq(freq, tz) if freq and kind else None
-        above = draw_over_time(ax, rates, time, groups, period, as_of, title)
+        above = draw_over_time(ax, limits, rates, time, groups, period, as_of, title)
         layout.set_axis_label(ax.yaxis, axis_label, layout.available_height(ax, above))
+    limits.apply()
     return ax
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from llama_batches_nb.analysis.rates import format_rate
-from llama_batches_nb.plotting.layout import group_name
+from llama_batches_nb.plotting.names import group_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

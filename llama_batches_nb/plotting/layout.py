@@ -1,7 +1,7 @@
-"""Layout that all charts share: colours, available space, labels and titles.
+"""Layout that all charts share: style, available space, labels and titles.
 
-Charts have dark text on white on light and dark pages. Only `new_axes` needs pyplot, so charts can
-be drawn on any thread.
+A chart touches only the axes that it is drawn on, and takes fonts and colours from them and from
+the user's settings. Only `new_axes` needs pyplot, so charts can be drawn on any thread.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from llama_batches_nb.plotting.colours import FAINT, MUTED, ink, is_for_page
 from llama_batches_nb.plotting.fonts import font_families, replace_missing_glyphs
+from llama_batches_nb.plotting.limits import AxisName, Limits, is_linear
+from llama_batches_nb.plotting.names import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -22,18 +24,13 @@ if TYPE_CHECKING:
 
     from llama_batches_nb.types import Series
 
-# The colour-blind safe palette of Okabe and Ito, without yellow, which is too pale on white.
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
-)  # fmt: skip
-INK, GREY, GRID = "#333333", "#767676", "#E3E3E3"
-MEDIUM, SMALL, TINY = 10.0, 8.5, 7.0  # font sizes, points
+MEDIUM, SMALL, TINY = 1.0, 0.85, 0.7  # font sizes, in those of the user's settings
 CHARACTER_WIDTH = 0.6  # average, in font sizes
 MAX_LABEL_LENGTH = 36  # characters
 MAX_ROWS = 30
+MAX_NAMED = 40  # groups that are left out
 NARROW_WIDTH = 400.0  # points
 MAX_SAMPLE_SIZES = 16  # numbers above the axes
-BYTE_ORDER_MARK = "\ufeff"  # invisible, but makes writing a PDF fail
 
 
 def new_axes(n_rows: int = 1) -> Axes:
@@ -45,15 +42,38 @@ def new_axes(n_rows: int = 1) -> Axes:
     return ax
 
 
-def style_axes(ax: Axes, value_axis: Literal["x", "y"]) -> None:
+def style_axes(ax: Axes, value_axis: AxisName) -> None:
     """Apply the common style. Grid lines belong to the axis of the values."""
-    ax.figure.set_facecolor("white")
-    ax.set_facecolor("white")
-    ax.grid(axis=value_axis, color=GRID, lw=0.8, ls="-")
+    is_own = _is_set("grid.color") and not is_for_page(ax)
+    colours = {} if is_own else {"color": ink(ax), "alpha": FAINT}
+    ax.grid(axis=value_axis, lw=0.8, ls="-", **colours)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(INK)
-    ax.tick_params(colors=INK, length=3, labelsize=SMALL)
+    for name in ("x", "y"):
+        ax.tick_params(name, length=3, labelsize=font_size(SMALL, f"{name}tick.labelsize"))
+
+
+def font_size(share: float, setting: str = "") -> float:
+    """Return a share of the user's font size in points, or the size that a setting gives."""
+    from matplotlib.font_manager import FontProperties
+
+    if setting and _is_set(setting):
+        return float(FontProperties(size=_settings()[setting]).get_size_in_points())
+    return share * float(_settings()["font.size"])
+
+
+def _is_set(setting: str) -> bool:
+    """Return whether the user has changed one of matplotlib's settings."""
+    import matplotlib as mpl
+
+    defaults: Any = mpl.rcParamsDefault
+    return bool(_settings()[setting] != defaults[setting])
+
+
+def _settings() -> Any:
+    import matplotlib as mpl
+
+    return mpl.rcParams
 
 
 def available_width(ax: Axes) -> float:
@@ -74,35 +94,20 @@ def max_rows(ax: Axes, above: float = 0.0) -> int:
     return max(1, min(MAX_ROWS, int(available_height(ax, above) / row_height)))
 
 
-def text_width(text: str, size: float = SMALL) -> float:
+def text_width(text: str, share: float = SMALL) -> float:
     """Return the approximate width of a text in points."""
-    return CHARACTER_WIDTH * size * max(map(len, text.split("\n")))
+    return CHARACTER_WIDTH * font_size(share) * max(map(len, text.split("\n")))
 
 
 def max_label_length(ax: Axes, share: float = 0.34) -> int:
     """Return how many characters of a label fit into a share of the available width."""
-    return min(MAX_LABEL_LENGTH, int(share * available_width(ax) / (CHARACTER_WIDTH * SMALL)))
+    return min(MAX_LABEL_LENGTH, int(share * available_width(ax) / text_width("n")))
 
 
-def escape_mathtext(text: str) -> str:
-    """Return text on one line, with mathtext escaped and missing glyphs replaced."""
-    one_line = " ".join(text.split()).replace(BYTE_ORDER_MARK, "")
-    return replace_missing_glyphs(one_line).replace("$", r"\$")
-
-
-def group_name(row: Series, keys: Sequence[str]) -> str:
-    """Return the values of the keys of a group on one line."""
-    values = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in keys]
-    return " ".join(" · ".join(values).split()) or "all"
-
-
-def group_label(row: Series, keys: Sequence[str], max_length: int = MAX_LABEL_LENGTH) -> str:
-    """Return the label of a group: the values of its keys, shortened in the middle."""
-    text = group_name(row, keys)
-    if len(text) > max_length:
-        end = max_length * 2 // 5
-        text = f"{text[: max_length - end - 1]}…{text[-end:]}"
-    return escape_mathtext(text)
+def escape(text: str) -> str:
+    """Return text on one line as matplotlib writes it: no formulas, no missing glyphs."""
+    one_line = replace_missing_glyphs(" ".join(text.split()).replace(BYTE_ORDER_MARK, ""))
+    return one_line.replace("$", r"\$") if _settings()["text.parse_math"] else one_line
 
 
 def set_title(ax: Axes, *lines: str, left: float = 0.0, above: float = 0.0) -> None:
@@ -111,11 +116,14 @@ def set_title(ax: Axes, *lines: str, left: float = 0.0, above: float = 0.0) -> N
     `left` is the width of the labels at the left of the axes, `above` the height of what is
     between the axes and the title, both in points.
     """
-    max_length = max(24, int((available_width(ax) - left) / (CHARACTER_WIDTH * MEDIUM)))
-    text = "\n".join(part for line in lines if line for part in _wrap_line(line, max_length))
-    ax.set_title(
-        text, loc="left", color=INK, fontsize=MEDIUM, pad=6 + above, fontfamily=font_families(text)
-    )
+    size = font_size(MEDIUM, "axes.titlesize")
+    max_length = max(24, int((available_width(ax) - left) / (CHARACTER_WIDTH * size)))
+    wrapped = [escape(part) for line in lines if line for part in _wrap_line(line, max_length)]
+    text = "\n".join(wrapped)
+    is_own = _is_set("axes.titlecolor") and not is_for_page(ax)
+    colour = {} if is_own else {"color": ink(ax)}
+    family = font_families(text)
+    ax.set_title(text, loc="left", fontsize=size, pad=6 + above, fontfamily=family, **colour)
 
 
 def _wrap_line(line: str, max_length: int) -> list[str]:
@@ -130,8 +138,13 @@ def _wrap_line(line: str, max_length: int) -> list[str]:
 
 def set_axis_label(axis: Axis, text: str, length: float = math.inf) -> None:
     """Set the label of an axis, in a smaller font if the axis is short. `length` is in points."""
-    size = max(TINY, min(MEDIUM, 1.1 * length / (CHARACTER_WIDTH * len(text))))
-    axis.set_label_text(text, color=INK, fontsize=size)
+    size = font_size(MEDIUM, "axes.labelsize")
+    fitting = 1.1 * length / (CHARACTER_WIDTH * len(text))
+    axis.set_label_text(
+        escape(text),
+        fontsize=min(size, max(font_size(TINY), fitting)),
+        fontfamily=font_families(text),
+    )
 
 
 def legend_above(
@@ -152,11 +165,15 @@ def legend_above(
     """
     column_width = 0.93 * max(map(text_width, labels)) + 30
     columns = min(len(labels), max(1, int((0.98 * available_width(ax) - left) / column_width)))
+    size, families = font_size(SMALL, "legend.fontsize"), font_families("".join([*labels, note]))
     legend = ax.legend(
         handles,
         # matplotlib omits labels that start with an underscore
-        [f" {label}" if label.startswith("_") else label for label in labels],
-        title=note or None,
+        [
+            escape(label).replace("_", " _", 1) if label[0] == "_" else escape(label)
+            for label in labels
+        ],
+        title="\n".join(map(escape, note.split("\n"))) if note else None,
         ncols=columns,
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -165,17 +182,19 @@ def legend_above(
         columnspacing=1.4,
         handlelength=2.0,
         frameon=False,
-        labelcolor=INK,
+        labelcolor=ink(ax),
         alignment="left",
-        prop={"size": SMALL, "family": font_families("".join(labels))},
-        title_fontproperties={"size": SMALL},
+        prop={"size": size, "family": families},
+        title_fontproperties={"size": size, "family": families},
     )
-    legend.get_title().set_color(GREY)
-    rows = -(-len(labels) // columns) + bool(note)
-    return rows * 1.65 * SMALL + 2
+    legend.get_title().set(color=ink(ax), alpha=MUTED)
+    rows = -(-len(labels) // columns) + (note.count("\n") + 1 if note else 0)
+    return rows * 1.65 * size + 2
 
 
-def label_rows(ax: Axes, labels: Sequence[str], texts: Sequence[str], note: str = "") -> float:
+def label_rows(
+    ax: Axes, limits: Limits, labels: Sequence[str], texts: Sequence[str], note: str = ""
+) -> float:
     """Label the rows of a chart at the left, and write a text at the right of each row.
 
     In a narrow figure the text is above its row instead.
@@ -185,9 +204,10 @@ def label_rows(ax: Axes, labels: Sequence[str], texts: Sequence[str], note: str 
     float
         Approximate width, in points, that remains for the chart.
     """
-    ax.set_yticks(range(len(labels)), labels)
+    ax.set_yticks(range(len(labels)), list(map(escape, labels)))
     ax.tick_params(axis="y", labelfontfamily=font_families("".join(labels)))
-    ax.set_ylim(-1.3 if note else -0.6, max(len(labels) - 0.4, 0.6))
+    note_lines = note.count("\n") + 1 if note else 0
+    limits.show("y", -0.6 - 0.7 * note_lines, max(len(labels) - 0.4, 0.6))
     label_width = max(map(text_width, labels), default=0)
     width = max(map(text_width, texts), default=0)
     fits_beside = label_width + width < 0.58 * available_width(ax)
@@ -200,21 +220,26 @@ def label_rows(ax: Axes, labels: Sequence[str], texts: Sequence[str], note: str 
             textcoords="offset points",
             ha="left" if fits_beside else "right",
             va="center" if fits_beside else "bottom",
-            fontsize=SMALL if fits_beside else TINY,
-            color=INK,
+            fontsize=font_size(SMALL if fits_beside else TINY),
+            color=ink(ax),
         )
     if note:
         ax.annotate(
-            note,
-            (0.01, -1.2),
-            xycoords=("axes fraction", "data"),
-            fontsize=SMALL,
-            color=GREY,
+            "\n".join(map(escape, note.split("\n"))),
+            (0.01, 0),
+            xycoords="axes fraction",
+            xytext=(0, 2),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=font_size(SMALL),
+            fontfamily=font_families(note),
+            color=ink(ax),
+            alpha=MUTED,
         )
     return 0.9 * available_width(ax) - label_width - (width if fits_beside else 0)
 
 
-def annotate_sample_sizes(ax: Axes, times: Sequence[pd.Timestamp], sizes: Sequence[int]) -> float:
+def annotate_sample_sizes(ax: Axes, times: Sequence[float], sizes: Sequence[int]) -> float:
     """Write the sample size of each point above the axes, omitting some where they are dense.
 
     Returns
@@ -222,7 +247,7 @@ def annotate_sample_sizes(ax: Axes, times: Sequence[pd.Timestamp], sizes: Sequen
     float
         Height of the numbers in points.
     """
-    width = (max(len(f"{size:,}") for size in sizes) + 2) * CHARACTER_WIDTH * TINY
+    width = (max(len(f"{size:,}") for size in sizes) + 2) * text_width("n", TINY)
     span = max(times) - min(times)
     spacing = span * max(width / (0.75 * available_width(ax)), 1 / MAX_SAMPLE_SIZES)
     last = None
@@ -237,33 +262,40 @@ def annotate_sample_sizes(ax: Axes, times: Sequence[pd.Timestamp], sizes: Sequen
             textcoords="offset points",
             ha="center",
             va="bottom",
-            fontsize=TINY,
-            color=GREY,
+            fontsize=font_size(TINY),
+            color=ink(ax),
+            alpha=MUTED,
             annotation_clip=True,
         )
         last = at
-    return 1.6 * TINY
+    return 1.6 * font_size(TINY)
+
+
+def date_numbers(times: Series) -> Any:
+    """Return times as days since 1970 in UTC, which is what date axes count in."""
+    from matplotlib.dates import date2num
+
+    return date2num(times.to_numpy(dtype="datetime64[us]"))  # type: ignore[no-untyped-call]
 
 
 def set_date_axis(
-    ax: Axes, name: str, first: pd.Timestamp, last: pd.Timestamp, tz: str = "UTC"
+    ax: Axes, limits: Limits, name: str, first: float, last: float, tz: tzinfo | str | None
 ) -> None:
-    """Make the horizontal axis a date axis, with as many ticks as fit.
-
-    The times have no zone; `tz` names the one they are in.
-    """
+    """Make the horizontal axis a date axis in a time zone, with as many ticks as fit."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    max_ticks = max(3, min(10, int(0.75 * available_width(ax) / 48)))
-    min_ticks = min(3, (max_ticks - 1) // 2)  # else no interval may fit between the two limits
-    locator = AutoDateLocator(  # type: ignore[no-untyped-call]
-        minticks=min_ticks, maxticks=max_ticks
-    )
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    ax.xaxis.get_offset_text().set(color=INK, fontsize=SMALL)
-    ax.set_xlim(first, last)  # type: ignore[arg-type]
-    set_axis_label(ax.xaxis, f"{escape_mathtext(name.replace('_', ' '))} ({tz})")
+    if is_linear(ax, "x"):
+        zone = tz or "UTC"
+        max_ticks = max(3, min(10, int(0.75 * available_width(ax) / 48)))
+        min_ticks = min(3, (max_ticks - 1) // 2)  # else no interval may fit between the two limits
+        locator = AutoDateLocator(  # type: ignore[no-untyped-call]
+            tz=zone, minticks=min_ticks, maxticks=max_ticks
+        )
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]
+        ax.xaxis.get_offset_text().set_fontsize(font_size(SMALL, "xtick.labelsize"))
+    limits.show("x", first, last)
+    set_axis_label(ax.xaxis, f"{name.replace('_', ' ')} ({tz or 'UTC'})")
 
 
 def clip_with_margin(ax: Axes, *artists: Artist) -> None:
@@ -276,10 +308,19 @@ def clip_with_margin(ax: Axes, *artists: Artist) -> None:
         artist.set_clip_box(box)
 
 
-def annotate_empty(ax: Axes, text: str) -> None:
-    """Write in the middle of the axes why the chart is empty."""
+def annotate_empty(ax: Axes, limits: Limits, text: str) -> None:
+    """Write in the middle of the axes why the chart is empty; ticks would mean nothing."""
+    for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+        if limits.is_free(name):  # type: ignore[arg-type]
+            axis.set_ticks([])
     ax.annotate(
-        text, (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY, fontsize=MEDIUM
+        text,
+        (0.5, 0.5),
+        xycoords="axes fraction",
+        ha="center",
+        color=ink(ax),
+        alpha=MUTED,
+        fontsize=font_size(MEDIUM),
     )
 
 
@@ -288,21 +329,17 @@ def format_count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def join_names(ax: Axes, start: str, names: Sequence[str]) -> str:
-    """Return names after the start of a note, as many as fit into one line."""
-    max_length = int(0.8 * available_width(ax) / (CHARACTER_WIDTH * SMALL))
-    listed = f"{start}: {', '.join(names)}"
-    return textwrap.shorten(listed, max(max_length, len(start)), placeholder=" …").rstrip(":,")
+def name_left_out(ax: Axes, start: str, names: Sequence[str], n_names: int) -> str:
+    """Return a note of at most two lines with the first of the names that are left out."""
+    max_length = max(24, int(0.8 * available_width(ax) / text_width("n")))
+    for n in range(len(names), 0, -1):
+        more = f" and {n_names - n:,} more" if n_names > n else ""
+        lines = textwrap.wrap(f"{start}: {', '.join(names[:n])}{more}", max_length)
+        if len(lines) <= 2:
+            return "\n".join(lines)
+    return textwrap.shorten(start, max_length, placeholder=" …")
 
 
 def by_clause(groups: Sequence[str]) -> str:
     """Return the part of a title that names the columns of the groups."""
-    return f" by {escape_mathtext(' and '.join(map(str, groups)))}" if groups else ""
-
-
-def lighten(colour: str) -> tuple[float, float, float]:
-    """Return a pale tint of a colour."""
-    from matplotlib.colors import to_rgb
-
-    red, green, blue = (0.22 * part + 0.78 for part in to_rgb(colour))
-    return red, green, blue
+    return f" by {' and '.join(map(str, groups))}" if groups else ""

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from llama_batches_nb.analysis.frame_kinds import RESULTS_KIND, FrameKind, detect_kind
-from llama_batches_nb.analysis.outcomes import outcomes
-from llama_batches_nb.analysis.rates import failure_rates
+from llama_batches_nb.analysis.outcomes import add_outcomes
+from llama_batches_nb.analysis.rates import compute_rates
 from llama_batches_nb.plotting import hover, layout
-from llama_batches_nb.plotting.fonts import font_families
-from llama_batches_nb.plotting.hover import HoverArea
-from llama_batches_nb.plotting.layout import (  # fmt: skip
+from llama_batches_nb.plotting.colours import (  # fmt: skip
     BLUE,
     GREEN,
     GREY,
-    INK,
-    MAX_ROWS,
     ORANGE,
     PURPLE,
     SKY,
     VERMILION,
+    background,
+    ink,
+    lighten,
 )
+from llama_batches_nb.plotting.fonts import font_families
+from llama_batches_nb.plotting.hover import HoverArea
+from llama_batches_nb.plotting.limits import AxisName, Limits, is_linear
+from llama_batches_nb.plotting.names import group_names, shorten_names
 from llama_batches_nb.plotting.periods import period_ends, period_length
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
     from llama_batches_nb.types import IntoFrame, Series
 
@@ -85,7 +86,7 @@ def plot_outcomes(
     freq
         Pandas offset such as ``"W"``: plot over time, one bar per period of creation.
     ax
-        Axes to draw on. By default a new figure.
+        Axes to draw on; limits are only widened if they show something. By default a new figure.
 
     Returns
     -------
@@ -93,6 +94,9 @@ def plot_outcomes(
         Each bar starts with failures, followed by successes and by undecided rows, which are pale
         and hatched. Rows without an outcome are ``(none)``. As in `failure_rates`, files of
         ``FAILED`` batches are excluded; the title counts them.
+
+        Groups are in the order of the lower end of the interval of their failure rate, the highest
+        at the top. Where groups do not fit, those with the lowest are left out and named.
 
     Raises
     ------
@@ -108,68 +112,87 @@ def plot_outcomes(
     >>> ax.get_xlabel()
     'files'
     """
-    wrapped = engines.wrap_frame("frame", frame)
-    kind = detect_kind(wrapped)
+    rows = engines.wrap_frame("frame", frame)
+    kind = detect_kind(rows)
     column = "outcome" if kind is RESULTS_KIND else kind.column
     groups = arguments.parse_column_names("by", by)
     if column in groups:
         raise ValueError(
             f"by={by!r}: the bars already show {column!r}; group by other columns instead."
         )
-    with_outcomes = outcomes(frame) if kind is RESULTS_KIND else frame
-    rates = failure_rates(with_outcomes, by=[*groups, column], freq=freq, cluster=None)
-    counts = _with_outcome_and_group(rates[rates["total"] > 0], groups, column)
-    title = _title(counts, groups, kind, _count_files_of_failed_batches(wrapped))
+    rates = compute_rates(rows, by=groups)
+    excluded = int(rates["unreliable"].sum())
+    rows = add_outcomes(rows, None) if kind is RESULTS_KIND else rows
+    cells = compute_rates(rows, by=[*groups, column], freq=freq, cluster=None)
+    counts = _with_outcome_and_group(cells[cells["total"] > 0], rates, groups, column)
+    title = _title(counts, groups, kind, excluded)
     if ax is None:
         n_groups = counts["_group"].nunique()
         ax = layout.new_axes(3 * min(n_groups, MAX_STRIPS) if freq else n_groups)
+    limits = Limits(ax)
     layout.style_axes(ax, "y" if freq else "x")
     if freq:
-        _draw_over_time(ax, counts, groups, kind, period_length(freq), title)
+        _draw_over_time(ax, limits, counts, groups, kind, period_length(freq), title)
     else:
-        _draw_groups(ax, counts, groups, kind, title)
-    if counts.empty:
-        ax.set(xticks=[], yticks=[])
+        _draw_groups(ax, limits, counts, groups, kind, title)
     layout.set_axis_label(ax.yaxis if freq else ax.xaxis, kind.noun)
+    limits.apply()
     return ax
 
 
-def _with_outcome_and_group(rates: pd.DataFrame, groups: list[str], column: str) -> pd.DataFrame:
-    """Return the counts with the outcome as text, and the number of its group."""
-    values = rates[column].astype(object)
+def _with_outcome_and_group(
+    cells: pd.DataFrame, rates: pd.DataFrame, groups: list[str], column: str
+) -> pd.DataFrame:
+    """Return the counts with the outcome as text, and the rank of its group.
+
+    The group with the highest interval of its failure rate has rank 0; then the larger one.
+    """
+    values = cells[column].astype(object)
     values = values.where(values.notna(), MISSING_LABEL).astype(str)
-    number: Series | int = 0
-    if groups:
-        number = rates.groupby(groups, dropna=False, observed=True, sort=False).ngroup()
-    return rates.assign(_outcome=values, _group=number)
+    if not groups:
+        return cells.assign(_outcome=values, _group=0)
+    ranked = rates.sort_values(["ci_low", "total"], ascending=False, kind="stable")
+    ranks = {_key(row): n for n, row in enumerate(ranked[groups].itertuples(index=False))}
+    keys = cells[groups].itertuples(index=False)
+    return cells.assign(_outcome=values, _group=[ranks[_key(row)] for row in keys])
+
+
+def _key(row: Iterable[Any]) -> tuple[Any, ...]:
+    """Return a key, with one value for all missing ones."""
+    return tuple(None if pd.isna(value) else value for value in row)
 
 
 def _draw_groups(
-    ax: Axes, counts: pd.DataFrame, groups: list[str], kind: FrameKind, title: list[str]
+    ax: Axes,
+    limits: Limits,
+    counts: pd.DataFrame,
+    groups: list[str],
+    kind: FrameKind,
+    title: list[str],
 ) -> None:
-    sizes = counts.groupby("_group")["total"].sum().sort_values(kind="stable")
-    group_labels = _group_labels(counts, groups, layout.max_label_length(ax))
-    label_width = max(
-        (layout.text_width(group_labels[n]) for n in sizes.index[-MAX_ROWS:]), default=0
-    )
+    """Draw a row of bars per group, the group with the highest rank at the top."""
+    sizes = counts.groupby("_group")["total"].sum()
+    names = _group_names(counts, groups, layout.max_label_length(ax))
+    label_width = max(map(layout.text_width, names[: layout.MAX_ROWS]), default=0)
     above = _add_legend(ax, counts, kind, label_width)
-    max_rows = layout.max_rows(ax, above)
-    shown, hidden = sizes[-max_rows:], sizes[:-max_rows]
+    n_rows = layout.max_rows(ax, above)
+    shown = sizes[:n_rows][::-1]
     table = _count_table(counts, ["_group"], kind).reindex(shown.index)
     y, left = np.arange(len(table)), np.zeros(len(table))
-    labels = [group_labels[group] for group in table.index]
+    labels = names[:n_rows][::-1]
     for outcome in table.columns:
-        ax.barh(y, table[outcome], left=left, height=0.5, **_style(outcome, kind))
+        ax.barh(y, table[outcome], left=left, height=0.5, **_style(ax, outcome, kind))
         hover.add(ax, _bar_areas(table, outcome, left, labels, kind))
         left = left + table[outcome].to_numpy()
     undecided = _undecided(table, kind)
     texts = [_format_size(*pair) for pair in zip(shown, undecided, strict=True)]
-    width = layout.label_rows(ax, labels, texts, _hidden_note(hidden, kind))
-    _set_count_axis(ax.xaxis, width / 60)
-    ax.set_xlim(0, 1.02 * max(left, default=0) or 1)
+    note = _hidden_note(ax, sizes[n_rows:], names[n_rows:], kind)
+    width = layout.label_rows(ax, limits, labels, texts, note)
+    _set_count_axis(ax, "x", width / 60)
+    limits.show("x", 0, 1.02 * max(left, default=0) or 1)
     layout.set_title(ax, *title, left=label_width, above=above)
     if counts.empty:
-        layout.annotate_empty(ax, "no rows")
+        layout.annotate_empty(ax, limits, "no rows")
 
 
 def _bar_areas(
@@ -185,16 +208,16 @@ def _bar_areas(
 
 def _draw_over_time(
     ax: Axes,
+    limits: Limits,
     counts: pd.DataFrame,
     groups: list[str],
     kind: FrameKind,
     length: pd.Timedelta,
     title: list[str],
 ) -> None:
-    """Draw a strip of bars per group, the largest group at the top, all in the same scale."""
+    """Draw a strip of bars per group, that with the highest rank at the top, in one scale."""
     dated = counts.dropna(subset=kind.time)
-    dated = dated.assign(**{kind.time: dated[kind.time].dt.tz_localize(None)})
-    sizes = dated.groupby("_group")["total"].sum().sort_values(ascending=False, kind="stable")
+    sizes = dated.groupby("_group")["total"].sum()
     table = _count_table(dated, ["_group", kind.time], kind)
     highest = max(table.sum(axis=1), default=0) or 1
     above = _add_legend(ax, counts, kind)
@@ -205,36 +228,40 @@ def _draw_over_time(
     spacing = 1.05 * highest
     if groups:
         spacing = highest * strip_height / (strip_height - STRIP_LABEL_HEIGHT)
-    baselines = {group: -spacing * n for n, group in enumerate(shown)}
-    for group, baseline in baselines.items():
+    baselines = [-spacing * n for n in range(len(shown))]
+    for group, baseline in zip(shown, baselines, strict=True):
         _draw_strip(ax, table.loc[group], baseline, kind, length)
-    ax.set_ylim(min(baselines.values(), default=0), spacing)
     if len(dated):
-        first, last = dated[kind.time].min(), dated[kind.time].max()
-        margin = 2 * length if first == last else 0.3 * length
-        layout.set_date_axis(ax, kind.time, first - margin, last + length + margin)
+        first, last = layout.date_numbers(dated[kind.time].agg(["min", "max"])).tolist()
+        days = length / pd.Timedelta(days=1)
+        margin = 2 * days if first == last else 0.3 * days
+        zone = dated[kind.time].dt.tz
+        layout.set_date_axis(ax, limits, kind.time, first - margin, last + days + margin, zone)
     else:
-        ax.set_xticks([])
-        layout.annotate_empty(ax, f"no {kind.noun} with a time" if len(counts) else "no rows")
+        text = f"no {kind.noun} with a time" if len(counts) else "no rows"
+        layout.annotate_empty(ax, limits, text)
+    names = _group_names(dated, groups, layout.max_label_length(ax, 0.5))
     if groups:
-        labels = _group_labels(dated, groups, layout.max_label_length(ax, 0.5))
         undecided = _undecided(table, kind).groupby("_group").sum()
         strip_labels = {
-            baseline: f"{labels[group]}: {_format_size(sizes[group], undecided[group])}"
-            for group, baseline in baselines.items()
+            baseline: f"{name}: {_format_size(sizes[group], undecided[group])}"
+            for baseline, name, group in zip(baselines, names, shown, strict=False)
         }
         _label_strips(ax, strip_labels, highest)
     else:
-        _set_count_axis(ax.yaxis, 6)
-    layout.set_title(ax, *title, _hidden_note(sizes[max_strips:], kind), left=50, above=above)
+        _set_count_axis(ax, "y", 6)
+    limits.show("y", min(baselines, default=0), spacing)
+    note = _hidden_note(ax, sizes[max_strips:], names[max_strips:], kind)
+    layout.set_title(ax, *title, note.replace("\n", " "), left=50, above=above)
 
 
-def _hidden_note(hidden: Series, kind: FrameKind) -> str:
+def _hidden_note(ax: Axes, sizes: Series, names: list[str], kind: FrameKind) -> str:
     """Return the note about groups that are not drawn, from their sizes."""
-    if hidden.empty:
+    if sizes.empty:
         return ""
-    groups = layout.format_count(len(hidden), "smaller group")
-    return f"{groups} ({hidden.sum():,} {kind.noun}) not shown"
+    groups = layout.format_count(len(sizes), "group")
+    start = f"{groups} with lower failure rates ({sizes.sum():,} {kind.noun}) not shown"
+    return layout.name_left_out(ax, start, names, len(sizes))
 
 
 def _draw_strip(
@@ -244,7 +271,7 @@ def _draw_strip(
     starts = table.index.to_series()
     lengths = period_ends(starts, length) - starts
     ends = starts + lengths * (BAR_WIDTH if len(table) <= MAX_SPACED_BARS else 1.0)
-    edges = np.column_stack([starts, ends]).ravel()
+    edges = np.column_stack([layout.date_numbers(starts), layout.date_numbers(ends)]).ravel()
     lower = np.full(len(table), float(baseline))
     for outcome in table.columns:
         upper = lower + table[outcome].to_numpy()
@@ -253,18 +280,16 @@ def _draw_strip(
             edges,
             baseline=_interleave_baseline(lower, baseline),
             fill=True,
-            **_style(outcome, kind),
+            **_style(ax, outcome, kind),
         )
         lower = upper
     hover.add(ax, _period_areas(table, edges.reshape(-1, 2), baseline, length))
 
 
 def _period_areas(
-    table: pd.DataFrame, edges: npt.NDArray[Any], baseline: float, length: pd.Timedelta
+    table: pd.DataFrame, edges: Floats, baseline: float, length: pd.Timedelta
 ) -> Iterator[HoverArea]:
     """Yield the text of each bar of a strip: the number of rows per outcome."""
-    from matplotlib.dates import date2num
-
     step = -(-len(table) // hover.MAX_PERIODS) or 1
     for n in range(0, len(table), step):
         counts = table.iloc[n]
@@ -274,7 +299,7 @@ def _period_areas(
             for outcome, count in counts.items()
             if count
         ]
-        start, *_, end = date2num(edges[n : n + step].ravel())  # type: ignore[no-untyped-call]
+        start, *_, end = edges[n : n + step].ravel()
         text = "\n".join([hover.format_start(table.index[n], length), *lines])
         yield HoverArea((start, end), (baseline, baseline + total), text)
 
@@ -294,17 +319,17 @@ def _label_strips(ax: Axes, labels: dict[float, str], highest: float) -> None:
     ax.yaxis.set_major_locator(FixedLocator([base + tick for base in labels for tick in ticks]))
     ax.yaxis.set_major_formatter(FixedFormatter([f"{tick:,.0f}" for _ in labels for tick in ticks]))
     for baseline, label in labels.items():
-        ax.axhline(baseline, color=INK, lw=0.8)
+        ax.axhline(baseline, color=ink(ax), lw=0.8)
         ax.annotate(
-            label,
+            layout.escape(label),
             (0, baseline + highest),
             xycoords=("axes fraction", "data"),
             xytext=(3, 2),
             textcoords="offset points",
             va="bottom",
-            fontsize=layout.SMALL,
+            fontsize=layout.font_size(layout.SMALL),
             fontfamily=font_families(label),
-            color=INK,
+            color=ink(ax),
         )
 
 
@@ -336,20 +361,19 @@ def _format_size(total: int, undecided: int) -> str:
     return f"{total:,}" + (f" ({undecided:,} undecided)" if undecided else "")
 
 
-def _group_labels(counts: pd.DataFrame, groups: list[str], max_length: int) -> dict[int, str]:
-    first_rows = counts.drop_duplicates("_group").set_index("_group")
-    return {
-        int(group): layout.group_label(row, groups, max_length)  # type: ignore[call-overload]
-        for group, row in first_rows.iterrows()
-    }
+def _group_names(counts: pd.DataFrame, groups: list[str], max_length: int) -> list[str]:
+    """Return the shortened names of the groups that are drawn or named, by rank."""
+    first_rows = counts.drop_duplicates("_group").sort_values("_group")
+    named = first_rows.head(layout.MAX_ROWS + layout.MAX_NAMED)
+    return shorten_names(group_names(named, groups), max_length)
 
 
-def _style(outcome: str, kind: FrameKind) -> dict[str, Any]:
+def _style(ax: Axes, outcome: str, kind: FrameKind) -> dict[str, Any]:
     """Return the fill of an outcome: solid if it is decided, else pale."""
     colour, hatch = STYLES.get(outcome, UNKNOWN_STYLE)
     if outcome in _decided_values(kind):
-        return {"facecolor": colour, "edgecolor": "white", "hatch": hatch, "lw": 0}
-    return {"facecolor": layout.lighten(colour), "edgecolor": colour, "hatch": hatch, "lw": 0}
+        return {"facecolor": colour, "edgecolor": background(ax), "hatch": hatch, "lw": 0}
+    return {"facecolor": lighten(colour), "edgecolor": colour, "hatch": hatch, "lw": 0}
 
 
 def _add_legend(ax: Axes, counts: pd.DataFrame, kind: FrameKind, left: float = 50.0) -> float:
@@ -360,32 +384,29 @@ def _add_legend(ax: Axes, counts: pd.DataFrame, kind: FrameKind, left: float = 5
         return 0.0
     sizes = counts.groupby("_outcome")["total"].sum()
     values = _ordered_outcomes(counts, kind)
-    labels = [f"{layout.escape_mathtext(value)} ({sizes[value]:,})" for value in values]
-    handles = [Patch(**_style(value, kind)) for value in values]
+    labels = [f"{value} ({sizes[value]:,})" for value in values]
+    handles = [Patch(**_style(ax, value, kind)) for value in values]
     return layout.legend_above(ax, handles, labels, left=left)
 
 
-def _set_count_axis(axis: Axis, max_ticks: float) -> None:
+def _set_count_axis(ax: Axes, name: AxisName, max_ticks: float) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    axis.set_major_locator(MaxNLocator(max(2, min(6, int(max_ticks))), integer=True))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-
-
-def _count_files_of_failed_batches(rows: engines.Frame) -> int:
-    """Return how many files `failure_rates` excludes because their batch is FAILED."""
-    if "batch_status" not in rows.collect_schema().names():
-        return 0
-    count = rows.filter(nw.col("batch_status").cast(nw.String) == "FAILED").select(nw.len())
-    return int((count.collect() if isinstance(count, nw.LazyFrame) else count).item())
+    if is_linear(ax, name):
+        axis = ax.xaxis if name == "x" else ax.yaxis
+        axis.set_major_locator(MaxNLocator(max(2, min(6, int(max_ticks))), integer=True))
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _title(counts: pd.DataFrame, groups: list[str], kind: FrameKind, excluded: int) -> list[str]:
     total, decided = int(counts["total"].sum()), int(counts["decided"].sum())
     undated = int(counts.loc[counts[kind.time].isna(), "total"].sum()) if kind.time in counts else 0
     singular = kind.noun.removesuffix("es" if kind.noun == "batches" else "s")
+    layer = kind.layer
+    if "partial" in counts["_outcome"].tolist():
+        layer = f"{layer.replace(' or', ',')} or page"
     return [
-        f"Outcomes of {kind.noun} ({kind.layer}){layout.by_clause(groups)}",
+        f"Outcomes of {kind.noun} ({layer}){layout.by_clause(groups)}",
         f"{decided:,} of {total:,} {kind.noun} decided"
         + (f" · {total - decided:,} undecided (pale)" if total > decided else ""),
         f"{layout.format_count(excluded, 'file')} of FAILED batches excluded" if excluded else "",

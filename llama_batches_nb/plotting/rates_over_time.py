@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from llama_batches_nb.analysis.changes import find_changes
 from llama_batches_nb.analysis.intervals import wilson
 from llama_batches_nb.analysis.periods import Period
 from llama_batches_nb.plotting import hover, layout, rate_axis
-from llama_batches_nb.plotting.layout import COLOURS, INK
+from llama_batches_nb.plotting.colours import COLOURS, background, group_colours, group_key, ink
+from llama_batches_nb.plotting.limits import Limits
+from llama_batches_nb.plotting.names import group_name, shorten_names
 from llama_batches_nb.plotting.periods import insert_gaps, period_length, shortest_period
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ MAX_MARKERS = 80  # points of a line; longer lines mark isolated points only
 ALPHA = 0.05  # share of charts without any change that have a mark
 CHANGE_NOTES = {"^": "▲ higher since then", "v": "▼ lower since then"}
 HOLLOW_NOTES = {
-    (True, False): "hollow: one batch",
+    (True, False): rate_axis.HOLLOW_NOTE,
     (False, True): "hollow: period not over",
-    (True, True): "hollow: one batch, or period not over",
+    (True, True): f"{rate_axis.HOLLOW_NOTE}, or period not over",
 }
 
 
@@ -41,7 +43,8 @@ HOLLOW_NOTES = {
 class RateLine:
     """The rates of one group over time, and the mark of a change per period: ``^``, ``v``, none."""
 
-    label: str
+    name: str
+    key: tuple[Any, ...]
     rates: pd.DataFrame
     interval_low: float  # lower end of the interval of the whole group
 
@@ -58,6 +61,7 @@ class RateLine:
 
 def draw_over_time(
     ax: Axes,
+    limits: Limits,
     rates: pd.DataFrame,
     time: str,
     groups: list[str],
@@ -69,21 +73,22 @@ def draw_over_time(
     rates = rates.dropna(subset=time).reset_index(drop=True)
     length = period_length(period.freq) if period else shortest_period(rates[time])
     is_current = _is_current(rates[time], length, period, as_of)
-    one_batch = rate_axis.one_batch(rates)
+    few_batches = rate_axis.few_batches(rates)
     rates = rates.assign(
-        _mark=_marks(rates, time, groups), _hollow=one_batch | is_current
+        _mark=_marks(rates, time, groups), _hollow=few_batches | is_current
     ).sort_values(time, kind="stable")
-    lines = _lines(rates, groups, layout.max_label_length(ax, 0.48))
+    lines = _lines(rates, groups)
     shown = lines[:MAX_LINES]
-    limit = rate_axis.scale_limit(rates)
+    limit = rate_axis.set_rate_axis(ax, limits, rate_axis.scale_limit(rates), "y")
+    colours = group_colours(ax, groups, [line.key for line in shown])
     handles = [
-        _draw_line(ax, n, insert_gaps(line.rates, time, length), time, limit)
-        for n, line in enumerate(shown)
+        _draw_line(ax, insert_gaps(line.rates, time, length), time, limit, colour, marker)
+        for line, colour, marker in zip(shown, colours, MARKERS, strict=False)
     ]
-    rate_axis.set_rate_axis(ax, limit, "y")
     drawn = pd.concat([line.rates for line in shown]) if shown else rates
-    notes = _notes(drawn, HOLLOW_NOTES.get((bool(one_batch.any()), bool(is_current.any()))), limit)
-    above = _label_axes(ax, rates, time, groups, length, handles, lines)
+    hollow = HOLLOW_NOTES.get((bool(few_batches.any()), bool(is_current.any())))
+    notes = _notes(drawn, hollow, limit)
+    above = _label_axes(ax, limits, rates, time, groups, length, handles, lines)
     layout.set_title(ax, *title, " · ".join(notes), left=50, above=above)
     hover.add_periods(ax, drawn, time, groups, length)
     return above
@@ -117,7 +122,7 @@ def _is_current(
     return starts.eq(last) if end > as_of else starts.isna()
 
 
-def _lines(rates: pd.DataFrame, groups: list[str], max_length: int) -> list[RateLine]:
+def _lines(rates: pd.DataFrame, groups: list[str]) -> list[RateLine]:
     """Return a line per group: changed ones and the worst one first, then by decided rows."""
     if rates.empty:
         return []
@@ -125,7 +130,12 @@ def _lines(rates: pd.DataFrame, groups: list[str], max_length: int) -> list[Rate
         rates.groupby(groups, dropna=False, observed=True, sort=False) if groups else [("", rates)]
     )
     lines = [
-        RateLine(layout.group_label(part.iloc[0], groups, max_length), part, _interval_low(part))
+        RateLine(
+            group_name(part.iloc[0], groups),
+            group_key(part.iloc[0], groups),
+            part,
+            _interval_low(part),
+        )
         for _, part in parts
     ]
     lines.sort(key=lambda line: -line.decided)
@@ -144,16 +154,17 @@ def _interval_low(rates: pd.DataFrame) -> float:
     return float(wilson([rate * size], [size], 0.95)[0][0])
 
 
-def _draw_line(ax: Axes, n: int, line: pd.DataFrame, time: str, limit: float) -> Line2D:
+def _draw_line(
+    ax: Axes, line: pd.DataFrame, time: str, limit: float, colour: str, marker: str
+) -> Line2D:
     """Draw a line with its interval. A long line has markers at isolated points only."""
-    times, rate = line[time].dt.tz_localize(None), line["failure_rate"].to_numpy()
-    at = times.to_numpy()
-    colour = COLOURS[n]
+    at, rate = line[time].to_numpy(dtype="datetime64[us]"), line["failure_rate"].to_numpy()
     is_long = len(line) > MAX_MARKERS
     hollow = line["_hollow"].eq(True).to_numpy() & ~np.isnan(rate) & (not is_long)
     has_marker = _isolated_points(rate) if is_long else ~np.isnan(rate)
     low, high = line["ci_low"].to_numpy(), line["ci_high"].to_numpy()
-    ax.fill_between(at, low, high, color=colour, alpha=0.12 if is_long else 0.18, lw=0)
+    known = line["n_effective"].ge(rate_axis.MIN_ROWS_FOR_SCALE).to_numpy()
+    ax.fill_between(at, low, high, known, color=colour, alpha=0.12 if is_long else 0.18, lw=0)
     if not is_long:
         ax.vlines(at, low, high, color=colour, alpha=0.35, lw=1)
     open_low, open_high = rate_axis.open_ranges(line)
@@ -164,7 +175,7 @@ def _draw_line(ax: Axes, n: int, line: pd.DataFrame, time: str, limit: float) ->
         at,
         rate,
         color=colour,
-        marker=MARKERS[n],
+        marker=marker,
         markevery=np.flatnonzero(has_marker).tolist(),
         ms=size,
         lw=1.0 if is_long else 1.6,
@@ -178,12 +189,13 @@ def _draw_line(ax: Axes, n: int, line: pd.DataFrame, time: str, limit: float) ->
                 rate[hollow],
                 ls="",
                 color=colour,
-                marker=MARKERS[n],
-                mfc="white",
+                marker=marker,
+                mfc=background(ax),
                 ms=size,
             ),
         )
-    rate_axis.mark_beyond(ax, times, line["ci_high"], limit, colour, "y")
+    days = layout.date_numbers(line[time])
+    rate_axis.mark_beyond(ax, days, high, limit, [colour] * len(line), "y")
     for mark in CHANGE_NOTES:
         _draw_marks(
             ax, at, np.minimum(rate, limit), line["_mark"].eq(mark).to_numpy(), mark, colour
@@ -200,7 +212,9 @@ def _draw_marks(
     if not chosen.any():
         return
     offset = offset_copy(ax.transData, fig=ax.figure, y=8, units="points")  # type: ignore[arg-type]
-    triangles = ax.scatter(at[chosen], rate[chosen], 30, marker=mark, fc=colour, ec=INK, zorder=4)
+    triangles = ax.scatter(
+        at[chosen], rate[chosen], 30, marker=mark, fc=colour, ec=ink(ax), zorder=4
+    )
     triangles.set_offset_transform(offset)
     layout.clip_with_margin(ax, triangles)
 
@@ -214,6 +228,7 @@ def _isolated_points(rate: Floats) -> Booleans:
 
 def _label_axes(
     ax: Axes,
+    limits: Limits,
     rates: pd.DataFrame,
     time: str,
     groups: list[str],
@@ -223,27 +238,31 @@ def _label_axes(
 ) -> float:
     """Label the time axis and the lines, or say why there are none. Return the height above."""
     if not lines:
-        ax.set_xticks([])
-        layout.annotate_empty(ax, "no rows")
+        layout.annotate_empty(ax, limits, "no rows")
         return 0.0
-    periods = rates[time].dt.tz_localize(None)
-    margin = (3 if periods.nunique() == 1 else 0.6) * length
-    zone = str(rates[time].dt.tz or "UTC")
-    layout.set_date_axis(ax, time, periods.min() - margin, periods.max() + margin, zone)
+    at = layout.date_numbers(rates[time])
+    margin = (3 if len(set(at)) == 1 else 0.6) * (length / pd.Timedelta(days=1))
+    first, last = float(at.min()) - margin, float(at.max()) + margin
+    layout.set_date_axis(ax, limits, time, first, last, rates[time].dt.tz)
     if not rates["decided"].any():
-        layout.annotate_empty(ax, "no rows decided yet")
+        layout.annotate_empty(ax, limits, "no rows decided yet")
     if groups:
         return _add_legend(ax, handles, lines)
-    return layout.annotate_sample_sizes(ax, periods.tolist(), rates["decided"].tolist())
+    return layout.annotate_sample_sizes(ax, at.tolist(), rates["decided"].tolist())
 
 
 def _add_legend(ax: Axes, handles: list[Line2D], lines: list[RateLine]) -> float:
-    labels = [f"{line.label} (n = {line.decided:,})" for line in lines[:MAX_LINES]]
-    hidden = [line.label for line in lines[MAX_LINES:]]
+    named = lines[: MAX_LINES + layout.MAX_NAMED]
+    short = shorten_names([line.name for line in named], layout.max_label_length(ax, 0.48))
+    labels = [
+        f"{name} (n = {line.decided:,})"
+        for name, line in zip(short[:MAX_LINES], named, strict=False)
+    ]
+    hidden = len(lines) - len(handles)
     note = ""
     if hidden:
-        start = f"{layout.format_count(len(hidden), 'smaller group')} not shown"
-        note = layout.join_names(ax, start, hidden)
+        start = f"{layout.format_count(hidden, 'smaller group')} not shown"
+        note = layout.name_left_out(ax, start, short[MAX_LINES:], hidden)
     return layout.legend_above(ax, handles, labels, note)
 
 

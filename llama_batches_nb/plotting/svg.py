@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D, Bbox, Transform
 
+from llama_batches_nb.plotting.colours import INK
 from llama_batches_nb.plotting.fonts import any_character
 from llama_batches_nb.plotting.hover import HoverArea
-from llama_batches_nb.plotting.layout import GREY, GRID, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,6 @@ HATCH_TILE = 12  # pixels
 ANCHORS = {"left": ("", 0.0), "center": ("middle", 0.5), "right": ("end", 1.0)}
 PATH_COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-TEXT_COLOURS = {to_rgb(INK): 1.0, to_rgb(GREY): 0.75, to_rgb(GRID): 0.15}  # and their opacity
 WHITE = (1.0, 1.0, 1.0)
 PAGE_COLOUR = "var(--lb-page,var(--jp-layout-color0,var(--vscode-editor-background,Canvas)))"
 
@@ -60,6 +59,7 @@ def figure_to_svg(draw: Callable[..., Any], size: tuple[float, float] = (9.6, 3.
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     canvas = SvgCanvas(figure)
     ax = figure.add_subplot()
+    _use_page_colours(ax)
     token = any_character.set(True)
     try:
         draw(ax=ax)
@@ -71,6 +71,15 @@ def figure_to_svg(draw: Callable[..., Any], size: tuple[float, float] = (9.6, 3.
     figure.draw(renderer)
     title = ". ".join(ax.get_title(loc="left").replace(r"\$", "$").split("\n"))
     return renderer.to_svg(title, canvas.hover_areas)
+
+
+def _use_page_colours(ax: Axes) -> None:
+    """Give axes the colours for which `_colour` writes those of the page."""
+    ax.set_facecolor("white")
+    ax.tick_params(colors=INK)
+    ax.spines[:].set_color(INK)
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label, ax.xaxis.get_offset_text()):
+        text.set_color(INK)
 
 
 class SvgRenderer(RendererBase):
@@ -288,8 +297,8 @@ def _colour(attribute: str, colour: Any, alpha: float) -> str:
     rgb = to_rgb(colour)
     if rgb == WHITE:
         name = PAGE_COLOUR
-    elif rgb in TEXT_COLOURS:
-        name, alpha = "currentColor", alpha * TEXT_COLOURS[rgb]
+    elif rgb == to_rgb(INK):
+        name = "currentColor"
     else:
         name = to_hex(rgb)
     opacity = f' {attribute}-opacity="{alpha:.2g}"' if alpha < 1 else ""

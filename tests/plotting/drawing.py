@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -39,6 +40,13 @@ def line_data(ax: Axes, n: int = 0) -> tuple[list[float], list[float]]:
     """Return the coordinates of the points of a line."""
     x, y = ax.lines[n].get_data()
     return np.asarray(x).tolist(), np.asarray(y, dtype=float).tolist()
+
+
+def points(ax: Axes) -> tuple[list[float], list[float]]:
+    """Return the coordinates of the points of a chart with a row per group."""
+    (found,) = [c for c in ax.collections if isinstance(c, PathCollection) and len(c.get_sizes())]
+    x, y = np.ma.filled(found.get_offsets(), np.nan).T
+    return x.tolist(), y.tolist()
 
 
 def labels(ticks: list[Any]) -> list[str]:

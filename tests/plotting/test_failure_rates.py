@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from tests.plotting.drawing import (
     line_data,
     narrow_axes,
     overlapping,
+    points,
     render,
     texts,
     title,
@@ -44,7 +46,7 @@ def test_line_has_a_point_per_period() -> None:
 
 
 def test_interval_is_drawn_around_the_line() -> None:
-    frame = daily_batches(4, 2, 10)
+    frame = daily_batches(40, 20, 100)
     rates = lb.failure_rates(frame, freq="D")
     band, lines = lb.plot_failure_rates(frame, freq="D").collections
     assert isinstance(band, PolyCollection)
@@ -128,7 +130,7 @@ def test_legend_lists_groups_largest_first() -> None:
 def test_smaller_groups_over_time_are_counted_not_drawn() -> None:
     frame = daily_batches(24, 24, configuration_id=[f"cfg-{n % 12}" for n in range(48)])
     ax = render(lb.plot_failure_rates(frame, by="configuration_id", freq="D"))
-    assert len(ax.lines) == MAX_LINES
+    assert len(ax.lines) == 2 * MAX_LINES  # each with hollow points
     legend = ax.get_legend()
     assert legend is not None
     note = legend.get_title().get_text()
@@ -146,9 +148,9 @@ GROUPS = batches(
 def test_groups_are_sorted_by_rate() -> None:
     ax = render(lb.plot_failure_rates(GROUPS, by="configuration_id"))
     assert labels(ax.get_yticklabels()) == ["cfg-c", "cfg-a", "(none)", "cfg-b"]
-    rates, places = line_data(ax)
+    rates, places = points(ax)
     assert np.isnan(rates[0])
-    assert (rates[1:], places) == ([0.5, 0.5, 1], [0, 1, 2, 3])
+    assert (rates[1:], places[1:]) == ([0.5, 0.5, 1], [1, 2, 3])
 
 
 def test_group_shows_its_interval_and_counts() -> None:
@@ -175,7 +177,7 @@ def test_group_axis_is_in_percent_and_starts_at_zero() -> None:
 def test_each_group_is_a_row() -> None:
     frame = daily_batches(24, configuration_id=[f"cfg-{n % 12}" for n in range(24)])
     ax = render(lb.plot_failure_rates(frame, by="configuration_id"))
-    assert len(ax.get_yticks()) == len(line_data(ax)[0]) == 12
+    assert len(ax.get_yticks()) == len(points(ax)[0]) == 12
 
 
 def test_group_label_joins_the_values_of_several_columns() -> None:
@@ -188,7 +190,7 @@ def test_group_label_joins_the_values_of_several_columns() -> None:
 def test_single_row_without_groups() -> None:
     ax = render(lb.plot_failure_rates(GROUPS))
     assert labels(ax.get_yticklabels()) == ["all"]
-    assert line_data(ax) == ([0.6], [0])
+    assert points(ax) == ([0.6], [0])
     assert texts(ax)[0].startswith("60.0 % (3 of 5; ")
 
 
@@ -203,7 +205,10 @@ def test_rates_and_their_frame_give_the_same_chart(by: str | None, freq: str | N
     frame = daily_batches(4, 6, configuration_id=["cfg-a", "cfg-b", "cfg-b", None, None] * 2)
     of_frame = render(lb.plot_failure_rates(frame, by=by, freq=freq))
     of_rates = render(lb.plot_failure_rates(lb.failure_rates(frame, by=by, freq=freq)))
-    assert len(of_frame.lines) == len(of_rates.lines) > 0
+    assert len(of_frame.lines) == len(of_rates.lines)
+    assert bool(of_frame.lines) == bool(freq)
+    if not freq:
+        np.testing.assert_equal(points(of_rates), points(of_frame))
     for n in range(len(of_frame.lines)):
         np.testing.assert_equal(line_data(of_rates, n), line_data(of_frame, n))
     assert texts(of_rates) == texts(of_frame)
@@ -225,7 +230,7 @@ def test_given_axes_are_used() -> None:
     assert lb.plot_failure_rates(daily_batches(2, 3), freq="D", ax=right) is right
     render(right)
     assert plt.get_fignums() == [figure.number]
-    assert left.lines
+    assert len(points(left)[0]) == 4
     assert right.lines
 
 
@@ -250,8 +255,8 @@ def test_confidence_widens_the_interval() -> None:
 
 def test_polars_frame_is_drawn() -> None:
     frame = pl.from_pandas(GROUPS)
-    assert line_data(lb.plot_failure_rates(frame)) == ([0.6], [0])
-    assert line_data(lb.plot_failure_rates(frame.lazy())) == ([0.6], [0])
+    assert points(lb.plot_failure_rates(frame)) == ([0.6], [0])
+    assert points(lb.plot_failure_rates(frame.lazy())) == ([0.6], [0])
 
 
 def test_errors_of_failure_rates_are_raised_before_a_figure_is_created() -> None:
@@ -323,7 +328,7 @@ def test_increase_is_marked_for_rates_and_for_their_frame() -> None:
 
 
 def test_title_does_not_explain_triangles_without_increase() -> None:
-    ax = lb.plot_failure_rates(daily_batches(4, 4, 4), freq="D")
+    ax = lb.plot_failure_rates(daily_batches(4, 4, 4), freq="D", now=LATER)
     assert triangle_positions(ax) == []
     assert "▲" not in title(ax)
 
@@ -345,7 +350,7 @@ def test_points_at_the_edge_are_not_clipped() -> None:
         lb.plot_failure_rates(daily_batches(1)),
     ):
         render(ax)
-        clip = ax.lines[0].get_clip_box()
+        clip = (ax.lines[0] if ax.lines else ax.collections[-1]).get_clip_box()
         assert clip is not None
         assert clip.y1 > ax.bbox.y1 + 4
         assert clip.x1 > ax.bbox.x1 + 4
@@ -380,13 +385,6 @@ def test_chart_is_drawn_on_a_thread_without_pyplot() -> None:
         )
         assert len(line_data(ax.result())[1]) == 2
     assert plt.get_fignums() == []
-
-
-def test_background_is_white_in_any_style() -> None:
-    with plt.style.context("dark_background"):
-        for ax in (lb.plot_failure_rates(GROUPS), lb.plot_failure_rates(GROUPS, ax=narrow_axes())):
-            assert to_hex(ax.get_facecolor()) == to_hex(ax.figure.get_facecolor()) == "#ffffff"
-            assert to_hex(ax.spines["left"].get_edgecolor()) == "#333333"
 
 
 def test_characters_without_a_font_become_boxes() -> None:
@@ -430,18 +428,23 @@ def files_of_batches(*batches: tuple[int, int], open_files: int = 0) -> pd.DataF
     return pd.concat([files, running], ignore_index=True)
 
 
-TWO_BATCHES_A_WEEK = [(50, 5)] * 24
+THREE_BATCHES_A_WEEK = [(50, 5)] * 36
 LATER = "2030-01-01"
 
 
 def hollow_points(ax: Axes) -> list[float]:
     """Return the rates of the hollow points."""
-    lines = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    if not ax.lines:
+        (found,) = [c for c in ax.collections if isinstance(c, PathCollection)]
+        faces: Any = found.get_facecolor()
+        white = [to_hex(face) == "#ffffff" for face in faces]
+        return [x for x, is_hollow in zip(points(ax)[0], white, strict=True) if is_hollow]
+    lines = [line for line in ax.lines if to_hex(line.get_markerfacecolor()) == "#ffffff"]
     return [float(y) for line in lines for y in np.asarray(line.get_ydata(), dtype=float)]
 
 
 def test_subtitle_says_that_batches_are_taken_together() -> None:
-    files = clustered_files(*TWO_BATCHES_A_WEEK, per_week=2)
+    files = clustered_files(*THREE_BATCHES_A_WEEK, per_week=3)
     ax = lb.plot_failure_rates(files, freq="W", now=LATER)
     assert "95 % interval, files of a batch taken together" in title(ax)
     assert "hollow" not in title(ax)
@@ -450,24 +453,24 @@ def test_subtitle_says_that_batches_are_taken_together() -> None:
     assert "95 % interval of these files only: one batch each" in title(one)
 
 
-def test_period_of_one_batch_is_hollow() -> None:
+def test_period_of_few_batches_is_hollow() -> None:
     ax = render(lb.plot_failure_rates(files_of_batches((40, 4), (40, 2)), freq="W", now=LATER))
     assert hollow_points(ax) == [0.1, 0.05]
-    assert "hollow: one batch" in title(ax)
+    assert "hollow: fewer than 3 batches" in title(ax)
 
 
-def test_group_of_one_batch_is_hollow() -> None:
-    files = files_of_batches((40, 4), (40, 2), (40, 2)).assign(
-        configuration_id=["a"] * 40 + ["b"] * 80
+def test_group_of_few_batches_is_hollow() -> None:
+    files = files_of_batches((40, 4), (40, 2), (40, 2), (40, 2)).assign(
+        configuration_id=["a"] * 40 + ["b"] * 120
     )
     ax = render(lb.plot_failure_rates(files, by="configuration_id"))
-    assert hollow_points(ax) == [1]  # the upper row
-    assert "hollow: one batch" in title(ax)
+    assert hollow_points(ax) == [0.1]
+    assert "hollow: fewer than 3 batches" in title(ax)
 
 
 @pytest.mark.parametrize(("now", "expected"), [("2026-10-20", [0.1]), ("2026-10-26", [])])
 def test_last_period_is_hollow_until_it_is_over(now: str, expected: list[float]) -> None:
-    files = clustered_files(*TWO_BATCHES_A_WEEK, per_week=2)  # the last week starts on 19 October
+    files = clustered_files(*THREE_BATCHES_A_WEEK, per_week=3)  # the last week starts on 19 October
     ax = render(lb.plot_failure_rates(files, freq="W", now=now))
     assert hollow_points(ax) == expected
     assert ("hollow: period not over" in title(ax)) == bool(expected)

@@ -88,22 +88,26 @@ def test_legend_lists_occurring_outcomes_with_counts() -> None:
     assert legend(ax) == ["succeeded (1,200)", "no_job (1)"]
 
 
-def test_largest_group_is_at_the_top_with_its_size() -> None:
+def test_groups_are_ranked_by_the_lower_end_of_their_interval() -> None:
     frame = files(
-        *OUTCOME_VALUES, configuration_id=["cfg-a", "cfg-b", "cfg-b", *["cfg-c"] * 4, None]
-    )
+        *["succeeded"] * 60, *["job_failed"] * 20, "job_failed", *["no_job"] * 2,
+        configuration_id=["large"] * 60 + ["worst"] * 20 + ["one file"] + [None] * 2,
+    )  # fmt: skip
     ax = render(plot_outcomes(frame, by="configuration_id"))
-    assert labels(ax.get_yticklabels())[-2:] == ["cfg-b", "cfg-c"]
-    assert set(labels(ax.get_yticklabels())[:2]) == {"cfg-a", "(none)"}
-    assert texts(ax)[-2:] == ["2", "4 (1 undecided)"]
-    assert "1 (1 undecided)" in texts(ax)
+    assert labels(ax.get_yticklabels()) == ["(none)", "large", "one file", "worst"]
+    assert texts(ax) == ["2 (2 undecided)", "60", "1", "20"]
 
 
-def test_groups_that_do_not_fit_are_counted_with_their_files() -> None:
-    frame = files(*["succeeded"] * 80, configuration_id=[f"c{n % 40}" for n in range(80)])
-    assert "10 smaller groups (20 files) not shown" in texts(
-        plot_outcomes(frame, by="configuration_id")
-    )
+def test_groups_that_do_not_fit_are_named_and_the_worst_is_drawn() -> None:
+    names = [f"c{n % 40}" for n in range(80)]
+    frame = files(*["succeeded"] * 80, "job_failed", configuration_id=[*names, "worst"])
+    ax = plot_outcomes(frame, by="configuration_id")
+    assert labels(ax.get_yticklabels())[-1] == "worst"
+    note = texts(ax)[-1].replace("\n", " ")
+    assert note.startswith("11 groups with lower failure rates (22 files) not shown: c")
+    over_time = plot_outcomes(frame, by="configuration_id", freq="D")
+    assert texts(over_time)[0].startswith("worst")
+    assert "35 groups with lower failure rates (70 files) not shown" in title(over_time)
 
 
 def test_group_columns_can_have_any_name() -> None:
@@ -158,7 +162,7 @@ def test_strips_that_do_not_fit_are_counted() -> None:
     frame = files(*["succeeded"] * 20, configuration_id=[f"c{n % 10}" for n in range(20)])
     ax = plot_outcomes(frame, by="configuration_id", freq="D")
     assert len(texts(ax)) == MAX_STRIPS
-    assert "4 smaller groups (8 files) not shown" in title(ax)
+    assert "4 groups with lower failure rates (8 files) not shown: c" in " ".join(title(ax).split())
 
 
 def test_files_without_a_time_are_counted_in_the_title() -> None:
@@ -188,9 +192,11 @@ def test_decided_outcomes_are_solid_and_undecided_ones_pale() -> None:
         word = name.split(" (")[0]
         colour, hatch = STYLES[word]
         assert (patch.get_hatch() or "") == hatch
-        full = to_hex(patch.get_facecolor()) == colour.lower()
+        full = to_hex(patch.get_facecolor(), keep_alpha=True) == f"{colour.lower()}ff"
         assert full == (word not in ("no_job", "job_running"))
         assert full or hatch
+    partial = plot_outcomes(files("succeeded", "partial"))
+    assert "Outcomes of files (mapping, job or page)" in title(partial)
     assert "6 of 8 files decided · 2 undecided (pale)" in title(ax)
 
 
