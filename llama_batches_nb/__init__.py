@@ -23,6 +23,7 @@ examples of the functions run on it.
 """
 
 from importlib.metadata import version as _version
+from types import FunctionType as _FunctionType
 
 from llama_batches_nb.analysis.attempts import attempts
 from llama_batches_nb.analysis.changes import rate_changes
@@ -74,6 +75,7 @@ from llama_batches_nb.plotting.failure_rates import plot_failure_rates
 from llama_batches_nb.plotting.outcomes import plot_outcomes
 from llama_batches_nb.report.write import write_report
 from llama_batches_nb.sandbox_server import Sandbox, sandbox
+from llama_batches_nb.tracebacks import hide_internal_frames as _hide_internal_frames
 
 __version__ = _version("llama_batches_nb")
 
@@ -139,6 +141,14 @@ __all__ = [
     "wait_for_jobs",
     "write_report",
 ]
+
+globals().update(
+    {
+        name: _hide_internal_frames(value)
+        for name, value in globals().items()
+        if name in __all__ and isinstance(value, _FunctionType)
+    }
+)
 
 
 def __dir__() -> list[str]:
