@@ -7,7 +7,6 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, NoReturn, Self
 
 from llama_batches_nb.http import settings as _settings
@@ -25,11 +24,21 @@ class Client:
     def __init__(self, settings: _settings.Settings) -> None:
         self.settings = settings
         self.closed = False
+        self._reset()
         _clients.add(self)
 
-    @cached_property
+    def _reset(self) -> None:
+        """Make another transport at the next request."""
+        self._lock = threading.Lock()
+        self._made: Transport | None = None
+
+    @property
     def _transport(self) -> Transport:
-        return Transport(self.settings)
+        """The transport, one for all threads; a `cached_property` may make several."""
+        with self._lock:
+            if self._made is None:
+                self._made = Transport(self.settings)
+            return self._made
 
     @property
     def base_url(self) -> str:
@@ -124,15 +133,17 @@ def _reset_transports_after_fork() -> None:
     On the parent's connections the child would read the parent's responses, and it would wait for
     rate limiter slots that only the parent's threads can release.
     """
+    global _lock
+    _lock = threading.RLock()  # another thread of the parent may hold it
     for client in list(_clients):
-        client.__dict__.pop("_transport", None)
+        client._reset()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_transports_after_fork)
 
 _default: Client | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def connect(
@@ -243,4 +254,5 @@ def get_client(client: Client | None = None) -> Client:
                 f"client must be a Client from lb.connect(), not {type(client).__name__}."
             )
         return client
-    return _default or connect()
+    with _lock:  # threads that call their first function together share one client
+        return _default or connect()

@@ -7,14 +7,18 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
 import llama_batches_nb as lb
+from llama_batches_nb.http import client as client_module
 from llama_batches_nb.http.client import get_client
+from llama_batches_nb.http.transport import Transport
 from tests.conftest import Serve
 from tests.servers import Request, Response, batch, page
 
@@ -289,3 +293,26 @@ def test_forked_process_does_not_wait_for_requests_of_its_parent(serve: Serve) -
     finally:
         release.set()
         thread.join()
+
+
+def test_threads_share_one_client_and_one_transport(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[object] = []
+
+    def slow(settings: Any) -> object:
+        made.append(settings)
+        time.sleep(0.05)
+        return Transport(settings)
+
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
+    monkeypatch.setattr(client_module, "Transport", slow)
+    start = threading.Barrier(12)
+
+    def ask(_: int) -> tuple[int, int]:
+        start.wait(10)
+        client = get_client()
+        return id(client), id(client._transport)
+
+    with ThreadPoolExecutor(12) as pool:
+        assert len(set(pool.map(ask, range(12)))) == len(made) == 1
