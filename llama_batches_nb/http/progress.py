@@ -138,6 +138,11 @@ def _notebook_bar() -> type[tqdm[Any]]:
             if self._display_handle is not None:
                 self._display_handle.update({"text/plain": str(self)}, raw=True)
                 self._display_handle = None
+            container = getattr(self, "container", None)  # tqdm makes none for a disabled bar
+            for widget in () if container is None else (*container.children, container):
+                for part in (widget.layout, getattr(widget, "style", None), widget):
+                    if part is not None:
+                        part.close()
 
     return NotebookBar
 
@@ -146,4 +151,4 @@ def _in_notebook() -> bool:
     """Whether a Jupyter kernel runs this code."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    return getattr(shell, "kernel", None) is not None  # a subclass has it too, as in Colab

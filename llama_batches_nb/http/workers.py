@@ -82,25 +82,30 @@ class BackgroundTask:
 
     def __init__(self, fn: Callable[[], object]) -> None:
         self._pool = _WorkerPool()
+        # An interrupted `Thread.join` would leave `is_alive` false (CPython issue 90882).
+        self._ended = threading.Event()
 
         def run() -> None:
-            with suppress(Cancelled):
-                fn()
+            try:
+                with suppress(Cancelled):
+                    fn()
+            finally:
+                self._ended.set()
 
         self._pool.start(run)
 
     @property
     def running(self) -> bool:
-        """Whether the thread is alive."""
-        return self._pool.threads[0].is_alive()
+        """Whether the function has not ended."""
+        return not self._ended.is_set()
 
     def stop(self) -> None:
         """Cancel the function; do not wait for its thread."""
         self._pool.cancel()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the thread ends, or for `timeout` seconds."""
-        self._pool.threads[0].join(timeout)
+        """Wait until the function has ended, or for `timeout` seconds."""
+        self._ended.wait(timeout)
 
 
 def sleep(seconds: float) -> None:

@@ -32,6 +32,30 @@ class Recorder(tqdm):  # type: ignore[type-arg]
         type(self).shown.append(s)
 
 
+@pytest.mark.parametrize("delay", [0, 60])
+def test_notebook_bar_leaves_no_widget(monkeypatch: pytest.MonkeyPatch, delay: int) -> None:
+    from ipywidgets.widgets.widget import _instances
+
+    monkeypatch.setattr(progress, "DELAY", delay)
+    monkeypatch.setattr(progress, "_in_notebook", lambda: True)
+    before = set(_instances)
+    for total in (3, None):
+        with progress.progress_bar(None, "things", unit="thing", total=total) as shown:
+            shown.advance(2)
+    assert set(_instances) == before
+
+
+@pytest.mark.parametrize(("shell", "shown"), [({"kernel": object()}, True), ({}, False)])
+def test_shell_with_a_kernel_is_a_notebook(
+    shell: dict[str, Any], shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import IPython
+
+    found = type("DatabricksShell", (), shell)()
+    monkeypatch.setattr(IPython, "get_ipython", lambda: found)
+    assert progress._in_notebook() is shown
+
+
 @pytest.fixture(autouse=True)
 def _forget() -> None:
     Recorder.shown, Recorder.ends = [], []
