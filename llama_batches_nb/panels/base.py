@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,7 +14,7 @@ from llama_batches_nb.errors import AuthenticationError, BatchesError
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.messages import escape_control_chars
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.markup import PANEL_CSS
+from llama_batches_nb.panels.page_style import panel_style
 from llama_batches_nb.panels.saved_html import SavedHtml
 from llama_batches_nb.panels.task_runner import TaskRunner
 
@@ -35,18 +36,21 @@ class Panel(widgets.VBox):
         heading = self._heading()  # raises without an API key, before any widget is made
         self._alert, self._message = widgets.HTML(), ""
         self._header = widgets.HTML(
-            f"<style>{PANEL_CSS}</style><h3>{self.title} "
+            f"{panel_style(self.title)}<h3>{self.title} "
             f"<span class='lb-muted'>· {markup.text(heading)}</span></h3>"
         )
         super().__init__([self._header])
         own_class = f"lb-{self.model_id}"
         self.add_class("lb-panel").add_class(own_class)
-        self._saved = SavedHtml(self.title, own_class, lambda: self._html())
+        self._saved = SavedHtml(
+            self.title, own_class, lambda: self._saved_html(), lambda: repr(self)
+        )
         self.runner = TaskRunner(
             on_error=self.show_error,
             on_warning=self._add_warning,
             after_update=self._saved.update,
         )
+        self._as_of: datetime | None = None  # when its numbers were fetched
         self._closed = False
         self._view_count = 0  # not None: the page then reports how many views it shows
         self.observe(self._on_view, "_view_count")
@@ -109,6 +113,16 @@ class Panel(widgets.VBox):
         """Return what the panel shows as one line of plain text."""
         return self.title
 
+    def _saved_html(self) -> str:
+        """Return the project, the filters, the time and what the panel shows as plain HTML."""
+        return f"<p>{markup.text(self._context())}</p>{self._html()}"
+
+    def _context(self) -> str:
+        """Return what the panel's numbers are of, and when they were fetched."""
+        if self._as_of is None:
+            return self._heading()
+        return f"{self._heading()} · as of {self._as_of:%Y-%m-%d %H:%M} UTC"
+
     def _html(self) -> str:
         """Return what the panel shows as plain HTML."""
         return f"<p>{markup.text(self._text())}</p>"
@@ -120,8 +134,9 @@ class Panel(widgets.VBox):
     def _ipython_display_(self) -> None:
         """Show the panel, followed by its saved copy."""
         if not self._closed:
-            hint = f"<p><i>{self.title}: run the cell to use the panel. It last showed:</i></p>"
-            display({**self._repr_mimebundle_(), "text/html": hint}, raw=True)
+            hint = f"{self.title}: run the cell to use the panel. It last showed:"
+            view = {**self._repr_mimebundle_(), "text/html": f"<p><i>{hint}</i></p>"}
+            display({**view, "text/plain": hint}, raw=True)  # the numbers are in the saved copy
         self._saved.show(live=not self._closed)
 
     def __repr__(self) -> str:

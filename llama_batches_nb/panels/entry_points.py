@@ -98,12 +98,13 @@ def filter_panel(
 def dashboard(
     client: Client | None = None, *, source: PathLike | FilterPanel | None = None
 ) -> Dashboard:
-    """Create a dashboard of failure rates, error patterns, durations and open batches.
+    """Create a dashboard of failure rates, error patterns, cost and open batches.
 
-    It shows the numbers of batches, files, failures and credits; the failure rate over time, by
-    configuration and by directory, with confidence intervals; the most frequent error patterns;
-    how long batches took; and which are open. A click on a configuration, directory or pattern
-    filters by it.
+    It shows first the failure rate, whether it has changed, and how many files still fail; then the
+    rate over time, by configuration and by directory, with confidence intervals; the most frequent
+    error patterns; the cost by configuration; and the open and the slowest batches. A click on a
+    configuration, directory, pattern or change filters by it; the filters are shown as buttons
+    that remove them.
 
     Parameters
     ----------

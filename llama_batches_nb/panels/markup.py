@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
@@ -10,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from llama_batches_nb.analysis.intervals import wilson
 from llama_batches_nb.plotting.colours import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 GREY = "#8C8C8C"  # legible on white and on black
@@ -33,7 +36,23 @@ STATUS_MARKS = {
 }
 UNKNOWN_MARK = ("◇", GREY)  # of a status that is not listed above
 MISSING = "–"
+MIN_MARKED_SHARE = 0.08  # of a mark: less is not visible
+CONFIDENCE = 0.95  # of an interval
 ID_HEAD, ID_TAIL = 8, 2  # characters of a shortened id
+
+# Copies the text of the copy button that a click is on, and shows it; false for other clicks.
+COPY_JS = (
+    "(copy=>{if(!copy)return false;"
+    "const done=ok=>{copy.classList.toggle('lb-copied',ok);"
+    "setTimeout(()=>copy.classList.remove('lb-copied'),1500)};"
+    "const text=copy.dataset.copy,old=()=>{const area=document.createElement('textarea');"
+    "area.value=text;document.body.append(area);area.select();"
+    "const ok=document.execCommand('copy');area.remove();done(ok)};"
+    "navigator.clipboard?navigator.clipboard.writeText(text).then(()=>done(true),old):old();"
+    "return true})(event.target.closest('[data-copy]'))"
+)
+
+COPY_BUTTON = re.compile(r'<button [^>]*class="lb-copy-id".*?</button>')
 
 _DURATION_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))  # seconds
 
@@ -51,6 +70,33 @@ def status(value: Any) -> str:
     return f'<span style="color:{colour}" aria-hidden="true">{mark}</span> {escape(str(value))}'
 
 
+def batch_status(value: Any, failure_rate: Any) -> str:
+    """Return the status of a batch; the mark of a COMPLETED one shows the share that failed."""
+    if str(value) != "COMPLETED" or _is_missing(failure_rate) or failure_rate <= 0:
+        return status(value)
+    angle = 2 * math.pi * max(MIN_MARKED_SHARE, float(failure_rate))
+    x, y = 8 + 8 * math.sin(angle), 8 - 8 * math.cos(angle)
+    path = f"M8 8V0A8 8 0 {int(angle > math.pi)} 1 {x:.1f} {y:.1f}Z"
+    wedge = f'<path d="{path}"/>' if failure_rate < 1 else '<circle cx="8" cy="8" r="8"/>'
+    return (
+        '<svg class="lb-mark" viewBox="0 0 16 16" width="11" height="11" aria-hidden="true">'
+        f'<circle cx="8" cy="8" r="8" fill="{GREEN}"/><g fill="{VERMILION}">{wedge}</g></svg> '
+        f"{escape(str(value))}"
+    )
+
+
+def failed_share(rate: Any, n_failed: Any, n_decided: Any) -> str:
+    """Return a bar, the share of failed files and its interval, as for these files only."""
+    if _is_missing(rate):
+        return MISSING
+    low, high = (float(end) for end in wilson(n_failed, n_decided, CONFIDENCE))
+    return (
+        f'<span class="lb-bar-of" aria-hidden="true"><i style="width:{100 * rate:.1f}%"></i></span>'
+        f'<span title="{n_failed:,} of {n_decided:,} decided files">{percent(rate)} '
+        f'<span class="lb-muted">({100 * low:.0f}–{100 * high:.0f})</span></span>'
+    )
+
+
 def short(value: Any) -> str:
     """Return an id shortened in the middle: ``bat-1a2b…9f``."""
     id_ = str(value)
@@ -64,15 +110,44 @@ def short_id(value: Any) -> str:
     return f'<code title="{escape(str(value))}">{escape(short(value))}</code>'
 
 
-def selectable_id(value: Any) -> str:
-    """Return an id that one click selects, for copying."""
-    return f'<code class="lb-id">{text(value)}</code>'
+def copied_id(value: Any) -> str:
+    """Return a shortened id with a button that copies the whole id, in a table."""
+    return MISSING if _is_missing(value) else f"{short_id(value)}{_copy_button(value, -1)}"
+
+
+def whole_id(value: Any) -> str:
+    """Return an id with a button that copies it."""
+    if _is_missing(value):
+        return MISSING
+    button = _copy_button(value, 0)
+    return f'<span onclick="{escape(COPY_JS)}"><code>{text(value)}</code>{button}</span>'
+
+
+def _copy_button(value: Any, tab_index: int) -> str:
+    id_ = escape(str(value))
+    return (
+        f'<button type="button" class="lb-copy-id" tabindex="{tab_index}" data-copy="{id_}" '
+        f'title="Copy {id_}" aria-label="Copy {id_}"></button>'
+    )
+
+
+def without_copy_buttons(html: str) -> str:
+    """Return HTML without copy buttons, which do nothing in a saved notebook."""
+    return COPY_BUTTON.sub("", html)
 
 
 def name(value: Any, names: dict[str, str]) -> str:
     """Return the name of an id, or the shortened id."""
     known = names.get(str(value))
     return short_id(value) if known is None else escape(known)
+
+
+def cut_name(name: str, n_common: int) -> str:
+    """Return a name of which only the first `n_common` characters, if any, are cut for space."""
+    whole, common, own = (escape(part) for part in (name, name[:n_common], name[n_common:]))
+    if not n_common:
+        return f'<span title="{whole}">{whole}</span>'
+    return f'<span class="lb-name" title="{whole}"><span>{common}</span><span>{own}</span></span>'
 
 
 def name_sort_key(value: Any, names: dict[str, str]) -> str:
@@ -139,11 +214,16 @@ def counts(statuses: pd.Series[Any]) -> str:
 
 
 def table(
-    heads: Sequence[tuple[str, str]], rows: Iterable[Iterable[str]], *, row_style: str = ""
+    heads: Sequence[tuple[str, str]],
+    rows: Iterable[Iterable[str]],
+    *,
+    row_style: str = "",
+    sorts: Sequence[str] = (),
 ) -> str:
-    """Return a table. Heads are `(text, CSS class)` pairs; cells are HTML."""
+    """Return a table. Heads are `(text, CSS class)` pairs; cells are HTML; `sorts` is for ARIA."""
     head = "".join(
-        f'<th scope="col" class="{class_}">{escape(text)}</th>' for text, class_ in heads
+        f'<th scope="col" class="{class_}"{_aria_sort(sort)}>{escape(text)}</th>'
+        for (text, class_), sort in zip(heads, sorts or [""] * len(heads), strict=True)
     )
     body = "".join(f'<tr style="{row_style}">{_cells(cells, heads)}</tr>' for cells in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -153,6 +233,10 @@ def _cells(cells: Iterable[str], heads: Sequence[tuple[str, str]]) -> str:
     return "".join(
         f'<td class="{class_}">{cell}</td>' for cell, (_, class_) in zip(cells, heads, strict=True)
     )
+
+
+def _aria_sort(sort: str) -> str:
+    return f' aria-sort="{sort}"' if sort else ""
 
 
 def _is_missing(value: Any) -> bool:

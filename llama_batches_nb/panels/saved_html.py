@@ -20,39 +20,52 @@ class SavedHtml:
         A CSS class that only this panel has.
     content
         Returns what the panel shows, as HTML.
+    text
+        Returns it as plain text, for formats without HTML such as LaTeX.
     """
 
-    def __init__(self, title: str, panel_class: str, content: Callable[[], str]) -> None:
-        self._title, self._panel_class, self._content = title, panel_class, content
-        self._output: DisplayHandle | None = None
+    def __init__(
+        self,
+        title: str,
+        panel_class: str,
+        content: Callable[[], str],
+        text: Callable[[], str],
+    ) -> None:
+        self._title, self._panel_class = title, panel_class
+        self._content, self._text = content, text
+        self._outputs: list[DisplayHandle] = []  # one for each cell that shows the panel
 
     def html(self) -> str:
         """Return the copy."""
         panel = self._panel_class
         return (
             f"<style>{SAVED_CSS}body:has(.{panel}) .lb-saved.of-{panel}{{display:none}}</style>"
-            f'<div class="lb-saved of-{panel}"><p><b>{self._title}</b></p>{self._content()}</div>'
+            f'<div class="lb-saved of-{panel} tex2jax_ignore mathjax_ignore">'
+            f"<p><b>{self._title}</b></p>{self._content()}</div>"
         )
 
     def show(self, *, live: bool = True) -> None:
         """Add the copy to the output of a cell; while `live`, `update` replaces it."""
-        output = display(_Html(self.html()), display_id=True)
-        self._output = output if live else None
+        output = display(_Copy(self.html(), self._text()), display_id=True)
+        if live and output is not None:
+            self._outputs.append(output)
 
     def update(self) -> None:
-        """Replace the copy, if it is shown, by one of what the panel shows now."""
-        if self._output is not None:
-            self._output.update(_Html(self.html()))
+        """Replace each copy that is shown by one of what the panel shows now."""
+        if self._outputs:
+            copy = _Copy(self.html(), self._text())
+            for output in self._outputs:
+                output.update(copy)
 
 
-class _Html:
-    """HTML whose plain text is empty."""
+class _Copy:
+    """What the panel showed, as HTML and as plain text."""
 
-    def __init__(self, html: str) -> None:
-        self._html = html
+    def __init__(self, html: str, text: str) -> None:
+        self._html, self._text = html, text
 
     def _repr_html_(self) -> str:
         return self._html
 
     def __repr__(self) -> str:
-        return ""
+        return self._text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from tests.browser import looking
 from tests.browser.lab import Lab
@@ -20,23 +20,24 @@ print(len(files))
 """
 
 
-def _tile(board: Locator, what: str) -> Locator:
-    label = board.page.get_by_text(what, exact=True)
-    return board.locator(".lb-tile").filter(has=label).locator("b")
+def _files(board: Locator) -> int:
+    """Return the number of decided files in the headline."""
+    text = board.locator(".lb-headline").inner_text()
+    [n] = re.findall(r"of ([\d,]+) files", text)
+    return int(n.replace(",", ""))
 
 
 def _drawn(page: Page) -> Locator:
     """Return the dashboard, once all that it fetched is drawn."""
     board = looking.panel_in(page)
     expect(board).to_contain_text(re.compile(r"Fetched: \d+ batches"))
-    expect(_tile(board, "credits")).to_have_text("–")  # lists of jobs have none
-    expect(board).to_contain_text(re.compile(r"not known for ([\d,]+) of \1 jobs"))
     expect(board).not_to_contain_text("Updating charts")
+    expect(board.locator(".lb-cells", has_text="not known")).to_contain_text("0 of")
     return board
 
 
 def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None:
-    page.set_viewport_size({"width": 1280, "height": 2800})
+    page.set_viewport_size({"width": 1280, "height": 900})
     notebook = lab.open(
         page, f"{BOARD}board.filters.limit.value = '60'\nboard.fetch()", theme="JupyterLab Dark"
     )
@@ -46,27 +47,32 @@ def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None
         0
     )
     shoot(board, "dashboard-dark")
-    files = _tile(board, "files")
-    everything = files.inner_text()
+    headline, chips = board.locator(".lb-headline"), board.locator(".lb-chip")
+    expect(headline).to_contain_text(re.compile(r"^Failed [\d.]+ %.*files still fail|file still"))
+    everything = headline.inner_text()
+    assert _bounds(board.locator(".lb-chart"))["y"] < 400
 
-    configuration = board.get_by_role("button", name="cfg-PARSE_AGENTIC", exact=True)
-    configuration.click()
-    expect(board).to_contain_text("Only configuration Agentic")
-    expect(files).not_to_have_text(everything)
-    assert _shown(notebook.execute("print(len(board.outcomes))")) == files.inner_text()
-    pattern = board.locator(".lb-table", has_text="Pattern").locator(".lb-picks button").first
-    pattern.press("Enter")
-    expect(board).to_contain_text("Only configuration Agentic and error pattern")
-    expect(_tile(board, "succeeded")).to_have_text("0")
+    board.get_by_role("button", name="Agentic", exact=True).first.click()
+    expect(chips).to_have_text("Configuration: Agentic ✕")
+    expect(headline).not_to_have_text(everything)
+    decided = "print(int(lb.failure_rates(board.outcomes).decided[0]))"
+    assert int(notebook.execute(decided)) == _files(board)
+    pattern = board.locator(".lb-table", has_text="Layer").locator("tbody tr").first
+    pattern.click()
+    expect(chips).to_have_count(2)
+    expect(headline).to_contain_text("Failed 100.0 %")
 
     board.get_by_role("button", name="Copy as code").click()
     text = board.get_by_label("Code", exact=True)
     expect(text).to_have_value(re.compile("pattern_ids"))
-    assert _shown(notebook.execute(text.input_value() + CHECK)) == files.inner_text()
+    n_files = int(notebook.execute("print(len(board.outcomes))"))
+    assert int(notebook.execute(text.input_value() + CHECK)) == n_files
 
+    chips.nth(1).click()
+    expect(chips).to_have_count(1)
     board.get_by_role("button", name="Show all").click()
-    expect(files).to_have_text(everything)
-    expect(board.get_by_role("button", name="Show all")).to_be_hidden()
+    expect(headline).to_have_text(everything)
+    expect(board.get_by_role("button", name="Show all")).to_have_count(0)
     expect(text).not_to_have_value(re.compile("pattern_ids"))
     notebook.save()
     lab.open_again(notebook, kernel=False)
@@ -77,8 +83,27 @@ def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None
     shoot(page, "dashboard-saved")
 
 
-def _shown(printed: str) -> str:
-    return f"{int(printed):,}"
+def _bounds(what: Locator) -> FloatRect:
+    bounds = what.bounding_box()
+    assert bounds is not None
+    return bounds
+
+
+def test_nothing_moves_while_the_dashboard_loads(voila: Voila, page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    voila.open(page, f"{BOARD}board")
+    board = looking.panel_in(page)
+    expect(board).to_contain_text("Set the filters, then click Fetch.")
+    tables = [table for table in board.locator(".lb-table").all() if table.is_visible()]
+    assert len(tables) == 7
+    parts = [board.locator(".lb-chart"), *tables]
+    before = [_bounds(part)["y"] for part in parts]
+    board.get_by_role("button", name="Fetch", exact=True).click()
+    _drawn(page)
+    after = [_bounds(part)["y"] for part in parts]
+    assert [abs(one - other) <= 40 for one, other in zip(before, after, strict=True)] == [
+        True
+    ] * len(parts), (before, after)
 
 
 def test_dashboard_in_voila_splits_and_exports(voila: Voila, page: Page, tmp_path: Path) -> None:
@@ -96,7 +121,7 @@ def test_dashboard_in_voila_splits_and_exports(voila: Voila, page: Page, tmp_pat
     assert (tmp_path / "taken" / "jobs.parquet").exists()
     page.set_viewport_size(looking.NARROW)
     looking.check_width(board)
-    board.locator(".lb-table").nth(1).locator(".lb-picks button").first.click()
+    board.locator(".lb-table").nth(1).locator("tbody tr").first.click()
     expect(board.get_by_role("button", name="Show all")).to_be_visible()
     looking.check_width(board)
     page.set_viewport_size({"width": 420, "height": 3200})

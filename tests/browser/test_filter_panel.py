@@ -85,9 +85,14 @@ def test_filter_sort_select_and_copy_code(lab: Lab, page: Page, tmp_path: Path) 
     panel.get_by_role("button", name="Only failures").click()
     expect(files.first).to_contain_text(re.compile("mapping_error|job_failed"))
     expect(files.filter(has_text="succeeded")).to_have_count(0)
-    file = notebook.execute("print(panel._files.table.frame.source_directory_file_id.iloc[0])")
-    panel.get_by_role("button", name=file.strip(), exact=True).click()
+    files.first.click()
     expect(panel.locator(".lb-one")).to_contain_text("Message")
+    expect(panel.get_by_role("button", name="Show pages")).to_be_disabled()
+    panel.get_by_role("button", name="Only failures").click()
+    panel.get_by_label("Search").nth(1).fill("succeeded")
+    files.filter(has_text="succeeded").first.click()
+    panel.get_by_role("button", name="Show pages").click()
+    expect(panel.locator(".lb-output")).to_contain_text("Page 1")
 
     # take away
     panel.get_by_role("button", name="Copy as code").click()
@@ -116,15 +121,16 @@ def test_saved_notebook_shows_results_without_kernel(lab: Lab, page: Page) -> No
     panel = looking.panel_in(page)
     expect(panel).to_contain_text("Fetched: 30 batches")
     expect(page.locator(".lb-panel")).to_have_count(1)
-    row, beside = (panel.locator(".lb-picks button").nth(n) for n in (1, 2))
+    rows = panel.locator(".lb-cells").first.locator("tbody tr")
+    row, beside = (rows.nth(n) for n in (1, 2))
     assert row.evaluate(SHADE) == beside.evaluate(SHADE)
     row.hover()
     assert row.evaluate(SHADE) != beside.evaluate(SHADE)
     row.click()
-    beside.hover()
-    hovered = beside.evaluate(SHADE)
-    expect(row).to_have_css("background-color", hovered)  # the chosen one, once that is known
     expect(panel.get_by_role("heading", name="Files of")).to_be_visible()
+    expect(panel.locator(".lb-picks").first.locator("button").nth(1)).to_have_class(
+        re.compile("lb-chosen")
+    )
     expect(panel).to_contain_text(
         re.compile(r"\d+ files?: failed|known when the batch has finished|No files")
     )
@@ -139,6 +145,48 @@ def test_saved_notebook_shows_results_without_kernel(lab: Lab, page: Page) -> No
         expect(page.locator(".lb-panel")).to_have_count(0)
         expect(page.locator(".jp-OutputArea").first).to_contain_text("30 batches: ")
         shoot(page, f"filter-panel-saved-{'trusted' if trusted else 'untrusted'}")
+
+
+def test_text_can_be_selected_and_ids_copied(voila: Voila, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    voila.open(page, PANEL.replace("filter_panel()", "filter_panel(limit=40).fetch()"))
+    panel = looking.panel_in(page)
+    expect(panel).to_contain_text("Fetched: 40 batches")
+    rows = panel.locator(".lb-cells").first.locator("tbody tr")
+    heading = panel.get_by_role("heading", name="Files of")
+
+    name = rows.first.locator("td").nth(3).locator("span").first
+    bounds = name.bounding_box()
+    assert bounds is not None
+    y = bounds["y"] + bounds["height"] / 2
+    page.mouse.move(bounds["x"] + 1, y)
+    page.mouse.down()
+    page.mouse.move(bounds["x"] + bounds["width"], y)
+    page.mouse.up()
+    selected = page.evaluate("() => String(getSelection())")
+    assert selected
+    assert selected in name.inner_text()
+    whole = rows.first.locator("code").get_attribute("title")
+    rows.first.hover()
+    rows.first.get_by_role("button", name=f"Copy {whole}").click()
+    assert page.evaluate("() => navigator.clipboard.readText()") == whole
+    expect(heading).to_be_hidden()  # neither of the two has chosen the row
+
+    panel.get_by_label("Status", exact=True).locator("option", has_text="FAILED").click()
+    panel.get_by_label("Status", exact=True).locator("option", has_text="CANCELLED").click()
+    assert panel.get_by_label("Status", exact=True).evaluate(
+        "select => [...select.selectedOptions].map(option => option.value)"
+    ) == ["FAILED", "CANCELLED"]
+    panel.get_by_label("Search", exact=True).first.fill(f"{whole}")
+    expect(rows).to_have_count(1)
+    expect(panel).to_contain_text("1–1 of 1 batch (of 40)")
+    panel.get_by_label("Search", exact=True).first.fill("")
+    panel.get_by_label("Rows", exact=True).first.select_option("25")
+    expect(rows).to_have_count(25)
+    panel.get_by_role("button", name="Last", exact=True).first.click()
+    expect(rows).to_have_count(15)
+    rows.last.locator("td").nth(3).click()
+    expect(heading).to_be_visible()
 
 
 def test_narrow_window_shows_an_error_and_recovers(voila: Voila, page: Page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import ipywidgets as widgets
@@ -189,21 +190,34 @@ def test_saved_copy_is_hidden_beside_its_live_panel(panel: Panel) -> None:
     saved = panel._repr_mimebundle_()["text/html"]
     assert f"lb-{panel.model_id}" in panel._dom_classes
     assert f"body:has(.lb-{panel.model_id}) .lb-saved.of-lb-{panel.model_id}" in saved
-    assert f'class="lb-saved of-lb-{panel.model_id}"' in saved
+    assert f'class="lb-saved of-lb-{panel.model_id} ' in saved
 
 
 def test_saved_copy_is_updated_with_every_change(panel: Panel, monkeypatch: Any) -> None:
     shown: list[Any] = []
+    texts: list[str] = []
 
     class Handle:
         def update(self, html: Any) -> None:
             shown.append(html._repr_html_())
+            texts.append(repr(html))
 
     handle: Any = Handle()
-    panel._saved._output = handle
+    panel._saved._outputs = [handle, handle]  # shown in two cells
     monkeypatch.setattr(type(panel), "_html", lambda self: "Changed")
     panel.runner.update_ui(lambda: None)
-    assert "Changed" in shown[-1]
+    assert len(shown) == 2
+    assert "Changed" in shown[0]
+    assert shown[0] == shown[1]
+    assert texts == [repr(panel)] * 2
+
+
+def test_saved_copy_is_not_typeset_and_says_what_it_is_of(panel: Panel) -> None:
+    saved = panel._saved.html()
+    assert 'tex2jax_ignore mathjax_ignore"' in saved
+    assert "project &lt;img src=x onerror=alert(1)&gt; · 127.0.0.1:9</p>" in saved
+    panel._as_of = datetime(2026, 8, 1, 14, 3, tzinfo=UTC)
+    assert "· as of 2026-08-01 14:03 UTC</p>" in panel._saved.html()
 
 
 def test_heading_is_escaped_and_omits_the_key(panel: Panel) -> None:

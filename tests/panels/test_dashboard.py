@@ -61,7 +61,8 @@ def test_dashboard_shows_what_the_public_functions_return(board: Dashboard) -> N
     files = lb.outcomes(board.results, board.jobs)
     assert_frame_equal(_outcomes(board), files)
     rate = lb.failure_rates(files).iloc[0]
-    assert f"<b>{int(rate.failed):,}</b>" in board._tiles.value
+    assert f"<b>Failed {100 * rate.failure_rate:.1f} %</b>" in board._headline.value
+    assert f"({int(rate.failed):,} of {int(rate.decided):,} files in" in board._headline.value
     by = lb.failure_rates(files, by=CONFIGURATION).dropna(subset=CONFIGURATION)
     assert len(board.groups[CONFIGURATION].table.frame) == len(by)
     assert board.patterns.frame["count"].sum() == rate.failed
@@ -71,24 +72,31 @@ def test_dashboard_shows_what_the_public_functions_return(board: Dashboard) -> N
     _check(board)
 
 
-def test_click_filters_and_second_click_removes_the_filter(board: Dashboard) -> None:
+def test_click_on_a_row_filters_and_click_on_its_chip_removes_the_filter(board: Dashboard) -> None:
     whole = _outcomes(board)
-    row = board.groups[CONFIGURATION].table._row_buttons[1]
-    configuration = row.description
+    table = board.groups[CONFIGURATION].table
+    row, configuration = table._row_buttons[1], table.frame[CONFIGURATION][1]
+    assert row.tooltip == _name(board, configuration)
     row.click()
     board.wait()
     narrowed = whole[whole[CONFIGURATION] == configuration]
     assert_frame_equal(_outcomes(board), narrowed)
-    assert f"Only configuration <b>{_name(board, configuration)}</b>" in board._filters_text.value
-    assert board._filters_row.layout.display != "none"
+    assert _chips(board) == [f"Configuration: {_name(board, configuration)} ✕"]
+    assert board.active.show_all in board.active.children
     assert "lb-chosen" in row._dom_classes
     assert set(board.table.frame["batch_id"]) >= set(narrowed["batch_id"])
     _check(board)
-    row.click()
+    [chip] = board.active.chips
+    chip.click()
     board.wait()
     assert_frame_equal(_outcomes(board), whole)
-    assert board._filters_row.layout.display == "none"
+    assert not _chips(board)
+    assert board.active.show_all not in board.active.children
     assert "lb-chosen" not in row._dom_classes
+
+
+def _chips(board: Dashboard) -> list[str]:
+    return [chip.description for chip in board.active.chips]
 
 
 def _name(board: Dashboard, configuration: str) -> str:
@@ -100,7 +108,38 @@ def test_pattern_filter_is_shown_by_its_pattern(board: Dashboard) -> None:
     assert board.patterns._row_buttons[0].tooltip == row["pattern"]
     board.filter_by(PATTERN, row[PATTERN])
     board.wait()
-    assert f"error pattern <b>{markup.text(row['pattern'])}</b>" in board._filters_text.value
+    [chip] = board.active.chips
+    assert chip.tooltip == f"Remove this filter: Error pattern: {row['pattern']} ✕"
+
+
+def test_change_of_a_group_is_shown_and_filters_by_it(serve: Serve, keep: Keep[Dashboard]) -> None:
+    """Two configurations, one of which fails from the second half on."""
+    batches = []
+    for day in range(40):
+        for config in ("cfg-1", "cfg-2"):
+            n_bad = 5 if config == "cfg-1" and day >= 21 else 0
+            results = [mapping(f"f{n}", None, "no") for n in range(n_bad)]
+            results += [mapping(f"f{n}", f"pjb-{config}-{day}-{n}") for n in range(n_bad, 10)]
+            job = {"type": "parse_v2", "configuration_id": config}
+            created = f"{pd.Timestamp('2026-06-01') + pd.Timedelta(days=day):%Y-%m-%dT12:00:00Z}"
+            batches.append(
+                batch(
+                    f"bat-{config}-{day}",
+                    results=results,
+                    created_at=created,
+                    config={"job": job},
+                )
+            )
+    _serving(serve, *batches)
+    board = keep(lb.dashboard())
+    board.fetch().wait()
+    [change, *_] = board.active.changes
+    assert change.description.startswith("▲ A name: 0.0 % → ")
+    assert "% ▲ from 0.0 % since 22 Jun, now " in board._headline_text
+    change.click()
+    board.wait()
+    assert set(_outcomes(board)[CONFIGURATION]) == {"cfg-1"}
+    _check(board)
 
 
 def test_filters_combine_and_show_all_removes_them(board: Dashboard) -> None:
@@ -113,8 +152,7 @@ def test_filters_combine_and_show_all_removes_them(board: Dashboard) -> None:
         assert_frame_equal(_outcomes(board), files.drop(columns=PATTERN))
         _check(board)
     assert len(files)
-    assert f"<b>{len(files):,}</b>" in board._tiles.value
-    board.show_all.click()
+    board.active.show_all.click()
     board.wait()
     assert_frame_equal(_outcomes(board), whole)
     assert _shown(board) == before
@@ -123,7 +161,7 @@ def test_filters_combine_and_show_all_removes_them(board: Dashboard) -> None:
 def _shown(board: Dashboard) -> dict[str, Any]:
     tables: dict[str, Any] = {"batches": board.table, "patterns": board.patterns, **board.groups}
     shown = {name: table.html() for name, table in tables.items()}
-    return {**shown, "tiles": board._tiles.value, "code": board.code}
+    return {**shown, "headline": board._headline.value, "code": board.code}
 
 
 def test_new_fetch_removes_group_filters(board: Dashboard) -> None:
@@ -131,7 +169,7 @@ def test_new_fetch_removes_group_filters(board: Dashboard) -> None:
     board.wait()
     board.fetch().wait()
     assert len(_outcomes(board)) == len(board.results if board.results is not None else ())
-    assert board._filters_row.layout.display == "none"
+    assert not _chips(board)
     _check(board)
 
 
@@ -164,7 +202,8 @@ def test_rates_chart_can_be_split(board: Dashboard) -> None:
 
 
 def test_every_table_sorts_by_every_column(board: Dashboard) -> None:
-    tables = (board.patterns, board.open_batches, *(one.table for one in board.groups.values()))
+    groups = (one.table for one in board.groups.values())
+    tables = (board.patterns, board.costs.table, board.open_batches, board.slowest, *groups)
     for table in tables:
         for column in table._columns:
             for ascending in (True, False):
@@ -290,7 +329,7 @@ def test_dashboard_draws_every_kind_of_history(
     n_files = sum(len(one.get("results") or ()) for one in KINDS[kind])
     assert len(_outcomes(board)) == n_files
     assert board._body.layout.display is None
-    assert all(chart.value.count("<svg ") == 2 for chart in (board._rates, board._durations))
+    assert board._rates.value.count("<svg ") == 2
     _check(board)
 
 
@@ -323,12 +362,15 @@ def test_names_are_escaped_in_tables_charts_and_saved_copy(
     assert sum("&lt;img src=x" in html for html in shown) >= 5
 
 
-def test_saved_copy_has_tiles_charts_and_tables(board: Dashboard) -> None:
+def test_saved_copy_has_the_headline_charts_and_tables(board: Dashboard) -> None:
     saved = board._repr_mimebundle_()["text/html"]
-    assert board._tiles.value in saved
+    assert board._headline.value in saved
+    assert "Cost by configuration" in saved
     assert board._rates.value in saved
     assert markup.text(board.patterns.frame["pattern"][0]) in saved
-    assert repr(board) == "<Dashboard: 60 batches; .batches is their DataFrame>"
+    assert repr(board) == (
+        f"<Dashboard: {board._headline_text}; 60 batches; .batches is their DataFrame>"
+    )
 
 
 def test_click_during_a_fetch_is_ignored(on_history: lb.Client, keep: Keep[Dashboard]) -> None:
@@ -346,3 +388,17 @@ def test_click_during_a_fetch_is_ignored(on_history: lb.Client, keep: Keep[Dashb
     board.wait()
     assert set(board.outcomes.configuration_id) == {chosen}
     assert len(board.outcomes) < whole
+
+
+def test_report_is_of_the_files_shown(board: Dashboard, tmp_path: Path) -> None:
+    board.filter_by(CONFIGURATION, _choices(board)[0][1])
+    board.wait()
+    board._export.folder.value = str(tmp_path / "new")
+    board._export.report_button.click()
+    board.wait()
+    assert not alert_of(board)
+    page = (tmp_path / "new" / "report.html").read_text("utf-8")
+    rate = lb.failure_rates(_outcomes(board)).iloc[0]
+    assert f"{100 * rate.failure_rate:.1f} %" in page
+    assert _name(board, _choices(board)[0][1]) in page
+    assert f"Written to {tmp_path / 'new' / 'report.html'}" in board._export._status.value

@@ -781,6 +781,44 @@ def test_files_of_failed_batches_are_counted_apart(serve: Serve, keep: Keep[Filt
     assert "1 file · 1 in FAILED batches" in panel._counts.value
 
 
+def test_files_that_failed_come_first(serve: Serve, keep: Keep[FilterPanel]) -> None:
+    results = [mapping("dfl-1", "pjb-2"), mapping("dfl-2", None, "no"), mapping("dfl-3", "pjb-2")]
+    serve(_named([batch("bat-1", results=results)]))
+    panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    panel.choose("bat-1")
+    panel.wait()
+    shown = panel._files.table.frame.source_directory_file_id.tolist()
+    assert shown == ["dfl-2", "dfl-1", "dfl-3"]
+    assert panel.files is not None
+    assert panel.files.source_directory_file_id.tolist() == ["dfl-1", "dfl-2", "dfl-3"]
+
+
+def test_show_pages_shows_what_fetch_pages_returns(
+    on_history: lb.Client, keep: Keep[FilterPanel]
+) -> None:
+    panel = keep(lb.filter_panel(status="COMPLETED", job_type="parse_v2", limit=9))
+    panel.fetch().wait()
+    batches = panel.table.frame
+    panel.choose(batches[batches.n_failed > 0].batch_id.iloc[0])
+    panel.wait()
+    assert panel.files is not None
+    [file, *_] = panel.files[panel.files.outcome == "succeeded"].itertuples()
+    output = panel._files.output
+    panel._files.table.select(file.source_directory_file_id)
+    output.button.click()
+    panel.wait()
+    pages = lb.fetch_pages(str(file.job_id))
+    assert not output._alert.value
+    for page_of in pages.itertuples():
+        assert f"Page {page_of.page_number}" in output._output.value
+    assert f"lb.fetch_pages(&#x27;{file.job_id}&#x27;)" in output._output.value
+    [failed, *_] = panel.files[panel.files.outcome != "succeeded"].itertuples()
+    panel._files.table.select(failed.source_directory_file_id)
+    assert output.button.disabled
+    assert not output._output.value
+
+
 # Escaping
 
 
@@ -835,7 +873,7 @@ def test_every_control_has_an_accessible_name(
     more = (widgets.Dropdown, widgets.Combobox, widgets.DatePicker, widgets.SelectMultiple)
     found = [one for one in _all(panel) if isinstance(one, (*controls, *more))]
     assert len(found) > 20
-    assert not [one for one in found if not one.description and one.layout.display != "none"]
+    assert not [one for one in found if not (one.description or one.tooltip)]
 
 
 def _all(box: widgets.Widget) -> list[widgets.Widget]:

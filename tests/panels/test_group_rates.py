@@ -9,6 +9,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from llama_batches_nb.panels.dashboard.group_rates import MIN_FILES_FOR_AXIS, GroupRates, axis_max
+from llama_batches_nb.panels.widgets.name_lookup import NameIndex
 
 
 def _rates(*groups: tuple[int, float, float]) -> pd.DataFrame:
@@ -35,9 +36,9 @@ def test_axis_covers_all_large_groups(groups: list[tuple[int, float, float]], to
 def groups() -> Iterator[GroupRates]:
     """Rates by directory, one of which is small and failed."""
     before = set(_instances)
-    groups = GroupRates(
-        "source_directory_id", "directory", lambda: {"dir-1": "<Invoices>"}, on_select=print
-    )
+    named = pd.DataFrame({"source_directory_id": ["dir-1"], "name": ["<Invoices>"]})
+    names = NameIndex("directory", "dir-", named)
+    groups = GroupRates("source_directory_id", "directory", lambda: names, on_select=print)
     rates = _rates((1, 1.0, 1.0), (MIN_FILES_FOR_AXIS, 0.1, 0.2))
     rates = rates.assign(
         source_directory_id=["dir-1", "dir-2"], total=MIN_FILES_FOR_AXIS, failed=[1, 2], ci_low=0.0
@@ -45,7 +46,8 @@ def groups() -> Iterator[GroupRates]:
     groups.show(rates, None)
     yield groups
     for name in set(_instances) - before:
-        _instances[name].close()
+        if name in _instances:
+            _instances[name].close()
 
 
 def test_rate_beyond_the_axis_is_an_explained_arrow(groups: GroupRates) -> None:

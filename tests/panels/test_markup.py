@@ -16,7 +16,7 @@ from llama_batches_nb.panels import markup
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 from tests.strategies import some
 
-OURS = {"span", "code", "b", "table", "thead", "tbody", "tr", "th", "td"}
+OURS = {"button", "span", "code", "b", "table", "thead", "tbody", "tr", "th", "td"}
 HOSTILE = """<img src=x onerror="alert('1')">&amp;"""
 
 anything = st.text(min_size=1) | st.sampled_from(
@@ -43,7 +43,7 @@ class Read(HTMLParser):
         self.text += data
 
 
-@pytest.mark.parametrize("make", [markup.text, markup.selectable_id, markup.status])
+@pytest.mark.parametrize("make", [markup.text, markup.whole_id, markup.status])
 @given(given_text=anything)
 @some
 def test_html_text_equals_the_value(make: Callable[[str], str], given_text: str) -> None:

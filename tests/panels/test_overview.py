@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pandas.testing import assert_frame_equal
+from pandas.testing import assert_frame_equal, assert_series_equal
 
 import llama_batches_nb as lb
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
@@ -20,8 +20,6 @@ from llama_batches_nb.panels.dashboard.overview import (
     PATTERN,
     TREND_BARS,
     Overview,
-    Tile,
-    tiles_html,
 )
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, JOBS
@@ -30,8 +28,6 @@ from tests.servers import batch, mapping
 from tests.strategies import api_records, instants, job_frames, known_or_unknown, results_of, some
 
 MESSAGES = ["no such file", "no such file 7", "too large", None]
-STILL = "files still failing"
-COUNTS = ("files", "succeeded", "failed", "undecided")
 
 
 @st.composite
@@ -56,25 +52,14 @@ def found(draw: st.DrawFn) -> FetchedFrames:
     return FetchedFrames(records.to_pandas(BATCHES, listed), results_of(*listed), jobs)
 
 
-def _tiles(overview: Overview) -> dict[str, int]:
-    return {
-        {"mapped to a job": "succeeded"}.get(what, what): int(number.replace(",", ""))
-        for what, number, _ in overview.tiles()
-        if number != "–"  # credits that are not known
-    }
-
-
 @given(found())
 @some
-def test_the_tiles_add_up(given_frames: FetchedFrames) -> None:
-    tiles = _tiles(Overview.from_frames(given_frames))
-    files, good, failed, undecided = (tiles[name] for name in COUNTS)
-    assert files == good + failed + undecided
-    assert tiles["batches"] == len(given_frames.batches)
-    rate = lb.failure_rates(given_frames.outcomes).iloc[0]
-    assert (files, failed) == (rate.total, rate.failed)
-    left_out = (given_frames.outcomes["batch_status"] == "FAILED").sum()
-    assert files + left_out == len(given_frames.outcomes)
+def test_headline_counts_are_those_of_failure_rates(given_frames: FetchedFrames) -> None:
+    headline = Overview.from_frames(given_frames).headline()
+    assert_series_equal(headline.rate, lb.failure_rates(given_frames.outcomes).iloc[0])
+    text = headline.text()
+    assert f" · {int(headline.rate.undecided):,} undecided" in text
+    assert ("unreliable" in text) == bool(headline.rate.unreliable)
 
 
 @given(found())
@@ -82,7 +67,7 @@ def test_the_tiles_add_up(given_frames: FetchedFrames) -> None:
 def test_files_still_failing_are_those_of_final_outcomes(given_frames: FetchedFrames) -> None:
     final = lb.final_outcomes(given_frames.outcomes)
     expected = lb.failure_rates(final).iloc[0].failed
-    assert _tiles(Overview.from_frames(given_frames))[STILL] == expected
+    assert Overview.from_frames(given_frames).headline().still_failing == expected
 
 
 @given(found(), st.sampled_from([DIRECTORY, CONFIGURATION]))
@@ -126,8 +111,6 @@ def test_filter_applies_to_all_but_its_own_table(
             .sort_values(["ci_low", "failure_rate"], ascending=False, ignore_index=True),
         )
     assert set(narrowed.batches["batch_id"]) >= set(narrowed.shown["batch_id"])
-    tiles = _tiles(narrowed)
-    assert tiles["files"] == tiles["succeeded"] + tiles["failed"] + tiles["undecided"]
 
 
 @given(found())
@@ -135,7 +118,7 @@ def test_filter_applies_to_all_but_its_own_table(
 def test_pattern_trend_adds_up_to_its_files(given_frames: FetchedFrames) -> None:
     overview = Overview.from_frames(given_frames)
     patterns = overview.patterns()
-    assert_frame_equal(patterns.drop(columns="trend"), error_patterns(overview.files))
+    assert_frame_equal(patterns.drop(columns=["trend", "is_new"]), error_patterns(overview.files))
     assert [sum(trend) for trend in patterns["trend"]] == patterns["count"].tolist()
     assert {len(trend) for trend in patterns["trend"]} <= {1, TREND_BARS}
 
@@ -171,22 +154,25 @@ def _of(*listed: dict[str, Any], jobs: list[Any] | None = None) -> Overview:
 
 def test_overview_of_no_batches_is_empty() -> None:
     overview = _of()
-    assert set(_tiles(overview).values()) == {0}
     assert overview.patterns().empty
     assert overview.rates_by(DIRECTORY).empty
     assert overview.open_batches().empty
-    assert "no decided files" in tiles_html(overview.tiles())
+    assert overview.slowest_batches().empty
+    assert overview.costs().empty
+    assert overview.changes() == []
+    words = "Without a job – (none of 0 decided) · 0 files still fail · 0 undecided"
+    assert overview.headline().text() == words
 
 
 def test_only_failed_batches_have_no_rate() -> None:
     overview = _of(batch("bat-1", "FAILED", results=[mapping("f", None, "no")]), jobs=[])
-    assert _tiles(overview) == {"batches": 1, STILL: 0} | dict.fromkeys(COUNTS, 0)
-    assert "1 more in FAILED batches" in tiles_html(overview.tiles())
+    words = "Failed – (1 in FAILED batches) · 0 files still fail · 0 undecided · 1 unreliable"
+    assert overview.headline().text() == words
 
 
 def test_running_batches_have_no_files() -> None:
     overview = _of(batch("bat-1", "RUNNING", results=None), batch("bat-2", "PENDING"))
-    assert _tiles(overview)["files"] == 0
+    assert overview.headline().rate.total == 0
     assert overview.open_batches()["batch_id"].tolist() == ["bat-1", "bat-2"]
 
 
@@ -203,16 +189,15 @@ def test_filters_apply_to_the_last_runs_of_files_still_failing() -> None:
     jobs = [{"id": "pjb-1", "status": "FAILED"}, {"id": "pjb-2", "status": "COMPLETED"}]
     again = _run("bat-1", 1, "pjb-1", "a"), _run("bat-2", 2, "pjb-1", "b")
     overview = _of(*again, jobs=jobs)
-    counts = {
-        name: _tiles(replace(overview, filters={CONFIGURATION: name} if name else {}))[STILL]
-        for name in ("", "a", "b")
-    }
+    counts = {name: _still(overview, name) for name in ("", "a", "b")}
     assert counts == {"": 1, "a": 0, "b": 1}
     succeeded = _of(*again, _run("bat-3", 3, "pjb-2", "a"), jobs=jobs)
-    assert (
-        _tiles(succeeded)[STILL] == _tiles(replace(succeeded, filters={CONFIGURATION: "b"}))[STILL]
-    )
-    assert _tiles(succeeded)[STILL] == 0
+    assert _still(succeeded, "") == _still(succeeded, "b") == 0
+
+
+def _still(overview: Overview, configuration: str) -> int:
+    filters = {CONFIGURATION: configuration} if configuration else {}
+    return replace(overview, filters=filters).headline().still_failing
 
 
 def test_credits_of_a_shared_job_count_once() -> None:
@@ -221,8 +206,28 @@ def test_credits_of_a_shared_job_count_once() -> None:
         {"id": "pjb-2", "status": "COMPLETED", "usage": {"credits": 12}},
     ]
     files = [mapping("f1", "pjb-1"), mapping("f2", "pjb-1"), mapping("f3", "pjb-2")]
-    [*_, spent] = _of(batch("bat-1", results=files), jobs=jobs).tiles()
-    assert spent == ("credits", "42", "30 on failed files")
+    config = {"job": {"type": "parse_v2", "configuration_id": "a"}}
+    [cost] = _of(batch("bat-1", results=files, config=config), jobs=jobs).costs().to_dict("records")
+    assert (cost["credits"], cost["credits_on_failed"], cost["per_succeeded"]) == (42, 30, 42)
+
+
+def test_unknown_credits_stay_missing() -> None:
+    jobs = [{"id": "pjb-1", "status": "COMPLETED"}]
+    config = {"job": {"type": "parse_v2", "configuration_id": "a"}}
+    one = batch("bat-1", results=[mapping("f", "pjb-1")], config=config)
+    [cost] = _of(one, jobs=jobs).costs().to_dict("records")
+    assert pd.isna(cost["credits"])
+    assert pd.isna(cost["per_succeeded"])
+    assert (cost["jobs"], cost["jobs_unknown"]) == (1, 1)
+
+
+def test_slowest_batches_have_ended() -> None:
+    overview = _of(
+        batch("bat-1", updated_at="2026-08-01T12:10:00Z", created_at="2026-08-01T12:00:00Z"),
+        batch("bat-2", updated_at="2026-08-01T12:30:00Z", created_at="2026-08-01T12:00:00Z"),
+        batch("bat-3", "RUNNING", created_at="2026-01-01T12:00:00Z"),
+    )
+    assert overview.slowest_batches()["batch_id"].tolist() == ["bat-2", "bat-1"]
 
 
 @pytest.mark.parametrize(
@@ -242,10 +247,3 @@ def test_batches_without_a_time_are_counted() -> None:
     overview = _of(batch("bat-1", results=[mapping("f", None, "no")], created_at=None))
     assert overview.freq()
     assert overview.patterns().trend.tolist() == [[1]]
-
-
-def test_tiles_are_escaped() -> None:
-    html = tiles_html([Tile("<img src=x>", "<b>1</b>", "<i>")])
-    assert "<img" not in html
-    assert "<i>" not in html
-    assert "&lt;img src=x&gt;" in html

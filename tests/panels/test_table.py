@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ipywidgets.widgets.widget import _instances
 
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.widgets.table import MAX_SAVED_ROWS, PAGE_SIZE, DataTable, TableColumn
+from llama_batches_nb.panels.widgets.table import MAX_SAVED_ROWS, PAGE_SIZE, PAGE_SIZES, DataTable
+from llama_batches_nb.panels.widgets.table_cells import TableColumn
 from tests.strategies import some
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -47,7 +48,8 @@ def make() -> Iterator[Make]:
 
     yield make
     for name in set(_instances) - before:
-        _instances[name].close()
+        if name in _instances:  # closing a table closes its row buttons
+            _instances[name].close()
 
 
 def _shown(table: DataTable) -> list[str]:
@@ -97,20 +99,20 @@ def test_row_button_selects_the_row(make: Make) -> None:
     table.sort("n")
     table._row_buttons[1].click()
     assert [row["key"] for row in table.chosen] == ["a"]
-    assert [
-        pick.description for pick in table._row_buttons if "lb-chosen" in pick._dom_classes
-    ] == ["a"]
+    assert [pick.tooltip for pick in table._row_buttons if "lb-chosen" in pick._dom_classes] == [
+        "a"
+    ]
     table.sort("key", ascending=False)
-    assert [
-        pick.description for pick in table._row_buttons if "lb-chosen" in pick._dom_classes
-    ] == ["a"]
+    assert [pick.tooltip for pick in table._row_buttons if "lb-chosen" in pick._dom_classes] == [
+        "a"
+    ]
 
 
-def test_row_buttons_are_named_and_unused_ones_hidden(make: Make) -> None:
+def test_row_buttons_are_named_after_their_rows(make: Make) -> None:
     table = make()
-    there = [pick for pick in table._row_buttons if pick.layout.display != "none"]
-    assert [pick.description for pick in there] == list("abcd")
-    assert len(table._row_buttons) == PAGE_SIZE
+    assert [pick.tooltip for pick in table._picks.children] == list("abcd")
+    table.show(FRAME[:2])
+    assert [pick.tooltip for pick in table._picks.children] == list("ab")
 
 
 def test_rows_without_an_id_can_be_selected(make: Make) -> None:
@@ -119,7 +121,7 @@ def test_rows_without_an_id_can_be_selected(make: Make) -> None:
         table.select("a")
         table._row_buttons[1].click()
         assert pd.isna(table.chosen[-1]["key"])
-        assert table._row_buttons[1].description == "row without an id"
+        assert table._row_buttons[1].tooltip == "row without an id"
         assert not any("lb-chosen" in pick._dom_classes for pick in table._row_buttons)
 
 
@@ -135,7 +137,7 @@ def test_only_one_page_is_drawn(make: Make) -> None:
     assert table._previous.disabled
     table._next.click()
     assert _shown(table)[0] == f"k{PAGE_SIZE:05}"
-    assert [pick.description for pick in table._row_buttons] == _shown(table)
+    assert [pick.tooltip for pick in table._row_buttons] == _shown(table)
     table.turn_pages(10_000)
     assert _shown(table)[-1] == "k09999"
     assert table._next.disabled
@@ -153,7 +155,7 @@ def test_turning_pages_always_shows_rows(n: int, turns: list[int]) -> None:
     for pages in turns:
         table.turn_pages(pages)
         assert 1 <= len(_shown(table)) <= PAGE_SIZE
-    assert (table._footer.layout.display == "none") == (n <= PAGE_SIZE)
+    assert (table._next.layout.visibility == "hidden") == (n <= PAGE_SIZE)
 
 
 def test_keep_place_keeps_page_and_order(make: Make) -> None:
@@ -177,7 +179,7 @@ def test_empty_table_shows_its_text(make: Make) -> None:
     table = make(FRAME[:0])
     assert table._cells.value == '<div class="lb-empty">Nothing here.</div>'
     assert table.html() == "<p>Nothing here.</p>"
-    assert table._footer.layout.display == "none"
+    assert table._next.layout.visibility == "hidden"
     table.sort("n")
     table.show_text("Fetching …")
     assert "Fetching …" in table._cells.value
@@ -187,7 +189,7 @@ def test_cells_and_buttons_are_escaped(make: Make) -> None:
     table = make(FRAME.assign(key=HOSTILE, word=HOSTILE))
     assert "<img" not in table._cells.value + table.html()
     assert "&lt;img" in table._cells.value
-    assert table._row_buttons[0].description == HOSTILE  # its text, for the browser to escape
+    assert table._row_buttons[0].tooltip == HOSTILE  # its text, for the browser to escape
 
 
 def test_saved_copy_has_the_first_rows(make: Make) -> None:
@@ -201,3 +203,63 @@ def test_cells_line_up_with_their_heads(make: Make) -> None:
     table = make()
     assert 'style="grid-template-columns:1fr 1fr 1fr"' in table._cells.value
     assert '<th scope="col" class="lb-num">Number</th>' in table._cells.value
+
+
+# Search and pages
+
+
+def test_search_keeps_rows_that_contain_every_word(make: Make) -> None:
+    frame = pd.DataFrame(
+        {"key": list("abc"), "n": 1, "word": ["Invoices North", "Invoices South", None]}
+    )
+    table = make(frame, searchable=True)
+    for words, keys in (("invoices", "ab"), (" SOUTH inv ", "b"), ("(", ""), ("", "abc")):
+        table.search.value = words
+        assert "".join(_shown(table)) == keys
+    table.search.value = "nowhere"
+    assert "No row contains “nowhere”." in table._cells.value
+    assert "0–0 of 0 rows (of 3)" in table._range.value
+
+
+def test_search_finds_times_names_and_ids_as_shown(make: Make) -> None:
+    names = {"dir-1": "Straße"}
+    columns = (
+        TableColumn("key", "Key", "1fr", lambda row: row["key"], search=lambda id_: names[id_]),
+        TableColumn("at", "Created", "1fr", lambda row: markup.time(row["at"])),
+    )
+    at = pd.Series(["2026-08-01 14:03:59+00:00", pd.NaT]).astype("datetime64[us, UTC]")
+    table = DataTable(columns, key="key", noun="row", searchable=True)
+    table.show(pd.DataFrame({"key": ["dir-1", None], "at": at}))
+    for words, n_rows in (("STRASSE", 1), ("dir-1", 1), ("2026-08-01 14:03", 1), ("14:04", 0)):
+        table.search.value = words
+        assert len(table.frame) == n_rows
+    table.close()
+
+
+@given(st.lists(st.text("abc ", max_size=5), max_size=20), st.text("abc", max_size=2))
+@some
+def test_search_equals_a_loop_over_the_rows(words: list[str], wanted: str) -> None:
+    table = DataTable(COLUMNS, key="key", noun="row", searchable=True)
+    table.show(pd.DataFrame({"key": [f"k{n}" for n in range(len(words))], "n": 0, "word": words}))
+    assert table.search is not None
+    table.search.value = wanted
+    expected = [word for word in words if wanted in word]
+    assert table.frame["word"].tolist() == expected
+
+
+def test_rows_first_and_last_choose_the_page(make: Make) -> None:
+    table = make(_numbered(130), searchable=True)
+    assert table.rows.options == PAGE_SIZES
+    table._last_page.click()
+    assert _shown(table)[-1] == "k00129"
+    assert table._last_page.disabled
+    table.rows.value = 100
+    assert _shown(table)[0] == "k00100"
+    table._first_page.click()
+    assert len(_shown(table)) == len(table._picks.children) == 100
+    assert table._first_page.disabled
+    table.rows.value = 12
+    assert len(table._picks.children) == PAGE_SIZE
+    before = set(_instances)
+    table.close()
+    assert len(_instances) < len(before)

@@ -18,19 +18,31 @@ from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.base import error_text
+from llama_batches_nb.panels.browse.file_output import FileOutput
 from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.panels.widgets.progress import StatusLine
-from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
+from llama_batches_nb.panels.widgets.table import DataTable
+from llama_batches_nb.panels.widgets.table_cells import TableColumn
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import FILES, RESULTS
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
 FILE_COLUMNS = (
-    TableColumn("display_name", "File", "minmax(120px,2fr)", lambda f: markup.text(f.display_name)),
+    TableColumn(
+        "display_name",
+        "File",
+        "minmax(120px,2fr)",
+        lambda f: markup.cut_name(str(f.display_name), 0),
+    ),
     TableColumn("outcome", "Outcome", "130px", lambda f: markup.status(f.outcome)),
-    TableColumn("message", "Message", "minmax(160px,4fr)", lambda f: markup.text(f.message)),
-    TableColumn("job_id", "Job", "110px", lambda f: markup.short_id(f.job_id)),
+    TableColumn(
+        "message",
+        "Message",
+        "minmax(160px,4fr)",
+        lambda f: f'<span title="{markup.text(f.message)}">{markup.text(f.message)}</span>',
+    ),
+    TableColumn("job_id", "Job", "118px", lambda f: markup.copied_id(f.job_id)),
     TableColumn(
         "credits", "Credits", "70px", lambda f: markup.number(f.get("credits")), numeric=True
     ),
@@ -51,23 +63,30 @@ class BatchFiles(widgets.VBox):
         )
         self.only_failures.observe(lambda _: self._draw(), "value")
         row = widgets.HBox([self.only_failures, self._status], layout={"flex_flow": "row wrap"})
+        self.output = FileOutput(runner, get_client)
         self.table = DataTable(
-            FILE_COLUMNS, key="source_directory_file_id", noun="file", on_select=self._show_details
+            FILE_COLUMNS,
+            key="source_directory_file_id",
+            noun="file",
+            on_select=self.output.show,
+            tooltip=lambda file: str(file.display_name),
+            searchable=True,
         )
-        self._alert, self._details = widgets.HTML(), widgets.HTML()
+        self._alert = widgets.HTML()
         row.add_class("lb-row")
-        super().__init__([self._title, row, self._alert, self.table, self._details])
+        super().__init__([self._title, row, self._alert, self.table, self.output])
         self.layout.display = "none"
 
     def show(self, batch: pd.Series[Any], frames: FetchedFrames, *, fetch: bool) -> None:
         """Show a batch's files from `frames`; with `fetch`, fetch those that are missing there."""
         self.frame = None
         self._title.value = (
-            f"<h4>Files of {markup.selectable_id(batch.batch_id)} {markup.status(batch.status)} "
+            f"<h4>Files of {markup.whole_id(batch.batch_id)} {markup.status(batch.status)} "
             f"<span class='lb-muted'>created {markup.time(batch.created_at)} UTC</span></h4>"
         )
         self.table.show_text("Loading …")
-        self._alert.value = self._details.value = ""
+        self._alert.value = ""
+        self.output.hide()
         self.layout.display = None
         self._status.start("Loading files …")
         self._runner.start("files", lambda: self._load(batch, frames, fetch))
@@ -75,13 +94,15 @@ class BatchFiles(widgets.VBox):
     def hide(self) -> None:
         """Hide the files and cancel loading them."""
         self._runner.cancel_and_discard("files")
+        self.output.hide()
         self.frame = None
         self.layout.display = "none"
 
     def html(self) -> str:
         """Return the files as plain HTML."""
         is_shown = self.layout.display != "none"
-        return f"{self._title.value}{self.table.html()}" if is_shown else ""
+        title = markup.without_copy_buttons(self._title.value)
+        return f"{title}{self.table.html()}{self.output.html()}" if is_shown else ""
 
     def _load(self, batch: pd.Series[Any], frames: FetchedFrames, fetch: bool) -> None:
         try:
@@ -151,20 +172,9 @@ class BatchFiles(widgets.VBox):
         if self.only_failures.value:
             files = files[files["outcome"].isin(FAILURE_OUTCOMES)]
             empty = "No failed files." if len(self.frame) else empty
-        self.table.show(files, empty=empty)
-        self._details.value = ""
-
-    def _show_details(self, file: pd.Series[Any]) -> None:
-        """Show all of one file, whose message is often longer than a row."""
-        details = {
-            "File": markup.text(file.display_name),
-            "File id": markup.selectable_id(file.source_directory_file_id),
-            "Job": markup.selectable_id(file.job_id),
-            "Outcome": markup.status(file.outcome),
-            "Message": markup.text(file.message),
-        }
-        rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in details.items())
-        self._details.value = f'<dl class="lb-one">{rows}</dl>'
+        rank = ~files["outcome"].isin(FAILURE_OUTCOMES)  # failures first
+        self.table.show(files.loc[rank.sort_values(kind="stable").index], empty=empty)
+        self.output.hide()
 
 
 def format_failures(files: pd.DataFrame, failed: str = "failed") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
 
@@ -19,8 +20,10 @@ from llama_batches_nb.panels.browse.filters import Filters, fetch_names
 from llama_batches_nb.panels.browse.query import FetchedFrames, Query
 from llama_batches_nb.panels.browse.sources import ApiSource, Source
 from llama_batches_nb.panels.widgets.export import ExportControls
+from llama_batches_nb.panels.widgets.name_lookup import NameIndex
 from llama_batches_nb.panels.widgets.progress import StatusLine
-from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
+from llama_batches_nb.panels.widgets.table import PAGE_SIZE, DataTable
+from llama_batches_nb.panels.widgets.table_cells import TableColumn
 
 NO_MATCH = "No batches match. Widen the dates or clear the status."
 NOT_FETCHED = "Set the filters, then click Fetch."
@@ -32,6 +35,7 @@ class FilterPanel(Panel):
     """Batches by filter; see `llama_batches_nb.filter_panel`."""
 
     title = "Batches"
+    offers_report = False
 
     def __init__(self, client: Client | None, query: Query, source: Source | None = None) -> None:
         self._source = source or ApiSource(client)
@@ -51,23 +55,35 @@ class FilterPanel(Panel):
         self.stop_button.on_click(self.stop)
         self._status = StatusLine()
         self.table = DataTable(
-            self._columns(), key="batch_id", noun="batch", on_select=self._on_select
+            self._columns(),
+            key="batch_id",
+            noun="batch",
+            on_select=self._on_select,
+            min_width=860,
+            reserved=PAGE_SIZE,
+            searchable=True,
         )
         self.table.show(self._summary, empty=NOT_FETCHED)
         self._counts = widgets.HTML()
         self._export = ExportControls(
-            self.runner, self.show_error, lambda: self.code, lambda: self._frames.tables()
+            self.runner,
+            self.show_error,
+            lambda: self.code,
+            lambda: self._frames.tables(),
+            self._report_files if self.offers_report else None,
         )
         self._files = BatchFiles(self.runner, lambda: self.client)
-        buttons = widgets.HBox(
-            [self.include, self.fetch_button, self.stop_button, self._status],
-            layout={"flex_flow": "row wrap"},
-        )
-        buttons.add_class("lb-row")
-        self.set_content(
-            self.filters, buttons, self._alert, self.table, self._counts, self._export, self._files
-        )
-        self.runner.start("names", self._load_names)
+        self.filters.add(self.include, self.fetch_button, self.stop_button, self._status)
+        self.set_content(*self._content())
+        self.runner.start("names", self._load_names)  # last: the panel is whole
+
+    def _report_files(self) -> pd.DataFrame:
+        """Return the outcomes that a report is of."""
+        return self._frames.outcomes
+
+    def _content(self) -> list[widgets.Widget]:
+        """Return what is under the heading."""
+        return [self.filters, self._alert, self.table, self._counts, self._export, self._files]
 
     @property
     def batches(self) -> pd.DataFrame:
@@ -165,6 +181,7 @@ class FilterPanel(Panel):
         keep_place: bool,
     ) -> None:
         self._query, self._frames, self._summary = query, frames, summary
+        self._as_of = datetime.now(UTC)
         if not keep_place:
             self._selected_id = None
             self._files.hide()
@@ -210,40 +227,44 @@ class FilterPanel(Panel):
 
     def _columns(self) -> list[TableColumn]:
         return [
-            TableColumn("batch_id", "Batch", "112px", lambda b: markup.short_id(b.batch_id)),
-            TableColumn("status", "Status", "124px", lambda b: markup.status(b.status)),
             TableColumn(
-                "n_files", "Files", "60px", lambda b: markup.number(b.n_files), numeric=True
+                "status", "Status", "112px", lambda b: markup.batch_status(b.status, b.failure_rate)
             ),
             TableColumn(
                 "failure_rate",
                 "Failed",
-                "66px",
-                lambda b: markup.percent(b.failure_rate),
-                numeric=True,
+                "154px",
+                lambda b: markup.failed_share(b.failure_rate, b.n_failed, b.n_decided),
+            ),
+            TableColumn(
+                "n_files", "Files", "56px", lambda b: markup.number(b.n_files), numeric=True
             ),
             *self._name_columns("minmax(110px,3fr)"),
             TableColumn(
-                "created_at", "Created (UTC)", "126px", lambda b: markup.time(b.created_at)
+                "created_at", "Created (UTC)", "122px", lambda b: markup.time(b.created_at)
             ),
+            TableColumn("batch_id", "Batch", "118px", lambda b: markup.copied_id(b.batch_id)),
         ]
 
     def _name_columns(self, width: str) -> list[TableColumn]:
         """Return columns that show and sort directories and configurations by name."""
         return [
             name_column(
-                "source_directory_id", "Directory", width, lambda: self.filters.directories.by_id
+                "source_directory_id", "Directory", width, lambda: self.filters.directories
             ),
             name_column(
                 "configuration_id",
                 "Configuration",
                 width,
-                lambda: self.filters.configurations.by_id,
+                lambda: self.filters.configurations,
             ),
         ]
 
     def _heading(self) -> str:
         return super()._heading() if self._source.is_live else self._source.name
+
+    def _context(self) -> str:
+        return " · ".join([super()._context(), *self._query.words()])
 
     def _text(self) -> str:
         return f"{markup.count(len(self.batches), 'batch')}; .batches is their DataFrame"
@@ -252,16 +273,15 @@ class FilterPanel(Panel):
         return f"{self._counts.value}{self.table.html()}{self._files.html()}"
 
 
-def name_column(
-    name: str, head: str, width: str, names: Callable[[], dict[str, str]]
-) -> TableColumn:
-    """Return a column of ids that shows, and sorts by, their names."""
+def name_column(name: str, head: str, width: str, names: Callable[[], NameIndex]) -> TableColumn:
+    """Return a column of ids that shows, searches and sorts by their names."""
     return TableColumn(
         name,
         head,
         width,
-        lambda row: markup.name(row[name], names()),
-        sort_key=lambda id_: markup.name_sort_key(id_, names()),
+        lambda row: names().html(row[name]),
+        sort_key=lambda id_: markup.name_sort_key(id_, names().by_id),
+        search=lambda id_: names().by_id.get(id_, ""),
     )
 
 

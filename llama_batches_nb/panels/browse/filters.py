@@ -22,8 +22,8 @@ class Filters(widgets.Box):
             description="Status",
             options=BATCH_STATUSES,
             rows=len(BATCH_STATUSES),
-            tooltip="Select none for all. Ctrl- or ⌘-click to add or remove one.",
-        )
+            tooltip="Select none for all.",
+        ).add_class("lb-chips")
         self.directory = _name_control("Directory")
         self.configuration = _name_control("Configuration")
         self.job_type = widgets.Dropdown(
@@ -31,19 +31,24 @@ class Filters(widgets.Box):
         )
         self.since = widgets.DatePicker(description="From", tooltip="First day, in UTC")
         self.until = widgets.DatePicker(description="To", tooltip="Last day, in UTC")
-        self.limit = widgets.Text(
-            description="Limit", placeholder="all batches", continuous_update=False
-        )
-        super().__init__(
-            [
-                self.status,
-                widgets.VBox([self.directory, self.configuration, self.job_type]),
-                widgets.VBox([self.since, self.until, self.limit]),
-            ],
-            layout={"flex_flow": "row wrap"},
-        )
-        self.add_class("lb-form")
+        self.limit = widgets.Text(description="Limit", placeholder="all", continuous_update=False)
+        self._controls = [
+            self.status,
+            self.directory.add_class("lb-name-control"),
+            self.configuration.add_class("lb-name-control"),
+            self.job_type,
+            self.since,
+            self.until,
+            self.limit.add_class("lb-limit"),
+        ]
+        super().__init__(self._controls, layout={"flex_flow": "row wrap"})
+        self.add_class("lb-filters")
         self.set_query(query)
+
+    def add(self, *controls: widgets.Widget) -> None:
+        """Add controls at the end of the row."""
+        self._controls.extend(controls)
+        self.children = self._controls
 
     def set_query(self, query: Query) -> None:
         """Set the controls to a query."""
@@ -88,9 +93,7 @@ def fetch_names(client: Client) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _name_control(label: str) -> widgets.Combobox:
-    return widgets.Combobox(
-        description=label, placeholder="all (name or id)", continuous_update=False
-    )
+    return widgets.Combobox(description=label, placeholder="all", continuous_update=False)
 
 
 def _parse_limit(text: str) -> int | None:

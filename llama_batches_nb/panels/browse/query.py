@@ -69,6 +69,19 @@ class Query:
     until: date | None = None
     limit: int | None = None
 
+    def words(self) -> list[str]:
+        """Return the filters that are set: ``status FAILED``, ``from 2026-08-01``."""
+        filters = {
+            "status": ", ".join(self.status),
+            "directory": self.source_directory_id,
+            "configuration": self.configuration_id,
+            "job type": self.job_type,
+            "from": self.since,
+            "to": self.until,
+            "limit": self.limit,
+        }
+        return [f"{name} {value}" for name, value in filters.items() if value]
+
     def __post_init__(self) -> None:
         if self.since and self.until and self.since > self.until:
             raise ValueError(

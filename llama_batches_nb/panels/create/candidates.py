@@ -12,7 +12,8 @@ from llama_batches_nb.fetch.batches import fetch_batches
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
-from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
+from llama_batches_nb.panels.widgets.table import DataTable
+from llama_batches_nb.panels.widgets.table_cells import TableColumn
 
 MAX_CANDIDATES = 12  # the newest batches of the directory
 COLUMNS = (

@@ -11,10 +11,12 @@ import pandas as pd
 from llama_batches_nb.analysis.rates import format_rate
 from llama_batches_nb.panels import figures, markup
 from llama_batches_nb.panels.browse.filter_panel import name_column
-from llama_batches_nb.panels.widgets.table import DataTable, TableColumn
+from llama_batches_nb.panels.widgets.name_lookup import NameIndex
+from llama_batches_nb.panels.widgets.table import DataTable
+from llama_batches_nb.panels.widgets.table_cells import TableColumn
 
 MIN_FILES_FOR_AXIS = 20  # effective files; the wide interval of fewer does not set the axis
-GROUPS_PER_PAGE = 8
+GROUPS_PER_PAGE = 6
 
 
 class GroupRates(widgets.VBox):
@@ -27,7 +29,7 @@ class GroupRates(widgets.VBox):
     noun
         What the ids are of: ``directory``.
     names
-        Returns the names of the ids.
+        Returns the names of all ids.
     on_select
         Called with the id of a selected group.
     """
@@ -36,11 +38,10 @@ class GroupRates(widgets.VBox):
         self,
         column: str,
         noun: str,
-        names: Callable[[], dict[str, str]],
+        names: Callable[[], NameIndex],
         on_select: Callable[[str], object],
     ) -> None:
         self._noun, self._axis_max = noun, 1.0
-        self._title = widgets.HTML()
         columns = [
             name_column(column, noun.capitalize(), "minmax(90px,3fr)", names),
             TableColumn(
@@ -53,13 +54,13 @@ class GroupRates(widgets.VBox):
             TableColumn(
                 "decided",
                 "Failed of decided",
-                "236px",
+                "212px",
                 lambda rate: markup.text(format_rate(rate, with_batches=False)),
             ),
             TableColumn(
                 "batches",
                 "Batches",
-                "70px",
+                "56px",
                 lambda rate: markup.number(rate["batches"]),
                 numeric=True,
             ),
@@ -69,20 +70,22 @@ class GroupRates(widgets.VBox):
             key=column,
             noun=noun,
             page_size=GROUPS_PER_PAGE,
+            reserved=GROUPS_PER_PAGE,
             min_width=490,
             on_select=lambda row: on_select(row[column]),
-            tooltip=lambda row: names().get(row[column], str(row[column])),
+            tooltip=lambda row: names().by_id.get(row[column], str(row[column])),
         )
-        super().__init__([self._title, self.table])
+        self.table.title.value = f"<h4>By {noun}</h4>"
+        super().__init__([self.table])
         self.add_class("lb-half")
 
     def show(self, rates: pd.DataFrame, selected: str | None) -> None:
         """Show the rates and highlight the selected group."""
         self._axis_max = axis_max(rates)
         beyond = ", ▸ beyond" if (rates["failure_rate"] > self._axis_max).any() else ""
-        self._title.value = (
-            f"<h4>By {self._noun} <span class='lb-muted'>failure rate with 95 % interval, axis "
-            f"from 0 to {100 * self._axis_max:.0f} %{beyond}; click to filter</span></h4>"
+        self.table.title.value = (
+            f"<h4>By {self._noun} <span class='lb-muted'>axis from 0 to "
+            f"{100 * self._axis_max:.0f} %{beyond}</span></h4>"
         )
         self.table.show(rates, empty="No files.", keep_place=True)
         self.table.highlight(selected)

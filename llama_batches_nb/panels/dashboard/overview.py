@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
-from llama_batches_nb.analysis.costs import sum_credits
+from llama_batches_nb.analysis.costs import TOTALS, sum_credits
 from llama_batches_nb.analysis.final_outcomes import final_outcomes
 from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.patterns import error_patterns, pattern_ids
-from llama_batches_nb.analysis.rates import COUNT_COLUMNS, failure_rates, format_rate
-from llama_batches_nb.panels import markup
+from llama_batches_nb.analysis.rates import failure_rates
 from llama_batches_nb.panels.browse.query import FetchedFrames
+from llama_batches_nb.panels.dashboard.headline import Headline, change_of, changes_by
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
 DIRECTORY, CONFIGURATION, PATTERN = "source_directory_id", "configuration_id", "pattern_id"
 TREND_BARS = 16
+NEW_SHARE = 0.25  # of the time span: a pattern first seen in its last part is marked as new
+MAX_CHANGES, MAX_SLOWEST = 3, 50
 MAX_PATTERNS = 100
 RUN = ["batch_id", "source_directory_file_id"]
-
-
-class Tile(NamedTuple):
-    """A number with its label and a note."""
-
-    label: str
-    number: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,9 @@ class Overview:
         span = files["batch_created_at"].min(), files["batch_created_at"].max()
         listed = set(patterns[PATTERN])
         trends = {id_: _trend(times, *span) for id_, times in grouped if id_ in listed}
-        return patterns.assign(trend=patterns[PATTERN].map(trends))
+        first, last = span
+        is_new = patterns["first_seen"] > last - (last - first) * NEW_SHARE
+        return patterns.assign(trend=patterns[PATTERN].map(trends), is_new=is_new)
 
     def open_batches(self) -> pd.DataFrame:
         """Return the batches that have not finished, the oldest first."""
@@ -100,48 +96,54 @@ class Overview:
         days = (times.max() - times.min()).days if len(times) else 0
         return "D" if days <= 21 else "W" if days <= 400 else "MS"
 
-    def tiles(self) -> list[Tile]:
-        """Return the counts; succeeded, failed and undecided add up to the files."""
-        rate = failure_rates(self.shown).iloc[0]
-        total, decided, failed = (int(rate[name]) for name in COUNT_COLUMNS)
-        unreliable = len(self.shown) - total
-        note = f"{unreliable:,} more in FAILED batches" if unreliable else ""
-        good = "succeeded" if self.frames.jobs is not None else "mapped to a job"
-        return [
-            Tile("batches", f"{len(self.batches):,}"),
-            Tile("files", f"{total:,}", note),
-            Tile(good, f"{decided - failed:,}"),
-            Tile("failed", f"{failed:,}", format_rate(rate) if decided else "no decided files"),
-            self._files_still_failing(),
-            Tile("undecided", f"{total - decided:,}", "cancelled, running or unknown"),
-            *self._credits(),
-        ]
+    def slowest_batches(self) -> pd.DataFrame:
+        """Return the batches that have ended and how long they took, the slowest first."""
+        ended = self.batches[self.batches["status"].isin(list(TERMINAL_STATUSES))]
+        took = ended.assign(duration=ended["updated_at"] - ended["created_at"])
+        slowest = took.dropna(subset="duration").sort_values("duration", ascending=False)
+        return slowest.head(MAX_SLOWEST).reset_index(drop=True)
 
-    def _files_still_failing(self) -> Tile:
+    def headline(self) -> Headline:
+        """Return the failure rate of the files shown, and how many still fail."""
+        n_files = self._count_still_failing()
+        return Headline(
+            failure_rates(self.shown).iloc[0],
+            change_of(self.shown),
+            n_files,
+            linked=not n_files or "file_id" in self.files,
+            word="Failed" if self.frames.jobs is not None else "Without a job",
+        )
+
+    def changes(self) -> list[tuple[str, pd.Series[Any]]]:
+        """Return the configurations and directories whose rate has changed, the strongest first."""
+        found = [
+            (name, change)
+            for name in (CONFIGURATION, DIRECTORY)
+            for _, change in changes_by(self.shown, name).iterrows()
+        ]
+        return sorted(found, key=lambda one: -abs(one[1]["z"]))[:MAX_CHANGES]
+
+    def costs(self) -> pd.DataFrame:
+        """Return what each configuration cost; one row is one configuration.
+
+        Its columns are ``configuration_id``, those of `sum_credits`, and ``per_succeeded``: the
+        credits of the jobs that have known ones, per succeeded file of these jobs.
+        """
+        key = [CONFIGURATION]
+        if self.frames.jobs is None or not len(self.shown):
+            return pd.DataFrame(columns=[*key, *TOTALS, "per_succeeded"])
+        files, jobs = nw.from_native(self.shown), nw.from_native(self.frames.jobs)
+        costs = sum_credits(add_outcomes(files, jobs, cost_parts=True), key).dropna(subset=key)
+        is_known = self.shown["outcome"].eq("succeeded") & self.shown["credits"].notna()
+        succeeded = self.shown[is_known].groupby(CONFIGURATION, observed=True).size()
+        n_succeeded = costs[CONFIGURATION].map(succeeded).astype("Float64")
+        costs["per_succeeded"] = costs["credits"] / n_succeeded
+        return costs.sort_values("credits", ascending=False, ignore_index=True)
+
+    def _count_still_failing(self) -> int:
         """Return the number of files as in `final_outcomes`; filters apply to their last runs."""
         last, shown = (pd.MultiIndex.from_frame(f[RUN]) for f in (self.still_failing, self.shown))
-        n_files = int(last.isin(shown).sum())
-        is_linked = not n_files or "file_id" in self.files
-        note = "no run of them succeeded"
-        if not is_linked:
-            note += "; retries in other directories count separately"
-        return Tile("files still failing", f"{n_files:,}", note)
-
-    def _credits(self) -> list[Tile]:
-        if self.frames.jobs is None:
-            return []
-        files = nw.from_native(self.shown)
-        jobs = nw.from_native(self.frames.jobs)
-        totals = sum_credits(add_outcomes(files, jobs, cost_parts=True), []).iloc[0]
-        notes = []
-        if pd.notna(totals["credits_on_failed"]):
-            notes.append(f"{totals['credits_on_failed']:,.0f} on failed files")
-        if totals["jobs_unknown"]:
-            notes.append(
-                f"not known for {int(totals['jobs_unknown']):,} of {int(totals['jobs']):,} jobs"
-            )
-        number = "–" if pd.isna(totals["credits"]) else f"{totals['credits']:,.0f}"
-        return [Tile("credits", number, ", ".join(notes))]
+        return int(last.isin(shown).sum())
 
     def _filtered_files(self, *, except_by: str = "") -> pd.DataFrame:
         files = self.files
@@ -158,14 +160,3 @@ def _trend(times: pd.Series[Any], first: pd.Timestamp, last: pd.Timestamp) -> li
         return [len(times)]
     parts = ((times - first) // width).clip(upper=TREND_BARS - 1)
     return parts.value_counts().reindex(range(TREND_BARS), fill_value=0).tolist()
-
-
-def tiles_html(tiles: list[Tile]) -> str:
-    """Return tiles as HTML."""
-    cells = "".join(
-        f'<div class="lb-tile"><span class="lb-muted">{markup.text(tile.label)}</span> '
-        f"<b>{markup.text(tile.number)}</b> "
-        f'<span class="lb-muted">{markup.text(tile.note) if tile.note else "&nbsp;"}</span></div> '
-        for tile in tiles
-    )
-    return f'<div class="lb-tiles">{cells}</div>'

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from functools import cached_property
+from itertools import pairwise, takewhile
+from typing import Any
 
 import pandas as pd
 
 from llama_batches_nb.fetch.names import unique_names
+from llama_batches_nb.panels import markup
+
+WORD_ENDS = " -_/.,"
+MIN_COMMON = 6  # characters: names with a shorter common start are cut at their end
 
 
 class NameIndex:
@@ -38,6 +45,25 @@ class NameIndex:
     def choices(self) -> list[str]:
         """The names to choose from, sorted."""
         return sorted(set(self.by_id.values()), key=str.casefold)
+
+    def html(self, id_: Any) -> str:
+        """Return the name of an id, which stays different from the others where it is cut off."""
+        known = self.by_id.get(str(id_))
+        if known is None:
+            return markup.short_id(id_)
+        return markup.cut_name(known, self._common_starts.get(known, 0))
+
+    @cached_property
+    def _common_starts(self) -> dict[str, int]:
+        """The number of characters with which another name starts too, to the start of a word."""
+        found: dict[str, int] = {}
+        for one, other in pairwise(sorted(set(self.by_id.values()))):
+            same = list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+            n = max(one.rfind(mark, 0, len(same)) for mark in WORD_ENDS) + 1
+            if n >= MIN_COMMON:
+                for name in (one, other):
+                    found[name] = max(n, found.get(name, 0))
+        return found
 
     def id_of(self, text: str) -> str | None:
         """Return the id for a name or an id; None for an empty text.

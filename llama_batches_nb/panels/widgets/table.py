@@ -1,61 +1,32 @@
-"""A table that sorts by its column heads, selects rows and shows one page at a time.
+"""A table that searches, sorts, selects rows and shows one page at a time.
 
-The cells are a real HTML table. A transparent button, named after the row's key, covers each row,
-so that a row can be selected by a click anywhere on it or by keyboard.
+The cells are a real HTML table, whose text can be selected. Each row has a button in front of it,
+named after the row's key, so that rows can be selected by keyboard; a click on the row presses it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.widgets.table_cells import (
+    RowText,
+    TableColumn,
+    clickable,
+    rows_with,
+    search_text,
+    table_html,
+)
 
 PAGE_SIZE = 12  # rows
+PAGE_SIZES = (12, 25, 50, 100)
 MAX_SAVED_ROWS = 100  # in the copy that a saved notebook shows
-
-RowText: TypeAlias = "Callable[[pd.Series[Any]], str]"
-
-
-@dataclass(frozen=True)
-class TableColumn:
-    """A column of a `DataTable`.
-
-    Parameters
-    ----------
-    name
-        The frame's column.
-    head
-        The text of the head.
-    width
-        A track of a CSS grid.
-    cell
-        Returns a cell's HTML.
-    numeric
-        Align to the right.
-    sort_key
-        Returns what a value is sorted by; by default, the value.
-    graphic
-        The cells have no text, so the saved copy leaves this column out.
-    """
-
-    name: str
-    head: str
-    width: str
-    cell: RowText
-    numeric: bool = False
-    sort_key: Callable[[Any], Any] | None = None
-    graphic: bool = False
-
-    @property
-    def css_class(self) -> str:
-        """The class of the head and cells."""
-        return "lb-num" if self.numeric else ""
+ROW_HEIGHT, TALL_ROW_HEIGHT = 30, 46  # pixels; as in panel.css
 
 
 class DataTable(widgets.VBox):
@@ -72,11 +43,17 @@ class DataTable(widgets.VBox):
     on_select
         Called with the selected row. Without it, rows cannot be selected.
     tooltip
-        Returns a row's tooltip; by default, its key.
+        Returns the name of a row's button; by default, the row's key.
     min_width
         In pixels; a narrower page scrolls the table sideways.
     page_size
         Rows per page.
+    reserved
+        Rows for which there is space even if there are fewer, so that nothing below moves.
+    searchable
+        Show a search box, a choice of the page size, and buttons for the first and last page.
+    tall
+        Rows have two lines.
     """
 
     def __init__(
@@ -89,10 +66,14 @@ class DataTable(widgets.VBox):
         tooltip: RowText | None = None,
         min_width: int = 640,
         page_size: int = PAGE_SIZE,
+        reserved: int = 0,
+        searchable: bool = False,
+        tall: bool = False,
     ) -> None:
         self._columns, self._key, self._noun = list(columns), key, noun
         self._on_select, self._tooltip, self._page_size = on_select, tooltip, page_size
         self._frame = self._sorted = self._no_rows()
+        self._text: pd.Series[Any] | None = None  # what a search looks at
         self._empty_text = ""
         self._sort: tuple[str, bool] | None = None  # column and whether ascending
         self._first = 0  # position of the first row shown
@@ -107,30 +88,59 @@ class DataTable(widgets.VBox):
         heads.add_class("lb-heads")
         self._cells = widgets.HTML()
         self._cells.add_class("lb-cells")
-        self._row_buttons = [widgets.Button() for _ in range(page_size if on_select else 0)]
-        for position, button in enumerate(self._row_buttons):
-            button.on_click(partial(self._on_row, position))
-        row_buttons = widgets.VBox(self._row_buttons)
-        row_buttons.add_class("lb-picks")
-        body = widgets.Box([self._cells, *([row_buttons] if on_select else [])])
+        self._row_buttons: list[widgets.Button] = []
+        self._picks = widgets.VBox()
+        self._picks.add_class("lb-picks")
+        height = reserved * (TALL_ROW_HEIGHT if tall else ROW_HEIGHT)
+        body = widgets.Box([self._picks, self._cells], layout={"min_height": f"{height}px"})
         body.add_class("lb-body")
         grid = widgets.VBox([heads, body], layout={"min_width": f"{min_width}px"})
         grid.add_class("lb-grid")
+        for name, wanted in (("lb-pickable", on_select is not None), ("lb-tall", tall)):
+            if wanted:
+                grid.add_class(name)
         scroll_box = widgets.Box([grid])
         scroll_box.add_class("lb-table")
+        super().__init__([self._make_bar(searchable), scroll_box])
+        self.show(self._frame)
+
+    def _make_bar(self, searchable: bool) -> widgets.Box:
+        """Return the row above the table: title, search, position, pages."""
+        self.title = widgets.HTML(layout={"flex": "1 1 auto"})
+        self._range = widgets.HTML().add_class("lb-range")
         self._previous = widgets.Button(description="Previous", tooltip="Previous page")
         self._next = widgets.Button(description="Next", tooltip="Next page")
         self._previous.on_click(lambda _: self.turn_pages(-1))
         self._next.on_click(lambda _: self.turn_pages(1))
-        self._range = widgets.HTML()
-        self._footer = widgets.HBox([self._previous, self._range, self._next])
-        self._footer.add_class("lb-row").add_class("lb-foot")
-        super().__init__([scroll_box, self._footer])
-        self.show(self._frame)
+        self._pager: list[widgets.Widget] = [self._range, self._previous, self._next]
+        bar = [self.title, *self._pager]
+        self.search: Any = None
+        self.rows: Any = None
+        if searchable:
+            self.search = widgets.Text(
+                description="Search", placeholder=f"any text of a {self._noun}"
+            )
+            self.search.observe(lambda _: self._on_search(), "value")
+            self.rows = widgets.Dropdown(
+                description="Rows",
+                options=sorted({*PAGE_SIZES, self._page_size}),
+                value=self._page_size,
+            )
+            self.rows.observe(lambda change: self._set_page_size(change["new"]), "value")
+            self._first_page = widgets.Button(description="First", tooltip="First page")
+            self._last_page = widgets.Button(description="Last", tooltip="Last page")
+            self._first_page.on_click(lambda _: self._go_to(0))
+            self._last_page.on_click(lambda _: self._go_to(len(self._sorted)))
+            self.search.add_class("lb-short").add_class("lb-search")
+            self.rows.add_class("lb-short").add_class("lb-page-size")
+            buttons = [self._first_page, self._previous, self._next, self._last_page]
+            bar = [self.title, self.search, self._range, *buttons, self.rows]
+        row = widgets.HBox(bar, layout={"flex_flow": "row wrap"})
+        return row.add_class("lb-row").add_class("lb-bar")
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All rows, in the order shown."""
+        """The rows that match the search, in the order shown."""
         return self._sorted
 
     def show(self, frame: pd.DataFrame, *, empty: str = "", keep_place: bool = False) -> None:
@@ -157,39 +167,28 @@ class DataTable(widgets.VBox):
     def highlight(self, key: Any) -> None:
         """Show a row as selected without calling `on_select`."""
         self._selected = key
-        self._draw()
+        self._draw_row_buttons(self._page())
 
     def sort(self, name: str, *, ascending: bool = True) -> None:
         """Sort by a column; missing values come last."""
         self._sort, self._first = (name, ascending), 0
-        self.redraw()
+        self._arrange()
 
     def turn_pages(self, n: int) -> None:
         """Go `n` pages forward, or back if negative."""
-        self._first = max(0, self._first + n * self._page_size)
-        self._draw()
+        self._go_to(self._first + n * self._page_size)
 
     def redraw(self) -> None:
-        """Sort and draw the rows again, for example when the names of their ids are loaded."""
-        self._sorted = self._frame
-        if self._sort is not None and self._sort[0] in self._frame:
-            by, ascending = self._sort
-            key = next((c.sort_key for c in self._columns if c.name == by), None)
-            self._sorted = self._frame.sort_values(
-                by,
-                ascending=ascending,
-                kind="stable",
-                na_position="last",
-                key=key and (lambda values: values.map(key, na_action="ignore")),
-            )
-        self._draw()
+        """Search, sort and draw the rows again, for example when names of ids are loaded."""
+        self._text = None
+        self._arrange()
 
     def html(self) -> str:
         """Return the first rows as plain HTML, for the saved copy."""
         if not len(self._sorted):
-            return f"<p>{markup.text(self._empty_text)}</p>" if self._empty_text else ""
+            return f"<p>{markup.text(self._message())}</p>" if self._message() else ""
         columns = [column for column in self._columns if not column.graphic]
-        table = markup.table(_heads(columns), _rows(columns, self._sorted[:MAX_SAVED_ROWS]))
+        table = markup.without_copy_buttons(table_html(columns, self._sorted[:MAX_SAVED_ROWS]))
         more = len(self._sorted) - MAX_SAVED_ROWS
         return table + (f"<p>… and {markup.count(more, 'more row')}</p>" if more > 0 else "")
 
@@ -200,17 +199,57 @@ class DataTable(widgets.VBox):
     def _on_head(self, name: str, _: object) -> None:
         self.sort(name, ascending=self._sort != (name, True))
 
+    def _on_search(self) -> None:
+        self._first = 0
+        self._arrange()
+
     def _on_row(self, position: int, _: object) -> None:
         rows = self._page()
         if position < len(rows):
             self._select_row(rows.iloc[position])
 
+    def _set_page_size(self, n: int) -> None:
+        self._page_size = n
+        self._first = self._first // n * n
+        self._draw()
+
+    def _go_to(self, position: int) -> None:
+        self._first = max(0, position)
+        self._draw()
+
     def _select_row(self, row: pd.Series[Any]) -> None:
         key = row[self._key]
-        self._selected = None if pd.isna(key) else key
-        self._draw()
+        self.highlight(None if pd.isna(key) else key)
         if self._on_select is not None:
             self._on_select(row)
+
+    def _words(self) -> str:
+        return "" if self.search is None else str(self.search.value).strip()
+
+    def _message(self) -> str:
+        if not len(self._frame) or not self._words():
+            return self._empty_text
+        return f"No {self._noun} contains “{self._words()}”."
+
+    def _arrange(self) -> None:
+        """Keep the rows that match the search, sort them and draw."""
+        rows = self._frame
+        if self._words() and len(rows):
+            if self._text is None:
+                self._text = search_text(self._columns, rows)
+            rows = rows[rows_with(self._text, self._words())]
+        if self._sort is not None and self._sort[0] in rows:
+            by, ascending = self._sort
+            key = next((c.sort_key for c in self._columns if c.name == by), None)
+            rows = rows.sort_values(
+                by,
+                ascending=ascending,
+                kind="stable",
+                na_position="last",
+                key=key and (lambda values: values.map(key, na_action="ignore")),
+            )
+        self._sorted = rows
+        self._draw()
 
     def _page(self) -> pd.DataFrame:
         return self._sorted[self._first : self._first + self._page_size]
@@ -224,20 +263,30 @@ class DataTable(widgets.VBox):
         # The rows have the tracks of the heads, so that both line up.
         tracks = f"grid-template-columns:{self._tracks}"
         if len(rows):
-            table = markup.table(
-                _heads(self._columns), _rows(self._columns, rows), row_style=tracks
-            )
-            self._cells.value = table
+            table = table_html(self._columns, rows, sorted_by=self._sort, row_style=tracks)
+            self._cells.value = clickable(table)
         else:
-            text = markup.text(self._empty_text)
-            self._cells.value = f'<div class="lb-empty">{text}</div>' if self._empty_text else ""
-        for position, button in enumerate(self._row_buttons):
-            self._draw_row_button(button, rows.iloc[position] if position < len(rows) else None)
-        self._footer.layout.display = None if n_rows > self._page_size else "none"
-        last = self._first + len(rows)
-        self._range.value = f"{self._first + 1:,}–{last:,} of {markup.count(n_rows, self._noun)}"
+            text = markup.text(self._message())
+            self._cells.value = f'<div class="lb-empty">{text}</div>' if self._message() else ""
+        self._draw_row_buttons(rows)
+        self._draw_pager(n_rows, self._first + len(rows))
+
+    def _draw_pager(self, n_rows: int, last: int) -> None:
+        is_hidden = self.search is None and n_rows <= self._page_size
+        for widget in self._pager:  # hidden, they keep their space, so that nothing moves
+            widget.layout.visibility = "hidden" if is_hidden else None
+        first = self._first + 1 if n_rows else 0
+        n_all = len(self._frame)
+        found = f" (of {n_all:,})" if n_rows < n_all else ""
+        self._range.value = (
+            f'<span role="status">{first:,}–{last:,} of '
+            f"{markup.count(n_rows, self._noun)}{found}</span>"
+        )
         self._previous.disabled = self._first == 0
         self._next.disabled = last >= n_rows
+        if self.search is not None:
+            self._first_page.disabled = self._previous.disabled
+            self._last_page.disabled = self._next.disabled
 
     def _draw_heads(self) -> None:
         for column, head in zip(self._columns, self._heads, strict=True):
@@ -246,21 +295,30 @@ class DataTable(widgets.VBox):
                 arrow = " ▲" if self._sort[1] else " ▼"
             head.description = column.head + arrow
 
-    def _draw_row_button(self, button: widgets.Button, row: pd.Series[Any] | None) -> None:
-        """Name the button after its row; hide it if it has none."""
-        button.layout.display = "none" if row is None else None
-        key = None if row is None or pd.isna(row[self._key]) else row[self._key]
-        unnamed = "" if row is None else f"{self._noun} without an id"
-        button.description = button.tooltip = unnamed if key is None else str(key)
-        if row is not None and self._tooltip is not None:
-            button.tooltip = self._tooltip(row)
-        selected = key is not None and key == self._selected
-        (button.add_class if selected else button.remove_class)("lb-chosen")
+    def _draw_row_buttons(self, rows: pd.DataFrame) -> None:
+        """Give each row shown a button that is named after it."""
+        if self._on_select is None:
+            return
+        while len(self._row_buttons) < len(rows):
+            button = widgets.Button()
+            button.on_click(partial(self._on_row, len(self._row_buttons)))
+            self._row_buttons.append(button)
+        for button, (_, row) in zip(self._row_buttons, rows.iterrows(), strict=False):
+            missing = pd.isna(row[self._key])
+            key = f"{self._noun} without an id" if missing else str(row[self._key])
+            button.tooltip = key if self._tooltip is None else self._tooltip(row)
+            is_chosen = not missing and row[self._key] == self._selected
+            (button.add_class if is_chosen else button.remove_class)("lb-chosen")
+        self._picks.children = self._row_buttons[: len(rows)]
+
+    def close(self) -> None:
+        """Close the table, also the buttons of rows that it does not show now."""
+        for button in self._row_buttons:
+            _close(button)
+        super().close()
 
 
-def _heads(columns: Sequence[TableColumn]) -> list[tuple[str, str]]:
-    return [(column.head, column.css_class) for column in columns]
-
-
-def _rows(columns: Sequence[TableColumn], frame: pd.DataFrame) -> list[list[str]]:
-    return [[column.cell(row) for column in columns] for _, row in frame.iterrows()]
+def _close(widget: widgets.Widget) -> None:
+    """Close a widget with its layout and style."""
+    for part in (widget.layout, widget.style, widget):
+        part.close()
