@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from traceback import walk_tb
 from typing import Any, TypeVar
 
@@ -33,14 +33,21 @@ def hide_internal_frames(fn: F) -> F:
     @wraps(fn)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
+        bound = _hide_values(partial(fn, *args, **kwargs))
+        del args, kwargs  # tracebacks with locals must not show secrets in them
         try:
-            return fn(*args, **kwargs)
+            return bound()()
         except (BatchesError, ValueError, TypeError, KeyboardInterrupt) as error:
             _hide_frames(error)
             raise
 
     wrapper.__module__ = __package__  # pickle looks for a function where users find it
     return wrapper  # type: ignore[return-value]
+
+
+def _hide_values(call: partial[Any]) -> Callable[[], partial[Any]]:
+    """Return a function that returns the call, so that no `repr` shows its arguments."""
+    return lambda: call
 
 
 def _hide_frames(error: BaseException) -> None:
