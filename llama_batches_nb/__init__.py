@@ -65,7 +65,9 @@ from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.http.client import Client, connect
 from llama_batches_nb.lifecycle.cancel import cancel_batch
 from llama_batches_nb.lifecycle.create import create_batch
+from llama_batches_nb.lifecycle.delete import delete_directories
 from llama_batches_nb.lifecycle.retry import retry_failed
+from llama_batches_nb.lifecycle.signatures import verify_webhook
 from llama_batches_nb.lifecycle.upload import upload_files
 from llama_batches_nb.lifecycle.wait import wait_for_batches
 from llama_batches_nb.lifecycle.wait_jobs import wait_for_jobs
@@ -106,6 +108,7 @@ __all__ = [
     "create_batch",
     "create_panel",
     "dashboard",
+    "delete_directories",
     "error_patterns",
     "estimate_batch",
     "export_parquet",
@@ -137,6 +140,7 @@ __all__ = [
     "summarize",
     "sync_dataset",
     "upload_files",
+    "verify_webhook",
     "wait_for_batches",
     "wait_for_jobs",
     "write_report",

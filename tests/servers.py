@@ -68,6 +68,7 @@ class Server:
                 outer._respond(self, script)
 
             do_POST = do_GET  # noqa: N815
+            do_DELETE = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 pass

@@ -76,6 +76,12 @@ class Client:
             "POST", path, self._with_project_params(params), idempotent=idempotent, **body
         )
 
+    def delete(self, path: str, params: Params) -> None:
+        """Send a DELETE request, whose response has no content."""
+        self._transport.send(
+            "DELETE", path, self._with_project_params(params), decode=lambda content: None
+        )
+
     def download(self, url: str) -> bytes:
         """Return the content at a presigned URL of the API; the key is not sent there.
 

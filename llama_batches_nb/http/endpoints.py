@@ -208,6 +208,10 @@ def create_directory(client: Client, body: Record, **scope: Any) -> DirectoryRec
     return cast("DirectoryRecord", client.post(DIRECTORIES, scope, idempotent=False, json=body))
 
 
+def delete_directory(client: Client, directory_id: str, **scope: Any) -> None:
+    client.delete(f"{DIRECTORIES}/{_path_segment(directory_id)}", scope)
+
+
 def list_directory_files(
     client: Client,
     directory_id: str,
