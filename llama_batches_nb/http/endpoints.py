@@ -224,10 +224,15 @@ def list_directory_files(
 
 
 def upload_directory_file(
-    client: Client, directory_id: str, name: str, file: BinaryIO, **scope: Any
+    client: Client,
+    directory_id: str,
+    name: str,
+    file: BinaryIO,
+    fields: dict[str, str],
+    **scope: Any,
 ) -> FileRecord:
     path = f"{_files_path(directory_id)}/upload"
-    form = MultipartStream("upload_file", name, file, display_name=name)
+    form = MultipartStream("upload_file", name, file, display_name=name, **fields)
     return cast("FileRecord", client.post(path, scope, idempotent=False, data=form))
 
 

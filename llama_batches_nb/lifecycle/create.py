@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 
 import pandas as pd
 
+from llama_batches_nb.errors import attach_partial
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
@@ -37,16 +40,18 @@ def create_batch(
     organization_id: str | None = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Create a batch from the files in a directory.
+    """Create a batch from the files in a directory, or a batch for each of several directories.
 
-    The request is sent once, because the API has no idempotency keys. If its response is lost, the
-    batch is looked up among the directory's new batches; a second batch is never created. If you
-    interrupt the call, a note on the `KeyboardInterrupt` explains how to check for the batch.
+    The request for a batch is sent once, because the API has no idempotency keys. If its response
+    is lost, the batch is looked up among the directory's new batches; a second batch is never
+    created. If you interrupt the call, a note on the `KeyboardInterrupt` explains how to check for
+    the batch.
 
     Parameters
     ----------
     source_directory_id
-        Directory with the files: its id, or a frame with one, such as `upload_files` returns.
+        Directory with the files: its id, or a frame with one, such as `upload_files` returns. For
+        several directories, one batch is created per directory, after all have been checked.
     configuration_id
         Saved configuration or built-in preset for the job type: its id, or a frame with one.
     job_type
@@ -71,14 +76,16 @@ def create_batch(
     Returns
     -------
     pandas.DataFrame
-        One row, with the columns of `fetch_batches`.
+        One row per directory, with the columns of `fetch_batches`.
 
     Raises
     ------
     ValueError, TypeError
         If an argument is invalid; no request is sent.
     NotFoundError, InvalidRequestError
-        If a check fails or the server rejects the request; no batch was created.
+        If a check fails or the server rejects the request; no batch was created. If that happens
+        after the first of several directories, a note names those that have no batch yet,
+        and ``.partial`` holds the batches that were created; so do other errors.
     UnconfirmedCreateError
         If the response was lost and the batch could not be identified. It may have been created;
         ``.candidates`` holds the batches that match.
@@ -96,13 +103,14 @@ def create_batch(
         Hidden(webhook_configurations),
     )
     del webhook_configurations  # tracebacks with locals must not show their secrets
-    directory = arguments.parse_single_id("source_directory_id", source_directory_id)
+    directories = arguments.parse_ids("source_directory_id", source_directory_id)
+    if not directories:
+        raise ValueError("Expected one source_directory_id or several, got 0.")
     configuration = arguments.parse_single_id("configuration_id", configuration_id)
     arguments.parse_choice("job_type", job_type, JOB_TYPES)
     scope = project_params(project_id, organization_id)
     client = get_client(client)
     body: Record = {
-        "source_directory_id": directory,
         "config": {"job": {"type": job_type, "configuration_id": configuration}},
     }
     if has_webhooks:
@@ -112,10 +120,36 @@ def create_batch(
         body["webhook_configuration_ids"] = ids
 
     if check_directory:
-        preflight.check_directory(client, directory, scope)
+        for directory in directories:
+            preflight.check_directory(client, directory, scope)
     if check_configuration:
         preflight.check_configuration(client, configuration, job_type, scope)
-    return records.to_pandas(BATCHES, [create_once(client, body, scope)])
+    created: list[BatchRecord] = []
+    for n, directory in enumerate(directories):
+        with _keep_created(created, directories[n:]):
+            body_of_one = {"source_directory_id": directory, **body}
+            created.append(create_once(client, body_of_one, scope))
+    return records.to_pandas(BATCHES, created)
+
+
+@contextmanager
+def _keep_created(created: list[BatchRecord], rest: list[str]) -> Iterator[None]:
+    """Of several directories, add to an exception the batches created and the directories left."""
+    n_directories = len(created) + len(rest)
+    if n_directories == 1:
+        yield
+        return
+    with attach_partial(partial(records.to_pandas, BATCHES, created)):
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(
+                f"{len(created):,} of {n_directories:,} batches were created before this error; "
+                ".partial holds them. Do not create these again: call create_batch for the others, "
+                "once it is known whether the first of them was created: "
+                f"{', '.join(rest)}."
+            )
+            raise
 
 
 def create_once(client: Client, body: Record, scope: Record) -> BatchRecord:

@@ -13,7 +13,7 @@ from llama_batches_nb.lifecycle import lost_response
 from llama_batches_nb.types import Record
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
-from tests.servers import Response, batch, page
+from tests.servers import Request, Response, batch, page
 
 RECOVERY_DELAYS = lost_response.RECOVERY_DELAYS
 
@@ -191,7 +191,7 @@ def test_create_is_sent_again_after_rate_limit(serve: Serve) -> None:
     ("arguments", "error", "message"),
     [
         ({"source_directory_id": ""}, ValueError, "source_directory_id"),
-        ({"source_directory_id": ["dir-1", "dir-2"]}, ValueError, "source_directory_id"),
+        ({"source_directory_id": []}, ValueError, "source_directory_id"),
         (
             {"source_directory_id": pd.DataFrame({"batch_id": ["bat-1"]})},
             ValueError,
@@ -212,3 +212,22 @@ def test_create_rejects_invalid_arguments_without_request(
             **{"source_directory_id": "dir-1", "configuration_id": "cfg-1", **arguments}
         )
     assert not server.requests
+
+
+def test_error_after_first_of_several_directories_keeps_created_batches(serve: Serve) -> None:
+    api = FakeApi({"dir-1": 1, "dir-2": 1, "dir-3": 1})
+    server = serve(lambda request: _refuse_second_create(api, request))
+    with pytest.raises(lb.InvalidRequestError) as caught:
+        lb.create_batch(["dir-1", "dir-2", "dir-3"], "cfg-1")
+    assert caught.value.partial is not None
+    assert caught.value.partial.source_directory_id.tolist() == ["dir-1"]
+    (note,) = caught.value.__notes__
+    assert note.startswith("1 of 3 batches were created")
+    assert note.endswith("dir-2, dir-3.")
+    assert [r.method for r in server.requests].count("POST") == 2
+
+
+def _refuse_second_create(api: FakeApi, request: Request) -> Any:
+    if request.method == "POST" and b"dir-2" in request.body:
+        return Response({"detail": "refused"}, 400)
+    return api(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.lifecycle import upload_targets
 from tests.conftest import Serve
 from tests.servers import Request, Response, page
 
@@ -64,16 +66,12 @@ def test_uploads_with_the_same_name_have_separate_directories(
         (["b.txt", "missing", None], FileNotFoundError, "missing"),
         ("*.docx", FileNotFoundError, r"\*\.docx"),
         (["b.txt", "deep/b.txt"], ValueError, r"'b\.txt'"),
-        ("many", ValueError, r"1,001 .* 1,000"),
     ],
 )
 def test_upload_rejects_paths_without_request(
     serve: Serve, folder: Path, paths: Any, error: type[Exception], message: str
 ) -> None:
     (folder / "deep/b.txt").write_text("again")
-    (folder / "many").mkdir()
-    for n in range(1001):
-        (folder / "many" / str(n)).touch()
     server = serve(lambda request: {})
     in_folder = (
         [folder / path if path else path for path in paths]
@@ -242,3 +240,121 @@ def test_upload_never_uses_directory_with_other_files(serve: Serve, folder: Path
     with pytest.raises(lb.ServerError):
         lb.upload_files(folder / "b.txt", name="Scans")
     assert not any(path.endswith("/upload") for path in server.paths())
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a batch have 3 files, so that a few files need several directories."""
+    monkeypatch.setattr(upload_targets, "MAX_FILES_PER_BATCH", 3)
+
+
+def _numbered(folder: Path, n: int) -> Path:
+    (folder / "many").mkdir(exist_ok=True)
+    for i in range(n):
+        (folder / "many" / f"{i:02}.txt").write_text(f"text {i}")
+    return folder / "many"
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_more_files_than_a_batch_takes_become_several_batches(
+    on_sandbox: lb.Client, folder: Path
+) -> None:
+    files = lb.upload_files(_numbered(folder, 7), name="Many")
+    assert files.display_name.tolist() == [f"{i:02}.txt" for i in range(7)]
+    assert sorted(files.groupby("source_directory_id").size()) == [1, 3, 3]
+    names = lb.fetch_directories().set_index("source_directory_id").name
+    assert names[files.source_directory_id.unique()].tolist() == [
+        f"Many ({n} of 3)" for n in (1, 2, 3)
+    ]
+    batches = files.pipe(lb.create_batch, "cfg-PARSE_AGENTIC")
+    assert batches.source_directory_id.tolist() == files.source_directory_id.unique().tolist()
+    results = lb.wait_for_batches(batches).pipe(lb.fetch_results)
+    assert set(results.source_directory_file_id) == set(files.source_directory_file_id)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_resumed_upload_sends_no_file_twice_and_adds_directories(
+    on_sandbox: lb.Client, folder: Path
+) -> None:
+    first = lb.upload_files(_numbered(folder, 4))
+    assert first.source_directory_id.nunique() == 2
+    again = lb.upload_files(folder / "many", source_directory_id=first)
+    assert again.source_directory_file_id.tolist() == first.source_directory_file_id.tolist()
+    more = lb.upload_files(_numbered(folder, 8), source_directory_id=first)
+    assert more.source_directory_file_id.tolist()[:4] == first.source_directory_file_id.tolist()
+    assert sorted(more.groupby("source_directory_id").size()) == [2, 3, 3]
+
+
+def test_metadata_and_unique_ids_are_kept(on_sandbox: lb.Client, folder: Path) -> None:
+    files = lb.upload_files(
+        _numbered(folder, 2),
+        metadata=lambda path: {"supplier": f"S{path.stem}", "pages": 2, "tags": ["a", "é"]},
+        unique_id=lambda path: f"id-{path.stem}",
+    )
+    listed = lb.fetch_files(files)
+    for frame in (files, listed):
+        assert frame.unique_id.tolist() == ["id-00", "id-01"]
+        values = [json.loads(text) for text in frame.metadata]
+        assert [value["supplier"] for value in values] == ["S00", "S01"]
+        assert values[0] == {"supplier": "S00", "pages": 2, "tags": ["a", "é"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metadata": "supplier"}, "metadata must be a dict"),
+        ({"metadata": {1: "x"}}, "key 1, which must be text"),
+        ({"metadata": {"a": {"b": 1}}}, r"metadata\['a'\] must be text"),
+        ({"metadata": {"a": float("nan")}}, "not a finite number"),
+        ({"unique_id": "one"}, r"would be that of 2 files"),
+        ({"unique_id": lambda path: 5}, "unique_id must be text, not 5"),
+        ({"unique_id": lambda path: " "}, r"unique_id of '00\.txt' is empty"),
+    ],
+)
+def test_invalid_metadata_and_ids_send_no_request(
+    serve: Serve, folder: Path, options: Any, message: str
+) -> None:
+    server = serve(lambda request: {})
+    with pytest.raises((TypeError, ValueError), match=message):
+        lb.upload_files(_numbered(folder, 2), **options)
+    assert not server.requests
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_broken_links_are_named_and_hidden_files_left_out(
+    on_sandbox: lb.Client, folder: Path
+) -> None:
+    many = _numbered(folder, 1)
+    (many / "lost.pdf").symlink_to(folder / "nowhere.pdf")
+    (many / ".DS_Store").write_text("x")
+    with pytest.warns(UserWarning, match=r"1 links in .* lead to no file .*'lost\.pdf'"):
+        files = lb.upload_files(many)
+    assert files.display_name.tolist() == ["00.txt"]
+
+
+def test_unreadable_folder_raises_before_any_request(
+    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(lambda request: {})
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match=r"Cannot read the folder: .*deep"):
+        lb.upload_files(folder)
+    assert not server.requests
+
+
+def test_names_that_differ_in_unicode_form_only_are_refused(serve: Serve, folder: Path) -> None:
+    server = serve(lambda request: {})
+    paths = [folder / "nfc" / "caf\u00e9.txt", folder / "nfd" / "cafe\u0301.txt"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("x")
+    with pytest.raises(ValueError, match="Several files are named"):
+        lb.upload_files(paths)
+    assert not server.requests
