@@ -47,6 +47,11 @@ JobStatus: TypeAlias = Literal[
 JobType: TypeAlias = Literal["parse_v2", "extract_v2"]
 """Type of a job. A frame keeps types that are not listed here."""
 
+ProductType: TypeAlias = Literal[
+    "parse_v2", "extract_v2", "classify_v2", "split_v1", "spreadsheet_v1", "unknown"
+]
+"""Type of a saved configuration. Batches run the first two."""
+
 DirectoryType: TypeAlias = Literal["user", "ephemeral", "index"]
 """Type of a directory. The service deletes ``ephemeral`` directories after some time."""
 

@@ -168,6 +168,7 @@ def failed(directory: str) -> pd.DataFrame:
 
 
 FILE = Path(__file__)
+HISTORY = pd.DataFrame(columns=["batch_id", "configuration_id", "job_id", "credits"])
 
 PATHS: dict[str, tuple[Callable[[str], Any], str]] = {
     "get_batch": (lb.get_batch, BATCHES + "/{}"),
@@ -176,6 +177,10 @@ PATHS: dict[str, tuple[Callable[[str], Any], str]] = {
     "wait_for_batches": (lb.wait_for_batches, BATCHES + "/{}"),
     "fetch_files": (lb.fetch_files, DIRECTORIES + "/{}/files"),
     "create_batch": (lambda one: lb.create_batch(one, "cfg-1"), DIRECTORIES + "/{}/files"),
+    "estimate_batch": (
+        lambda one: lb.estimate_batch(one, "cfg-1", history=HISTORY),
+        DIRECTORIES + "/{}/files",
+    ),
     "upload_files": (
         lambda one: lb.upload_files(FILE, source_directory_id=one),
         DIRECTORIES + "/{}/files/upload",

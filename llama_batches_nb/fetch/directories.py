@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -18,8 +18,8 @@ from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import CONFIGURATIONS, DIRECTORIES, FILES, Table, with_raw
-from llama_batches_nb.tables.statuses import DIRECTORY_TYPES, JOB_TYPES
-from llama_batches_nb.types import DirectoryIds, DirectoryType, ErrorMode, JobType
+from llama_batches_nb.tables.statuses import DIRECTORY_TYPES
+from llama_batches_nb.types import DirectoryIds, DirectoryType, ErrorMode, ProductType
 
 
 def fetch_directories(
@@ -90,7 +90,7 @@ def fetch_directories(
 def fetch_configurations(
     *,
     name: str | None = None,
-    job_type: JobType | Iterable[JobType] | None = None,
+    job_type: ProductType | Iterable[ProductType] | None = None,
     latest_only: bool | None = None,
     raw: bool = False,
     project_id: str | None = None,
@@ -109,7 +109,8 @@ def fetch_configurations(
     name
         Only configurations with this name.
     job_type
-        One or both of ``parse_v2`` and ``extract_v2``.
+        One or several of ``parse_v2``, ``extract_v2`` and, which batches do not run,
+        ``classify_v2``, ``split_v1``, ``spreadsheet_v1`` and ``unknown``.
     latest_only
         Only the latest version of each name.
     raw, project_id, organization_id, page_size, limit, progress, client
@@ -136,7 +137,7 @@ def fetch_configurations(
     >>> lb.fetch_configurations(job_type="extract_v2").job_type.unique().tolist()
     ['extract_v2']
     """
-    product_type = arguments.parse_choices("job_type", job_type, JOB_TYPES)
+    product_type = arguments.parse_choices("job_type", job_type, get_args(ProductType))
     latest = arguments.format_bool("latest_only", latest_only)
     table = with_raw(CONFIGURATIONS, arguments.parse_bool("raw", raw))
     limit = arguments.parse_int("limit", limit, minimum=0)

@@ -78,6 +78,8 @@ def test_directories_are_filtered_by_the_server(serve: Serve) -> None:
 def test_configurations_are_filtered_by_the_server(serve: Serve) -> None:
     record = {"id": "cfg-1", "name": "A", "product_type": "parse_v2", "version": "3"}
     server = serve(lambda request: page([record]))
+    lb.fetch_configurations(job_type=["split_v1", "unknown"])
+    assert server.requests.pop().query["product_type"] == ["split_v1", "unknown"]
     configurations = lb.fetch_configurations(job_type="parse_v2", latest_only=True)
     assert configurations.job_type.tolist() == ["parse_v2"]
     assert configurations.version.tolist() == ["3"]
