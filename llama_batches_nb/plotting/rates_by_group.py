@@ -51,10 +51,15 @@ def draw_groups(
 
 def _draw_rows(ax: Axes, rates: pd.DataFrame, groups: list[str], limit: float) -> list[str]:
     """Draw the intervals and points of the rows. Return the notes that explain them."""
+    from matplotlib.collections import LineCollection
+
     keys = [group_key(row, groups) for _, row in rates[::-1].iterrows()]
     colours = group_colours(ax, groups, keys)[::-1]
     y = np.arange(len(rates), dtype=float)
-    ax.hlines(y, rates["ci_low"], rates["ci_high"], color=colours, lw=2.5, alpha=0.45)
+    ends = np.stack([rates[["ci_low", "ci_high"]].to_numpy(), np.column_stack([y, y])], axis=2)
+    # not hlines, which in matplotlib 3.9 gives a logarithmic axis wrong data limits
+    intervals = LineCollection(list(ends), colors=colours, linewidths=2.5, alpha=0.45)
+    ax.add_collection(intervals, autolim=False)
     low, high = rate_axis.open_ranges(rates)
     is_open = low.notna().to_numpy()
     if is_open.any():
