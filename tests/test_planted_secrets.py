@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import secrets
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from llama_batches_nb.lifecycle import lost_response
 from tests.conftest import Serve
 from tests.servers import Request, Response, batch, page
 
-SECRET = f"Pl4nt3d-{secrets.token_hex(6)}"
+SECRET = "Pl4nt3d-6f1c0e9b27d4"
 PACKAGES = ("llama_batches_nb", "requests", "urllib3", "http", "json")
 
 
