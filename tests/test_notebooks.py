@@ -98,7 +98,7 @@ def test_saved_dashboard_shows_charts_without_kernel(tmp_path: Path) -> None:
     notebook.cells.append(nbformat.v4.new_code_cell("board.wait()"))
     shown = execute_strictly(notebook, tmp_path)
     kept = "".join(output.get("data", {}).get("text/html", "") for output in shown)
-    assert kept.count("data:image/png") == 1
+    assert kept.count("lb-wide") == 1
     assert "Most frequent error patterns" in kept
     assert "Cost effective" in kept
     assert not [output.text for output in shown if output.get("name") == "stderr"]

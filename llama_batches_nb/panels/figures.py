@@ -11,12 +11,13 @@ from llama_batches_nb.plotting.svg import figure_to_svg
 
 SIZE = (9.6, 3.6)  # inches
 NARROW_WIDTH = 4.2  # inches
+NARROW_AXES_HEIGHT = 1.8  # inches
 
 
 def figure_to_html(draw: Callable[..., Any], size: tuple[float, float] = SIZE) -> str:
     """Return what `draw(ax=…)` draws, in a wide and in a narrow version; the page shows one."""
     wide = figure_to_svg(draw, size)
-    narrow = figure_to_svg(draw, (NARROW_WIDTH, size[1]))
+    narrow = figure_to_svg(draw, (NARROW_WIDTH, size[1]), NARROW_AXES_HEIGHT)
     return (
         f'<div class="lb-chart"><div class="lb-wide">{wide}</div>'
         f'<div class="lb-narrow">{narrow}</div></div>'

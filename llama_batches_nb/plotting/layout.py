@@ -312,7 +312,7 @@ def annotate_empty(ax: Axes, limits: Limits, text: str) -> None:
     """Write in the middle of the axes why the chart is empty; ticks would mean nothing."""
     for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
         if limits.is_free(name):  # type: ignore[arg-type]
-            axis.set_ticks([])
+            axis.set_ticks([], labels=[])  # formatters of dates cannot format nothing
     ax.annotate(
         text,
         (0.5, 0.5),

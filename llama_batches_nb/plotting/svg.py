@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DPI = 96  # of CSS pixels
 HATCH_TILE = 12  # pixels
+MAX_TEXT_HEIGHT = 6.0  # inches; of title, legend and labels
 ANCHORS = {"left": ("", 0.0), "center": ("middle", 0.5), "right": ("end", 1.0)}
 PATH_COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -49,12 +50,17 @@ class SvgCanvas(FigureCanvasBase):
         return SvgRenderer(self.figure.bbox.width, self.figure.bbox.height)
 
 
-def figure_to_svg(draw: Callable[..., Any], size: tuple[float, float] = (9.6, 3.6)) -> str:
+def figure_to_svg(
+    draw: Callable[..., Any],
+    size: tuple[float, float] = (9.6, 3.6),
+    axes_height: float | None = None,
+) -> str:
     """Return what ``draw(ax=…)`` draws as an ``<svg>`` element, `size` in inches of 96 pixels.
 
     Its background is transparent; texts and axes have the text colour of the page
     (``currentColor``). Its accessible name is the title of the chart. It is safe to call on any
-    thread.
+    thread. With `axes_height`, in inches, the figure is higher than `size` where the title and
+    the legend need it.
     """
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     canvas = SvgCanvas(figure)
@@ -67,10 +73,21 @@ def figure_to_svg(draw: Callable[..., Any], size: tuple[float, float] = (9.6, 3.
         any_character.reset(token)
     figure.patch.set_visible(False)
     ax.patch.set_visible(False)
+    if axes_height is not None:
+        _fit_height(figure, ax, axes_height)
     renderer = canvas.get_renderer()
     figure.draw(renderer)
     title = ". ".join(ax.get_title(loc="left").replace(r"\$", "$").split("\n"))
     return renderer.to_svg(title, canvas.hover_areas)
+
+
+def _fit_height(figure: Figure, ax: Axes, axes_height: float) -> None:
+    """Raise the figure until its axes are high enough; layouts are not applied to too low ones."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + MAX_TEXT_HEIGHT)
+    figure.draw_without_rendering()
+    excess = ax.get_position().height * (height + MAX_TEXT_HEIGHT) - axes_height
+    figure.set_size_inches(width, max(height, height + MAX_TEXT_HEIGHT - excess))
 
 
 def _use_page_colours(ax: Axes) -> None:

@@ -52,7 +52,7 @@ def groups() -> Iterator[GroupRates]:
 
 def test_rate_beyond_the_axis_is_an_explained_arrow(groups: GroupRates) -> None:
     assert groups.table._cells.value.count("lb-beyond") == 1
-    assert "axis from 0 to 20 %, ▸ beyond" in groups._title.value
+    assert "axis from 0 to 20 %, ▸ beyond" in groups.table.title.value
 
 
 def test_tooltip_is_the_whole_name(groups: GroupRates) -> None:

@@ -68,12 +68,12 @@ def test_only_the_given_axes_change(name: str) -> None:
     ax, other = figure.subplots(1, 2)
     other.plot([1, 2], [3, 4])
     other.set_title("of the user", loc="left")
-    settings = dict(mpl.rcParams)
+    settings, open_figures = dict(mpl.rcParams), plt.get_fignums()
     before = state(other), figure.get_facecolor(), figure.get_size_inches().tolist()
     assert PLOTS[name](ax=ax) is ax
     assert (state(other), figure.get_facecolor(), figure.get_size_inches().tolist()) == before
     assert dict(mpl.rcParams) == settings
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == open_figures
 
 
 SHARES = st.lists(st.sampled_from([0.01, 0.02, 0.2, 0.5, 0.9]), min_size=2, max_size=3)

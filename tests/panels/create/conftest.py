@@ -137,7 +137,9 @@ def visible_buttons(widget: widgets.Widget) -> dict[str, widgets.Button]:
     """Return the visible buttons by their labels."""
     if widget.layout.display == "none":
         return {}
-    buttons = {widget.description: widget} if isinstance(widget, widgets.Button) else {}
+    buttons = {}
+    if isinstance(widget, widgets.Button):  # a row's button is named in its tooltip
+        buttons[widget.description or widget.tooltip] = widget
     for child in getattr(widget, "children", ()):
         buttons |= visible_buttons(child)
     return buttons
