@@ -71,7 +71,8 @@ def test_code_of_page_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox_server.api_key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox_server.url)
-    run(page)
+    names = run(page)
+    assert set(names) > {"__builtins__"}, "the blocks of the page define nothing"
 
 
 def test_code_of_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,7 @@ def test_code_of_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_commands_of_page_have_valid_arguments(page: Path) -> None:
     for arguments in commands(page):
         if arguments != ["--help"]:
-            build_parser().parse_args(arguments)
+            assert callable(build_parser().parse_args(arguments).run), arguments
 
 
 def test_reference_lists_every_public_name_once() -> None:
