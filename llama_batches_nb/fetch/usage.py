@@ -60,6 +60,15 @@ def fetch_usage(
     return result
 
 
+def replace_jobs(jobs: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
+    """Return the jobs in the same order, each as it is in `newer` if it is there."""
+    old, new = (
+        pa.Table.from_pandas(frame, schema=JOBS.arrow_schema, preserve_index=False)
+        for frame in (jobs, newer)
+    )
+    return _replace_rows(JOBS, old, [new])
+
+
 def _fetch_one(client: Client, scope: dict[str, Any], table: Table, key: JobKey) -> pa.Table:
     job_type, job_id = key
     job = endpoints.get_job(client, job_type, job_id, expand=USAGE_EXPAND[job_type], **scope)

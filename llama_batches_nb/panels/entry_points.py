@@ -104,7 +104,8 @@ def dashboard(
     rate over time, by configuration and by directory, with confidence intervals; the most frequent
     error patterns; the cost by configuration; and the open and the slowest batches. A click on a
     configuration, directory, pattern or change filters by it; the filters are shown as buttons
-    that remove them.
+    that remove them. "Load credits" asks each ended job with unknown credits for them, as
+    ``fetch_jobs(results, usage=True)`` does.
 
     Parameters
     ----------

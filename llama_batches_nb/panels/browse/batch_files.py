@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,10 +15,12 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch.directories import fetch_files
 from llama_batches_nb.fetch.jobs import fetch_jobs
 from llama_batches_nb.fetch.results import fetch_results
+from llama_batches_nb.fetch.usage import replace_jobs
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.base import error_text
+from llama_batches_nb.panels.browse.credit_loader import CreditLoader
 from llama_batches_nb.panels.browse.file_output import FileOutput
 from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.panels.task_runner import TaskRunner
@@ -52,9 +55,16 @@ FILE_COLUMNS = (
 class BatchFiles(widgets.VBox):
     """A table of a batch's files; `frame` has their outcomes and names, one row per file."""
 
-    def __init__(self, runner: TaskRunner, get_client: Callable[[], Client]) -> None:
+    def __init__(
+        self,
+        runner: TaskRunner,
+        get_client: Callable[[], Client],
+        on_credits: Callable[[pd.DataFrame], object] | None = None,
+    ) -> None:
         self._runner, self._get_client = runner, get_client
         self.frame: pd.DataFrame | None = None
+        self._loaded: _LoadedFiles | None = None
+        self._is_live = False
         self._files_by_directory: dict[str, pd.DataFrame] = {}
         self._title = widgets.HTML()
         self._status = StatusLine()
@@ -72,14 +82,19 @@ class BatchFiles(widgets.VBox):
             tooltip=lambda file: str(file.display_name),
             searchable=True,
         )
+        self.credits = CreditLoader(
+            runner, "credits of files", get_client, on_credits or self.set_credits
+        )
         self._alert = widgets.HTML()
         row.add_class("lb-row")
-        super().__init__([self._title, row, self._alert, self.table, self.output])
+        parts = [self._title, row, self._alert, self.table, self.credits, self.output]
+        super().__init__(parts)
         self.layout.display = "none"
 
     def show(self, batch: pd.Series[Any], frames: FetchedFrames, *, fetch: bool) -> None:
         """Show a batch's files from `frames`; with `fetch`, fetch those that are missing there."""
-        self.frame = None
+        self.frame, self._loaded, self._is_live = None, None, fetch
+        self.credits.discard()
         self._title.value = (
             f"<h4>Files of {markup.whole_id(batch.batch_id)} {markup.status(batch.status)} "
             f"<span class='lb-muted'>created {markup.time(batch.created_at)} UTC</span></h4>"
@@ -94,26 +109,37 @@ class BatchFiles(widgets.VBox):
     def hide(self) -> None:
         """Hide the files and cancel loading them."""
         self._runner.cancel_and_discard("files")
+        self.credits.discard()
         self.output.hide()
-        self.frame = None
+        self.frame, self._loaded = None, None
         self.layout.display = "none"
+
+    def set_credits(self, loaded: pd.DataFrame) -> None:
+        """Show the credits of these jobs, as loaded."""
+        if self._loaded is None or self._loaded.jobs is None:
+            return
+        self._loaded = replace(self._loaded, jobs=replace_jobs(self._loaded.jobs, loaded))
+        self.frame = self._loaded.files()
+        self._draw(keep_place=True)
 
     def html(self) -> str:
         """Return the files as plain HTML."""
-        is_shown = self.layout.display != "none"
+        if self.layout.display == "none":
+            return ""
         title = markup.without_copy_buttons(self._title.value)
-        return f"{title}{self.table.html()}{self.output.html()}" if is_shown else ""
+        return f"{title}{self.table.html()}{self.credits.html()}{self.output.html()}"
 
     def _load(self, batch: pd.Series[Any], frames: FetchedFrames, fetch: bool) -> None:
         try:
-            files = self._load_files(batch, frames, fetch)
+            loaded = self._load_files(batch, frames, fetch)
+            files = loaded.files()
         except Cancelled:
             self._runner.update_ui(self._show_incomplete)
         except Exception as error:
             text = error_text(error)
             self._runner.update_ui(lambda: self._show_incomplete(text))
         else:
-            self._runner.update_ui(lambda: self._show_files(batch, files))
+            self._runner.update_ui(lambda: self._show_files(batch, loaded, files))
 
     def _show_incomplete(self, reason: str = "") -> None:
         self._alert.value = markup.alert(reason)
@@ -122,8 +148,7 @@ class BatchFiles(widgets.VBox):
 
     def _load_files(
         self, batch: pd.Series[Any], frames: FetchedFrames, fetch: bool
-    ) -> pd.DataFrame:
-        """Return the outcomes of the batch's files, with a message and a name for each."""
+    ) -> _LoadedFiles:
         results, jobs = records.concat_to_pandas(RESULTS, []), frames.jobs
         if frames.results is not None:
             results = frames.results[frames.results["batch_id"] == batch.batch_id]
@@ -132,15 +157,7 @@ class BatchFiles(widgets.VBox):
             results = fetch_results(batch.batch_id, **options)
             jobs = fetch_jobs(results, **options)
         names = self._fetch_names(batch.source_directory_id)
-        names = names[["source_directory_file_id", "display_name"]]
-        files: pd.DataFrame = outcomes(results, jobs).merge(
-            names, how="left", on="source_directory_file_id"
-        )
-        message = files["error_message"]
-        if "job_error_message" in files:
-            message = message.fillna(files["job_error_message"])
-        name = files["display_name"].fillna(files["source_directory_file_id"])
-        return files.assign(message=message, display_name=name)
+        return _LoadedFiles(results, jobs, names[["source_directory_file_id", "display_name"]])
 
     def _fetch_names(self, directory_id: str) -> pd.DataFrame:
         """Return the files of a directory, or no rows if they cannot be fetched."""
@@ -155,8 +172,8 @@ class BatchFiles(widgets.VBox):
                 return records.to_pandas(FILES, [])
         return self._files_by_directory[directory_id]
 
-    def _show_files(self, batch: pd.Series[Any], files: pd.DataFrame) -> None:
-        self.frame = files
+    def _show_files(self, batch: pd.Series[Any], loaded: _LoadedFiles, files: pd.DataFrame) -> None:
+        self.frame, self._loaded = files, loaded
         if len(files):
             self._status.finish(format_failures(files))
         elif batch.status in TERMINAL_STATUSES:
@@ -165,16 +182,39 @@ class BatchFiles(widgets.VBox):
             self._status.finish("The files will be known when the batch has finished")
         self._draw()
 
-    def _draw(self) -> None:
-        if self.frame is None:
+    def _draw(self, *, keep_place: bool = False) -> None:
+        if self.frame is None or self._loaded is None:
             return
+        self.credits.offer(self.frame, self._loaded.jobs, fetch=self._is_live)
         files, empty = self.frame, "No files."
         if self.only_failures.value:
             files = files[files["outcome"].isin(FAILURE_OUTCOMES)]
             empty = "No failed files." if len(self.frame) else empty
         rank = ~files["outcome"].isin(FAILURE_OUTCOMES)  # failures first
-        self.table.show(files.loc[rank.sort_values(kind="stable").index], empty=empty)
-        self.output.hide()
+        rows = files.loc[rank.sort_values(kind="stable").index]
+        self.table.show(rows, empty=empty, keep_place=keep_place)
+        if not keep_place:
+            self.output.hide()
+
+
+@dataclass(frozen=True)
+class _LoadedFiles:
+    """The results of a batch, their jobs if known, and the names of the files."""
+
+    results: pd.DataFrame
+    jobs: pd.DataFrame | None
+    names: pd.DataFrame
+
+    def files(self) -> pd.DataFrame:
+        """Return the outcomes of the files, with a message and a name for each."""
+        files: pd.DataFrame = outcomes(self.results, self.jobs).merge(
+            self.names, how="left", on="source_directory_file_id"
+        )
+        message = files["error_message"]
+        if "job_error_message" in files:
+            message = message.fillna(files["job_error_message"])
+        name = files["display_name"].fillna(files["source_directory_file_id"])
+        return files.assign(message=message, display_name=name)
 
 
 def format_failures(files: pd.DataFrame, failed: str = "failed") -> str:

@@ -29,6 +29,7 @@ NO_MATCH = "No batches match. Widen the dates or clear the status."
 NOT_FETCHED = "Set the filters, then click Fetch."
 FETCHED_NOTHING = "No batches were fetched."
 INCOMPLETE_NOTE = "# The panel's frames are incomplete; this code fetches all rows."
+CREDITS_NOTE = "# Some credits are missing in the panel; this code requests all of them."
 
 
 class FilterPanel(Panel):
@@ -72,7 +73,7 @@ class FilterPanel(Panel):
             lambda: self._frames.tables(),
             self._report_files if self.offers_report else None,
         )
-        self._files = BatchFiles(self.runner, lambda: self.client)
+        self._files = BatchFiles(self.runner, lambda: self.client, self._on_credits)
         self.filters.add(self.include, self.fetch_button, self.stop_button, self._status)
         self.set_content(*self._content())
         self.runner.start("names", self._load_names)  # last: the panel is whole
@@ -120,6 +121,8 @@ class FilterPanel(Panel):
             lines.append(f"files = lb.outcomes(results{jobs})")
         if frames.partial:
             lines.insert(0, INCOMPLETE_NOTE)
+        if frames.unknown_credits:
+            lines.insert(0, CREDITS_NOTE)
         imports = ["import llama_batches_nb as lb"]
         if any("pd." in line for line in lines):
             imports.insert(0, "import pandas as pd")
@@ -135,6 +138,7 @@ class FilterPanel(Panel):
             return self
         depth = self.include.value
         with self.runner.lock:  # an earlier fetch may be about to show that it has ended
+            self._discard_credits()
             self._status.start("Fetching …")
             self._set_fetching(True)
             if not (self.filters.directories.loaded or self.runner.is_running("names")):
@@ -187,6 +191,17 @@ class FilterPanel(Panel):
             self._files.hide()
         self.table.show(summary, empty=NO_MATCH, keep_place=keep_place)
         self._counts.value = counts
+        self._export.refresh()
+
+    def _discard_credits(self) -> None:
+        """Stop loading credits, whose jobs are about to be replaced."""
+        self._files.credits.discard()
+
+    def _on_credits(self, loaded: pd.DataFrame) -> None:
+        """Show the credits of these jobs, as loaded."""
+        self._frames = self._frames.with_credits(loaded)
+        self._summary = self._frames.summary()
+        self._files.set_credits(loaded)
         self._export.refresh()
 
     def _on_fetched(self) -> None:

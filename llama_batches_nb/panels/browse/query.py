@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.summary import summarize
+from llama_batches_nb.fetch.usage import replace_jobs
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 
@@ -24,10 +26,23 @@ class FetchedFrames:
     results: pd.DataFrame | None = None
     jobs: pd.DataFrame | None = None
     partial: bool = False  # the fetch ended early, so rows may be missing
+    usage: bool = False  # credits were requested
 
     def with_frame(self, name: str, frame: pd.DataFrame, *, partial: bool = False) -> FetchedFrames:
         """Return a copy with one more frame."""
-        return FetchedFrames(**{**self.tables(), name: frame}, partial=partial)
+        frames: dict[str, Any] = {**self.tables(), name: frame}
+        return FetchedFrames(**frames, partial=partial)
+
+    def with_credits(self, loaded: pd.DataFrame) -> FetchedFrames:
+        """Return a copy in which the jobs loaded replace the earlier ones."""
+        if self.jobs is None or not self.jobs["job_id"].isin(loaded["job_id"]).any():
+            return self
+        return replace(self, jobs=replace_jobs(self.jobs, loaded), usage=True)
+
+    @property
+    def unknown_credits(self) -> bool:
+        """Whether credits are missing although they were requested."""
+        return self.usage and self.jobs is not None and bool(self.jobs["credits"].isna().any())
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return the fetched frames by name."""

@@ -75,7 +75,8 @@ class ApiSource:
         if frames.results is not None:
             lines.append(call("results", "fetch_results", ["batches", *self._client_argument]))
         if frames.jobs is not None:
-            lines.append(call("jobs", "fetch_jobs", ["results", *self._client_argument]))
+            usage = ["usage=True"] if frames.usage else []
+            lines.append(call("jobs", "fetch_jobs", ["results", *usage, *self._client_argument]))
         return lines
 
     def _fetch_table(

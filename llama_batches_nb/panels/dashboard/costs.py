@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.browse.credit_loader import CreditLoader
 from llama_batches_nb.panels.browse.filter_panel import name_column
 from llama_batches_nb.panels.widgets.name_lookup import NameIndex
 from llama_batches_nb.panels.widgets.table import DataTable
@@ -31,9 +32,16 @@ class Costs(widgets.VBox):
         Returns the names of all configurations.
     on_select
         Called with the id of a selected configuration.
+    loader
+        Loads credits that are not known.
     """
 
-    def __init__(self, names: Callable[[], NameIndex], on_select: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        names: Callable[[], NameIndex],
+        on_select: Callable[[str], object],
+        loader: CreditLoader,
+    ) -> None:
         columns = [
             name_column("configuration_id", "Configuration", "minmax(110px,3fr)", names),
             TableColumn("credits", "Credits", "90px", lambda c: _credits(c["credits"]), True),
@@ -65,7 +73,8 @@ class Costs(widgets.VBox):
             ),
         )
         self.table.title.value = TITLE
-        super().__init__([self.table])
+        self.loader = loader
+        super().__init__([self.table, loader])
 
     def show(self, costs: pd.DataFrame, selected: str | None) -> None:
         """Show the costs and highlight the selected configuration."""
@@ -75,7 +84,7 @@ class Costs(widgets.VBox):
 
     def html(self) -> str:
         """Return the costs as plain HTML."""
-        return f"{TITLE}{self.table.html()}"
+        return f"{TITLE}{self.table.html()}{self.loader.html()}"
 
 
 def _credits(value: Any, digits: int = 0) -> str:

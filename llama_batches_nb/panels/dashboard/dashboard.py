@@ -12,6 +12,7 @@ import pandas as pd
 
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.panels import figures, markup
+from llama_batches_nb.panels.browse.credit_loader import CreditLoader
 from llama_batches_nb.panels.browse.filter_panel import NO_MATCH, FilterPanel, counts_html
 from llama_batches_nb.panels.browse.query import Query
 from llama_batches_nb.panels.browse.sources import ApiSource, Source
@@ -87,20 +88,22 @@ class Dashboard(FilterPanel):
             tooltip=lambda row: str(row["pattern"]),
         )
         self.patterns.title.value = "<h4>Most frequent error patterns</h4>"
-        self.costs = Costs(
-            lambda: self.filters.configurations, partial(self._on_select_group, CONFIGURATION)
-        )
         self.open_batches = self._make_batches_table(
             "Open batches, the oldest first", [self._created_column()]
         )
         self.slowest = self._make_batches_table("Slowest batches", [_duration_column()])
-        self._body = widgets.VBox(self._parts())
         # Last, since it starts a task that may draw the dashboard.
         super().__init__(client, query, source)
 
     def _content(self) -> list[widgets.Widget]:
         self.table.title.value = "<h4>Batches</h4>"
         self.filters.add(self._note)
+        self.costs = Costs(
+            lambda: self.filters.configurations,
+            partial(self._on_select_group, CONFIGURATION),
+            CreditLoader(self.runner, "credits", lambda: self.client, self._on_credits),
+        )
+        self._body = widgets.VBox(self._parts())
         filters, alert, *rest = super()._content()
         return [filters, alert, self._body, *rest]
 
@@ -160,6 +163,15 @@ class Dashboard(FilterPanel):
         if not self._is_fetching:  # otherwise the rows are about to be replaced
             self.filter_by(name, value)
 
+    def _discard_credits(self) -> None:
+        super()._discard_credits()
+        self.costs.loader.discard()
+
+    def _on_credits(self, loaded: pd.DataFrame) -> None:
+        super()._on_credits(loaded)
+        self._overview = None
+        self._draw()
+
     def _on_fetched(self) -> None:
         self._group_filters.clear()
         self._overview = None
@@ -194,6 +206,9 @@ class Dashboard(FilterPanel):
                 self.patterns.show, overview.patterns(), empty="No failed files.", keep_place=True
             ),
             partial(self.costs.show, overview.costs(), filters.get(CONFIGURATION)),
+            partial(
+                self.costs.loader.offer, overview.shown, frames.jobs, fetch=self._source.is_live
+            ),
             *(
                 partial(group.show, overview.rates_by(name), filters.get(name))
                 for name, group in self.groups.items()
