@@ -117,8 +117,10 @@ def save_outputs(
     -----
     A file is named after its source file (``invoice.pdf`` becomes ``invoice.md``). What a file
     system does not accept is replaced by ``_``, and equal names are numbered (``invoice-2.md``) in
-    the order of the files' ids. Pages are separated by an empty line. Files are replaced in one
-    step, so that no reader sees half a file.
+    the order of the files' ids. A file of that name that is not in the manifest is never
+    overwritten: if its content is the same, it is listed as saved, so that names stay the same
+    after ``outputs.parquet`` was deleted; else the new file gets the next number. Pages are
+    separated by an empty line. Files are replaced in one step, so that no reader sees half a file.
 
     Examples
     --------

@@ -22,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from llama_batches_nb.dataset.export import export_parquet, read_parquet
+from llama_batches_nb.dataset.output_names import safe_stem
 from llama_batches_nb.errors import DatasetError, DatasetLockedError
 from llama_batches_nb.tables import schema
 from llama_batches_nb.tables.schema import OUTPUTS
@@ -30,6 +31,7 @@ MANIFEST = "outputs.parquet"
 JOURNAL = ".outputs.jsonl"
 LOCK_FILE = ".outputs.lock"
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+NUMBER = re.compile(r"-\d+$")  # of a name that several files have
 TEMPORARY_MAX_AGE = 3600.0  # seconds; older temporary files were left by killed processes
 
 
@@ -55,6 +57,8 @@ class SavedFiles:
         self._planned: dict[tuple[str, str], SavedFile] = {}
         self.saved: dict[tuple[str, str], SavedFile] = {}
         self._order: dict[tuple[str, str], None] = {}  # of the rows of the manifest
+        self._unrecorded: dict[tuple[str, int], list[str]] = {}
+        self._adopted: set[str] = set()  # names of `_unrecorded` that are recorded now
         self._journal = folder / JOURNAL
         self._lock = threading.Lock()
         self._remove_old_temporary_files()
@@ -86,12 +90,22 @@ class SavedFiles:
             self._planned[file.key, file.content] = file
             self._order.setdefault((file.key, file.content))
         self._append(files)
+        self._unrecorded = self._index_unrecorded()
 
     def write(self, file: SavedFile, content: bytes) -> None:
-        """Write a file atomically, and record it."""
+        """Write a file atomically, and record it.
+
+        If the manifest does not know the file, but the folder has one of that name and content,
+        such as after the manifest was deleted, that one is recorded instead.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
         try:
-            replace_file(self.folder / file.path, content)
-            saved = msgspec.structs.replace(file, sha256=hashlib.sha256(content).hexdigest())
+            saved = msgspec.structs.replace(file, sha256=sha256)
+            found = self._adopt(saved, len(content))
+            if found is None:
+                replace_file(self.folder / file.path, content)
+            else:
+                saved = msgspec.structs.replace(saved, path=found)
             with self._lock:
                 self.saved[file.key, file.content] = saved
                 self._append([saved])
@@ -102,6 +116,32 @@ class SavedFiles:
                 "saved so far are kept; call save_outputs again to save the others",
                 str(self.folder / file.path),
             ) from error
+
+    def _adopt(self, file: SavedFile, size: int) -> str | None:
+        """Return an unrecorded file with the name and content of `file`, each only once."""
+        if (file.key, file.content) in self.saved:
+            return None
+        named = safe_stem(file.display_name or file.key) + Path(file.path).suffix
+        with self._lock:
+            for name in self._unrecorded.get((named, size), ()):
+                if name not in self._adopted and self.is_current(
+                    msgspec.structs.replace(file, path=name)
+                ):
+                    self._adopted.add(name)
+                    return name
+        return None
+
+    def _index_unrecorded(self) -> dict[tuple[str, int], list[str]]:
+        """Return the files that nothing was recorded of, by size and name without its number."""
+        known = (*self.saved.values(), *self._planned.values())
+        recorded = {file.path for file in known}
+        index: dict[tuple[str, int], list[str]] = {}
+        for entry in sorted(self.folder.iterdir()):
+            if entry.name not in recorded and entry.is_file() and not entry.is_symlink():
+                size = entry.stat().st_size
+                for name in {entry.name, NUMBER.sub("", entry.stem) + entry.suffix}:
+                    index.setdefault((name, size), []).append(entry.name)
+        return index
 
     def frame(self) -> pd.DataFrame:
         """Return the manifest."""

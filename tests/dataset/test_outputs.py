@@ -253,6 +253,41 @@ def test_other_files_of_the_folder_are_kept(api: Api, server: Server, folder: Pa
     assert (folder / "File 0.MD").read_text() == "mine"
 
 
+def test_names_stay_the_same_after_the_manifest_is_deleted(
+    api: Api, server: Server, folder: Path
+) -> None:
+    files = outcomes_of(api, 5)
+    files["display_name"] = ["same.pdf", "same.pdf", "same.pdf", "a-2.pdf", "a.pdf"]
+    api.add_parse_job("pjb-1", markdown_page(1, "# File 0"))  # as the first one
+    before = lb.save_outputs(files, folder)
+    assert before.path.tolist() == ["same.md", "same-2.md", "same-3.md", "a-2.md", "a.md"]
+    written = {path.name: path.stat().st_ino for path in folder.glob("*.md")}
+    (folder / MANIFEST).unlink()
+    after = lb.save_outputs(files, folder)
+    assert after.path[2:].tolist() == before.path[2:].tolist()
+    assert set(after.path[:2]) == set(before.path[:2])
+    assert after.sha256.tolist() == before.sha256.tolist()
+    assert {path.name: path.stat().st_ino for path in folder.glob("*.md")} == written
+    server.requests.clear()
+    assert lb.save_outputs(files, folder).equals(after)
+    assert not server.requests
+
+
+def test_changed_file_without_a_manifest_is_not_overwritten(
+    api: Api, server: Server, folder: Path
+) -> None:
+    files = outcomes_of(api, 2)
+    lb.save_outputs(files, folder)
+    (folder / MANIFEST).unlink()
+    (folder / "file 1.md").write_text("# FILE 1")  # of the same size
+    assert lb.save_outputs(files, folder).path.tolist() == ["file 0.md", "file 1-2.md"]
+    assert files_in(folder) == {
+        "file 0.md": "# File 0",
+        "file 1.md": "# FILE 1",
+        "file 1-2.md": "# File 1",
+    }
+
+
 def test_failed_pages_are_counted_and_warned_of(api: Api, server: Server, folder: Path) -> None:
     files = outcomes_of(api, 2, markdown_page(1, "A"), failed_page(2), markdown_page(3, "C"))
     with pytest.warns(UserWarning, match="2 failed pages are missing from 2 of"):
