@@ -131,11 +131,17 @@ CALLS: dict[str, Call] = {
     ),
     "summarize": (
         lb.summarize,
-        {"batches": BATCH_FRAME, "results": RESULT_FRAME, "jobs": JOB_FRAME},
+        {
+            "batches": BATCH_FRAME,
+            "results": RESULT_FRAME,
+            "jobs": JOB_FRAME,
+            "pages": pd.DataFrame({"job_id": ["pjb-0"], "success": [True]}),
+        },
         {
             "batches": ["batch_id", "status", "created_at", "updated_at"],
             "results": ["batch_id", "job_id", "error_message"],
             "jobs": ["job_id", "status", "error_message"],
+            "pages": ["job_id", "success"],
         },
     ),
     "write_report": (

@@ -123,10 +123,10 @@ def add_outcomes(
     if jobs is None:
         with_job: nw.Expr = nw.lit("mapped")
     else:
-        frame = _join(frame, _latest_jobs(jobs, COST_PARTS if cost_parts else ()))
+        frame = join_jobs(frame, _latest_jobs(jobs, COST_PARTS if cost_parts else ()))
         with_job = _job_outcome(frame)
         if pages is not None:
-            frame = _join(frame, _jobs_with_failed_pages(pages))
+            frame = join_jobs(frame, _jobs_with_failed_pages(pages))
             is_completed = engines.is_one_of(frame, _JOB_STATUS, ["COMPLETED"])
             is_partial = ~nw.col(_HAS_FAILED_PAGE).is_null() & is_completed
             with_job = nw.when(is_partial).then(nw.lit("partial")).otherwise(with_job)
@@ -174,7 +174,7 @@ def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = ()) -> Frame:
     return selected.unique(subset=["job_id"], keep="last", order_by=order).drop(order)
 
 
-def _join(results: Frame, jobs: Frame) -> Frame:
+def join_jobs(results: Frame, jobs: Frame) -> Frame:
     """Left-join the jobs; eager engines keep the order of the results."""
     same_engine = results.implementation == jobs.implementation
     if same_engine and isinstance(results, nw.LazyFrame) and isinstance(jobs, nw.LazyFrame):

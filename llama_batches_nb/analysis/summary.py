@@ -11,6 +11,7 @@ import pandas as pd
 from llama_batches_nb.analysis.costs import COST_FLAGS, add_cost_flags, sum_credits
 from llama_batches_nb.analysis.frame_kinds import detect_kind, flag_rows
 from llama_batches_nb.analysis.outcomes import add_outcomes
+from llama_batches_nb.analysis.page_counts import PAGE_COLUMNS, count_pages
 from llama_batches_nb.analysis.rates import COUNT_COLUMNS
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.engines import Frame
@@ -27,9 +28,13 @@ _OUTCOME = "_outcome"
 
 
 def summarize(
-    batches: IntoFrame, results: IntoFrame, jobs: IntoFrame | None = None
+    batches: IntoFrame,
+    results: IntoFrame,
+    jobs: IntoFrame | None = None,
+    *,
+    pages: IntoFrame | None = None,
 ) -> pd.DataFrame:
-    """Summarize each batch: file counts, failure rate, duration and credits.
+    """Summarize each batch: counts of files and pages, failure rate, duration and credits.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ def summarize(
         The frame of `fetch_jobs` for the results. Without it, and unless `results` come from
         `outcomes` with jobs, only the mapping is known: a file with a job counts as a success, and
         a mapping error as a failure.
+    pages
+        The frame of `fetch_pages` for these jobs, of the same engine as `results`.
 
     Returns
     -------
@@ -56,6 +63,10 @@ def summarize(
         duration          timedelta64[us] from ``created_at`` to ``updated_at`` of an ended batch
         credits           Float64         billed for its jobs as far as known; only with jobs
         credits_on_failed Float64         the part billed for failed files; only with jobs
+        pages             Int64           pages of its jobs; only with `pages`, as the next two
+        failed_pages      Int64           those that failed
+        credits_per_page  Float64         credits of the jobs that have pages and known credits,
+                                          per page of these jobs
         ================= =============== ====================================================
 
         The counts are missing if the batch is ``FAILED`` or has not ended, if it had not ended
@@ -69,12 +80,17 @@ def summarize(
         ``parse_credits``), counts in one of its batches. Without `jobs`, the frame of `outcomes`
         does not show which jobs share a parse job.
 
+        Pages are those in the frame passed, whatever the batch's status. A job counts once per
+        batch. The three columns are missing if none of the batch's jobs has pages there, as for
+        extract jobs, and `credits_per_page` if the credits of none of them are known.
+
     Raises
     ------
     ValueError
         If a frame lacks one of the columns.
     TypeError
-        If an argument is not a frame, or `results` and `jobs` belong to different engines.
+        If an argument is not a frame, or `results`, `jobs` and `pages` belong to different
+        engines.
 
     Notes
     -----
@@ -97,7 +113,8 @@ def summarize(
     result_frame = engines.wrap_frame("results", results)
     engines.check_columns(result_frame, "batch_id")
     files = _with_outcomes(result_frame, None if jobs is None else engines.wrap_frame("jobs", jobs))
-    added = (*SUMMARY_COLUMNS, *CREDIT_COLUMNS)
+    paged = None if pages is None else engines.wrap_frame("pages", pages)
+    added = (*SUMMARY_COLUMNS, *CREDIT_COLUMNS, *PAGE_COLUMNS)
     own = [name for name in engines.column_names(batch_frame) if name not in added]
     if isinstance(batches, pd.DataFrame):
         summary = engines.frame_to_pandas(batch_frame)[own]
@@ -124,6 +141,11 @@ def summarize(
         for name in CREDIT_COLUMNS:
             values = _align_to(credits_per_batch[["batch_id", name]], ids)
             summary[name] = values.astype("Float64")
+    if paged is not None:
+        page_counts = count_pages(files, paged)
+        for name in PAGE_COLUMNS:
+            values = _align_to(page_counts[["batch_id", name]], ids)
+            summary[name] = values.astype(page_counts[name].dtype)
     return engines.restore_index(summary, batches) if isinstance(batches, pd.DataFrame) else summary
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import narwhals as nw
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 import llama_batches_nb as lb
 from llama_batches_nb.analysis.costs import COST_PARTS, TOTALS, sum_credits
 from llama_batches_nb.analysis.outcomes import add_outcomes
+from llama_batches_nb.analysis.page_counts import PAGE_COLUMNS
 from llama_batches_nb.analysis.rates import COUNT_COLUMNS
 from llama_batches_nb.analysis.summary import CREDIT_COLUMNS, SUMMARY_COLUMNS, ledger, summarize
 from llama_batches_nb.tables import records
@@ -511,3 +514,41 @@ def test_ledger_by_result_column_raises(name: str) -> None:
 
 def test_ledger_ignores_extra_column_named_like_count() -> None:
     assert ledger(outcomes_of("mapped", rows=5, no_job="x")).rows.tolist() == [1]
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+PAGES = pd.DataFrame(
+    {
+        "job_id": ["done", "done", "done", "bad", None, "other"],
+        "success": pd.array([True, False, None, True, True, True], "boolean"),
+    }
+)
+
+
+def test_pages_of_each_batch_are_counted() -> None:
+    both = [batch(), batch("bat-2", results=[mapping("free"), mapping("done"), mapping("done")])]
+    both.append(batch("bat-3", results=[mapping("on")]))
+    result = summarize(batches_of(*both), results_of(*both), ENDED_JOBS, pages=PAGES)
+    assert result.columns[-3:].tolist() == PAGE_COLUMNS
+    assert rows_of(result, *PAGE_COLUMNS) == [[4, 1, 5 / 4], [3, 1, 1.0], [None, None, None]]
+    assert result.dtypes[-3:].astype(str).tolist() == ["Int64", "Int64", "Float64"]
+
+
+def test_credits_per_page_are_of_jobs_with_known_credits() -> None:
+    jobs = ENDED_JOBS.assign(credits=ENDED_JOBS.credits.where(ENDED_JOBS.job_id == "bad"))
+    one = batch()
+    result = summarize(batches_of(one), results_of(one), jobs, pages=PAGES)
+    assert rows_of(result, *PAGE_COLUMNS) == [[4, 1, 2.0]]
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, pa.Table.from_pandas])
+@pytest.mark.parametrize("n_pages", [0, 6])
+def test_credits_per_page_are_missing_without_credits(convert: Any, n_pages: int) -> None:
+    one = batch()
+    result = summarize(
+        batches_of(one), convert(results_of(one)), pages=convert(PAGES.iloc[:n_pages])
+    )
+    expected = [4, 1] if n_pages else [None, None]
+    assert rows_of(result, *PAGE_COLUMNS) == [[*expected, None]]
+    assert str(result.credits_per_page.dtype) == "Float64"
