@@ -43,6 +43,26 @@ def format_list(names: Iterable[str]) -> str:
     return ", ".join(quoted[:MAX_LISTED_NAMES]) + more
 
 
+_PLURAL_VERBS = {"is": "are", "was": "were", "has": "have", "fails": "fail", "leads": "lead"}
+
+
+def format_count(n: int, noun: str) -> str:
+    """Return a number with its noun: ``1 file``, ``1,200 batches``."""
+    return f"{n:,} {noun if n == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a regular noun."""
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("ch", "sh", "s", "x")) else f"{noun}s"
+
+
+def agree(n: int, verb: str) -> str:
+    """Return a verb in the singular as it follows a number of things: ``is`` or ``are``."""
+    return verb if n == 1 else _PLURAL_VERBS[verb]
+
+
 # A thread starts with an empty context and so does not inherit the redirection.
 _warning_callback: ContextVar[Callable[[str], object] | None] = ContextVar(
     "_warning_callback", default=None

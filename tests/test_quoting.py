@@ -311,7 +311,7 @@ PARAMETERS: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:The API returned 0 of 1 jobs:UserWarning")
+@pytest.mark.filterwarnings("ignore:The API returned 0 of 1 job;:UserWarning")
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_query_parameter_stays_one_parameter_or_is_refused(raw: RawServer, name: str) -> None:
     parameter, call = PARAMETERS[name]

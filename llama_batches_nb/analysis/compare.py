@@ -10,6 +10,7 @@ import pandas as pd
 
 from llama_batches_nb.analysis.batch_pairs import MIN_PAIRS_OF_BATCHES, BatchPairs, Selection
 from llama_batches_nb.analysis.first_runs import pair_first_runs
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.schema import STRING_DTYPE
@@ -199,7 +200,9 @@ def _selection_sentence(files: pd.DataFrame, decided: pd.DataFrame, a: str, b: s
         )
         if selection.is_by_failure():
             rate, other_rate = selection.rates
-            n_paired, n_alone = (_count(int(rows["n"].sum()), "file") for rows in (decided, alone))
+            n_paired, n_alone = (
+                format_count(int(rows["n"].sum()), "file") for rows in (decided, alone)
+            )
             return (
                 f"No verdict: the {n_paired} decided under both seem to have been chosen because "
                 f"they failed under {one}. There {100 * rate:.1f} % of them failed, but only "
@@ -226,8 +229,9 @@ def _conclusion(a: str, b: str, pairs: BatchPairs, file: list[str], confidence: 
         else f"there is no significant difference between {b} and {a}"
     )
     return (
-        f"On {_count(pairs.counts.n, 'file')} decided under both, in {pairs.n_clusters:,} pairs of "
-        f"batches, {verdict}: {100 * rate_b:.1f} % compared with {100 * rate_a:.1f} % under {a}, a "
+        f"On {format_count(pairs.counts.n, 'file')} decided under both, in "
+        f"{format_count(pairs.n_clusters, 'pair')} of batches, {verdict}: "
+        f"{100 * rate_b:.1f} % compared with {100 * rate_a:.1f} % under {a}, a "
         f"difference of {_format_percentage_points(pairs.counts.difference)} percentage points "
         f"({100 * confidence:g} % interval {_format_percentage_points(low)} to "
         f"{_format_percentage_points(high)}). {_evidence_sentence(b, pairs)}"
@@ -247,10 +251,10 @@ def _no_pairs_sentence(a: str, b: str, file: list[str]) -> str:
 def _few_batches_sentence(a: str, b: str, pairs: BatchPairs) -> str:
     rate_a, rate_b = pairs.counts.rates
     return (
-        f"No verdict: of {_count(pairs.counts.n, 'file')} decided under both, {100 * rate_a:.1f} % "
-        f"failed under {a} and {100 * rate_b:.1f} % under {b}, but these files met in only "
-        f"{_count(pairs.n_clusters, 'pair')} of batches. Files of a batch often fail together, so "
-        f"a verdict needs at least {MIN_PAIRS_OF_BATCHES} pairs of batches."
+        f"No verdict: of {format_count(pairs.counts.n, 'file')} decided under both, "
+        f"{100 * rate_a:.1f} % failed under {a} and {100 * rate_b:.1f} % under {b}, but these "
+        f"files met in only {format_count(pairs.n_clusters, 'pair')} of batches. Files of a batch "
+        f"often fail together, so a verdict needs at least {MIN_PAIRS_OF_BATCHES} pairs of batches."
     )
 
 
@@ -262,13 +266,9 @@ def _evidence_sentence(b: str, pairs: BatchPairs) -> str:
     p_value = pairs.p_value()
     p_text = f"= {p_value:.2g}" if p_value >= MIN_PRINTED_P_VALUE else f"< {MIN_PRINTED_P_VALUE}"
     return (
-        f"{_count(n_discordant, 'file')} failed under only one configuration, "
+        f"{format_count(n_discordant, 'file')} failed under only one configuration, "
         f"{pairs.counts.only_b_failed:,} of them under {b} (test by pairs of batches: p {p_text})."
     )
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _format_percentage_points(difference: float) -> str:

@@ -19,25 +19,25 @@ class FrameKind:
     failures: tuple[str, ...]
     successes: tuple[str, ...]
     time: str  # column of the time of creation
-    noun: str  # for several rows
+    noun: str  # for one row
     layer: str  # in which the failures occur
 
 
-BATCHES_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "batches", "batch")
-JOBS_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "jobs", "job")
+BATCHES_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "batch", "batch")
+JOBS_KIND = FrameKind("status", ("FAILED",), ("COMPLETED",), "created_at", "job", "job")
 OUTCOMES_KIND = FrameKind(
     "outcome",
     FAILURE_OUTCOMES,
     ("succeeded", "partial", "mapped"),
     "batch_created_at",
-    "files",
+    "file",
     "mapping or job",
 )
 RESULTS_KIND = FrameKind(
-    "_mapping", ("mapping_error",), ("mapped",), "batch_created_at", "files", "mapping"
+    "_mapping", ("mapping_error",), ("mapped",), "batch_created_at", "file", "mapping"
 )
 """Results have no column of outcomes: `flag_failures` reads ``job_id`` and ``error_message``."""
-PAGES_KIND = FrameKind("success", (), (), "batch_created_at", "pages", "page")
+PAGES_KIND = FrameKind("success", (), (), "batch_created_at", "page", "page")
 """Pages have a boolean instead of statuses."""
 
 

@@ -28,7 +28,7 @@ def select_runs(frame: Frame, kind: FrameKind, runs: Runs) -> Frame:
         return frame
     existing = engines.column_names(frame)
     missing = [name for name in ("file_id", kind.time) if name not in existing]
-    if missing or kind.noun != "files":
+    if missing or kind.noun != "file":
         lacks = f"lacks {' and '.join(map(repr, missing))}" if missing else "has no files"
         raise ValueError(
             f"runs={runs!r} needs to know which rows are runs of the same file, but the frame "

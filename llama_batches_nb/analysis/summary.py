@@ -13,6 +13,7 @@ from llama_batches_nb.analysis.frame_kinds import detect_kind, flag_rows
 from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.page_counts import PAGE_COLUMNS, count_pages
 from llama_batches_nb.analysis.rates import COUNT_COLUMNS
+from llama_batches_nb.messages import agree, format_count
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.statuses import OUTCOMES, TERMINAL_STATUSES
@@ -204,7 +205,8 @@ def ledger(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.Dat
     n_unknown = int(counts[_ROWS].sum() - counts[list(OUTCOMES)].to_numpy().sum())
     if n_unknown:
         raise ValueError(
-            f"{n_unknown:,} rows have no outcome or an unknown one; known are "
+            f"{format_count(n_unknown, 'row')} {agree(n_unknown, 'has')} no outcome or an unknown "
+            f"one; known are "
             f"{', '.join(OUTCOMES)}. Use the column that outcomes(results, jobs) returns."
         )
     with_jobs = "job_error_message" in engines.column_names(files)

@@ -15,7 +15,7 @@ import pandas as pd
 from llama_batches_nb.analysis.checks import GroupCheck, RateCheck
 from llama_batches_nb.analysis.effective_size import MIN_DF
 from llama_batches_nb.analysis.rates import RESULT_COLUMNS
-from llama_batches_nb.messages import escape_line
+from llama_batches_nb.messages import escape_line, format_count
 
 MAX_MARKDOWN_ROWS = 100  # GitHub refuses summaries above 1 MiB
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
@@ -47,8 +47,8 @@ class CheckResult:
         if self.status == "no_data":
             return "No alert: no file is decided, so no failure rate is known."
         if self.status == "ok":
-            return f"No alert in {_count(n_groups, 'group')}."
-        return f"Alert in {n_alerts:,} of {_count(n_groups, 'group')}."
+            return f"No alert in {format_count(n_groups, 'group')}."
+        return f"Alert in {n_alerts:,} of {format_count(n_groups, 'group')}."
 
     @property
     def scope(self) -> str:
@@ -145,7 +145,7 @@ def format_markdown(result: CheckResult) -> str:
     ]
     notes = list(result.notes)
     if more := len(result.checked.groups) - len(shown):
-        notes.insert(0, f"{_count(more, 'more group')} without a row here.")
+        notes.insert(0, f"{format_count(more, 'more group')} without a row here.")
     table = ["| | Files | Failure rate (95 % interval) | Reason |", "| --- | --- | --- | --- |"]
     lines = [
         f"### Failure rates: {escape_markdown(result.summary)}",
@@ -172,10 +172,6 @@ def format_percent(rate: float) -> str:
 def format_time(time: pd.Timestamp | None) -> str:
     """Format a time in UTC to the minute."""
     return "" if time is None else f"{time.tz_convert('UTC'):%Y-%m-%d %H:%M} UTC"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _iso(time: pd.Timestamp | None) -> str | None:

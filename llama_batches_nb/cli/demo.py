@@ -24,7 +24,7 @@ from llama_batches_nb.lifecycle.create import create_batch
 from llama_batches_nb.lifecycle.upload import upload_files
 from llama_batches_nb.lifecycle.wait import wait_for_batches
 from llama_batches_nb.lifecycle.wait_jobs import wait_for_jobs
-from llama_batches_nb.messages import escape_control_chars
+from llama_batches_nb.messages import agree, escape_control_chars, format_count
 from llama_batches_nb.plotting.failure_rates import plot_failure_rates
 from llama_batches_nb.sandbox_server import sandbox
 
@@ -83,11 +83,13 @@ def _run_batch() -> None:
     jobs = fetch_jobs(results, usage=True)
     files = outcomes(results, jobs)
     _print(f"   {batch.batch_id[0]} is {batch.status[0]}: each file was assigned a job.")
-    _print(f"   Outcomes of its {len(files)} files: {_counts(files.outcome)}.")
+    _print(f"   Outcomes of its {format_count(len(files), 'file')}: {_counts(files.outcome)}.")
     for message in files.job_error_message.dropna():
         _print(f"   Error of the failed file: {message}")
     billed = jobs.credits.dropna()  # missing until a job has been billed
-    _print(f"   Credits of the {len(billed)} jobs billed so far: {billed.sum():,.0f}.\n")
+    _print(
+        f"   Credits of {format_count(len(billed), 'job')} billed so far: {billed.sum():,.0f}.\n"
+    )
 
 
 def _load_history(out: Path, limit: int | None) -> None:
@@ -95,11 +97,12 @@ def _load_history(out: Path, limit: int | None) -> None:
     batches = fetch_batches(limit=limit)
     results = fetch_results(batches)
     jobs = fetch_jobs(results)
-    _print(f"   {len(batches):,} batches: {_counts(batches.status)}.")
+    _print(f"   {format_count(len(batches), 'batch')}: {_counts(batches.status)}.")
     files = outcomes(results, jobs)
-    _print(f"   {len(files):,} files: {_counts(files.outcome)}.")
+    _print(f"   {format_count(len(files), 'file')}: {_counts(files.outcome)}.")
     still_failing = int(failure_rates(final_outcomes(files))["failed"].sum())
-    _print(f"   {still_failing:,} files still fail: no run of them succeeded.\n")
+    still = f"{format_count(still_failing, 'file')} still {agree(still_failing, 'fails')}"
+    _print(f"   {still}: no run succeeded.\n")
 
     files = add_names(files.drop(columns="source_directory_file_id"))
     _print("3. Failure rates (failed ÷ decided) with 95 % confidence intervals.")

@@ -27,6 +27,7 @@ from llama_batches_nb.dataset.manifest import DATASET_TABLES, MANIFEST_FILE
 from llama_batches_nb.dataset.part_files import COMPRESSION
 from llama_batches_nb.dataset.storage import make_parent, open_filesystem
 from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.messages import agree, format_count
 
 SCHEMA_FILE = "_common_metadata"  # the Parquet convention for the schema that all files share
 FILES_KEY = b"llama_batches_nb.files"
@@ -187,8 +188,8 @@ def read_folder(filesystem: fsspec.AbstractFileSystem, root: str, name: str) -> 
             break
     shown = ", ".join(map(repr, missing[:3])) + (", …" if len(missing) > 3 else "")
     raise DatasetError(
-        f"{name!r} is incomplete: {len(missing)} of {len(files or ())} files are missing "
-        f"({shown}). "
+        f"{name!r} is incomplete: {len(missing)} of {format_count(len(files or ()), 'file')} "
+        f"{agree(len(missing), 'is')} missing ({shown}). "
         "Its export was interrupted, or a copy lost them. Export or copy it again."
     )
 

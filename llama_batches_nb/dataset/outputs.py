@@ -29,7 +29,7 @@ from llama_batches_nb.fetch.parse_output import ParseOutputReader
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.progress import AmountReceived, Progress, progress_bar
-from llama_batches_nb.messages import warn
+from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments
 from llama_batches_nb.types import ErrorMode, IntoFrame, PageContent, PathLike, Record
 
@@ -171,7 +171,7 @@ def save_outputs(
         saved_files.commit(complete=not skipped.errors)
         left_out.warn("Only completed jobs have an output.")
         _warn_failed_pages(saved_files, [file for file, _ in planned])
-        skipped.warn_skipped("file", "files")
+        skipped.warn_skipped("file")
         return saved_files.frame()
 
 
@@ -186,7 +186,7 @@ class _OutputWriter:
         saved_files: SavedFiles,
         left_out: LeftOutJobs,
     ) -> None:
-        self.received = AmountReceived("pages")
+        self.received = AmountReceived("page")
         self._client, self._scope = client, scope
         self._reader = ParseOutputReader(client, content, **scope)
         self._saved_files, self._left_out = saved_files, left_out
@@ -283,7 +283,9 @@ def _warn_failed_pages(saved_files: SavedFiles, files: list[SavedFile]) -> None:
     saved: list[Any] = [saved_files.saved.get((file.key, file.content)) for file in files]
     counts = [file.failed_pages for file in saved if file is not None and file.failed_pages]
     if counts:
+        n = sum(counts)
         warn(
-            f"{sum(counts):,} failed pages are missing from {len(counts):,} of the saved files. "
+            f"{format_count(n, 'failed page')} {agree(n, 'is')} missing from {len(counts):,} of "
+            "the saved files. "
             "See the column 'failed_pages', and fetch_pages for the reasons."
         )

@@ -221,7 +221,7 @@ def fetch_files(
         client=get_client(client),
         **project_params(project_id, organization_id),
     )
-    skipped.warn_skipped("directory", "directories")
+    skipped.warn_skipped("directory")
     return files
 
 

@@ -110,7 +110,7 @@ def fetch_extractions(
     job_ids = select_jobs(jobs, "extract_v2", left_out)
     client = get_client(client)
     scope = project_params(project_id, organization_id)
-    received = AmountReceived("rows")
+    received = AmountReceived("row")
     skipped: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
 
     def fetch_one(job_id: str) -> list[ExtractedRow]:
@@ -133,7 +133,7 @@ def fetch_extractions(
             note=lambda: str(received),
         )
     left_out.warn("Only completed extract jobs have data.")
-    skipped.warn_skipped("job", "jobs")
+    skipped.warn_skipped("job")
     return rows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from llama_batches_nb.errors import NotFoundError
-from llama_batches_nb.messages import warn
+from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments, engines
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 from llama_batches_nb.types import JobIds, JobType
@@ -39,8 +39,8 @@ class LeftOutJobs:
         if not self.reasons:
             return
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.reasons.most_common())
-        n_all = self.reasons.total()
-        subject = "1 job is" if n_all == 1 else f"{n_all:,} jobs are"
+        n = self.reasons.total()
+        subject = f"{format_count(n, 'job')} {agree(n, 'is')}"
         warn(f"{subject} left out: {reasons}. {hint}".rstrip())
 
 

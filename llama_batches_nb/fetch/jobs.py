@@ -18,7 +18,7 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.endpoints import JobRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.messages import warn
+from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments, engines, records, schema
 from llama_batches_nb.tables.schema import JOBS, Table
 from llama_batches_nb.types import ErrorMode, IntoFrame
@@ -140,12 +140,13 @@ def fetch_jobs(
             size=lambda chunk: len(chunk[1]),
             on_error=skipped.on_chunk,
         )
-    skipped.warn_skipped("job", "jobs")
+    skipped.warn_skipped("job")
     n_answered = n_requested - len(skipped.errors)
     if len(jobs) < n_answered:
         warn(
-            f"The API returned {len(jobs):,} of {n_answered:,} jobs; the others may be deleted, "
-            "expired or belong to another project. Their files get the outcome 'job_unknown'."
+            f"The API returned {len(jobs):,} of {format_count(n_answered, 'job')}; the others may "
+            "be deleted, expired or belong to another project. Their files get the outcome "
+            "'job_unknown'."
         )
     if with_usage:
         jobs = fetch_usage(
@@ -199,8 +200,9 @@ def split_job_ids(references: pd.DataFrame) -> list[JobIdChunk]:
     is_supported = references.job_type.isin(list(endpoints.JOBS))
     if not is_supported.all():
         unsupported = references.job_type[~is_supported].astype(object).fillna("none")
+        n = len(unsupported)
         warn(
-            f"{len(unsupported):,} jobs are skipped because their type is not supported: "
+            f"{format_count(n, 'job')} {agree(n, 'is')} skipped because the type is not supported: "
             f"{', '.join(sorted(unsupported.unique()))}."
         )
     chunks: list[JobIdChunk] = []

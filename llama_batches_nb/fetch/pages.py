@@ -110,7 +110,7 @@ def fetch_pages(
     client = get_client(client)
     scope = project_params(project_id, organization_id)
     reader = ParseOutputReader(client, content, confidence=confidence, **scope)
-    received = AmountReceived("pages")
+    received = AmountReceived("page")
     skipped: SkippedItems[str] = SkippedItems(allowed=errors == "warn")
 
     def fetch_one(job_id: str) -> pa.Table:
@@ -133,5 +133,5 @@ def fetch_pages(
             note=lambda: str(received),
         )
     left_out.warn("Only completed parse jobs have pages.")
-    skipped.warn_skipped("job", "jobs")
+    skipped.warn_skipped("job")
     return pages

@@ -131,7 +131,7 @@ def fetch_results(
             progress=bar,
             on_error=skipped,
         )
-    skipped.warn_skipped("batch", "batches")
+    skipped.warn_skipped("batch")
     reader.warn_without_results()
     return results
 

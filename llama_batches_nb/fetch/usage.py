@@ -56,7 +56,7 @@ def fetch_usage(
             on_error=skipped.on_job,
         )
     skipped.warn_expired()
-    skipped.warn_skipped("job's credits", "jobs' credits")
+    skipped.warn_skipped("job", of="credits")
     return result
 
 
@@ -102,5 +102,6 @@ class _SkippedJobs(SkippedItems[str]):
         if self._expired:
             warn(
                 f"The API no longer knows {len(self._expired):,} of the jobs that it lists: "
-                f"{format_list(self._expired)}. They have expired, so their credits stay missing."
+                f"{format_list(self._expired)}. Their credits stay missing, since the service "
+                "deletes jobs after 48 hours."
             )

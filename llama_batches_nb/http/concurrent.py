@@ -17,7 +17,7 @@ from llama_batches_nb.errors import (
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.progress import ProgressBar
-from llama_batches_nb.messages import format_list, warn
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -130,13 +130,17 @@ class SkippedItems(Generic[T]):
         self.errors[item] = error
         return self._allowed and not isinstance(error, AuthenticationError | RateLimitError)
 
-    def warn_skipped(self, noun: str, plural: str) -> None:
-        """Warn of the skipped items, if any, with the names of the first ones."""
+    def warn_skipped(self, noun: str, *, of: str = "") -> None:
+        """Warn of the skipped items, if any, with the names of the first ones.
+
+        `of` is what could not be fetched of them, in the plural.
+        """
         if self.errors:
             n = len(self.errors)
-            subject, verb = (noun, "is") if n == 1 else (plural, "are")
+            subject = f"{of} of {format_count(n, noun)}" if of else format_count(n, noun)
+            verb = "are" if of else agree(n, "is")
             warn(
-                f"{n:,} {subject} could not be fetched and {verb} left out: "
+                f"{subject[0].upper()}{subject[1:]} could not be fetched and {verb} left out: "
                 f"{format_list(map(self._name, self.errors))}. The first error was: "
                 f"{next(iter(self.errors.values()))}"
             )

@@ -13,7 +13,7 @@ from tqdm.std import tqdm
 
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.interrupts import ignore_repeated_interrupts
-from llama_batches_nb.messages import escape_control_chars
+from llama_batches_nb.messages import escape_control_chars, format_count
 
 Progress: TypeAlias = bool | Callable[..., Any] | None
 """Whether to show a bar, or a class like `tqdm.tqdm`. None: in notebooks and terminals only."""
@@ -88,7 +88,7 @@ class AmountReceived:
             self._bytes += n_bytes
 
     def __str__(self) -> str:
-        return f"{self._rows:,} {self._noun}, {self._bytes / 1e6:,.1f} MB"
+        return f"{format_count(self._rows, self._noun)}, {self._bytes / 1e6:,.1f} MB"
 
 
 def progress_bar(

@@ -14,7 +14,7 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import fetch_concurrently
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.messages import format_list
+from llama_batches_nb.messages import format_count, format_list
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.types import BatchIds
@@ -85,9 +85,9 @@ def cancel_batch(
     if conflicts:
         first = next(iter(conflicts.values()))
         conflict = ConflictError(
-            f"{len(conflicts):,} of {len(ids):,} batches had already finished and could not be "
-            f"cancelled: {format_list(conflicts)} ({first}). The cancellation of the others was "
-            "requested; .partial holds their current state.",
+            f"{len(conflicts):,} of {format_count(len(ids), 'batch')} had already finished and "
+            f"could not be cancelled: {format_list(conflicts)} ({first}). "
+            "The cancellation of the others was requested; .partial holds their current state.",
             status_code=first.status_code,
         )
         conflict.partial = cancelled

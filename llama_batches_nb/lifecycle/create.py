@@ -21,6 +21,7 @@ from llama_batches_nb.lifecycle.lost_response import (
     send_once,
 )
 from llama_batches_nb.lifecycle.webhooks import parse_hidden_webhooks
+from llama_batches_nb.messages import agree, format_count
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import JOB_TYPES
@@ -144,7 +145,8 @@ def _keep_created(created: list[BatchRecord], rest: list[str]) -> Iterator[None]
             yield
         except BaseException as error:
             error.add_note(
-                f"{len(created):,} of {n_directories:,} batches were created before this error; "
+                f"{len(created):,} of {format_count(n_directories, 'batch')} "
+                f"{agree(len(created), 'was')} created before this error; "
                 ".partial holds them. Do not create these again: call create_batch for the others, "
                 "once it is known whether the first of them was created: "
                 f"{', '.join(rest)}."

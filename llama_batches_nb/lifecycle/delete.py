@@ -15,7 +15,7 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.endpoints import DirectoryRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.messages import format_list
+from llama_batches_nb.messages import agree, format_count, format_list
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES, DIRECTORIES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
@@ -175,7 +175,8 @@ def _not_deleted(
 ) -> BatchesError:
     first = next(iter(failed.values()))
     error = type(first)(
-        f"{len(failed):,} of {n_directories:,} directories were not deleted: "
+        f"{len(failed):,} of {format_count(n_directories, 'directory')} "
+        f"{agree(len(failed), 'was')} not deleted: "
         f"{format_list(failed)}. The first error was: {first} Call delete_directories again for "
         "the rest.",
         status_code=first.status_code,

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pandas as pd
 
-from llama_batches_nb.messages import format_list, warn
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.types import PathLike
 
 
@@ -84,8 +84,10 @@ def _files_below(folder: Path) -> list[Path]:
             elif path.is_symlink() and not path.exists():
                 broken.append(str(path.relative_to(folder)))
     if broken:
+        n = len(broken)
         warn(
-            f"{len(broken):,} links in {str(folder)!r} lead to no file and are left out: "
+            f"{format_count(n, 'link')} in {str(folder)!r} {agree(n, 'leads')} to no file and "
+            f"{agree(n, 'is')} left out: "
             f"{format_list(sorted(broken))}."
         )
     return sorted(found)

@@ -22,7 +22,7 @@ from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.progress import ProgressBar
 from llama_batches_nb.http.transport import MAX_RETRY_AFTER
-from llama_batches_nb.messages import format_list
+from llama_batches_nb.messages import format_count, format_list, plural
 from llama_batches_nb.types import Record
 
 MIN_INTERVAL, MAX_INTERVAL = 0.5, 30.0  # seconds between polls
@@ -143,9 +143,9 @@ class Poller(ABC):
     ) -> WaitTimeoutError:
         open_ids = self.open_ids()
         return WaitTimeoutError(
-            f"{len(open_ids):,} of {len(self.ids()):,} {self.noun} had not finished after "
-            f"{timeout:g} s: {format_list(open_ids)}. {self.timeout_advice} .partial holds all "
-            f"{self.noun} as last polled."
+            f"{len(open_ids):,} of {format_count(len(self.ids()), self.noun)} had not finished "
+            f"after {timeout:g} s: {format_list(open_ids)}. {self.timeout_advice} .partial holds "
+            f"all {plural(self.noun)} as last polled."
             + (f" The last poll failed: {last_error}" if last_error else "")
         )
 

@@ -18,7 +18,7 @@ from llama_batches_nb.lifecycle import preflight
 from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
 from llama_batches_nb.lifecycle.retry_batches import create_retry_batch, find_earlier_retries
 from llama_batches_nb.lifecycle.retry_plan import is_reliable, plan_retries, run_key
-from llama_batches_nb.messages import format_list, warn
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import arguments, engines, records
 from llama_batches_nb.tables.schema import BATCHES, FILES
 from llama_batches_nb.tables.statuses import JOB_TYPES
@@ -220,8 +220,9 @@ def _reuse_earlier_batches(
     if not batches:
         return []
     by_id = {batch["id"]: batch for batch in batches}
+    n = len(batches)
     warn(
-        f"{len(batches):,} of {len(plan):,} failed files were already retried, in "
+        f"{n:,} of {format_count(len(plan), 'failed file')} {agree(n, 'was')} already retried, in "
         f"{', '.join(by_id)}. These batches are returned, and no new ones are created for these "
         "files. To retry files that failed again, add the results of these batches to the frame."
     )
@@ -233,7 +234,7 @@ def _warn_impossible(plan: pd.DataFrame) -> None:
     if len(impossible):
         names = impossible["display_name"].fillna(impossible["source_directory_file_id"])
         warn(
-            f"{len(impossible):,} of {len(plan):,} failed files cannot be retried: "
+            f"{len(impossible):,} of {format_count(len(plan), 'failed file')} cannot be retried: "
             f"{format_list(names)} ({impossible['reason'].iloc[0]}). "
             "retry_failed(…, dry_run=True) lists all reasons."
         )
@@ -245,8 +246,9 @@ def _warn_unreliable(runs: pd.DataFrame) -> None:
     only_unreliable = ~files.isin(files[reliable]) & runs["outcome"].isin(OUTCOMES_KIND.failures)
     if only_unreliable.any():
         batches = runs["batch_id"][only_unreliable].unique()
+        n = files[only_unreliable].nunique()
         warn(
-            f"{files[only_unreliable].nunique():,} files of FAILED batches are not retried: "
+            f"{format_count(n, 'file')} of FAILED batches {agree(n, 'is')} not retried: "
             f"{format_list(batches)}. Their results are unreliable. To run these files again, "
             "create new batches from their directories with create_batch."
         )

@@ -32,7 +32,7 @@ from llama_batches_nb.lifecycle.ephemeral_directory import (
     unique_name,
 )
 from llama_batches_nb.lifecycle.retry_plan import run_key
-from llama_batches_nb.messages import format_list, warn
+from llama_batches_nb.messages import format_count, format_list, warn
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, DIRECTORIES, FILES
 from llama_batches_nb.types import Record
@@ -142,9 +142,9 @@ def _add_stored_files(
         )
     if rejected:
         warn(
-            f"{len(rejected):,} of {len(files):,} failed files could not be added to directory "
-            f"{directory_id} and are not retried: {format_list(rejected)}. The first error was: "
-            f"{next(iter(rejected.values()))}"
+            f"{len(rejected):,} of {format_count(len(files), 'failed file')} could not be added to "
+            f"directory {directory_id} and will not be retried: {format_list(rejected)}. "
+            f"The first error was: {next(iter(rejected.values()))}"
         )
     return len(added)
 

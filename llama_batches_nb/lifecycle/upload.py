@@ -19,7 +19,7 @@ from llama_batches_nb.lifecycle.ephemeral_directory import add_file, unique_name
 from llama_batches_nb.lifecycle.local_files import find_files
 from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
 from llama_batches_nb.lifecycle.upload_targets import Metadata, choose_directories, form_fields
-from llama_batches_nb.messages import format_list
+from llama_batches_nb.messages import agree, format_count, format_list
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.arguments import parse_ids
 from llama_batches_nb.tables.schema import FILES
@@ -111,8 +111,8 @@ def upload_files(
     sizes = {file: file.stat().st_size for file in files}
     if isinstance(unique_id, str) and len(files) > 1:
         raise ValueError(
-            f"unique_id={unique_id!r:.80} would be that of {len(files):,} files: pass a function "
-            "that returns an id for the path of each."
+            f"unique_id={unique_id!r:.80} would be that of {format_count(len(files), 'file')}: "
+            "pass a function that returns an id for the path of each."
         )
     fields = {file: form_fields(file, metadata, unique_id) for file in files}
     if name is not None and source_directory_id is not None:
@@ -181,7 +181,7 @@ def _partial_upload_error(
     n_missing = n_files - (0 if uploaded is None else len(uploaded))
     untried = ", …" if n_missing > len(failed) else ""
     error = type(first)(
-        f"{n_missing:,} of {n_files:,} files were not uploaded "
+        f"{n_missing:,} of {format_count(n_files, 'file')} {agree(n_missing, 'was')} not uploaded "
         f"({format_list(file.name for file in failed)}{untried}). The first error was: {first} "
         f"{_resume_hint(directory_ids)}",
         status_code=first.status_code,

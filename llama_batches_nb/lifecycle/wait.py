@@ -104,7 +104,7 @@ class BatchPoller(Poller):
     list does not contain are fetched one by one, too, in turn.
     """
 
-    noun = "batches"
+    noun = "batch"
     timeout_advice = (
         "They keep running and may be billed: wait again, or stop them with cancel_batch."
     )

@@ -20,7 +20,7 @@ from llama_batches_nb.http.concurrent import iter_completed
 from llama_batches_nb.http.endpoints import JobRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.lifecycle.polling import MAX_OVERRUN, Poller, count_statuses
-from llama_batches_nb.messages import format_list, warn
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import arguments, engines, records
 from llama_batches_nb.tables.schema import JOBS, RESULTS
 from llama_batches_nb.tables.statuses import JOB_STATUSES, TERMINAL_STATUSES
@@ -126,7 +126,7 @@ class JobPoller(Poller):
         Results of the batches that were fetched again, by batch id.
     """
 
-    noun = "jobs"
+    noun = "job"
     timeout_advice = "They keep running and may be billed: wait again."
 
     def __init__(
@@ -192,8 +192,8 @@ class JobPoller(Poller):
         """Warn of jobs that are unknown, and of references that appeared late or never."""
         if self._n_late:
             warn(
-                f"{self._n_late:,} files got their job after these results were fetched. Fetch the "
-                "results again before you combine them with the jobs."
+                f"{format_count(self._n_late, 'file')} got a job after these results were fetched. "
+                "Fetch the results again before you combine them with the jobs."
             )
         self.warn_missing()
 
@@ -201,13 +201,15 @@ class JobPoller(Poller):
         """Warn of jobs that are unknown, and of references that never appeared."""
         if self._gone:
             warn(
-                f"The API does not know {len(self._gone):,} of {len(self._records):,} jobs: "
+                f"The API does not know {len(self._gone):,} of "
+                f"{format_count(len(self._records), 'job')}: "
                 f"{format_list(self._gone)}. They have expired or belong to another project."
             )
         if self._n_never:
+            n = self._n_never
             warn(
-                f"{self._n_never:,} files have neither a job nor an error message, although their "
-                "batch has ended. They have the outcome 'no_job'."
+                f"{format_count(n, 'file')} {agree(n, 'has')} neither a job nor an error message, "
+                "although the batch has ended. The outcome is 'no_job'."
             )
 
     def _list_chunk(self, chunk: JobIdChunk, *, deadline: float) -> dict[str, JobRecord]:

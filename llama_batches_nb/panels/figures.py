@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting.svg import figure_to_svg
 
 SIZE = (9.6, 3.6)  # inches
@@ -49,7 +50,8 @@ def trend(counts: list[int]) -> str:
         f'height="{18 * count / highest:.1f}"/>'
         for n, count in enumerate(counts)
     )
-    label = f"{sum(counts):,} failures over time, at most {max(counts, default=0):,} per bar"
+    n_failures = format_count(sum(counts), "failure")
+    label = f"{n_failures} over time, at most {max(counts, default=0):,} per bar"
     return (
         f'<svg role="img" aria-label="{label}" width="{5 * len(counts)}" height="18" '
         f'fill="currentColor" opacity="0.75">{bars}</svg>'

@@ -177,18 +177,6 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun: ``1 file``, ``1,200 batches``."""
-    return f"{n:,} {noun if n == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Return the plural of a regular noun."""
-    if noun.endswith("y"):
-        return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-
-
 def number(value: Any) -> str:
     """Return a whole number with thousands separators."""
     return MISSING if _is_missing(value) else f"{value:,.0f}"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from llama_batches_nb.analysis.durations import kaplan_meier_median
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting import hover, layout
 from llama_batches_nb.plotting.colours import background, group_colours, group_key, ink
 from llama_batches_nb.plotting.limits import Limits, is_linear
@@ -115,7 +116,7 @@ def plot_durations(
     labels, texts = short[len(left_out) :], [_row_text(row) for row in shown]
     note = ""
     if hidden:
-        start = f"{layout.format_count(hidden, 'row')} with shorter medians not shown"
+        start = f"{format_count(hidden, 'row')} with shorter medians not shown"
         note = layout.name_left_out(ax, start, short[: len(left_out)], hidden)
     hover.add_rows(ax, names[len(left_out) :], texts)
     width = layout.label_rows(ax, limits, labels, texts, note)

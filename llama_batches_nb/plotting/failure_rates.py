@@ -12,6 +12,7 @@ from llama_batches_nb.analysis.frame_kinds import FrameKind, detect_kind
 from llama_batches_nb.analysis.periods import Period
 from llama_batches_nb.analysis.rates import RESULT_COLUMNS, compute_rates
 from llama_batches_nb.analysis.runs import Runs
+from llama_batches_nb.messages import format_count, plural
 from llama_batches_nb.plotting import layout
 from llama_batches_nb.plotting.limits import Limits
 from llama_batches_nb.plotting.rate_axis import interval_note
@@ -103,7 +104,7 @@ def plot_failure_rates(
         ax = layout.new_axes(1 if time else len(rates))
     limits = Limits(ax)
     layout.style_axes(ax, "y" if time else "x")
-    axis_label = f"failed {kind.noun if kind else 'rows'} (% of decided)"
+    axis_label = f"failed {plural(kind.noun if kind else 'row')} (% of decided)"
     if time is None:
         draw_groups(ax, limits, rates, groups, title)
         layout.set_axis_label(ax.xaxis, axis_label)
@@ -129,9 +130,9 @@ def _title(
     kind: FrameKind | None, rates: pd.DataFrame, groups: list[str], confidence: float
 ) -> list[str]:
     decided, total = int(rates["decided"].sum()), int(rates["total"].sum())
-    subject = f"Failed {kind.noun} ({kind.layer})" if kind else "Failures"
+    subject = f"Failed {plural(kind.noun)} ({kind.layer})" if kind else "Failures"
     level = f"{100 * confidence:g} % interval" if kind else "Interval"
-    parts = [f"{decided:,} of {total:,} {kind.noun if kind else 'rows'} decided"]
+    parts = [f"{decided:,} of {format_count(total, kind.noun if kind else 'row')} decided"]
     unreliable = rates["unreliable"].sum()
     if unreliable:
         parts.append(f"{int(unreliable):,} in FAILED batches left out")

@@ -324,11 +324,6 @@ def annotate_empty(ax: Axes, limits: Limits, text: str) -> None:
     )
 
 
-def format_count(n: int, noun: str) -> str:
-    """Return a count with its noun, such as `1 group` or `2 groups`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def name_left_out(ax: Axes, start: str, names: Sequence[str], n_names: int) -> str:
     """Return a note of at most two lines with the first of the names that are left out."""
     max_length = max(24, int(0.8 * available_width(ax) / text_width("n")))

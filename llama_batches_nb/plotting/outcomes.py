@@ -12,6 +12,7 @@ import pandas as pd
 from llama_batches_nb.analysis.frame_kinds import RESULTS_KIND, FrameKind, detect_kind
 from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.rates import compute_rates
+from llama_batches_nb.messages import format_count, plural
 from llama_batches_nb.plotting import hover, layout
 from llama_batches_nb.plotting.colours import (  # fmt: skip
     BLUE,
@@ -135,7 +136,7 @@ def plot_outcomes(
         _draw_over_time(ax, limits, counts, groups, kind, period_length(freq), title)
     else:
         _draw_groups(ax, limits, counts, groups, kind, title)
-    layout.set_axis_label(ax.yaxis if freq else ax.xaxis, kind.noun)
+    layout.set_axis_label(ax.yaxis if freq else ax.xaxis, plural(kind.noun))
     limits.apply()
     return ax
 
@@ -202,7 +203,7 @@ def _bar_areas(
     totals = table.sum(axis=1)
     for y, (name, n, total) in enumerate(zip(names, table[outcome], totals, strict=True)):
         if n:
-            share = f"{outcome}: {n:,} of {total:,} {kind.noun} ({n / total:.1%})"
+            share = f"{outcome}: {n:,} of {format_count(total, kind.noun)} ({n / total:.1%})"
             yield HoverArea((left[y], left[y] + n), (y - 0.5, y + 0.5), f"{name}: {share}")
 
 
@@ -238,7 +239,7 @@ def _draw_over_time(
         zone = dated[kind.time].dt.tz
         layout.set_date_axis(ax, limits, kind.time, first - margin, last + days + margin, zone)
     else:
-        text = f"no {kind.noun} with a time" if len(counts) else "no rows"
+        text = f"no {plural(kind.noun)} with a time" if len(counts) else "no rows"
         layout.annotate_empty(ax, limits, text)
     names = _group_names(dated, groups, layout.max_label_length(ax, 0.5))
     if groups:
@@ -259,8 +260,10 @@ def _hidden_note(ax: Axes, sizes: Series, names: list[str], kind: FrameKind) -> 
     """Return the note about groups that are not drawn, from their sizes."""
     if sizes.empty:
         return ""
-    groups = layout.format_count(len(sizes), "group")
-    start = f"{groups} with lower failure rates ({sizes.sum():,} {kind.noun}) not shown"
+    groups = format_count(len(sizes), "group")
+    start = (
+        f"{groups} with lower failure rates ({format_count(int(sizes.sum()), kind.noun)}) not shown"
+    )
     return layout.name_left_out(ax, start, names, len(sizes))
 
 
@@ -401,14 +404,13 @@ def _set_count_axis(ax: Axes, name: AxisName, max_ticks: float) -> None:
 def _title(counts: pd.DataFrame, groups: list[str], kind: FrameKind, excluded: int) -> list[str]:
     total, decided = int(counts["total"].sum()), int(counts["decided"].sum())
     undated = int(counts.loc[counts[kind.time].isna(), "total"].sum()) if kind.time in counts else 0
-    singular = kind.noun.removesuffix("es" if kind.noun == "batches" else "s")
     layer = kind.layer
     if "partial" in counts["_outcome"].tolist():
         layer = f"{layer.replace(' or', ',')} or page"
     return [
-        f"Outcomes of {kind.noun} ({layer}){layout.by_clause(groups)}",
-        f"{decided:,} of {total:,} {kind.noun} decided"
+        f"Outcomes of {plural(kind.noun)} ({layer}){layout.by_clause(groups)}",
+        f"{decided:,} of {format_count(total, kind.noun)} decided"
         + (f" · {total - decided:,} undecided (pale)" if total > decided else ""),
-        f"{layout.format_count(excluded, 'file')} of FAILED batches excluded" if excluded else "",
-        f"{layout.format_count(undated, singular)} without a time not shown" if undated else "",
+        f"{format_count(excluded, 'file')} of FAILED batches excluded" if excluded else "",
+        f"{format_count(undated, kind.noun)} without a time not shown" if undated else "",
     ]

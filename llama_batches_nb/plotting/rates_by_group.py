@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from llama_batches_nb.analysis.rates import format_rate
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting import hover, layout, rate_axis
 from llama_batches_nb.plotting.colours import background, group_colours, group_key
 from llama_batches_nb.plotting.limits import Limits
@@ -35,7 +36,7 @@ def draw_groups(
     labels, left_out = short[n_named:], short[:n_named][::-1]
     note = ""
     if hidden:
-        start = f"{layout.format_count(hidden, 'group')} with lower intervals not shown"
+        start = f"{format_count(hidden, 'group')} with lower intervals not shown"
         note = layout.name_left_out(ax, start, left_out, hidden)
     texts = [format_rate(row) for _, row in shown.iterrows()]
     width = layout.label_rows(ax, limits, labels, texts, note)

@@ -12,6 +12,7 @@ import pandas as pd
 from llama_batches_nb.analysis.changes import find_changes
 from llama_batches_nb.analysis.intervals import wilson
 from llama_batches_nb.analysis.periods import Period
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting import hover, layout, rate_axis
 from llama_batches_nb.plotting.colours import COLOURS, background, group_colours, group_key, ink
 from llama_batches_nb.plotting.limits import Limits
@@ -261,7 +262,7 @@ def _add_legend(ax: Axes, handles: list[Line2D], lines: list[RateLine]) -> float
     hidden = len(lines) - len(handles)
     note = ""
     if hidden:
-        start = f"{layout.format_count(hidden, 'smaller group')} not shown"
+        start = f"{format_count(hidden, 'smaller group')} not shown"
         note = layout.name_left_out(ax, start, short[MAX_LINES:], hidden)
     return layout.legend_above(ax, handles, labels, note)
 

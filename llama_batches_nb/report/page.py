@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from llama_batches_nb.analysis.rates import format_rate
+from llama_batches_nb.messages import agree, format_count
 from llama_batches_nb.plotting.failure_rates import plot_failure_rates
 from llama_batches_nb.report import html
 from llama_batches_nb.report.content import TIME, Content
@@ -48,7 +49,7 @@ def _headline(content: Content) -> str:
     failing = content.still_failing
     if failing is not None and content.files is not None:
         n_files = len(content.files)
-        sentences.append(f"Still failing: {len(failing):,} of {_count(n_files, 'file')}.")
+        sentences.append(f"Still failing: {len(failing):,} of {format_count(n_files, 'file')}.")
     if content.changes is not None:
         sentences.append(f"Rates that changed: {len(content.changes) or 'none'}.")
     return html.paragraph(" ".join(sentences))
@@ -163,8 +164,9 @@ def _cost(content: Content) -> str:
     on_failed = cost["credits_on_failed"]
     sentence = f"{cost['credits']:,.0f} credits, of which {_credits(on_failed)} on failed files."
     if cost["jobs_unknown"]:
+        n_jobs = format_count(int(cost["jobs"]), "job")
         sentence += (
-            f" The credits of {int(cost['jobs_unknown']):,} of {_count(int(cost['jobs']), 'job')} "
+            f" The credits of {int(cost['jobs_unknown']):,} of {n_jobs} "
             "are not known and not in this sum."
         )
     parts = [html.paragraph(sentence)]
@@ -219,7 +221,7 @@ def _files(content: Content) -> str:
     )
     return html.section(
         "What still fails",
-        html.paragraph(f"{_count(len(failing), 'file')} of which no run succeeded."),
+        html.paragraph(f"{format_count(len(failing), 'file')} of which no run succeeded."),
         table,
         _more(len(failing) - len(shown), "file"),
     )
@@ -245,13 +247,14 @@ def certainty(content: Content) -> Iterator[str]:
     if undecided:
         total = undecided + decided
         yield (
-            f"{_count(undecided, 'run')} of {total:,} are undecided: still running, cancelled or "
-            f"not known. With them the rate is between {failed / total:.1%} and "
-            f"{(failed + undecided) / total:.1%}."
+            f"{format_count(undecided, 'run')} of {total:,} {agree(undecided, 'is')} undecided: "
+            "still running, cancelled or not known. With them the rate is between "
+            f"{failed / total:.1%} and {(failed + undecided) / total:.1%}."
         )
     if not pd.isna(rate["unreliable"]) and rate["unreliable"]:
+        n = int(rate["unreliable"])
         yield (
-            f"{_count(int(rate['unreliable']), 'more run')} are in FAILED batches, whose results "
+            f"{format_count(n, 'more run')} {agree(n, 'is')} in FAILED batches, whose results "
             "are not reliable; no rate counts them."
         )
     if not content.facts.has_jobs:
@@ -307,11 +310,7 @@ def _message(value: Any, limit: int) -> str:
 
 
 def _more(n: int, noun: str) -> str:
-    return html.paragraph(f"and {_count(n, f'more {noun}')}.") if n else ""
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return html.paragraph(f"and {format_count(n, f'more {noun}')}.") if n else ""
 
 
 def _credits(value: Any) -> str:

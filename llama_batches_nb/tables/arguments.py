@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from llama_batches_nb.messages import agree, format_count
 from llama_batches_nb.tables.engines import select_to_pandas, try_wrap
 from llama_batches_nb.types import Ids, TimeLike
 
@@ -212,8 +213,10 @@ def _iter_ids(column: str, value: Any) -> list[Any]:
     frame = try_wrap(value)
     if frame is not None:
         ids = select_to_pandas(frame, column)[column]
-        if ids.isna().any():
-            raise ValueError(f"{int(ids.isna().sum())} rows of the frame have no {column}.")
+        if n := int(ids.isna().sum()):
+            raise ValueError(
+                f"{format_count(n, 'row')} of the frame {agree(n, 'has')} no {column}."
+            )
         return ids.tolist()
     if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
         raise TypeError(

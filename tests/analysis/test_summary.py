@@ -502,7 +502,7 @@ def test_unknown_outcome_raises_in_ledger(word: str | None) -> None:
         match=r"2 rows have no outcome or an unknown one; known are succeeded, partial, mapped",
     ):
         ledger(outcomes_of("mapped", word, word))
-    with pytest.raises(ValueError, match="1 rows have no outcome"):
+    with pytest.raises(ValueError, match="1 row has no outcome"):
         ledger(outcomes_of("mapped", word).astype({"outcome": "category"}))
 
 

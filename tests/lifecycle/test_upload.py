@@ -327,7 +327,7 @@ def test_broken_links_are_named_and_hidden_files_left_out(
     many = _numbered(folder, 1)
     (many / "lost.pdf").symlink_to(folder / "nowhere.pdf")
     (many / ".DS_Store").write_text("x")
-    with pytest.warns(UserWarning, match=r"1 links in .* lead to no file .*'lost\.pdf'"):
+    with pytest.warns(UserWarning, match=r"1 link in .* leads to no file .*'lost\.pdf'"):
         files = lb.upload_files(many)
     assert files.display_name.tolist() == ["00.txt"]
 

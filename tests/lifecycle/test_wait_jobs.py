@@ -105,7 +105,7 @@ def test_references_that_appear_late_are_waited_for(api: FakeApi, clock: Clock) 
     assert poller.frame().job_id.tolist() == ["pjb-1", "pjb-2"]
     assert poller.frame().status.tolist() == ["COMPLETED"] * 2
     assert poller.refetched["bat-1"].job_id.tolist() == ["pjb-1", "pjb-2"]
-    with pytest.warns(UserWarning, match="1 files got their job after these results"):
+    with pytest.warns(UserWarning, match="1 file got a job after these results"):
         poller.warn()
 
 
@@ -131,7 +131,7 @@ def test_reference_that_never_appears_is_given_up(api: FakeApi, clock: Clock) ->
     waited = clock() - started
     assert wait_jobs.MAX_REFERENCE_WAIT <= waited <= wait_jobs.MAX_REFERENCE_WAIT + 60
     assert poller.frame().job_id.tolist() == ["pjb-1"]
-    with pytest.warns(UserWarning, match="1 files have neither a job nor an error message"):
+    with pytest.warns(UserWarning, match="1 file has neither a job nor an error message"):
         poller.warn()
 
 

@@ -132,7 +132,7 @@ def test_expired_jobs_are_named_in_place(api: FakeApi, board: Dashboard) -> None
     api.faults["pjb-0-0"] = Response({"detail": "Not found"}, 404)
     board.costs.loader.load()
     board.wait()
-    assert "expired" in board.costs.loader._alert.value
+    assert "Their credits stay missing" in board.costs.loader._alert.value
     assert not board._alert.value
 
 

@@ -116,19 +116,6 @@ def test_ago_has_one_unit() -> None:
     assert markup.ago(pd.Timestamp(now - timedelta(hours=3, minutes=20)), now) == "3 h ago"
 
 
-@pytest.mark.parametrize(
-    ("n", "thing", "words"),
-    [
-        (1, "file", "1 file"),
-        (0, "batch", "0 batches"),
-        (1200, "batch", "1,200 batches"),
-        (2, "directory", "2 directories"),
-    ],
-)
-def test_count_uses_singular_and_plural(n: int, thing: str, words: str) -> None:
-    assert markup.count(n, thing) == words
-
-
 def test_numbers_have_thousands_separators() -> None:
     assert (markup.number(47_873), markup.percent(0.0391)) == ("47,873", "3.9 %")
 

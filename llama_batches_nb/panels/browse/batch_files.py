@@ -18,6 +18,7 @@ from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.fetch.usage import replace_jobs
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.base import error_text
 from llama_batches_nb.panels.browse.credit_loader import CreditLoader
@@ -221,7 +222,7 @@ def format_failures(files: pd.DataFrame, failed: str = "failed") -> str:
     """Return the number of files and the share that failed; the numbers add up."""
     rate = failure_rates(files).iloc[0]
     undecided, unreliable = int(rate.total - rate.decided), len(files) - int(rate.total)
-    n_files = markup.count(len(files), "file")
+    n_files = format_count(len(files), "file")
     parts = [f"{n_files}: {failed} {format_rate(rate)}" if rate.total else n_files]
     if undecided:
         parts.append(f"{undecided:,} undecided")

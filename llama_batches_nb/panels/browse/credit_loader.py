@@ -10,7 +10,7 @@ import pandas as pd
 from llama_batches_nb.fetch.usage import fetch_usage
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
-from llama_batches_nb.messages import redirect_warnings
+from llama_batches_nb.messages import format_count, redirect_warnings
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.base import error_text
 from llama_batches_nb.panels.task_runner import TaskRunner
@@ -69,11 +69,11 @@ class CreditLoader(widgets.VBox):
             n_jobs = files["job_id"].nunique()
             n_unknown = n_jobs - files["job_id"][files["credits"].notna()].nunique()
             if n_unknown:
-                text = f"Credits are not known for {n_unknown:,} of {markup.count(n_jobs, 'job')}."
+                text = f"Credits are not known for {n_unknown:,} of {format_count(n_jobs, 'job')}."
                 unknown = jobs[jobs["job_id"].isin(files["job_id"]) & jobs["credits"].isna()]
                 self._jobs = unknown[unknown["status"].isin(list(TERMINAL_STATUSES))]
                 n_ended = len(self._jobs)
-                self.button.tooltip = f"Sends {markup.count(n_ended, 'request')}, one per ended job"
+                self.button.tooltip = f"Sends {format_count(n_ended, 'request')}, one per ended job"
                 if not fetch:
                     text += f" {FROM_A_DATASET}"
                 elif not n_ended:
@@ -141,7 +141,7 @@ class CreditLoader(widgets.VBox):
         n_known = int(loaded["credits"].notna().sum())
         self._set_loading(False)
         self._alert.value = markup.alert(problem)
-        self._status.finish(f"{how}: credits of {n_known:,} of {markup.count(len(jobs), 'job')}")
+        self._status.finish(f"{how}: credits of {n_known:,} of {format_count(len(jobs), 'job')}")
         self._on_loaded(loaded)
 
     def _set_loading(self, loading: bool) -> None:

@@ -14,6 +14,7 @@ from llama_batches_nb.fetch.extractions import fetch_extractions
 from llama_batches_nb.fetch.pages import fetch_pages
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.base import error_text
 from llama_batches_nb.panels.task_runner import TaskRunner
@@ -99,7 +100,7 @@ class FileOutput(widgets.VBox):
         job, name = str(file.job_id), str(file.display_name)
         if str(file.job_type).startswith("extract"):
             data = fetch_extractions(job, **options)
-            return _boxed(name, data_html(data), f"lb.fetch_extractions({job!r})"), markup.count(
+            return _boxed(name, data_html(data), f"lb.fetch_extractions({job!r})"), format_count(
                 len(data), "object"
             )
         pages = fetch_pages(job, **options)
@@ -107,7 +108,7 @@ class FileOutput(widgets.VBox):
         if len(pages) and pages["content"].isna().all() and not pages["success"].eq(False).all():
             pages = fetch_pages(job, content="text", **options)  # of the tier that makes text only
             code = f'lb.fetch_pages({job!r}, content="text")'
-        return _boxed(name, pages_html(pages), code), markup.count(len(pages), "page")
+        return _boxed(name, pages_html(pages), code), format_count(len(pages), "page")
 
 
 def pages_html(pages: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.base import Panel
 from llama_batches_nb.panels.browse.batch_files import BatchFiles, format_failures
@@ -211,7 +212,7 @@ class FilterPanel(Panel):
         self._set_fetching(False)
         if how != "Fetched" and not len(self.batches):
             self.table.show_text(FETCHED_NOTHING)
-        self._status.finish(f"{how}: {markup.count(len(self.batches), 'batch')}")
+        self._status.finish(f"{how}: {format_count(len(self.batches), 'batch')}")
         self._on_fetched()
 
     def _fail(self, error: Exception) -> None:
@@ -282,7 +283,7 @@ class FilterPanel(Panel):
         return " · ".join([super()._context(), *self._query.words()])
 
     def _text(self) -> str:
-        return f"{markup.count(len(self.batches), 'batch')}; .batches is their DataFrame"
+        return f"{format_count(len(self.batches), 'batch')}; .batches is their DataFrame"
 
     def _html(self) -> str:
         return f"{self._counts.value}{self.table.html()}{self._files.html()}"
@@ -304,7 +305,7 @@ def counts_html(batches: pd.DataFrame, files: pd.DataFrame, *, jobs: bool) -> st
     """Return the batches by status and the share of failed files, as HTML."""
     lines = []
     if len(batches):
-        lines.append(f"{markup.count(len(batches), 'batch')}: {markup.counts(batches['status'])}")
+        lines.append(f"{format_count(len(batches), 'batch')}: {markup.counts(batches['status'])}")
     if len(files):
         lines.append(format_failures(files, "failed" if jobs else "without a job"))
     return "<br>".join(lines)

@@ -14,6 +14,7 @@ from llama_batches_nb.errors import BatchesError, ConflictError
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.cancel import cancel_batch
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.create.batch_run import BatchRun, outcome_counts
 from llama_batches_nb.panels.create.retry_prompt import RetryPrompt
@@ -188,7 +189,7 @@ class BatchRow(widgets.VBox):
                 progress=self.status_line.bar,
                 client=self._client,
             )
-            text = f"Outputs of {markup.count(len(succeeded), 'file')} saved in {folder}"
+            text = f"Outputs of {format_count(len(succeeded), 'file')} saved in {folder}"
         except Exception as error:
             problem = error
         except Cancelled:

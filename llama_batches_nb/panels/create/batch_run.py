@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from llama_batches_nb.analysis.outcomes import outcomes
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
@@ -117,4 +118,4 @@ def outcome_counts(files: pd.DataFrame) -> str:
     text = f"{n_succeeded:,} succeeded, {n_failed:,} failed"
     if n_undecided := len(files) - n_succeeded - n_failed:
         text += f", {n_undecided:,} undecided"
-    return text + (f" ({markup.count(n_running, 'job')} still running)" if n_running else "")
+    return text + (f" ({format_count(n_running, 'job')} still running)" if n_running else "")

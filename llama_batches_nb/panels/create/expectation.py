@@ -13,6 +13,7 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.create.batch_spec import BatchSpec
 from llama_batches_nb.panels.task_runner import TaskRunner
@@ -82,7 +83,7 @@ def expectation_text(row: pd.Series[Any]) -> str:
     """Return the sentence for a row of `estimate_batch`."""
     parts = []
     if pd.notna(row.credits):
-        basis = f"from {markup.count(int(row.batches_with_credits), 'earlier batch')}"
+        basis = f"from {format_count(int(row.batches_with_credits), 'earlier batch')}"
         known = pd.notna(row.credits_low)
         bounds = f"{row.credits_low:,.0f}–{row.credits_high:,.0f}, " if known else ""
         parts.append(f"about {row.credits:,.0f} credits ({bounds}{basis})")

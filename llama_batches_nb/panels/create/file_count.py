@@ -13,7 +13,7 @@ from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
-from llama_batches_nb.panels import markup
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels.task_runner import TaskRunner
 
 CountError = BatchesError | Cancelled
@@ -45,7 +45,7 @@ class FileCount(widgets.HTML):
         if directory_id is None:
             self.value = ""
         elif n_files is not None:
-            self.value = markup.count(n_files, "file")
+            self.value = format_count(n_files, "file")
         else:
             self.value = "? files" if error else "Counting …"
 

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.http.client import Client
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.create import browser_files
 from llama_batches_nb.panels.create.batch_spec import BatchSpec
@@ -100,12 +101,12 @@ class BatchForm(widgets.VBox):
     def describe(self, spec: BatchSpec) -> str:
         """Return what a batch is created from, and a warning about its files, as HTML."""
         if spec.files:
-            n_files = markup.count(len(spec.files), "file")
+            n_files = format_count(len(spec.files), "file")
             size = format_bytes(sum(file.size for file in spec.files))
             source = f"<b>{n_files}</b> ({size}, uploaded first)"
         else:
             n = self.file_count.n_files
-            count = "the files" if n is None else f"<b>{markup.count(n, 'file')}</b>"
+            count = "the files" if n is None else f"<b>{format_count(n, 'file')}</b>"
             source = f"{count} of <b>{markup.text(self._directory_name(str(spec.source)))}</b>"
         name = self._configurations[spec.job_type].by_id.get(spec.configuration_id)
         configuration = f"<code>{markup.text(spec.configuration_id)}</code>"
@@ -135,7 +136,7 @@ class BatchForm(widgets.VBox):
         """Return the source and the configuration of a batch in a few words, as plain text."""
         names = self._configurations[spec.job_type].by_id
         source = (
-            markup.count(len(spec.files), "uploaded file")
+            format_count(len(spec.files), "uploaded file")
             if spec.files
             else self._directory_name(str(spec.source))
         )

@@ -11,6 +11,7 @@ from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.retry import retry_failed
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
 
@@ -91,24 +92,26 @@ class RetryPrompt(widgets.HBox):
     def _show_plan(self, plan: pd.DataFrame) -> None:
         n_files = int((plan["action"] == "retry").sum())
         self._is_ready = n_files > 0
-        self.button.description = f"Retry {markup.count(n_files, 'file')}"
+        self.button.description = f"Retry {format_count(n_files, 'file')}"
         self.show_message(plan_text(plan))
 
 
 def plan_text(plan: pd.DataFrame) -> str:
     """Return what a retry would do, how many files it would skip, and why."""
     n_files = int((plan["action"] == "retry").sum())
-    files = markup.count(n_files, "file")
-    batches = markup.count(int(plan["new_batch"].nunique()), "new batch")
+    files = format_count(n_files, "file")
+    batches = format_count(int(plan["new_batch"].nunique()), "new batch")
     sentences = [
         f"Would retry {files} in {batches}; no upload needed." if n_files else "Nothing to retry."
     ]
     reasons = plan["reason"][plan["action"] != "retry"].value_counts()
     sentences += [
-        f"Skipped {markup.count(int(n), 'file')}: {reason}."
+        f"Skipped {format_count(int(n), 'file')}: {reason}."
         for reason, n in reasons.head(MAX_REASONS).items()
     ]
     if len(reasons) > MAX_REASONS:
         n_more = len(reasons) - MAX_REASONS
-        sentences.append(f"For {n_more:,} more reasons, see retry_failed(…, dry_run=True).")
+        sentences.append(
+            f"For {format_count(n_more, 'more reason')}, see retry_failed(…, dry_run=True)."
+        )
     return " ".join(sentences)

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from llama_batches_nb.panels import markup
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels.browse.credit_loader import CreditLoader
 from llama_batches_nb.panels.browse.filter_panel import name_column
 from llama_batches_nb.panels.widgets.name_lookup import NameIndex
@@ -93,4 +93,4 @@ def _credits(value: Any, digits: int = 0) -> str:
 
 def _known(cost: pd.Series[Any]) -> str:
     jobs, unknown = int(cost["jobs"]), int(cost["jobs_unknown"])
-    return f"{jobs - unknown:,} of {markup.count(jobs, 'job')}"
+    return f"{jobs - unknown:,} of {format_count(jobs, 'job')}"

@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from llama_batches_nb.http import workers
+from llama_batches_nb.messages import plural
 from llama_batches_nb.panels import markup
 
 MIN_REDRAW_INTERVAL = 0.15  # seconds
@@ -81,7 +82,7 @@ class _Bar:
         )
         count = f"{done} of {total}" if self.total else done
         if not self._in_bytes:
-            count += f" {self._unit if self.total == 1 else markup.plural(self._unit)}"
+            count += f" {self._unit if self.total == 1 else plural(self._unit)}"
         text = f"{self._desc}: {count} · {self._line.elapsed()}"
         self._line.show_message(text, share=share, note=self._note)
 

@@ -13,6 +13,7 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.widgets.table_cells import (
     RowText,
@@ -190,7 +191,7 @@ class DataTable(widgets.VBox):
         columns = [column for column in self._columns if not column.graphic]
         table = markup.without_copy_buttons(table_html(columns, self._sorted[:MAX_SAVED_ROWS]))
         more = len(self._sorted) - MAX_SAVED_ROWS
-        return table + (f"<p>… and {markup.count(more, 'more row')}</p>" if more > 0 else "")
+        return table + (f"<p>… and {format_count(more, 'more row')}</p>" if more > 0 else "")
 
     def _no_rows(self) -> pd.DataFrame:
         names = dict.fromkeys([self._key, *(column.name for column in self._columns)])
@@ -280,7 +281,7 @@ class DataTable(widgets.VBox):
         found = f" (of {n_all:,})" if n_rows < n_all else ""
         self._range.value = (
             f'<span role="status">{first:,}–{last:,} of '
-            f"{markup.count(n_rows, self._noun)}{found}</span>"
+            f"{format_count(n_rows, self._noun)}{found}</span>"
         )
         self._previous.disabled = self._first == 0
         self._next.disabled = last >= n_rows
