@@ -102,6 +102,14 @@ def _jobs(server: Slow, request: Request) -> Any:
     return server.hang()
 
 
+def _outputs(server: Slow, request: Request) -> Any:
+    name = request.path.rsplit("/", 1)[1]
+    if server.calm or name in ("pjb-0", "pjb-1", "pjb-2"):
+        pages = [{"page_number": 1, "success": True, "markdown": "text"}]
+        return {"job": {"id": name, "status": "COMPLETED"}, "markdown": {"pages": pages}}
+    return server.hang()
+
+
 def _running(server: Slow, request: Request) -> Any:
     """Answer the first poll only."""
     if not server.calm and len(server.requests) > 1:
@@ -184,6 +192,13 @@ FUNCTIONS = {
         [f"pjb-{n}" for n in range(100)],
         whole=450,
     ),
+    "pages": Case(
+        "lb.fetch_pages(MAPPED[:10], progress=True)",
+        _outputs,
+        WORKERS,
+        ["pjb-0", "pjb-1", "pjb-2"],
+        whole=10,
+    ),
     "wait": Case("lb.wait_for_batches('bat-0', progress=True)", _running, 1, ["bat-0"], whole=1),
     "upload": Case(
         "lb.upload_files(FOLDER, progress=True)",
@@ -235,6 +250,13 @@ PLACES = {
     ),
     "results, of a server unwell": Case(
         "lb.fetch_results(TEN, progress=Bar)", _refused(503), 0, [], WAITING, whole=10
+    ),
+    "saved outputs": Case(
+        "lb.save_outputs(MAPPED[:10], FOLDER + '/out', progress=True)",
+        _outputs,
+        WORKERS,
+        ["pjb-0", "pjb-1", "pjb-2"],
+        whole=10,
     ),
     "wait, asleep": Case(
         "lb.wait_for_batches('bat-0', poll_interval=60, progress=Bar)",

@@ -18,6 +18,7 @@ import socketserver
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -144,6 +145,11 @@ def _interrupted(request: Request) -> Any:
     return Response(drop=True)
 
 
+def _save_output() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lb.save_outputs(pd.DataFrame({"job_id": ["pjb-1"], "job_type": "parse_v2"}), folder)
+
+
 def _sync_into_something_else() -> None:
     lb.sync_dataset(Path(__file__).parent)
 
@@ -176,6 +182,9 @@ ERRORS: dict[str, tuple[Script, Callable[[], object], type[BaseException]]] = {
     ),
     "create": (_lost_create, _create, lb.UnconfirmedCreateError),
     "dataset": (lambda request: GOOD, _sync_into_something_else, lb.DatasetError),
+    "output": (_echo(403), lambda: lb.fetch_pages("pjb-1"), lb.AuthenticationError),
+    "extraction": (_echo(422), lambda: lb.fetch_extractions("ejb-1"), lb.InvalidRequestError),
+    "saved output": (_echo(500), _save_output, lb.ServerError),
     "Ctrl-C": (_interrupted, lb.fetch_batches, KeyboardInterrupt),
 }
 

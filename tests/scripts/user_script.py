@@ -27,13 +27,18 @@ def analyse(files: pd.DataFrame) -> pd.DataFrame:
     lb.failure_rates(pa.Table.from_pandas(files), by=["configuration_id", "job_type"])
     lb.error_patterns(files)
     lb.plot_failure_rates(files, freq="W").set_title("Failures")
-    return lb.summarize(lb.fetch_batches(), files)
+    pages: pd.DataFrame = lb.fetch_pages(files, content="markdown", errors="warn")
+    return lb.summarize(lb.fetch_batches(), files, pages=pages)
 
 
 def process(folder: str) -> pd.DataFrame:
     """Chain the functions that act."""
     batch = lb.upload_files(folder).pipe(lb.create_batch, "cfg-PARSE_AGENTIC", job_type="parse_v2")
     ended = lb.wait_for_batches(batch, timeout=600)
+    jobs = lb.wait_for_jobs(lb.fetch_results(ended))
+    lb.save_outputs(jobs, "outputs")
+    lb.fetch_extractions(jobs["job_id"].tolist())
+    lb.add_names(lb.estimate_batch("dir-1", "cfg-PARSE_AGENTIC", history=ended))
     retried = lb.retry_failed(lb.fetch_results(ended))
     lb.cancel_batch(retried)
     report: lb.SyncReport = lb.sync_dataset("kept", jobs=True, status="COMPLETED")
