@@ -106,7 +106,7 @@ class FakeApi:
     def __call__(self, request: Request) -> Any:
         segments = request.path.replace("/beta/", "/").split("/")[3:]
         key = segments[1] if len(segments) > 1 else ""
-        one = "job" if segments[0] in JOB_PATHS else "batch"
+        one = {"batches": "batch", "directories": "directory"}.get(segments[0], "job")
         kinds = {key: one, **dict.fromkeys(JOB_PATHS, "jobs")}
         resource = kinds.get(segments[-1], segments[-1])
         kind = f"{request.method} {resource}"
@@ -211,15 +211,26 @@ class FakeApi:
         return page(self.configurations)
 
     def _get_directories(self, request: Request, _: str) -> Any:
-        return self._page(request, self.directories.values())
+        shown = [*self.directories.values()]
+        if not request.param("include_deleted"):
+            shown = [record for record in shown if not record.get("deleted_at")]
+        return self._page(request, shown)
 
     def _post_directories(self, request: Request, _: str) -> Any:
         name = request.json["name"]
-        names = [directory["name"] for directory in self.directories.values()]
+        names = [directory["name"] for directory in self.directories.values()]  # also deleted ones
         if self.unique_names and name in names:
             return Response({"detail": f"Directory {name} exists"}, 409)
         n_new = sum(directory.startswith("dir-new-") for directory in self.directories)
-        return self.add_directory(f"dir-new-{n_new}", name)
+        record = self.add_directory(f"dir-new-{n_new}", name) | {"type": request.json["type"]}
+        self.directories[record["id"]] = record
+        record["created_at"] = START.isoformat()  # as where all are made within one second
+        return record
+
+    def _delete_directory(self, request: Request, directory: str) -> Any:
+        self.directories[directory]["deleted_at"] = START.isoformat()
+        del self.files[directory]
+        return Response(status=204)
 
     def _get_files(self, request: Request, directory: str) -> Any:
         if directory not in self.files:

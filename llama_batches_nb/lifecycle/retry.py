@@ -15,8 +15,13 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.lifecycle import preflight
+from llama_batches_nb.lifecycle.earlier_retries import EarlierRetries
 from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
-from llama_batches_nb.lifecycle.retry_batches import create_retry_batch, find_earlier_retries
+from llama_batches_nb.lifecycle.retry_batches import (
+    create_retry_batches,
+    directory_name,
+    warn_reused,
+)
 from llama_batches_nb.lifecycle.retry_plan import is_reliable, plan_retries, run_key
 from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import arguments, engines, records
@@ -54,9 +59,16 @@ def retry_failed(
     the frame succeeded or may still be running, under any configuration.
 
     Calling the function again with the same frame creates no second batch: it returns the batches
-    of the earlier call, and continues a call that was interrupted. To retry files that failed
-    again, add the results of the new batches to the frame. A retry whose batch was cancelled or is
-    ``FAILED`` does not count, and its files are retried.
+    of the earlier call, and creates those that an interrupted call did not. To retry files that
+    failed again, add the results of the new batches to the frame. A retry whose batch was cancelled
+    or is ``FAILED`` does not count, and its files are retried.
+
+    Of several calls at once, also in other processes, the one that began first creates the batch;
+    the others wait for it and return it. A call that makes no progress for 20 seconds is taken for
+    interrupted. The API cannot make the last check and the creation one step: if two calls pass
+    the check within one request's time, both create a batch, and a warning names them. Once the
+    directory of a retry has been deleted, which files it retried is known only if the frame has the
+    same failures; a warning names the batches that cannot be judged.
 
     Files of other ``FAILED`` batches are not retried, because their results are unreliable; create
     a new batch from their directory with `create_batch`.
@@ -121,7 +133,8 @@ def retry_failed(
     Warns
     -----
     UserWarning
-        If failed files cannot be retried, were already retried, or are in ``FAILED`` batches.
+        If failed files cannot be retried, were already retried, or are in ``FAILED`` batches; if
+        earlier batches may be retries of them, or two calls created a batch at the same time.
 
     Examples
     --------
@@ -154,16 +167,16 @@ def retry_failed(
     if jobs is not None:
         frame = outcomes(frame, engines.frame_to_pandas(engines.wrap_frame("jobs", jobs)))
     deleted_directories: set[str] = set()
-    earlier_retries: dict[str, BatchRecord] = {}
+    earlier: EarlierRetries | None = None
     if frame["outcome"].isin(OUTCOMES_KIND.failures).any():
-        earlier_retries = find_earlier_retries(client, scope)
+        earlier = EarlierRetries(client, scope)
         if files is None:
             files = _fetch_files(frame, deleted_directories, client, progress, scope)
     runs = attempts(frame, records.to_pandas(FILES, []) if files is None else files)
     plan = plan_retries(
         runs,
         deleted_directories,
-        {run: batch["id"] for run, batch in earlier_retries.items()},
+        {run: batch["id"] for run, batch in earlier.batches.items()} if earlier else {},
         configuration,
         job_type,
     )
@@ -174,7 +187,10 @@ def retry_failed(
         return plan
     _warn_impossible(plan)
     _warn_unreliable(runs)
-    batches = _reuse_earlier_batches(plan, earlier_retries)
+    if earlier is None:
+        return records.to_pandas(BATCHES, [])
+    batches = _reuse_earlier_batches(plan, earlier)
+    _warn_unaccounted(to_retry, frame, earlier)
     with (
         attach_partial(lambda: records.to_pandas(BATCHES, batches)),
         note_on_interrupt(
@@ -183,8 +199,8 @@ def retry_failed(
         ),
     ):
         for _, group in to_retry.groupby("new_batch"):
-            batches += create_retry_batch(group, client, progress, scope)
-    return records.to_pandas(BATCHES, batches)
+            batches += create_retry_batches(group, earlier, client, progress, scope)
+    return records.to_pandas(BATCHES, {batch["id"]: batch for batch in batches}.values())
 
 
 def _fetch_files(
@@ -211,22 +227,36 @@ def _fetch_files(
     )
 
 
-def _reuse_earlier_batches(
-    plan: pd.DataFrame, earlier_retries: dict[str, BatchRecord]
-) -> list[BatchRecord]:
+def _reuse_earlier_batches(plan: pd.DataFrame, earlier: EarlierRetries) -> list[BatchRecord]:
     """Return the batches that already retry files of the plan, each once, and warn about them."""
     runs = map(run_key, plan["source_directory_file_id"], plan["batch_id"])
-    batches = [earlier_retries[run] for run in runs if run in earlier_retries]
-    if not batches:
-        return []
-    by_id = {batch["id"]: batch for batch in batches}
-    n = len(batches)
-    warn(
-        f"{n:,} of {format_count(len(plan), 'failed file')} {agree(n, 'was')} already retried, in "
-        f"{', '.join(by_id)}. These batches are returned, and no new ones are created for these "
-        "files. To retry files that failed again, add the results of these batches to the frame."
-    )
-    return list(by_id.values())
+    batches = [earlier.batches[run] for run in runs if run in earlier.batches]
+    if batches:
+        warn_reused(len(batches), len(plan), batches)
+    return list({batch["id"]: batch for batch in batches}.values())
+
+
+def _warn_unaccounted(to_retry: pd.DataFrame, runs: pd.DataFrame, earlier: EarlierRetries) -> None:
+    """Warn about batches that may have retried the same files, if that is not known any more."""
+    deleted = {
+        number: earlier.of_deleted_directory(directory_name(group))
+        for number, group in to_retry.groupby("new_batch")
+    }
+    known = {batch["id"] for batch in deleted.values() if batch}
+    to_retry = to_retry[to_retry["new_batch"].map(lambda number: deleted[number] is None)]
+    if to_retry.empty:
+        return
+    created = runs["batch_created_at"][runs["batch_id"].isin(to_retry["batch_id"])].min()
+    since = None if pd.isna(created) else arguments.format_time("batch_created_at", created)
+    jobs = set(zip(to_retry["job_type"], to_retry["configuration_id"], strict=True))
+    ids = set(earlier.unaccounted(since, jobs)) - set(runs["batch_id"]) - known
+    if ids:
+        warn(
+            f"Whether the files were retried before is not certain: the directories of "
+            f"{len(ids):,} batches with the same configuration no longer exist, so which files "
+            f"they ran is unknown: {format_list(sorted(ids))}. If they are retries of these files, "
+            "cancel the new batches with cancel_batch."
+        )
 
 
 def _warn_impossible(plan: pd.DataFrame) -> None:

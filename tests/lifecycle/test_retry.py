@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pandas as pd
@@ -11,13 +13,21 @@ import polars as pl
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.lifecycle import retry_batches
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
-from tests.fake_api import FakeApi
+from tests.fake_api import START, FakeApi
 from tests.servers import Request, Response, batch, interrupt, mapping
 
 FAILURES = ["job_failed", "mapping_error"]
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry_batches, "SETTLE_TIME", 0.1)
+    monkeypatch.setattr(retry_batches, "POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(retry_batches, "TAKEOVER_DELAY", 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +241,102 @@ def test_retry_continues_after_error(serve: Serve) -> None:
     assert caught.value.partial.empty
     retry = lb.retry_failed(fetch_outcomes())
     assert retry.batch_id.tolist() == ["bat-new-0"]
-    assert has_all_files(api, "dir-new-0")
-    assert api.requests["POST directories"] == 1
-    assert api.directories.keys() == {"dir-0", "dir-new-0"}
+    assert has_all_files(api, "dir-new-2")
+    left = [name for name, record in api.directories.items() if "deleted_at" not in record]
+    assert left == ["dir-0", "dir-new-1", "dir-new-2"]  # the create request may have taken effect
+
+
+# --- several calls at once ----------------------------------------------------------------------
+
+
+def at_once(*frames: pd.DataFrame) -> list[pd.DataFrame]:
+    """Retry these frames at the same time, as processes without a common state do."""
+    start = threading.Barrier(len(frames))
+
+    def one(frame: pd.DataFrame) -> pd.DataFrame:
+        start.wait()
+        return lb.retry_failed(frame, progress=False)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(len(frames)) as pool:
+        warnings.filterwarnings("ignore", r".* were already retried", UserWarning)
+        return list(pool.map(one, frames))
+
+
+@pytest.mark.parametrize("unique_names", [False, True])
+def test_retries_at_once_create_one_batch(serve: Serve, unique_names: bool) -> None:
+    for _ in range(2):
+        api = fake_api()
+        api.unique_names = unique_names
+        serve(api)
+        retries = at_once(*[fetch_outcomes()] * 3)
+        assert api.created == ["bat-new-0"]
+        assert [retry.batch_id.tolist() for retry in retries] == [["bat-new-0"]] * 3
+
+
+def test_retries_of_overlapping_frames_at_once_retry_each_file_once(serve: Serve) -> None:
+    for _ in range(2):
+        api = fake_api(6)
+        serve(api)
+        failed = fetch_outcomes()
+        at_once(failed.head(4), failed.tail(4))
+        used = {api.batches[batch_id]["source_directory_id"] for batch_id in api.created}
+        files = [file["file_id"] for directory in used for file in api.files[directory]]
+        assert sorted(files) == [f"f-{n}" for n in range(6)]
+
+
+def test_retry_takes_over_from_interrupted_call(serve: Serve) -> None:
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
+    created = api.add_directory("dir-new-0", "retry 0")
+    created["created_at"] = START.isoformat()
+    retries = at_once(failed, failed)
+    assert created["id"] not in {one for retry in retries for one in retry.source_directory_id}
+    assert api.created == ["bat-new-0"]
+
+
+def test_batch_created_between_check_and_request_is_named(serve: Serve) -> None:
+    api = fake_api()
+    api.n_created = 2  # the second one is that of another call
+    serve(api)
+    failed = fetch_outcomes()
+
+    def copy_files(created: Any) -> Any:
+        other = api.add_directory("dir-other", "retry other")
+        api.files[other["id"]] = api.files["dir-new-0"]
+        api.batches["bat-new-1"]["source_directory_id"] = other["id"]
+        return created
+
+    api.faults = {"POST batches": copy_files}
+    with pytest.warns(UserWarning, match="Another call created 'bat-new-1' .* of bat-new-0"):
+        assert lb.retry_failed(failed).batch_id.tolist() == ["bat-new-0"]
+
+
+def test_retry_finds_batch_whose_directory_was_deleted(serve: Serve) -> None:
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
+    first = lb.retry_failed(failed)
+    api.end("bat-new-0")
+    lb.delete_directories("dir-new-0", dry_run=False)
+    with pytest.warns(UserWarning, match="already retried, in bat-new-0"):
+        assert lb.retry_failed(failed).batch_id.tolist() == first.batch_id.tolist()
+    assert api.created == ["bat-new-0"]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_retry_names_batches_that_may_have_retried_its_files(serve: Serve, is_listed: bool) -> None:
+    api = fake_api()
+    serve(api)
+    failed = fetch_outcomes()
+    lb.retry_failed(failed)
+    api.end("bat-new-0")
+    lb.delete_directories("dir-new-0", dry_run=False)
+    if not is_listed:
+        del api.directories["dir-new-0"]
+    with pytest.warns(UserWarning, match="retried before is not certain.*'bat-new-0'"):
+        second = lb.retry_failed(failed.head(2))
+    assert second.batch_id.tolist() == ["bat-new-1"]
 
 
 def test_interrupted_retry_has_note_how_to_continue(serve: Serve) -> None:

@@ -1,0 +1,124 @@
+"""Find the batches of earlier retries, also if their directories were deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from llama_batches_nb.errors import NotFoundError
+from llama_batches_nb.fetch import listing
+from llama_batches_nb.http import endpoints
+from llama_batches_nb.http.client import Client
+from llama_batches_nb.http.endpoints import BatchRecord, DirectoryRecord
+from llama_batches_nb.lifecycle.ephemeral_directory import files_by_name
+from llama_batches_nb.tables.schema import BATCHES, DIRECTORIES
+from llama_batches_nb.types import Record
+
+DIRECTORY_PREFIX = "retry "  # of the names of retry directories
+MAX_PREPARATION = timedelta(hours=1)  # from the directory to the batch of a call
+
+
+class EarlierRetries:
+    """The retries of a project: what was read is kept, and `update` reads what is new.
+
+    Attributes
+    ----------
+    batches : dict
+        The batch that retries each failed run, by the key of the run.
+    """
+
+    def __init__(self, client: Client, scope: Record) -> None:
+        self._client, self._scope = client, scope
+        self.batches: dict[str, BatchRecord] = {}
+        self._unreadable: dict[str, BatchRecord] = {}  # by the name of a deleted directory
+        self._known_directories: set[str] = set()  # those whose batches are accounted for
+        self._done: set[str] = set()
+        self._unfinished: dict[str, DirectoryRecord] = {}  # without a batch
+        self.update()
+
+    def update(self) -> list[tuple[str, BatchRecord]]:
+        """Read the retries that have a batch since the last call, and return their runs."""
+        pages = endpoints.list_directories(self._client, include_deleted="true", **self._scope)
+        self._unfinished, found = {}, []
+        for directory in listing.iter_records(DIRECTORIES, pages):
+            directory_id = directory["id"]
+            if not str(directory.get("name")).startswith(DIRECTORY_PREFIX):
+                self._known_directories.add(directory_id)
+            elif directory_id not in self._done:
+                found += self._read(directory)
+        for run, batch in found:
+            self.batches.setdefault(run, batch)
+        return found
+
+    def find(self, name: str, runs: Iterable[str]) -> dict[str, BatchRecord]:
+        """Return the batches that retry these runs, by run; `name` is that of their directory."""
+        found = {run: self.batches[run] for run in runs if run in self.batches}
+        deleted = self.of_deleted_directory(name)
+        return found if found or deleted is None else dict.fromkeys(runs, deleted)
+
+    def of_deleted_directory(self, name: str) -> BatchRecord | None:
+        """Return the batch of a deleted directory with this name, which stands for its runs."""
+        named = (b for n, b in self._unreadable.items() if f"{n} ".startswith(f"{name} "))
+        return next(named, None)
+
+    def unfinished_before(self, directory_id: str) -> dict[str, int]:
+        """Return the number of files in each directory that an older call prepares, by id."""
+        if directory_id not in self._unfinished:
+            return {}
+        own, n_files = _sort_key(self._unfinished[directory_id]), {}
+        for other, directory in self._unfinished.items():
+            key = _sort_key(directory)
+            if key < own and own[0] - key[0] < MAX_PREPARATION:
+                with suppress(NotFoundError):  # its call has deleted it
+                    n_files[other] = len(files_by_name(self._client, other, self._scope))
+        return n_files
+
+    def unaccounted(self, since: str | None, jobs: Set[tuple[str, str]]) -> list[str]:
+        """Return the ids of batches whose directory is gone, of these job types and configurations.
+
+        Which files they ran is unknown.
+        """
+        pages = endpoints.list_batches(self._client, created_at_on_or_after=since, **self._scope)
+        return [
+            batch["id"]
+            for batch in listing.iter_records(BATCHES, pages)
+            if batch.get("source_directory_id") not in self._known_directories
+            and _job(batch) in jobs
+            and _is_valid_retry(batch)
+        ]
+
+    def _read(self, directory: DirectoryRecord) -> list[tuple[str, BatchRecord]]:
+        directory_id = directory["id"]
+        pages = endpoints.list_batches(
+            self._client, source_directory_id=directory_id, **self._scope
+        )
+        batches = list(listing.iter_records(BATCHES, pages))
+        batch = next(filter(_is_valid_retry, batches), None)
+        if batch is None:
+            if not batches and not directory.get("deleted_at"):
+                self._unfinished[directory_id] = directory
+            return []
+        self._done.add(directory_id)
+        try:
+            files = files_by_name(self._client, directory_id, self._scope).values()
+        except NotFoundError:
+            self._unreadable[str(directory["name"])] = batch
+            return []
+        self._known_directories.add(directory_id)
+        return [(str(file.get("unique_id")), batch) for file in files]
+
+
+def _is_valid_retry(batch: BatchRecord) -> bool:
+    return batch.get("status") not in ("FAILED", "CANCELLED")
+
+
+def _job(batch: BatchRecord) -> tuple[str | None, str | None]:
+    config = batch.get("config")
+    job: Record = dict((config and config.get("job")) or {})
+    return job.get("type"), job.get("configuration_id")
+
+
+def _sort_key(directory: DirectoryRecord) -> tuple[datetime, str]:
+    """Return the place of a directory in the order of their creation, by the server's clock."""
+    return listing.created_at(directory) or datetime.min.replace(tzinfo=UTC), directory["id"]
