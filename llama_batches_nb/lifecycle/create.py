@@ -21,7 +21,7 @@ from llama_batches_nb.lifecycle.lost_response import (
     send_once,
 )
 from llama_batches_nb.lifecycle.webhooks import parse_hidden_webhooks
-from llama_batches_nb.messages import agree, format_count
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import JOB_TYPES
@@ -47,6 +47,10 @@ def create_batch(
     is lost, the batch is looked up among the directory's new batches; a second batch is never
     created. If you interrupt the call, a note on the `KeyboardInterrupt` explains how to check for
     the batch.
+
+    Two calls, such as in two notebooks, are two batches, since running a directory again can be
+    meant, and the API has no way to prevent it. A warning of the second one, or of both if they
+    are sent at once, names the other batch while it runs.
 
     Parameters
     ----------
@@ -90,6 +94,12 @@ def create_batch(
     UnconfirmedCreateError
         If the response was lost and the batch could not be identified. It may have been created;
         ``.candidates`` holds the batches that match.
+
+    Warns
+    -----
+    UserWarning
+        If another batch of the directory has the same job type and configuration, and has not ended
+        or was created at the same time.
 
     Examples
     --------
@@ -164,4 +174,11 @@ def create_once(client: Client, body: Record, scope: Record) -> BatchRecord:
         return batch
 
     with note_on_interrupt(finder.interrupt_note()):
-        return send_once(send, finder.find)
+        created = send_once(send, finder.find)
+    if others := [*finder.running, *finder.find_others(created["id"])]:
+        warn(
+            f"Directory {body['source_directory_id']} has other batches with this configuration "
+            f"that run or were created at the same time: {format_list(others)}. Each may be "
+            f"billed. If you need only one, cancel {created['id']} with cancel_batch."
+        )
+    return created

@@ -26,6 +26,7 @@ from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES
+from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
 from llama_batches_nb.types import Record
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ RECOVERY_DELAYS = (0.0, 1.0, 2.0, 4.0, 1.0)
 
 DEFINITE_FAILURE_STATUSES = frozenset({301, 302, 303, 307, 308, 500, 501, 503})
 """HTTP statuses after which a batch that does not appear was not created."""
+
+UNFINISHED_STATUSES = frozenset(BATCH_STATUSES) - TERMINAL_STATUSES
 
 
 def send_once(
@@ -90,12 +93,21 @@ class CreatedBatchFinder:
     def __init__(self, client: Client, directory_id: str, job: Record, scope: Record) -> None:
         self._client, self._directory_id, self._job, self._scope = client, directory_id, job, scope
         self._known_ids: Collection[str] | None
+        self.running: list[str] = []
+        """Ids of batches with the requested job that have not ended."""
         try:
-            self._known_ids = self._list_batches().keys()
+            before = self._list_batches()
         except (AuthenticationError, ConnectionFailedError):
             raise
         except BatchesError:  # new batches are indistinguishable from old ones
             self._known_ids = None
+        else:
+            self.running = [
+                batch["id"]
+                for batch in self._with_requested_job(before)
+                if batch.get("status") in UNFINISHED_STATUSES
+            ]
+            self._known_ids = before.keys()
 
     def interrupt_note(self) -> str:
         """Return what to do if the request is interrupted."""
@@ -139,6 +151,16 @@ class CreatedBatchFinder:
         unconfirmed.candidates = records.to_pandas(BATCHES, candidates)
         raise unconfirmed from error
 
+    def find_others(self, created_id: str) -> list[str]:
+        """Return the ids of other batches with the requested job that were created meanwhile."""
+        if self._known_ids is None:
+            return []
+        try:
+            new = self._new_matches(self._list_batches())
+        except BatchesError:
+            return []  # the batch exists: an error would hide it
+        return [batch["id"] for batch in new if batch["id"] != created_id]
+
     def _list_batches(self) -> dict[str, BatchRecord]:
         """Return all batches of the directory by id; the server's clock may differ from ours."""
         pages = endpoints.list_batches(
@@ -151,15 +173,15 @@ class CreatedBatchFinder:
 
     def _new_matches(self, batches: dict[str, BatchRecord]) -> list[BatchRecord]:
         """Return the batches that are new and have the requested job."""
+        known_ids = self._known_ids or ()
+        return [
+            batch for batch in self._with_requested_job(batches) if batch["id"] not in known_ids
+        ]
 
+    def _with_requested_job(self, batches: dict[str, BatchRecord]) -> list[BatchRecord]:
         def has_requested_job(batch: BatchRecord) -> bool:
             config: Mapping[str, Any] = batch.get("config") or {}
             job = config.get("job") or {}
             return all(job.get(field) == value for field, value in self._job.items())
 
-        known_ids = self._known_ids or ()
-        return [
-            batch
-            for batch_id, batch in batches.items()
-            if batch_id not in known_ids and has_requested_job(batch)
-        ]
+        return [batch for batch in batches.values() if has_requested_job(batch)]

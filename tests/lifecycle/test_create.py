@@ -120,6 +120,20 @@ def test_create_never_returns_the_batch_of_another_user(serve: Serve, configurat
     assert len(api.create_bodies) == 1
 
 
+def test_second_of_two_creates_names_the_running_batch(serve: Serve) -> None:
+    serve(FakeApi({"dir-1": 2}))
+    lb.create_batch("dir-1", "cfg-1")
+    lb.create_batch("dir-1", "cfg-2")
+    with pytest.warns(UserWarning, match=r"other batches .* 'bat-new-0'\. .*cancel bat-new-2"):
+        lb.create_batch("dir-1", "cfg-1")
+
+
+def test_creates_at_the_same_time_name_each_other(serve: Serve) -> None:
+    serve(FakeApi({"dir-1": 2}, n_created=2))  # the second one is that of another call
+    with pytest.warns(UserWarning, match=r"at the same time: 'bat-new-1'\. .*cancel bat-new-0"):
+        lb.create_batch("dir-1", "cfg-1")
+
+
 def test_create_finds_batch_that_appears_after_seven_seconds(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
