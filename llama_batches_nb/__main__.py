@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from llama_batches_nb import __version__
 from llama_batches_nb.cli import check, demo, report, sync
-from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.cli.output import format_error
 from llama_batches_nb.sandbox_server import cli as sandbox
 
 COMMANDS = {
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
-    except (BatchesError, ImportError, OSError, ValueError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    except Exception as error:
+        print(format_error(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

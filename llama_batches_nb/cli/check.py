@@ -5,23 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from llama_batches_nb.analysis.checks import check_rates
 from llama_batches_nb.cli.argument_types import argparse_type, parse_rate, parse_since
 from llama_batches_nb.cli.check_output import CheckResult, format_json, format_markdown, format_text
+from llama_batches_nb.cli.output import format_error, print_text
 from llama_batches_nb.dataset.outcomes import read_outcomes
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.messages import escape_line
 
-FINE, INVALID_ARGUMENTS, ALERT, UNREADABLE = 0, 2, 5, 6
+FINE, FAILED, INVALID_ARGUMENTS, ALERT, UNREADABLE = 0, 1, 2, 5, 6
 EXIT_CODES = {
     FINE: "no alert; also if no file is decided, which the output says",
+    FAILED: "the check itself failed: whether there is an alert is unknown",
     INVALID_ARGUMENTS: "invalid arguments, such as an unknown column",
     ALERT: "alert: the rate of a group is above the limit, or rises",
     UNREADABLE: "there is no dataset at the path, or it cannot be read",
@@ -78,8 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _fail(INVALID_ARGUMENTS, "Nothing to check: pass --max-failure-rate or --rising.")
     try:
         dataset = read_outcomes(arguments.path.name)
-    except (DatasetError, OSError, pa.ArrowException) as error:
-        return _fail(UNREADABLE, f"{type(error).__name__}: {error}")
+    except Exception as error:  # whatever its type, nothing was checked
+        return _fail(UNREADABLE, format_error(error))
     since = arguments.since and pd.Timestamp(arguments.since)
     try:
         checked = check_rates(
@@ -100,7 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         rising=arguments.rising,
         has_jobs=dataset.jobs is not None,
     )
-    _print([format_json(result)] if arguments.json else format_text(result))
+    lines = [format_json(result)] if arguments.json else format_text(result)
+    print_text("\n".join(lines))
     _append_summary(format_markdown(result))
     return ALERT if checked.alerts else FINE
 
@@ -120,10 +120,3 @@ def _append_summary(markdown: str) -> None:
 def _fail(code: int, message: str) -> int:
     print(f"check: {escape_line(message)}", file=sys.stderr)
     return code
-
-
-def _print(lines: Sequence[str]) -> None:
-    """Print text also where the terminal's encoding lacks a character."""
-    encoding = sys.stdout.encoding or "utf-8"
-    text = "\n".join(lines)
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

@@ -14,6 +14,7 @@ import pandas as pd
 from llama_batches_nb.analysis.final_outcomes import final_outcomes
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.rates import failure_rates, format_rate
+from llama_batches_nb.cli.output import print_text
 from llama_batches_nb.dataset.export import export_parquet
 from llama_batches_nb.fetch.batches import fetch_batches
 from llama_batches_nb.fetch.jobs import fetch_jobs
@@ -24,7 +25,7 @@ from llama_batches_nb.lifecycle.create import create_batch
 from llama_batches_nb.lifecycle.upload import upload_files
 from llama_batches_nb.lifecycle.wait import wait_for_batches
 from llama_batches_nb.lifecycle.wait_jobs import wait_for_jobs
-from llama_batches_nb.messages import agree, escape_control_chars, format_count
+from llama_batches_nb.messages import agree, escape_control_chars, escape_line, format_count
 from llama_batches_nb.plotting.failure_rates import plot_failure_rates
 from llama_batches_nb.sandbox_server import sandbox
 
@@ -85,7 +86,7 @@ def _run_batch() -> None:
     _print(f"   {batch.batch_id[0]} is {batch.status[0]}: each file was assigned a job.")
     _print(f"   Outcomes of its {format_count(len(files), 'file')}: {_counts(files.outcome)}.")
     for message in files.job_error_message.dropna():
-        _print(f"   Error of the failed file: {message}")
+        _print(f"   Error of the failed file: {escape_line(message)}")
     billed = jobs.credits.dropna()  # missing until a job has been billed
     _print(
         f"   Credits of {format_count(len(billed), 'job')} billed so far: {billed.sum():,.0f}.\n"
@@ -126,15 +127,15 @@ def _write_chart(files: pd.DataFrame, path: Path) -> None:
 def _print_rates(files: pd.DataFrame, key: str, max_rows: int | None = None) -> None:
     # Sort by the lower bound of the interval, so that groups of few files do not come first.
     rates = failure_rates(files, by=key).sort_values("ci_low", ascending=False)[:max_rows]
-    width = max(map(len, rates[key]), default=0)
+    width = max((len(escape_line(name)) for name in rates[key]), default=0)
     for _, row in rates.iterrows():
-        _print(f"     {row[key]:<{width}}  {format_rate(row)}")
+        _print(f"     {escape_line(row[key]):<{width}}  {format_rate(row)}")
     _print("")
 
 
 def _counts(values: pd.Series[str]) -> str:
     counts = values.value_counts(sort=False)
-    return ", ".join(f"{n:,} {value}" for value, n in counts.items() if n)
+    return ", ".join(f"{n:,} {escape_line(str(value))}" for value, n in counts.items() if n)
 
 
 def _print_next_steps(out: Path) -> None:
@@ -155,5 +156,5 @@ def _print_next_steps(out: Path) -> None:
 
 
 def _print(text: str) -> None:
-    print(escape_control_chars(text), flush=True)
+    print_text(escape_control_chars(text))
     sys.stderr.flush()

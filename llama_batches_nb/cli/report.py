@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-import pyarrow as pa
-
 from llama_batches_nb.cli.argument_types import argparse_type
 from llama_batches_nb.cli.check import UNREADABLE
+from llama_batches_nb.cli.output import format_error, print_text
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.messages import escape_line
 from llama_batches_nb.report.write import dataset_content, write_page
 
@@ -48,9 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the report and return the exit code."""
     try:
         content = dataset_content(arguments.path.name)
-    except (DatasetError, OSError, pa.ArrowException) as error:
-        print(f"report: {type(error).__name__}: {escape_line(str(error))}", file=sys.stderr)
+    except Exception as error:  # whatever its type, there is nothing to report
+        print(f"report: {format_error(error)}", file=sys.stderr)
         return UNREADABLE
     write_page(content, arguments.out, arguments.title)
-    print(f"Wrote {escape_line(arguments.out)}.")
+    print_text(f"Wrote {escape_line(arguments.out)}.")
     return WRITTEN

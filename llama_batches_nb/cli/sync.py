@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from llama_batches_nb.cli.argument_types import argparse_type
+from llama_batches_nb.cli.output import LineFormatter, format_error, print_text
 from llama_batches_nb.dataset.manifest import Chunk, Manifest
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
-from llama_batches_nb.errors import BatchesError, DatasetLockedError
+from llama_batches_nb.errors import DatasetLockedError
 from llama_batches_nb.http.client import connect
 from llama_batches_nb.http.progress import Progress
-from llama_batches_nb.messages import redirect_warnings
+from llama_batches_nb.messages import escape_control_chars, redirect_warnings
 from llama_batches_nb.tables.arguments import format_time, parse_choices, parse_id
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
 
@@ -101,13 +102,13 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             log.warning("Stopped. Committed data is kept; sync again to fetch the rest.")
             return TERMINATED if signals else INTERRUPTED
-        except (BatchesError, ImportError, OSError, ValueError) as error:
-            log.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - no traceback
+        except Exception as error:  # whatever its type, the exit code says what was added
+            log.error("%s", format_error(error))  # noqa: TRY400 - no traceback
             if isinstance(error, DatasetLockedError):
                 return LOCKED
-            return FAILED if chunks_before in (None, _stored_chunks(storage)) else PARTIAL
+            return PARTIAL if _has_changed(storage, chunks_before) else FAILED
         if has_bar:
-            print(report)
+            print_text(escape_control_chars(str(report)))
         is_complete = report.complete and not (report.gone or report.unknown_jobs or warnings)
         summary = "; ".join(line.strip(" .") for line in repr(report).splitlines())
         log.log(logging.INFO if is_complete else logging.WARNING, "%s", summary)
@@ -168,10 +169,21 @@ def _stored_chunks(storage: Storage) -> list[Chunk]:
     return manifest.chunks if manifest else []
 
 
+def _has_changed(storage: Storage, chunks_before: list[Chunk] | None) -> bool:
+    """Whether chunks were added; also if that cannot be read, as data may have been added."""
+    if chunks_before is None:
+        return False
+    try:
+        return _stored_chunks(storage) != chunks_before
+    except Exception as error:
+        log.warning("Whether data was added is unknown: %s", format_error(error))
+        return True
+
+
 @contextmanager
 def _logging(level: int) -> Iterator[None]:
     """Write the package's log to stderr."""
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = LineFormatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
