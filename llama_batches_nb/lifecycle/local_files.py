@@ -26,7 +26,8 @@ def find_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
         )
     items = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     matches = [file for path in items for file in _expand(path)]
-    files = list({file.resolve(): file for file in reversed(matches)}.values())[::-1]
+    kept = {file.resolve(): file for file in reversed(matches)}
+    files = list(kept.values())[::-1]
     if not files:
         raise ValueError("There are no files to upload: the folder or the list is empty.")
     if not_utf8 := [file.name for file in files if not _is_utf8(file.name)]:
@@ -36,6 +37,13 @@ def find_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
         raise ValueError(
             f"Several files are named {format_list(duplicates)}. File names are unique in a "
             "directory; rename these files or upload them separately."
+        )
+    paths_kept = {file.absolute() for file in files}
+    links = [file for file in dict.fromkeys(matches) if file.absolute() not in paths_kept]
+    if links:
+        warn(
+            f"{len(links):,} paths are left out because they lead to a file that is uploaded "
+            f"already: {format_list(map(str, links))}."
         )
     return files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from llama_batches_nb.lifecycle.ephemeral_directory import add_file, unique_name
 from llama_batches_nb.lifecycle.local_files import find_files
 from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
 from llama_batches_nb.lifecycle.upload_targets import Metadata, choose_directories, form_fields
-from llama_batches_nb.messages import agree, format_count, format_list
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.arguments import parse_ids
 from llama_batches_nb.tables.schema import FILES
@@ -88,7 +89,8 @@ def upload_files(
     Warns
     -----
     UserWarning
-        If a folder has links that lead to no file; they are left out.
+        If a folder has links that lead to no file, or several paths lead to one file: these are
+        left out. If a file changes while it is uploaded.
 
     Examples
     --------
@@ -126,6 +128,8 @@ def upload_files(
     client = get_client(client)
     targets = choose_directories(client, files, ids, name or unique_name("upload"), scope)
 
+    changed: list[str] = []
+
     def upload_one(file: Path) -> FileRecord:
         directory_id = targets.directory_of[file]
         record = targets.existing.get(file) or add_file(
@@ -139,9 +143,14 @@ def upload_files(
         except OSError as error:
             raise BatchesError(f"Cannot read {file}: {error.strerror or error}.") from error
         with content:
-            return endpoints.upload_directory_file(
+            before = os.fstat(content.fileno())
+            record = endpoints.upload_directory_file(
                 client, directory_id, file.name, content, fields[file], **scope
             )
+            after = os.fstat(content.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            changed.append(file.name)
+        return record
 
     failed: SkippedItems[Path] = SkippedItems()
     with (
@@ -167,6 +176,12 @@ def upload_files(
     if failed.errors:
         first = next(iter(failed.errors.values()))
         raise _partial_upload_error(len(files), failed.errors, uploaded, targets.ids) from first
+    if changed:
+        warn(
+            f"{len(changed):,} of {len(files):,} files changed while they were uploaded, so their "
+            f"copies may be incomplete: {format_list(sorted(changed))}. Upload them again to "
+            "another directory once they no longer change."
+        )
     return uploaded
 
 

@@ -358,3 +358,23 @@ def test_names_that_differ_in_unicode_form_only_are_refused(serve: Serve, folder
     with pytest.raises(ValueError, match="Several files are named"):
         lb.upload_files(paths)
     assert not server.requests
+
+
+def test_upload_names_file_that_changes_meanwhile(serve: Serve, folder: Path) -> None:
+    def append_and_answer(request: Request) -> Any:
+        if request.path.endswith("/upload"):
+            with (folder / "b.txt").open("a") as file:
+                file.write("one more line")
+        return file_record("b.txt") if request.path.endswith("/upload") else {"id": "dir-1"}
+
+    serve(append_and_answer)
+    with pytest.warns(UserWarning, match=r"1 of 1 files changed .* uploaded.*'b\.txt'"):
+        assert len(lb.upload_files(folder / "b.txt")) == 1
+
+
+def test_upload_names_paths_that_lead_to_the_same_file(serve: Serve, folder: Path) -> None:
+    (folder / "link.txt").symlink_to(folder / "b.txt")
+    serve(lambda r: file_record("b.txt") if r.path.endswith("/upload") else {"id": "dir-1"})
+    with pytest.warns(UserWarning, match=r"1 paths are left out .*link\.txt"):
+        files = lb.upload_files([folder / "b.txt", folder / "link.txt", folder / "b.txt"])
+    assert files.display_name.tolist() == ["b.txt"]
