@@ -11,7 +11,10 @@ from typing import Any, NoReturn, Self
 
 from llama_batches_nb.http import settings as _settings
 from llama_batches_nb.http.hidden import Hidden
+from llama_batches_nb.http.projects import find_project
 from llama_batches_nb.http.transport import Decode, Params, Transport
+from llama_batches_nb.messages import escape_line
+from llama_batches_nb.types import Record
 
 
 class Client:
@@ -24,6 +27,8 @@ class Client:
     def __init__(self, settings: _settings.Settings) -> None:
         self.settings = settings
         self.closed = False
+        self.project: Record | None = None
+        """The project as the API describes it, if `connect` has checked the key."""
         self._reset()
         _clients.add(self)
 
@@ -125,7 +130,10 @@ class Client:
             **{n: f"{getattr(self.settings, n):g}" for n in _settings.NUMERIC_DEFAULTS},
             "headers": "{" + ", ".join(f"{n!r}: ***" for n in self.settings.header_names) + "}",
         }
-        sources = self.settings.sources
+        sources = dict(self.settings.sources)
+        if self.project is not None:
+            values["project"] = escape_line(repr(self.project.get("name")))
+            sources["project"] = f"checked, {escape_line(str(self.project.get('id')))}"
         lines = [f"  {name}={value},  # {sources[name]}" for name, value in values.items()]
         return "\n".join(["Client(", *lines, ")"])
 
@@ -162,11 +170,12 @@ def connect(
     timeout: float = 60.0,
     max_retries: int = 5,
     headers: Mapping[str, str] | None = None,
+    check: bool = False,
 ) -> Client:
     """Create the client that all functions use by default.
 
     Without this call, the first function that needs a client connects from the environment. No
-    request is sent.
+    request is sent unless `check` is set.
 
     Parameters
     ----------
@@ -192,6 +201,9 @@ def connect(
         those in ``LLAMA_CLOUD_CUSTOM_HEADERS`` (one ``Name: value`` per line, as the official SDK
         reads it), and replace those of the same name. Like the key, their values are shown nowhere
         and sent to `base_url` only. ``Authorization`` is refused: pass `api_key`.
+    check
+        Ask the server for the projects of the key, so that a wrong key, region or project raises
+        now. The `repr` then shows the name of the project, and ``client.project`` has its fields.
 
     Returns
     -------
@@ -201,7 +213,10 @@ def connect(
     Raises
     ------
     AuthenticationError
-        If there is no key. A key that the server rejects raises at the first request.
+        If there is no key. A key that the server rejects raises at the first request, or here with
+        `check`.
+    NotFoundError
+        With `check`, if the key has no project with this `project_id`.
     ValueError, TypeError
         If a setting is invalid, such as an unencrypted ``http`` URL of another machine.
 
@@ -228,6 +243,8 @@ def connect(
     """
     hidden_key, hidden_url, hidden_headers = Hidden(api_key), Hidden(base_url), Hidden(headers)
     del api_key, base_url, headers  # tracebacks with locals must not show secrets in them
+    if not isinstance(check, bool):
+        raise TypeError(f"check must be True or False, not {check!r:.80}.")
     client = Client(
         _settings.resolve(
             api_key=hidden_key,
@@ -240,6 +257,8 @@ def connect(
             headers=hidden_headers,
         )
     )
+    if check:
+        client.project = find_project(client.get, client.settings.project_id)
     set_default_client(client)
     return client
 

@@ -316,3 +316,33 @@ def test_threads_share_one_client_and_one_transport(
 
     with ThreadPoolExecutor(12) as pool:
         assert len(set(pool.map(ask, range(12)))) == len(made) == 1
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+PROJECTS = [
+    {"id": "prj-1", "name": "Invoices\nx", "is_default": True},
+    {"id": "prj-2", "name": "Contracts", "is_default": False},
+]
+
+
+def test_check_says_whose_project_the_key_is(serve: Serve) -> None:
+    server = serve(lambda request: page(PROJECTS))
+    client = lb.connect(KEY, base_url=server.url, check=True)
+    assert r"project='Invoices\nx',  # checked, prj-1" in repr(client)
+    assert client.project == PROJECTS[0]
+    client = lb.connect(KEY, base_url=server.url, project_id="prj-2", check=True)
+    assert "project='Contracts',  # checked, prj-2" in repr(client)
+    assert [request.path for request in server.requests] == ["/api/v2/projects"] * 2
+    with pytest.raises(lb.NotFoundError, match=r"no project 'prj-3', but .*Contracts \(prj-2\)"):
+        lb.connect(KEY, base_url=server.url, project_id="prj-3", check=True)
+    assert get_client() is client
+
+
+def test_check_raises_for_rejected_key_and_keeps_the_default_client(serve: Serve) -> None:
+    server = serve(lambda request: Response({"detail": "Invalid API key"}, 401))
+    before = get_client()
+    with pytest.raises(lb.AuthenticationError):
+        lb.connect(KEY, base_url=server.url, check=True)
+    assert get_client() is before
+    assert lb.connect(KEY, base_url=server.url).project is None
