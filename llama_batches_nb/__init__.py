@@ -22,6 +22,8 @@ Without a key, ``lb.sandbox()`` starts a server on this machine with a history w
 examples of the functions run on it.
 """
 
+import typing as _typing
+from difflib import get_close_matches as _get_close_matches
 from importlib.metadata import version as _version
 from types import FunctionType as _FunctionType
 
@@ -153,6 +155,14 @@ globals().update(
         if name in __all__ and isinstance(value, _FunctionType)
     }
 )
+
+
+if not _typing.TYPE_CHECKING:  # type checkers would take any name for one of the package
+
+    def __getattr__(name: str) -> _typing.NoReturn:
+        close = _get_close_matches(name, __all__, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{hint}")
 
 
 def __dir__() -> list[str]:

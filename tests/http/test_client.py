@@ -346,3 +346,9 @@ def test_check_raises_for_rejected_key_and_keeps_the_default_client(serve: Serve
         lb.connect(KEY, base_url=server.url, check=True)
     assert get_client() is before
     assert lb.connect(KEY, base_url=server.url).project is None
+
+
+def test_misspelled_function_has_a_suggestion() -> None:
+    with pytest.raises(AttributeError, match=r"'fetch_result'\. Did you mean 'fetch_results'"):
+        lb.fetch_result  # type: ignore[attr-defined]  # noqa: B018 - the access raises
+    assert not hasattr(lb, "zzz")
