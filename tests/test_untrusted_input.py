@@ -486,6 +486,28 @@ def test_damaged_part_file_is_named_by_dashboard(content: bytes, kept: Path) -> 
     board.close()
 
 
+# --- ids ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("odd", ["pjb-\u200b1", "\u202epjb", "..", "pjb-\0", " "])
+def test_one_odd_job_id_costs_one_job(odd: str, serve: Serve) -> None:
+    def answer(request: Request) -> Any:
+        if request.path.endswith("/parse"):
+            return page([{"id": id_, "status": "COMPLETED"} for id_ in request.query["job_ids"]])
+        if "/parse/" in request.path:
+            pages = [{"page_number": 1, "success": True, "markdown": "x"}]
+            return {"job": {"id": "pjb-1", "status": "COMPLETED"}, "markdown": {"pages": pages}}
+        return batch("bat-1", results=[mapping("dfl-1", "pjb-1"), mapping("dfl-2", odd)])
+
+    serve(answer)
+    results = lb.fetch_results("bat-1")
+    assert len(results) == 2
+    with pytest.warns(UserWarning, match="1 jobs are left out"):
+        assert lb.fetch_jobs(results).job_id.tolist() == ["pjb-1"]
+    with pytest.warns(UserWarning, match="1 job is left out: 1 whose id"):
+        assert lb.fetch_pages(results).job_id.tolist() == ["pjb-1"]
+
+
 # --- names --------------------------------------------------------------------------------------
 
 NAMES = [

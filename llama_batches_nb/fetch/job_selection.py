@@ -19,6 +19,7 @@ FAILED_STATUSES = TERMINAL_STATUSES - {"COMPLETED"}
 FAILED_OUTCOMES = frozenset({"mapping_error", "no_job", "job_failed", "job_cancelled"})
 
 WITHOUT_JOB = "without a job"
+WITHOUT_VALID_ID = "whose id is no valid one"
 
 
 class LeftOutJobs:
@@ -62,7 +63,9 @@ def select_jobs(jobs: JobIds, job_type: JobType, left_out: LeftOutJobs) -> list[
         if reason is not None:
             left_out.add(reason)
     ids = [row["job_id"] for row, reason in zip(rows, reasons, strict=True) if reason is None]
-    return arguments.parse_ids("job_id", ids)
+    usable = [id_ for id_ in ids if not isinstance(id_, str) or arguments.is_id(id_)]
+    left_out.add(WITHOUT_VALID_ID, len(ids) - len(usable))
+    return arguments.parse_ids("job_id", usable)
 
 
 def jobs_frame(jobs: JobIds) -> pd.DataFrame | None:

@@ -18,7 +18,7 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.endpoints import JobRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.messages import agree, format_count, warn
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import arguments, engines, records, schema
 from llama_batches_nb.tables.schema import JOBS, Table
 from llama_batches_nb.types import ErrorMode, IntoFrame
@@ -205,8 +205,16 @@ def split_job_ids(references: pd.DataFrame) -> list[JobIdChunk]:
             f"{format_count(n, 'job')} {agree(n, 'is')} skipped because the type is not supported: "
             f"{', '.join(sorted(unsupported.unique()))}."
         )
+        references = references[is_supported]
+    usable = references.job_id.map(lambda id_: not isinstance(id_, str) or arguments.is_id(id_))
+    if not usable.all():
+        unusable = references.job_id[~usable.astype(bool)]
+        warn(
+            f"{len(unusable):,} jobs are left out because their ids are invalid: "
+            f"{format_list(unusable)}."
+        )
     chunks: list[JobIdChunk] = []
-    groups = references[is_supported].groupby("job_type", observed=True, sort=False)
+    groups = references[usable.astype(bool)].groupby("job_type", observed=True, sort=False)
     for job_type, group in groups:
         ids = [arguments.parse_id("job_id", job_id) for job_id in group.job_id]
         chunks += [

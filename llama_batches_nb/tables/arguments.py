@@ -147,10 +147,15 @@ def parse_id(name: str, value: object) -> str:
     """Return an id, or raise an error if it cannot be part of a URL."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {value!r}.")
-    has_control_chars = any(unicodedata.category(char)[0] == "C" for char in value)
-    if has_control_chars or value.strip() in ("", ".", ".."):
+    if not is_id(value):
         raise ValueError(f"{name}={value!r} is not an id: copy it from a frame or the web page.")
     return value
+
+
+def is_id(value: str) -> bool:
+    """Whether text can be an id: part of a URL, without invisible characters."""
+    has_control_chars = any(unicodedata.category(char)[0] == "C" for char in value)
+    return not has_control_chars and value.strip() not in ("", ".", "..")
 
 
 def parse_ids(column: str, value: Ids) -> list[str]:
