@@ -508,6 +508,32 @@ def test_one_odd_job_id_costs_one_job(odd: str, serve: Serve) -> None:
         assert lb.fetch_pages(results).job_id.tolist() == ["pjb-1"]
 
 
+# --- times --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+@pytest.mark.parametrize("fetch", ["batches", "results", "jobs", "files", "directories"])
+def test_one_time_outside_all_years_is_missing(time: str, fetch: str, serve: Serve) -> None:
+    def answer(request: Request) -> Any:
+        if request.path.endswith("/bat-1"):
+            return batch("bat-1", created_at=time, results=[mapping("dfl-1", "pjb-1")])
+        return page([{"id": "pjb-1", "created_at": time, "status": "COMPLETED"}, {"id": "x-2"}])
+
+    serve(answer)
+    calls: dict[str, Callable[[], pd.DataFrame]] = {
+        "batches": lb.fetch_batches,
+        "results": lambda: lb.fetch_results("bat-1"),
+        "jobs": lambda: lb.fetch_jobs(
+            pd.DataFrame({"job_id": ["pjb-1", "x-2"], "job_type": "parse_v2"})
+        ),
+        "files": lambda: lb.fetch_files("dir-1"),
+        "directories": lb.fetch_directories,
+    }
+    with pytest.warns(UserWarning, match=r"created_at are not in the years 1 to 9999"):
+        rows = calls[fetch]()
+    assert rows.filter(like="created_at").isna().all(axis=None)
+
+
 # --- names --------------------------------------------------------------------------------------
 
 NAMES = [

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
 from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.messages import format_list, warn
 from llama_batches_nb.tables import schema
 from llama_batches_nb.tables.schema import BATCHES, MAPPINGS, RESULTS, Column, Table, with_raw
 
@@ -168,7 +169,7 @@ def _to_arrow_array(table: Table, column: Column, values: list[Any]) -> pa.Array
     arrow_type = column.field.type
     try:
         if column.type == "time":
-            return pa.array([_parse_timestamp(value) for value in values], arrow_type)
+            return pa.array(_parse_timestamps(column, values), arrow_type)
         if column.type == "json":
             return pa.array([_format_json(value) for value in values], arrow_type)
         if column.type == "Int64" and any(isinstance(v, float) and v % 1 for v in values):
@@ -182,6 +183,24 @@ def _to_arrow_array(table: Table, column: Column, values: list[Any]) -> pa.Array
             f"The server sent a {table.row} whose {'.'.join(column.path)!r} is not a "
             f"{'text' if column.type in ('string', 'category') else column.type}: {error}"
         ) from error
+
+
+def _parse_timestamps(column: Column, values: Sequence[str | None]) -> list[datetime | None]:
+    """Parse ISO 8601 times; one that no datetime can hold in UTC is missing, with a warning."""
+    times: list[datetime | None] = []
+    too_far = []
+    for value in values:
+        try:
+            times.append(_parse_timestamp(value))
+        except OverflowError:
+            times.append(None)
+            too_far.append(str(value))
+    if too_far:
+        warn(
+            f"{len(too_far):,} values of {column.name} are not in the years 1 to 9999 in UTC, and "
+            f"are missing: {format_list(too_far)}."
+        )
+    return times
 
 
 def _parse_timestamp(text: str | None) -> datetime | None:
