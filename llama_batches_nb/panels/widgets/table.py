@@ -15,12 +15,11 @@ import pandas as pd
 
 from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
+from llama_batches_nb.panels.widgets.search import SearchIndex
 from llama_batches_nb.panels.widgets.table_cells import (
     RowText,
     TableColumn,
     clickable,
-    rows_with,
-    search_text,
     table_html,
 )
 
@@ -74,7 +73,7 @@ class DataTable(widgets.VBox):
         self._columns, self._key, self._noun = list(columns), key, noun
         self._on_select, self._tooltip, self._page_size = on_select, tooltip, page_size
         self._frame = self._sorted = self._no_rows()
-        self._text: pd.Series[Any] | None = None  # what a search looks at
+        self._index: SearchIndex | None = None  # made by the first search
         self._empty_text = ""
         self._sort: tuple[str, bool] | None = None  # column and whether ascending
         self._first = 0  # position of the first row shown
@@ -181,7 +180,7 @@ class DataTable(widgets.VBox):
 
     def redraw(self) -> None:
         """Search, sort and draw the rows again, for example when names of ids are loaded."""
-        self._text = None
+        self._index = None
         self._arrange()
 
     def html(self) -> str:
@@ -236,9 +235,9 @@ class DataTable(widgets.VBox):
         """Keep the rows that match the search, sort them and draw."""
         rows = self._frame
         if self._words() and len(rows):
-            if self._text is None:
-                self._text = search_text(self._columns, rows)
-            rows = rows[rows_with(self._text, self._words())]
+            if self._index is None:
+                self._index = SearchIndex(self._columns, rows)
+            rows = rows[self._index.rows_with(self._words())]
         if self._sort is not None and self._sort[0] in rows:
             by, ascending = self._sort
             key = next((c.sort_key for c in self._columns if c.name == by), None)

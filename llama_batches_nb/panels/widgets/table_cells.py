@@ -1,4 +1,4 @@
-"""The columns of a table, its rows as HTML, and the text in which it searches."""
+"""The columns of a table, and its rows as HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, TypeAlias
 
-import numpy as np
 import pandas as pd
 
 from llama_batches_nb.panels import markup
@@ -64,36 +63,6 @@ class TableColumn:
     def css_class(self) -> str:
         """The class of the head and cells."""
         return "lb-num" if self.numeric else "lb-lines" if self.lines else ""
-
-    def search_text(self, values: pd.Series[Any]) -> pd.Series[Any] | None:
-        """Return the text of each value that a search looks at; None if there is none."""
-        if isinstance(values.dtype, pd.DatetimeTZDtype):
-            minutes = np.datetime_as_string(values.dt.tz_convert(None).to_numpy(), unit="m")
-            return pd.Series(minutes, values.index).str.replace("T", " ", regex=False)
-        if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_timedelta64_dtype(values):
-            return None
-        known = values.dropna().unique()
-        shown = {value: f"{self.search(value) if self.search else ''} {value}" for value in known}
-        return values.astype(object).map(shown).fillna("")
-
-
-def search_text(columns: Sequence[TableColumn], frame: pd.DataFrame) -> pd.Series[Any]:
-    """Return the text of each row that a search looks at, in lower case."""
-    joined = pd.Series("", frame.index, dtype=object)
-    for column in columns:
-        if column.name in frame:
-            text = column.search_text(frame[column.name])
-            if text is not None:
-                joined = joined + " " + text.astype(object)
-    return joined.str.casefold()
-
-
-def rows_with(text: pd.Series[Any], words: str) -> pd.Series[bool]:
-    """Return which rows contain all words."""
-    found = pd.Series(True, text.index)
-    for word in words.casefold().split():
-        found &= text.str.contains(word, regex=False)
-    return found
 
 
 def table_html(
