@@ -39,6 +39,7 @@ MISSING = "–"
 MIN_MARKED_SHARE = 0.08  # of a mark: less is not visible
 CONFIDENCE = 0.95  # of an interval
 ID_HEAD, ID_TAIL = 8, 2  # characters of a shortened id
+ID_END = 4  # characters of an id beside a name
 
 # Copies the text of the copy button that a click is on, and shows it; false for other clicks.
 COPY_JS = (
@@ -148,6 +149,15 @@ def cut_name(name: str, n_common: int) -> str:
     if not n_common:
         return f'<span title="{whole}">{whole}</span>'
     return f'<span class="lb-name" title="{whole}"><span>{common}</span><span>{own}</span></span>'
+
+
+def name_with_id(name: str, id_: Any) -> str:
+    """Return a name that other ids have too, which is cut for space, and the end of the id."""
+    whole = escape(f"{name} ({id_})")
+    return (
+        f'<span class="lb-name" title="{whole}"><span>{escape(name)}</span>'
+        f"<span>&nbsp;…{escape(str(id_)[-ID_END:])}</span></span>"
+    )
 
 
 def name_sort_key(value: Any, names: dict[str, str]) -> str:

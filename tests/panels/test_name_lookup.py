@@ -36,6 +36,12 @@ def test_shared_names_get_their_ids_added() -> None:
         names.id_of("Invoices")
 
 
+def test_shared_names_stay_different_where_they_are_cut() -> None:
+    html = _names("Invoices", "Invoices").html("dir-1")
+    assert "<span>Invoices</span><span>&nbsp;…ir-1</span>" in html
+    assert 'title="Invoices (dir-1)"' in html
+
+
 def test_name_equal_to_another_id_gets_its_id_added() -> None:
     names = _names("Invoices", "dir-0")
     assert names.choices == ["dir-0 (dir-1)", "Invoices"]

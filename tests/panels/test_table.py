@@ -155,7 +155,7 @@ def test_turning_pages_always_shows_rows(n: int, turns: list[int]) -> None:
     for pages in turns:
         table.turn_pages(pages)
         assert 1 <= len(_shown(table)) <= PAGE_SIZE
-    assert (table._next.layout.visibility == "hidden") == (n <= PAGE_SIZE)
+    assert (table._next.layout.display == "none") == (n <= PAGE_SIZE)
 
 
 def test_keep_place_keeps_page_and_order(make: Make) -> None:
@@ -179,7 +179,7 @@ def test_empty_table_shows_its_text(make: Make) -> None:
     table = make(FRAME[:0])
     assert table._cells.value == '<div class="lb-empty">Nothing here.</div>'
     assert table.html() == "<p>Nothing here.</p>"
-    assert table._next.layout.visibility == "hidden"
+    assert table._next.layout.display == "none"
     table.sort("n")
     table.show_text("Fetching …")
     assert "Fetching …" in table._cells.value

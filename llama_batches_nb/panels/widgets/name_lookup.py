@@ -51,6 +51,9 @@ class NameIndex:
         known = self.by_id.get(str(id_))
         if known is None:
             return markup.short_id(id_)
+        name = known.removesuffix(f" ({id_})")
+        if name != known:
+            return markup.name_with_id(name, id_)
         return markup.cut_name(known, self._common_starts.get(known, 0))
 
     @cached_property

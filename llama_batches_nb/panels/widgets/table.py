@@ -89,6 +89,7 @@ class DataTable(widgets.VBox):
         self._cells = widgets.HTML()
         self._cells.add_class("lb-cells")
         self._row_buttons: list[widgets.Button] = []
+        self._row_look = {"layout": widgets.Layout(), "style": widgets.ButtonStyle()}  # of all
         self._picks = widgets.VBox()
         self._picks.add_class("lb-picks")
         height = reserved * (TALL_ROW_HEIGHT if tall else ROW_HEIGHT)
@@ -136,6 +137,8 @@ class DataTable(widgets.VBox):
             buttons = [self._first_page, self._previous, self._next, self._last_page]
             bar = [self.title, self.search, self._range, *buttons, self.rows]
         row = widgets.HBox(bar, layout={"flex_flow": "row wrap"})
+        if not searchable:
+            row.add_class("lb-one-line")
         return row.add_class("lb-row").add_class("lb-bar")
 
     @property
@@ -273,8 +276,8 @@ class DataTable(widgets.VBox):
 
     def _draw_pager(self, n_rows: int, last: int) -> None:
         is_hidden = self.search is None and n_rows <= self._page_size
-        for widget in self._pager:  # hidden, they keep their space, so that nothing moves
-            widget.layout.visibility = "hidden" if is_hidden else None
+        for widget in self._pager:
+            widget.layout.display = "none" if is_hidden else None
         first = self._first + 1 if n_rows else 0
         n_all = len(self._frame)
         found = f" (of {n_all:,})" if n_rows < n_all else ""
@@ -300,7 +303,7 @@ class DataTable(widgets.VBox):
         if self._on_select is None:
             return
         while len(self._row_buttons) < len(rows):
-            button = widgets.Button()
+            button = widgets.Button(**self._row_look)
             button.on_click(partial(self._on_row, len(self._row_buttons)))
             self._row_buttons.append(button)
         for button, (_, row) in zip(self._row_buttons, rows.iterrows(), strict=False):
@@ -313,12 +316,6 @@ class DataTable(widgets.VBox):
 
     def close(self) -> None:
         """Close the table, also the buttons of rows that it does not show now."""
-        for button in self._row_buttons:
-            _close(button)
+        for widget in (*self._row_buttons, *self._row_look.values()):
+            widget.close()
         super().close()
-
-
-def _close(widget: widgets.Widget) -> None:
-    """Close a widget with its layout and style."""
-    for part in (widget.layout, widget.style, widget):
-        part.close()
