@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test quick browser check format bench conformance docs offline audit reliability simulate soak clean
+.PHONY: help demo lab dashboard test quick browser check format bench conformance docs offline audit pictures reliability simulate soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -56,6 +56,9 @@ simulate: $(VENV)/.test ## measure intervals and marks of changes on simulated h
 
 docs: $(VENV)/.docs ## build the documentation site into site/html; a warning is an error
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d site/doctrees docs site/html
+
+pictures: $(VENV)/.test ## make the chart of the README and the documentation
+	$(BIN)/python -m tests.pictures
 
 offline: ## build, install from local wheels only, and run the main job
 	rm -rf dist
