@@ -1,17 +1,14 @@
-"""The report in a browser: nothing is loaded, it fits a phone, and axe-core finds no fault.
-
-axe-core is run where the package axe-playwright-python is installed.
-"""
+"""The report in a browser: nothing is loaded, it fits a phone, and axe-core finds no fault."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 import llama_batches_nb as lb
+from tests.browser import axe
 from tests.browser.pictures import shoot
 from tests.report.test_write_report import outcomes_of_batches
 
@@ -35,6 +32,4 @@ def test_report_fits_and_is_accessible(
         assert requests == [path.as_uri()]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         shoot(page, f"report-{width}-{scheme}")
-        if importlib.util.find_spec("axe_playwright_python"):
-            axe = importlib.import_module("axe_playwright_python.sync_playwright").Axe()
-            assert axe.run(page).response["violations"] == []
+        axe.check(page.locator("html"))
