@@ -6,8 +6,6 @@ tests from calling `asyncio.run`.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,10 @@ from llama_batches_nb.sandbox_server.process import Server
 from tests.browser import chromium, hostile
 from tests.browser.lab import Classic, Lab
 from tests.browser.pictures import shoot
+from tests.browser.serving import kernel_environment
 from tests.browser.voila import Voila
 from tests.browser.watching import Watch
 
-FOREIGN = re.compile("LLAMA_|JUPYTER|https?_proxy", re.IGNORECASE)  # settings from outside
 MAX_WAIT = 120_000.0  # milliseconds, for a loaded machine
 VIEWER = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "Asia/Tokyo"}
 
@@ -63,12 +61,7 @@ def hostile_sandbox(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture(scope="package")
 def environment(sandbox: Server) -> dict[str, str]:
     """Environment variables of the kernels."""
-    ours = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
-    return {
-        **ours,
-        "LLAMA_CLOUD_BASE_URL": sandbox.url,
-        "LLAMA_CLOUD_API_KEY": sandbox.api_key,
-    }
+    return kernel_environment(sandbox)
 
 
 @pytest.fixture(scope="package")

@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, ViewportSize, expect
 UNNAMED = re.compile(
     r"^\s*- (button|textbox|combobox|listbox|checkbox|radio|spinbutton)(?! \")", re.MULTILINE
 )
+MAX_TABS = 120
 NARROW: ViewportSize = {"width": 420, "height": 900}
 TOO_WIDE = """panel => [document.scrollingElement, panel, ...panel.querySelectorAll('.widget-box')]
     .filter(each => !each.closest('.lb-table') && each.scrollWidth > each.clientWidth + 1)
@@ -39,6 +40,22 @@ def check_names(panel: Locator) -> None:
 def check_width(panel: Locator) -> None:
     """Check that only tables scroll horizontally."""
     assert panel.evaluate(TOO_WIDE) == []
+
+
+def tab_to(control: Locator) -> None:
+    """Press Tab until a control has the focus."""
+    expect(control).to_be_enabled()
+    for _ in range(MAX_TABS):
+        if control.evaluate("control => control === document.activeElement"):
+            return
+        control.page.keyboard.press("Tab")
+    raise AssertionError(f"{MAX_TABS} presses of Tab do not reach {control}")
+
+
+def press(control: Locator, key: str = "Enter") -> None:
+    """Reach a control by Tab and press a key there."""
+    tab_to(control)
+    control.page.keyboard.press(key)
 
 
 def listen(panel: Locator) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import subprocess
 import time
@@ -11,9 +13,12 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
 
+from llama_batches_nb.sandbox_server.process import Server
+
 START_TIME = 60.0  # seconds in which it must answer
 STOP_TIME = 15.0  # seconds to shut down its kernels and exit
 ANSWER_TIME = 60.0  # seconds for one response
+FOREIGN = re.compile("LLAMA_|JUPYTER|https?_proxy", re.IGNORECASE)  # settings from outside
 POLL_INTERVAL = 0.05  # seconds between two readiness checks
 
 
@@ -95,3 +100,13 @@ def free_port() -> int:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
         return port
+
+
+def kernel_environment(sandbox: Server) -> dict[str, str]:
+    """Return environment variables of kernels that connect to a sandbox."""
+    ours = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+    return {
+        **ours,
+        "LLAMA_CLOUD_BASE_URL": sandbox.url,
+        "LLAMA_CLOUD_API_KEY": sandbox.api_key,
+    }

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from llama_batches_nb.sandbox_server.process import Server
-from tests.browser import hostile
+from tests.browser import axe, hostile, looking
 from tests.browser.lab import Lab, Notebook
 from tests.browser.pictures import shoot
 from tests.browser.voila import Voila
@@ -68,6 +68,7 @@ def test_double_click_creates_one_batch_and_shows_its_files(
     choose(panel, "Configuration", "Agentic")
     expect(panel).to_contain_text("Creates 1 batch from")
     expect(create).to_be_enabled()
+    axe.check(panel)
     shoot(panel, "create-panel-chosen")
     before = n_batches(notebook)
     create.dblclick()
@@ -75,6 +76,7 @@ def test_double_click_creates_one_batch_and_shows_its_files(
     expect(panel.get_by_role("progressbar")).to_be_visible()
     expect(button(panel, "Cancel batch")).to_be_enabled()
     expect(create).to_be_disabled()
+    axe.check(panel)
     shoot(panel, "create-panel-in-progress")
     sandbox.advance(ONE_HOUR)
     expect(panel).to_contain_text("COMPLETED: ")
@@ -92,9 +94,7 @@ def test_double_click_creates_one_batch_and_shows_its_files(
     expect(create).to_be_enabled()
 
 
-def test_uploaded_files_are_processed_and_failures_retried(
-    lab: Lab, page: Page, sandbox: Server, files: list[Path]
-) -> None:
+def test_rerun_what_failed(lab: Lab, page: Page, sandbox: Server, files: list[Path]) -> None:
     notebook = lab.open(page, PANEL, theme="JupyterLab Dark")
     panel = page.locator(".lb-panel")
     upload(panel, files)
@@ -112,6 +112,7 @@ def test_uploaded_files_are_processed_and_failures_retried(
     retry = button(panel, "Retry 1 file")
     expect(retry).to_be_visible()
     assert n_batches(notebook) == before
+    axe.check(panel)
     shoot(panel, "create-panel-failures-dark")
     retry.dblclick()
     expect(panel.locator(".lb-run")).to_have_count(2)
@@ -164,19 +165,17 @@ def test_keyboard_alone_creates_and_cancels_a_batch_in_voila(
 ) -> None:
     voila.open(page, PANEL)
     panel = page.locator(".lb-panel")
-    panel.get_by_label("Directory", exact=True).focus()
+    looking.tab_to(panel.get_by_label("Directory", exact=True))
     page.keyboard.type("Delivery notes")
     page.keyboard.press("Tab")
     expect(panel).to_contain_text("files")
     expect(panel.get_by_role("button", name="Upload files")).to_be_focused()
-    panel.get_by_label("Configuration", exact=True).focus()
+    looking.tab_to(panel.get_by_label("Configuration", exact=True))
     page.keyboard.type("Agentic")
     expect(button(panel, "Create batch")).to_be_enabled()
-    button(panel, "Create batch").focus()
-    page.keyboard.press("Enter")
+    looking.press(button(panel, "Create batch"))
     expect(panel).to_contain_text("PENDING")
-    button(panel, "Cancel batch").focus()
-    page.keyboard.press("Enter")
+    looking.press(button(panel, "Cancel batch"))
     expect(panel).to_contain_text("cancellation requested")
     sandbox.advance(ONE_HOUR)
     expect(panel).to_contain_text("CANCELLED: ")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
-from tests.browser import looking
+from tests.browser import axe, looking
 from tests.browser.lab import Lab
 from tests.browser.pictures import shoot
 from tests.browser.voila import Voila
@@ -46,6 +46,7 @@ def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None
     expect(board.get_by_role("img", name=re.compile("^Failure rate|[Ff]ailed"))).not_to_have_count(
         0
     )
+    axe.check(board)
     shoot(board, "dashboard-dark")
     headline, chips = board.locator(".lb-headline"), board.locator(".lb-chip")
     expect(headline).to_contain_text(re.compile(r"^Failed [\d.]+ %.*files still fail|file still"))
@@ -65,6 +66,7 @@ def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None
     board.get_by_role("button", name="Copy as code").click()
     text = board.get_by_label("Code", exact=True)
     expect(text).to_have_value(re.compile("pattern_ids"))
+    axe.check(board)
     n_files = int(notebook.execute("print(len(board.outcomes))"))
     assert int(notebook.execute(text.input_value() + CHECK)) == n_files
 
@@ -106,11 +108,23 @@ def test_nothing_moves_while_the_dashboard_loads(voila: Voila, page: Page) -> No
     ] * len(parts), (before, after)
 
 
-def test_dashboard_in_voila_splits_and_exports(voila: Voila, page: Page, tmp_path: Path) -> None:
+def test_what_got_worse_and_why_by_keyboard(voila: Voila, page: Page, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 1280, "height": 2800})
     voila.open(page, f"{BOARD}board.fetch()")
     board = _drawn(page)
+    axe.check(board)
     shoot(board, "dashboard")
+    headline, chips = board.locator(".lb-headline"), board.locator(".lb-chip")
+    expect(headline).to_contain_text(re.compile(r"▲ from [\d.]+ % since"))
+    looking.press(board.get_by_role("button", name="▲ Cost effective").first)
+    expect(chips).to_have_text("Configuration: Cost effective ✕")
+    patterns = board.locator(".lb-table", has_text="Layer")
+    expect(patterns.locator("tbody tr").first).to_contain_text("Layout model")
+    looking.press(patterns.locator(".lb-picks button").first)
+    expect(chips).to_have_count(2)
+    expect(headline).to_contain_text("Failed 100.0 %")
+    looking.press(board.get_by_role("button", name="Show all"))
+    expect(chips).to_have_count(0)
     chart = board.get_by_role("img", name=re.compile("ail")).first
     board.get_by_label("Split by", exact=True).select_option("configuration")
     expect(chart).to_have_accessible_name(re.compile("by configuration"))

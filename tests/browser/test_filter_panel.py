@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 from playwright.sync_api import Dialog, Page, expect
 
+import llama_batches_nb as lb
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
-from tests.browser import hostile, looking
+from tests.browser import axe, hostile, looking
 from tests.browser.lab import Lab
 from tests.browser.pictures import shoot
 from tests.browser.voila import Voila
@@ -39,6 +41,7 @@ def test_filter_sort_select_and_copy_code(lab: Lab, page: Page, tmp_path: Path) 
     notebook = lab.open(page, PANEL)
     panel = looking.panel_in(page)
     expect(page.locator(".lb-saved")).to_be_hidden()  # the twin, while the panel lives
+    axe.check(panel)
     shoot(panel, "filter-panel-before")
     looking.listen(panel)
     panel.get_by_role("button", name="Fetch", exact=True).press("Enter")
@@ -88,12 +91,6 @@ def test_filter_sort_select_and_copy_code(lab: Lab, page: Page, tmp_path: Path) 
     files.first.click()
     expect(panel.locator(".lb-one")).to_contain_text("Message")
     expect(panel.get_by_role("button", name="Show pages")).to_be_disabled()
-    panel.get_by_role("button", name="Only failures").click()
-    panel.get_by_label("Search").nth(1).fill("succeeded")
-    files.filter(has_text="succeeded").first.click()
-    panel.get_by_role("button", name="Show pages").click()
-    # the newest batch parses or extracts: pages, or JSON of the extracted data
-    expect(panel.locator(".lb-output")).to_contain_text(re.compile(r'Page 1|"\w+": '))
 
     # take away
     panel.get_by_role("button", name="Copy as code").click()
@@ -110,8 +107,44 @@ def test_filter_sort_select_and_copy_code(lab: Lab, page: Page, tmp_path: Path) 
     expect(panel).to_contain_text("batches.parquet (20)")
     assert (tmp_path / "taken" / "results.parquet").exists()
     looking.check_names(panel)
+    axe.check(panel)
     assert notebook.execute(THREADS) == "[]\n"
     shoot(panel, "filter-panel")
+
+
+def test_get_the_text_of_yesterdays_batch_by_keyboard(
+    voila: Voila, page: Page, sandbox: Server
+) -> None:
+    today = pd.Timestamp.now("UTC").normalize()
+    with lb.connect(sandbox.api_key, base_url=sandbox.url) as client:
+        batches = lb.fetch_batches(
+            status="COMPLETED", created_at_on_or_before=today, limit=50, client=client
+        )
+    batch = batches[batches.job_type == "parse_v2"].iloc[0]
+    voila.open(page, PANEL)
+    panel = looking.panel_in(page)
+    for label in ("From", "To"):
+        looking.tab_to(panel.get_by_label(label, exact=True))
+        page.keyboard.type(f"{batch.created_at:%m%d%Y}")
+    looking.press(panel.get_by_role("button", name="Fetch", exact=True))
+    expect(panel).to_contain_text(re.compile(r"Fetched: \d+ batch"))
+    search = panel.get_by_label("Search", exact=True)
+    looking.tab_to(search.first)
+    page.keyboard.type(batch.batch_id)
+    rows = panel.locator(".lb-cells").first.locator("tbody tr")
+    expect(rows).to_have_count(1)
+    looking.press(panel.get_by_role("button", name=batch.batch_id, exact=True))
+    files = panel.locator(".lb-cells").nth(1).locator("tbody tr")
+    expect(files.first).to_be_visible()
+    looking.tab_to(search.nth(1))
+    page.keyboard.type("succeeded")
+    expect(files.first).to_contain_text("succeeded")
+    looking.press(panel.locator(".lb-picks").nth(1).get_by_role("button").first)
+    looking.press(panel.get_by_role("button", name="Show pages"))
+    output = panel.locator(".lb-output")
+    expect(output).to_contain_text("Page 1")
+    expect(output.locator("pre").first).to_have_text(re.compile(r"\w{3}"))
+    axe.check(panel)
 
 
 def test_saved_notebook_shows_results_without_kernel(lab: Lab, page: Page) -> None:
@@ -135,6 +168,7 @@ def test_saved_notebook_shows_results_without_kernel(lab: Lab, page: Page) -> No
     expect(panel).to_contain_text(
         re.compile(r"\d+ files?: failed|known when the batch has finished|No files")
     )
+    axe.check(panel)
     shoot(panel, "filter-panel-dark")
     expect(page.locator(".lb-saved")).to_be_hidden()
     notebook.save()
@@ -208,6 +242,7 @@ def test_narrow_window_shows_an_error_and_recovers(voila: Voila, page: Page) -> 
     alert = panel.get_by_role("alert")
     expect(alert).to_contain_text(url.removeprefix("http://"))
     looking.check_width(panel)
+    axe.check(panel)
     shoot(page, "filter-panel-error-narrow")
     with Server.start(Options(**{**vars(options), "port": port}), thread=True):
         panel.get_by_role("button", name="Fetch", exact=True).click()
