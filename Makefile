@@ -57,7 +57,7 @@ simulate: $(VENV)/.test ## measure intervals and marks of changes on simulated h
 docs: $(VENV)/.docs ## build the documentation site into site/html; a warning is an error
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d site/doctrees docs site/html
 
-pictures: $(VENV)/.test ## make the chart of the README and the documentation
+pictures: browser ## make the pictures of the README and the documentation
 	$(BIN)/python -m tests.pictures
 
 offline: ## build, install from local wheels only, and run the main job

@@ -1,13 +1,15 @@
-"""Make the chart of the README and the documentation: `python -m tests.pictures`.
+"""Make the pictures of the README and the documentation: `python -m tests.pictures`.
 
-It shows fixed sample data, in light and dark; its caption is written from that data.
+All show the same sample data, in light and dark; their captions are written from it.
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -17,33 +19,53 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
+from playwright.sync_api import (
+    Browser,
+    FloatRect,
+    Locator,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 import llama_batches_nb as lb
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
+from tests.browser import chromium
+from tests.browser.serving import kernel_environment
+from tests.browser.voila import Theme, Voila
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs"
 PAGES = (ROOT / "README.md", FOLDER / "index.md")
-NAMES = ("failure-rates",)
-THEMES = ("light", "dark")
-DATA = Options(now=datetime(2026, 11, 23, 12, tzinfo=UTC), speed=0, usage_in_lists=True)
-BACKGROUND = {"light": "#ffffff", "dark": "#111111"}
+NAMES = ("failure-rates", "dashboard", "filter-panel", "create-panel")
+THEMES: tuple[Theme, ...] = ("light", "dark")
+DATA = Options(
+    files=(1, 200), now=datetime(2026, 11, 23, 12, tzinfo=UTC), speed=0, usage_in_lists=True
+)
+AN_HOUR = 3600.0  # seconds in which a batch finishes
+BACKGROUND = {"light": "#ffffff", "dark": "#111111"}  # as in Voila's themes
+PORT = 8765  # the panels show it
 DARK: Any = dict.fromkeys(
     ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), "#ffffff"
 )
+SCALE = 1.5  # pixels per CSS pixel
+SIZE: ViewportSize = {"width": 1140, "height": 960}
+MARGIN = 12  # CSS pixels around a panel
 N_COLORS = 80
+MAX_WAIT = 240_000.0  # milliseconds, for a loaded machine
 
 
-def path_of(name: str, theme: str) -> Path:
+def path_of(name: str, theme: Theme) -> Path:
     """Return where a picture is saved."""
     return FOLDER / f"{name}-{theme}.png"
 
 
 @contextmanager
-def sample_data() -> Iterator[Server]:
+def sample_data(port: int = 0) -> Iterator[Server]:
     """Serve the data that the pictures show."""
-    with Server.start(DATA, thread=True) as server:
+    with Server.start(replace(DATA, port=port), thread=True) as server:
         yield server
 
 
@@ -56,12 +78,22 @@ def fetch_files(server: Server) -> pd.DataFrame:
 
 def captions(files: pd.DataFrame) -> dict[str, str]:
     """Return the text for each picture."""
+    all_files = lb.failure_rates(files).iloc[0]
     change = lb.rate_changes(files, by="configuration", freq="W").sort_values("z").iloc[-1]
     return {
         "failure-rates": (
             f"Failed files by configuration and week: the rate of “{change.configuration}” rises "
             f"from {100 * change.rate_before:.1f} % to {100 * change.rate_after:.1f} % in the "
             f"week of {change.since.day} {change.since:%B} and is marked ▲"
+        ),
+        "dashboard": (
+            f"The dashboard: {int(all_files.failed):,} of {int(all_files.decided):,} files failed, "
+            "since when the rate is higher, the rate by week with its interval, and rates by "
+            "configuration and by directory"
+        ),
+        "filter-panel": "The filter panel: batches, and the files of one of them, failures first",
+        "create-panel": (
+            "The create panel: a batch that has ended, how many of its files failed, and which"
         ),
     }
 
@@ -76,15 +108,35 @@ def with_captions(text: str, captions: dict[str, str]) -> str:
 
 def make_pictures() -> Iterator[Path]:
     """Make all pictures and write their captions; yield the path of each."""
-    with sample_data() as server:
+    executable = chromium.find()
+    if executable is None:
+        raise SystemExit(chromium.MISSING)
+    expect.set_options(timeout=MAX_WAIT)
+    with sample_data(PORT) as server, tempfile.TemporaryDirectory() as folder:
         files = fetch_files(server)
-    for page in PAGES:
-        page.write_text(with_captions(page.read_text("utf-8"), captions(files)), "utf-8")
-    for theme in THEMES:
-        yield _draw_chart(files, theme)
+        for page in PAGES:
+            page.write_text(with_captions(page.read_text("utf-8"), captions(files)), "utf-8")
+        yield from (_draw_chart(files, theme) for theme in THEMES)
+        with (
+            Voila(Path(folder), kernel_environment(server)) as voila,
+            sync_playwright() as playwright,
+            playwright.chromium.launch(executable_path=executable, args=chromium.flags()) as chrome,
+        ):
+            for name, show in (("dashboard", _dashboard), ("filter-panel", _filter_panel)):
+                for theme in THEMES:
+                    yield _save(show(voila, _new_page(chrome), theme), name, theme)
+            for theme in THEMES:  # last, since it adds a batch
+                panel = _create_panel(voila, _new_page(chrome), theme, server)
+                yield _save(panel, "create-panel", theme)
 
 
-def _draw_chart(files: pd.DataFrame, theme: str) -> Path:
+def _new_page(browser: Browser) -> Page:
+    page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE)
+    page.set_default_timeout(MAX_WAIT)
+    return page
+
+
+def _draw_chart(files: pd.DataFrame, theme: Theme) -> Path:
     with mpl.rc_context(DARK if theme == "dark" else {}):
         figure = Figure((9.5, 4.2), layout="constrained", facecolor=BACKGROUND[theme])
         axes = figure.subplots()
@@ -92,12 +144,72 @@ def _draw_chart(files: pd.DataFrame, theme: str) -> Path:
         lb.plot_failure_rates(files, by="configuration", freq="W", ax=axes)
         content = BytesIO()
         figure.savefig(content, dpi=150)
-    return _write(content, path_of("failure-rates", theme))
+    return _write(content.getvalue(), path_of("failure-rates", theme))
 
 
-def _write(content: BytesIO, path: Path) -> Path:
+def _open(voila: Voila, page: Page, code: str, theme: Theme) -> Locator:
+    voila.open(page, f"import llama_batches_nb as lb\n{code}", theme=theme)
+    panel = page.locator(".lb-panel")
+    expect(panel).to_be_visible()
+    return panel
+
+
+def _dashboard(voila: Voila, page: Page, theme: Theme) -> Locator:
+    panel = _open(voila, page, "lb.dashboard().fetch()", theme)
+    expect(panel).to_contain_text(f"Fetched: {DATA.batches} batches")
+    expect(panel.get_by_role("button", name="▲").first).to_be_visible()
+    expect(panel).not_to_contain_text("Updating charts")
+    expect(panel.locator(".lb-cells", has_text="Layout model").first).to_be_visible()
+    return panel
+
+
+def _filter_panel(voila: Voila, page: Page, theme: Theme) -> Locator:
+    panel = _open(voila, page, "lb.filter_panel().fetch()", theme)
+    expect(panel).to_contain_text(f"Fetched: {DATA.batches} batches")
+    panel.get_by_label("Search", exact=True).first.fill("completed delivery cost")
+    rows = panel.locator(".lb-cells").first.locator("tbody tr")
+    expect(rows.first).to_contain_text("Delivery notes")
+    panel.get_by_role("button", name="Failed", exact=True).click()
+    panel.get_by_role("button", name="Failed ▲", exact=True).click()
+    expect(panel.get_by_role("button", name="Failed ▼", exact=True)).to_be_visible()
+    rows.first.locator("td").nth(3).click()
+    expect(panel.get_by_role("row", name="job_failed").first).to_be_visible()
+    panel.page.mouse.move(0, 0)
+    return panel
+
+
+def _create_panel(voila: Voila, page: Page, theme: Theme, server: Server) -> Locator:
+    panel = _open(voila, page, "lb.create_panel()", theme)
+    panel.get_by_label("Directory", exact=True).fill("Delivery notes")
+    panel.get_by_label("Configuration", exact=True).fill("Agentic")
+    panel.get_by_role("button", name="Create batch", exact=True).click()
+    expect(panel).to_contain_text("PENDING")
+    server.advance(AN_HOUR)
+    expect(panel).to_contain_text("COMPLETED: ")
+    panel.get_by_role("button", name="Show failures").click()
+    expect(panel.get_by_role("row", name="job_failed").first).to_be_visible()
+    page.mouse.move(0, 0)
+    return panel
+
+
+def _save(panel: Locator, name: str, theme: Theme) -> Path:
+    """Save what is in the window of a panel and a margin around it."""
+    bounds = panel.bounding_box()
+    assert bounds is not None
+    x, y = max(0, bounds["x"] - MARGIN), max(0, bounds["y"] - MARGIN)
+    clip: FloatRect = {
+        "x": x,
+        "y": y,
+        "width": bounds["width"] + 2 * MARGIN,
+        "height": min(bounds["height"] + 2 * MARGIN, SIZE["height"] - y),
+    }
+    content = panel.page.screenshot(clip=clip, animations="disabled")
+    return _write(content, path_of(name, theme))
+
+
+def _write(content: bytes, path: Path) -> Path:
     """Write a PNG with a palette, which is a third of the size."""
-    image = Image.open(content).convert("RGB")
+    image = Image.open(BytesIO(content)).convert("RGB")
     image.quantize(N_COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
 
