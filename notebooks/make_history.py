@@ -10,11 +10,12 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import cache, partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,17 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from llama_batches_nb.dataset import part_files
-from llama_batches_nb.dataset.manifest import Chunk, Manifest, ProjectRef, SyncedRange
+from llama_batches_nb.dataset.parquet_files import ROW_GROUP_ROWS, FileVersion, FileWriter
+from llama_batches_nb.dataset.state import (
+    PendingBatch,
+    State,
+    SyncedRange,
+    check_folder,
+    day_of,
+    file_name,
+    save,
+)
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.writer import CHUNK_BATCHES, CHUNK_ROWS
 from llama_batches_nb.sandbox_server.app import job_serializers, serializers
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.state import pricing, simulation
@@ -41,7 +49,6 @@ from llama_batches_nb.tables.schema import BATCHES, JOBS, RESULTS, Table
 ROWS = 5_000_000  # results
 DAYS = 180  # length of the history
 END = datetime(2026, 11, 1, tzinfo=UTC)
-BASE_URL = "http://127.0.0.1:8765"  # of `python -m llama_batches_nb sandbox --port 8765`
 SAMPLE_SIZE = 2_000  # batches from which the mean number of files is estimated
 SETTLED: dict[str, Any] = {  # options: nothing appears late, and lists have credits
     "job_delay": 0,
@@ -83,44 +90,43 @@ def options_for(rows: int, seed: int = 0) -> Options:
     return Options(batches=max(round(rows / files_per_batch), 1), **history)
 
 
-def write(path: str, options: Options, base_url: str = BASE_URL) -> Manifest:
-    """Write the dataset on all cores; its manifest is written last."""
-    storage, state = Storage(path), SandboxState(options)
-    if Manifest.read(storage) is not None:
+def write(path: str, options: Options) -> State:
+    """Write the dataset on all cores; its record is written last."""
+    storage, sandbox = Storage(path), SandboxState(options)
+    check_folder(storage, storage.names())
+    if State.read(storage) is not None:
         raise FileExistsError(f"{path!r} already holds a dataset; choose a new folder.")
-    now = state.clock.now()
-    numbers = list(
-        _chunk_numbers(batch for batch in state.batches if batch.status(now) in TERMINAL_STATUSES)
-    )
+    now = sandbox.clock.now()
+    by_day: dict[str, list[int]] = {}
+    for batch in sandbox.batches:
+        by_day.setdefault(_day(batch), []).append(batch.number)
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        chunks = list(pool.map(partial(_write_ended, path, options), numbers))
-    not_ended = [batch for batch in state.batches if batch.status(now) not in TERMINAL_STATUSES]
-    if not_ended:
-        part = part_files.write(storage, BATCHES, _batches(state, not_ended))
-        chunks.append(Chunk(ended=False, parts={BATCHES.name: part}))
-    manifest = Manifest(
-        origin=ProjectRef(base_url, None, None),
-        jobs=True,
-        chunks=chunks,
-        open={state.ids.encode("batch", batch.number): None for batch in not_ended},
-        covered=[SyncedRange(None, None, None, EPOCH + state.batches[-1].created * MICROSECOND)],
+        written = list(pool.map(partial(_write_day, path, options), by_day, by_day.values()))
+    ids = {batch.number: sandbox.ids.encode("batch", batch.number) for batch in sandbox.batches}
+    state = State(
+        tables=["results", "jobs", "batches"],
+        files={name: version for files, _ in written for name, version in files.items()},
+        asked={day: ["jobs"] for day in by_day},
+        pending=[
+            PendingBatch(batch_id=ids[batch.number], day=_day(batch))
+            for batch in sandbox.batches
+            if batch.status(now) not in TERMINAL_STATUSES
+        ]
+        + [
+            PendingBatch(
+                batch_id=ids[n], day=_day(sandbox.batches[n]), fetch=False, jobs=True, open=False
+            )
+            for _, numbers in written
+            for n in numbers
+        ],
+        covered=[SyncedRange(None, None, None, EPOCH + sandbox.batches[-1].created * MICROSECOND)],
     )
-    manifest.save(storage)
-    return manifest
+    save(storage, state)
+    return state
 
 
-def _chunk_numbers(batches: Iterator[Batch]) -> Iterator[list[int]]:
-    """Yield the numbers of the batches of each chunk, in the size that a sync commits."""
-    numbers: list[int] = []
-    rows = 0
-    for batch in batches:
-        numbers.append(batch.number)
-        rows += batch.file_count
-        if rows >= CHUNK_ROWS or len(numbers) >= CHUNK_BATCHES:
-            yield numbers
-            numbers, rows = [], 0
-    if numbers:
-        yield numbers
+def _day(batch: Batch) -> str:
+    return day_of(EPOCH + batch.created * MICROSECOND)
 
 
 @cache
@@ -129,21 +135,30 @@ def _state(options: Options) -> SandboxState:
     return SandboxState(options)
 
 
-def _write_ended(path: str, options: Options, numbers: list[int]) -> Chunk:
-    """Write a chunk of batches that have ended, with their results and jobs."""
+def _write_day(
+    path: str, options: Options, day: str, numbers: list[int]
+) -> tuple[dict[str, FileVersion], list[int]]:
+    """Write the files of a day; return their versions, and the batches whose jobs still run."""
     storage, state = Storage(path), _state(options)
+    now = state.clock.now()
     batches = [state.batches[number] for number in numbers]
-    files = _file_rows(state, [batch for batch in batches if batch.final_status != "FAILED"])
+    ended = [batch for batch in batches if batch.status(now) in TERMINAL_STATUSES]
+    files = _file_rows(state, [batch for batch in ended if batch.final_status != "FAILED"])
     jobs = _jobs(state, files[files.has_job])
-    tables = {BATCHES: _batches(state, batches), RESULTS: _results(state, files), JOBS: jobs}
-    return Chunk(
-        ended=True,
-        parts={
-            t.name: part_files.write(storage, t, rows) for t, rows in tables.items() if len(rows)
-        },
-        jobs_asked=True,
-        open_jobs=sum(status not in TERMINAL_STATUSES for status in jobs["status"].to_pylist()),
-    )
+    is_open = ~np.isin(jobs["status"].to_pylist(), list(TERMINAL_STATUSES))
+    running = files[files.has_job].number[is_open].unique().tolist()
+    tables = {RESULTS: _results(state, files), JOBS: jobs, BATCHES: _batches(state, batches)}
+    versions = {}
+    for table, rows in tables.items():
+        if len(rows):
+            name = file_name(table.name, day)
+            writer = FileWriter(storage.temporary_path(name, Path()), table.arrow_schema)
+            for start in range(0, len(rows), ROW_GROUP_ROWS):
+                writer.write(rows.slice(start, ROW_GROUP_ROWS))
+            writer.close()
+            storage.replace(name, writer.path)
+            versions[name] = writer.version
+    return versions, running
 
 
 def _batches(state: SandboxState, batches: Sequence[Batch]) -> pa.Table:
@@ -360,8 +375,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sandbox (default: 0)")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    manifest = write(arguments.path, options_for(arguments.rows, arguments.seed))
-    rows = ", ".join(f"{manifest.rows(name):,} {name}" for name in ("batches", "results", "jobs"))
+    state = write(arguments.path, options_for(arguments.rows, arguments.seed))
+    counts = {
+        name: sum(version.rows for version in state.files_of(name).values())
+        for name in ("batches", "results", "jobs")
+    }
+    rows = ", ".join(f"{n:,} {name}" for name, n in counts.items())
     print(f"{arguments.path}: {rows} in {time.perf_counter() - started:.0f} s")
 
 

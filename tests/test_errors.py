@@ -186,7 +186,7 @@ def test_sync_error_notes_escape_control_characters(
 
     serve(script, max_retries=0)
     with pytest.raises(lb.ServerError) as caught:
-        lb.sync_dataset(tmp_path)
+        lb.sync_dataset(tmp_path, names=False)
     check_escaped("\n".join([str(caught.value), *caught.value.__notes__]))
 
 

@@ -429,7 +429,7 @@ def test_interrupted_sync_leaves_a_dataset_that_the_next_sync_completes(
 
     with Slow(script) as server:
         _prepare(person, server.url, tmp_path)
-        sync = "lb.sync_dataset(FOLDER, progress=Bar).total['batches']"
+        sync = "lb.sync_dataset(FOLDER, names=False, progress=Bar).total['batches']"
         assert person.run(f"print({sync})").json == 3
         n_listed = 10
         person.start(sync)

@@ -51,9 +51,9 @@ def test_history_equals_synced_dataset(script: Any, tmp_path: Path) -> None:
         Server.start(OPTIONS, thread=True) as server,
         lb.connect(server.api_key, base_url=server.url),
     ):
-        script.write(str(made), OPTIONS, server.url)
-        fresh = lb.sync_dataset(synced, jobs=True, progress=False)
-        again = lb.sync_dataset(made, jobs=True, progress=False)
+        script.write(str(made), OPTIONS)
+        fresh = lb.sync_dataset(synced, jobs=True, names=False, progress=False)
+        again = lb.sync_dataset(made, jobs=True, names=False, progress=False)
     assert (again.new, again.open) == (0, fresh.open)
     assert again.total == fresh.total
     assert not any(again.added.values())

@@ -259,7 +259,11 @@ SERVED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda _: lb.fetch_results(status="COMPLETED"),
         BATCHES + "/{}",
     ),
-    "sync_dataset": ("batch", lambda folder: lb.sync_dataset(folder / "kept"), BATCHES + "/{}"),
+    "sync_dataset": (
+        "batch",
+        lambda folder: lb.sync_dataset(folder / "kept", names=False),
+        BATCHES + "/{}",
+    ),
     "upload_files": (
         "directory",
         lambda _: lb.upload_files(FILE),

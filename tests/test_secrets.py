@@ -37,8 +37,6 @@ import requests
 from nbclient import NotebookClient
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset.lock import acquire_lock
-from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.http import transport
 from llama_batches_nb.lifecycle import lost_response
 from llama_batches_nb.sandbox_server.options import Options
@@ -260,13 +258,6 @@ def test_key_is_in_no_connection_error(plant: Plant) -> None:
     _check(silent.value)
 
 
-def test_key_is_in_no_lock_error(plant: Plant, tmp_path: Path) -> None:
-    plant(lambda request: GOOD)
-    with acquire_lock(Storage(tmp_path)), pytest.raises(lb.DatasetLockedError) as caught:
-        lb.sync_dataset(tmp_path)
-    _check(caught.value)
-
-
 class Enough(Exception):  # noqa: N818
     """Raised by a signal handler of the user, for example for a timeout."""
 
@@ -447,9 +438,9 @@ def test_key_is_in_no_parquet_or_dataset_file(plant: Plant, tmp_path: Path) -> N
         return page([batch("bat-1", results=None)])
 
     plant(script)
-    lb.sync_dataset(tmp_path / "kept")
+    lb.sync_dataset(tmp_path / "kept", names=False)
     lb.export_parquet(lb.fetch_results("bat-1"), tmp_path / "results.parquet")
-    assert {"_lock.json", "_manifest.json"} <= {Path(name).name for name in while_it_ran}
+    assert {"_sync.json"} <= {Path(name).name for name in while_it_ran}
     for name, content in [*while_it_ran.items(), *_content_of(tmp_path).items()]:
         assert not leaks(content), name
     tables = list(tmp_path.rglob("*.parquet"))

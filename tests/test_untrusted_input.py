@@ -235,68 +235,41 @@ def two_batches(request: Request) -> Any:
     return page([batch(*one) for one in statuses.items()])
 
 
-def results_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    part: dict[str, Any] = manifest["chunks"][0]["parts"]["results"]
-    return part
+RESULTS_FILE = "results/created=2026-08-01/data.parquet"
 
 
 def named(name: str) -> Change:
-    def change(kept: Path, manifest: dict[str, Any]) -> Any:
-        there = results_of(manifest)
-        there["name"] = name.format(kept=kept, name=there["name"])
-        return manifest
+    def change(kept: Path, state: dict[str, Any]) -> Any:
+        state["files"][name.format(kept=kept)] = state["files"].pop(RESULTS_FILE)
+        return state
 
     return change
 
 
-def twice(kept: Path, manifest: dict[str, Any]) -> Any:
-    manifest["chunks"].append(manifest["chunks"][0])
-    return manifest
+def without_zone(kept: Path, state: dict[str, Any]) -> Any:
+    state["covered"][0]["until"] = "2026-08-01T00:00:00"
+    return state
 
 
-def without_batches(kept: Path, manifest: dict[str, Any]) -> Any:
-    del manifest["chunks"][0]["parts"]["batches"]
-    return manifest
-
-
-def open_without_parts(kept: Path, manifest: dict[str, Any]) -> Any:
-    manifest["chunks"][0] |= {"ended": False, "parts": {}}
-    return manifest
-
-
-def negative(kept: Path, manifest: dict[str, Any]) -> Any:
-    results_of(manifest)["rows"] = -1
-    return manifest
-
-
-def without_zone(kept: Path, manifest: dict[str, Any]) -> Any:
-    manifest["covered"][0]["until"] = "2026-08-01T00:00:00"
-    return manifest
-
-
-def deep(kept: Path, manifest: dict[str, Any]) -> Any:
-    return json.dumps(manifest).encode()[:-1] + b', "tomorrow": ' + DEEP
+def deep(kept: Path, state: dict[str, Any]) -> Any:
+    return json.dumps(state).encode()[:-1] + b', "tomorrow": ' + DEEP
 
 
 REFUSED: dict[str, Change] = {
-    "a part above": named("../other/{name}"),
-    "a part below": named("results/../../other/{name}"),
-    "a part elsewhere": named("{kept}/../other/{name}"),
-    "a part at a URL": named("http://127.0.0.1:9/{name}"),
-    "a part of another table": named("batches/part-0123456789ab.parquet"),
-    "a part that is a folder": named("results"),
-    "a part that is the manifest": named("_manifest.json"),
-    "a part without a name": named(""),
-    "a part with a zero": named("results/part-0123456789ab.parquet\0"),
-    "a chunk twice": twice,
-    "a chunk without batches": without_batches,
-    "a chunk without parts": open_without_parts,
-    "fewer rows than none": negative,
+    "a file above": named("../other/results/created=2026-08-01/data.parquet"),
+    "a file below": named("results/../../other/data.parquet"),
+    "a file elsewhere": named("{kept}/../other/data.parquet"),
+    "a file at a URL": named("http://127.0.0.1:9/data.parquet"),
+    "a file of another name": named("results/created=2026-08-01/precious.parquet"),
+    "a file that is the record": named("_sync.json"),
+    "a file without a name": named(""),
+    "a file with a zero": named(RESULTS_FILE + "\0"),
+    "a day that is a folder": named("results/created=../data.parquet"),
     "a time without a zone": without_zone,
     "nesting without end": deep,
-    "garbage": lambda kept, manifest: b"\xff\x00",
-    "a list": lambda kept, manifest: [],
-    "nothing": lambda kept, manifest: b"",
+    "garbage": lambda kept, state: b"\xff\x00",
+    "a list": lambda kept, state: [],
+    "nothing": lambda kept, state: b"",
 }
 
 
@@ -307,32 +280,22 @@ def other_dataset(kept: Path, what: str) -> Path:
 def link(what: str) -> Change:
     """Replace the files of a dataset with links to those of another one."""
 
-    def change(kept: Path, manifest: dict[str, Any]) -> Any:
-        place = kept / what.format(**results_of(manifest))
+    def change(kept: Path, state: dict[str, Any]) -> Any:
+        place = kept / what
         if place.is_dir():
             shutil.rmtree(place)
         place.unlink(missing_ok=True)
-        place.symlink_to(other_dataset(kept, what.format(**results_of(manifest))))
-        return manifest
-
-    return change
-
-
-def link_and_forget(what: str) -> Change:
-    """Do the same with an empty manifest, so that every file is a leftover."""
-
-    def change(kept: Path, manifest: dict[str, Any]) -> Any:
-        link(what)(kept, manifest)
-        return manifest | {"chunks": [], "covered": [], "open": {}}
+        place.symlink_to(other_dataset(kept, what))
+        return None if what == "_sync.json" else state
 
     return change
 
 
 def folder(what: str) -> Change:
-    def change(kept: Path, manifest: dict[str, Any]) -> Any:
+    def change(kept: Path, state: dict[str, Any]) -> Any:
         (kept / what).unlink(missing_ok=True)
         (kept / what).mkdir()
-        return None if what == "_manifest.json" else manifest
+        return None if what == "_sync.json" else state
 
     return change
 
@@ -340,38 +303,41 @@ def folder(what: str) -> Change:
 def pipe(what: str) -> Change:
     """Replace a file with a named pipe, which blocks readers."""
 
-    def change(kept: Path, manifest: dict[str, Any]) -> Any:
-        place = kept / what.format(**results_of(manifest))
-        place.unlink()
-        os.mkfifo(place)
-        return None if what == "_manifest.json" else manifest
+    def change(kept: Path, state: dict[str, Any]) -> Any:
+        (kept / what).unlink()
+        os.mkfifo(kept / what)
+        return None if what == "_sync.json" else state
 
     return change
 
 
-def ids(*open_ids: str) -> Change:
-    return lambda kept, manifest: manifest | {"open": dict.fromkeys(open_ids)}
+def ids(*pending_ids: str) -> Change:
+    pending = [{"batch_id": id_, "day": "../../x"} for id_ in pending_ids]
+    return lambda kept, state: state | {"pending": pending}
 
 
-def ancient(kept: Path, manifest: dict[str, Any]) -> Any:
-    manifest["covered"][0]["until"] = "0001-01-01T00:00:00Z"
-    return manifest
+def ancient(kept: Path, state: dict[str, Any]) -> Any:
+    state["covered"][0]["until"] = "0001-01-01T00:00:00Z"
+    return state
+
+
+def forgotten(change: Change) -> Change:
+    """Make the same change with a record without files."""
+    return lambda kept, state: change(kept, state) and state | {"files": {}, "covered": []}
 
 
 BORNE: dict[str, Change] = {
     "a table that is a link": link("results"),
-    "a table that is a link, of leftovers": link_and_forget("results"),
-    "a part that is a link": link("{name}"),
-    "a leftover that is a link": link_and_forget("{name}"),
-    "a manifest that is a link": lambda kept, m: link("_manifest.json")(kept, m) and None,
-    "a lock that is a link": link("_lock"),
-    "a lock that is a link to nothing": link("_lock.json"),
-    "a lock that is a folder": folder("_lock"),
-    "a holder that is a folder": folder("_lock.json"),
-    "a manifest that is a folder": folder("_manifest.json"),
-    "a part that is a pipe": pipe("{name}"),
-    "a manifest that is a pipe": pipe("_manifest.json"),
-    "open batches that are no ids": ids("..", "", "../../x", "\u202e"),
+    "a table that is a link, not recorded": forgotten(link("results")),
+    "a day that is a link": link("results/created=2026-08-01"),
+    "a file that is a link": link(RESULTS_FILE),
+    "a file that is a link, not recorded": forgotten(link(RESULTS_FILE)),
+    "a record that is a link": link("_sync.json"),
+    "a record that is a folder": folder("_sync.json"),
+    "a record that is a pipe": pipe("_sync.json"),
+    "a file that is a pipe": pipe(RESULTS_FILE),
+    "a file that is a folder": folder(RESULTS_FILE),
+    "pending batches that are no ids": ids("..", "", "../../x", "\u202e"),
     "times before all batches": ancient,
 }
 """Ways to damage a dataset: it is read correctly, or refused with a clear error."""
@@ -382,20 +348,19 @@ def kept(serve: Serve, tmp_path: Path) -> Path:
     """A dataset, next to another one with the same files."""
     serve(two_batches, max_retries=0)
     place = tmp_path / "kept"
-    lb.sync_dataset(place, jobs=True)
+    lb.sync_dataset(place, jobs=True, names=False)
     (place / "results" / "precious.parquet").write_bytes(b"not of a sync")
-    (place / "results" / "part-0123456789ab.parquet").write_bytes(b"left by a sync that was killed")
     shutil.copytree(place, tmp_path / "other")
     return place
 
 
 def changed(kept: Path, change: Change) -> None:
-    manifest = kept / "_manifest.json"
-    given = change(kept, json.loads(manifest.read_bytes()))
+    record = kept / "_sync.json"
+    given = change(kept, json.loads(record.read_bytes()))
     if given is not None:
         content = given if isinstance(given, bytes) else json.dumps(given).encode()
-        manifest.unlink()  # it may be a link
-        manifest.write_bytes(content)
+        record.unlink()  # it may be a link
+        record.write_bytes(content)
 
 
 def errors_of(*ways: Callable[[], Any]) -> list[Exception]:
@@ -410,43 +375,41 @@ def errors_of(*ways: Callable[[], Any]) -> list[Exception]:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_invalid_manifest_is_refused(name: str, kept: Path) -> None:
+def test_invalid_record_is_refused_and_made_anew(name: str, kept: Path) -> None:
     changed(kept, REFUSED[name])
     before = on_disk(kept.parent)
     errors = errors_of(
         lambda: lb.read_dataset(kept),
         lambda: lb.open_dataset(kept, "batches"),
         lambda: lb.dashboard(source=kept),
-        lambda: lb.sync_dataset(kept),
     )
-    assert [type(error) for error in errors] == [lb.DatasetError] * 4
+    assert all(isinstance(error, lb.DatasetError) for error in errors)
+    assert len(errors) == 3
     for error in errors:
-        assert "_manifest.json" in str(error)
+        assert "_sync.json" in str(error)
     assert on_disk(kept.parent) == before
+    with pytest.warns(UserWarning, match="_sync.json.*damaged"):
+        lb.sync_dataset(kept, jobs=True, names=False)
+    assert len(lb.read_dataset(kept)) == 4
+    assert (kept / "results" / "precious.parquet").read_bytes() == b"not of a sync"
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["kept", "other"]
 
 
-@pytest.mark.filterwarnings("ignore:1 batches were listed or open:UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", BORNE)
-def test_manifest_cannot_touch_files_outside_the_dataset(name: str, kept: Path) -> None:
+def test_dataset_cannot_touch_files_outside(name: str, kept: Path) -> None:
     changed(kept, BORNE[name])
     before = on_disk(kept.parent / "other")
     errors = errors_of(
         lambda: lb.read_dataset(kept),
         lambda: lb.open_dataset(kept).to_table(),
-        lambda: lb.sync_dataset(kept, jobs=True),
-        lambda: lb.sync_dataset(kept, jobs=True),
+        lambda: lb.sync_dataset(kept, jobs=True, names=False),
+        lambda: lb.sync_dataset(kept, jobs=True, names=False),
     )
     assert on_disk(kept.parent / "other") == before
     assert sorted(path.name for path in kept.parent.iterdir()) == ["kept", "other"]
     for error in errors:
         assert isinstance(error, lb.BatchesError) or str(kept) in str(error)
-
-
-def test_sync_removes_only_its_own_leftovers(kept: Path) -> None:
-    precious = kept / "results" / "precious.parquet"
-    lb.sync_dataset(kept)
-    assert precious.read_bytes() == b"not of a sync"
-    assert not (kept / "results" / "part-0123456789ab.parquet").exists()
 
 
 PARTS = {
@@ -464,10 +427,10 @@ PARTS = {
 @pytest.mark.parametrize("name", PARTS)
 def test_part_file_with_other_types_is_read_or_refused(name: str, kept: Path) -> None:
     column, values = PARTS[name]
-    part = kept / results_of(json.loads((kept / "_manifest.json").read_bytes()))["name"]
+    part = kept / RESULTS_FILE
     rows = pq.read_table(part)
     place = rows.schema.get_field_index(column)
-    pq.write_table(rows.set_column(place, column, values), part)
+    pq.write_table(rows.set_column(place, column, values.take([0, 1, 0, 1])), part)
     with suppress(lb.DatasetError):
         frame = lb.read_dataset(kept)
         assert len(frame) == 4
@@ -476,7 +439,7 @@ def test_part_file_with_other_types_is_read_or_refused(name: str, kept: Path) ->
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 9, b"\xff" * 99])
 def test_damaged_part_file_is_named_by_dashboard(content: bytes, kept: Path) -> None:
-    part = kept / results_of(json.loads((kept / "_manifest.json").read_bytes()))["name"]
+    part = kept / RESULTS_FILE
     part.write_bytes(content)
     with pytest.raises(lb.DatasetError, match=part.name):
         lb.read_dataset(kept)
@@ -610,7 +573,7 @@ def test_server_names_never_become_file_paths(
     ids_ = [name for name in NAMES if name not in (".", "..")]
     serve(script)
     monkeypatch.chdir(tmp_path)
-    report = lb.sync_dataset("kept", jobs=True)
+    report = lb.sync_dataset("kept", jobs=True, names=False)
     assert report.total["batches"] == len(ids_)
     results = lb.fetch_results(status="COMPLETED")
     assert set(lb.fetch_files("dir-1")["display_name"]) == set(NAMES)
@@ -618,4 +581,5 @@ def test_server_names_never_become_file_paths(
     assert len(lb.read_dataset("kept")) == len(results) == len(ids_) * len(NAMES)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     for path in (tmp_path / "kept").rglob("*"):
-        assert path.name.startswith(("part-", "_")) or path.name in ("batches", "results", "jobs")
+        names = ("batches", "results", "jobs", "data.parquet")
+        assert path.name.startswith(("created=", "_")) or path.name in names

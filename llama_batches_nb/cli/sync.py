@@ -7,27 +7,28 @@ one at the start, one per minute and one at the end. `EXIT_CODES` lists the exit
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from llama_batches_nb.cli.argument_types import argparse_type
 from llama_batches_nb.cli.output import LineFormatter, format_error, print_text
-from llama_batches_nb.dataset.manifest import Chunk, Manifest
+from llama_batches_nb.dataset.state import STATE_FILE
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
-from llama_batches_nb.errors import DatasetLockedError
 from llama_batches_nb.http.client import connect
 from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.messages import escape_control_chars, redirect_warnings
 from llama_batches_nb.tables.arguments import format_time, parse_choices, parse_id
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
+from llama_batches_nb.types import PageContent
 
-DONE, FAILED, PARTIAL, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 3, 4, 130, 143
+DONE, FAILED, PARTIAL, INTERRUPTED, TERMINATED = 0, 1, 3, 130, 143
 INVALID_ARGUMENTS = 2  # argparse's own exit code
 EXIT_CODES = {
     DONE: "success: the dataset is complete for this request",
@@ -35,9 +36,8 @@ EXIT_CODES = {
     INVALID_ARGUMENTS: "invalid arguments",
     PARTIAL: "partial: some data was added, but an error or a warning occurred, the list of\n"
     "       batches was incomplete, or the API did not know some batches or jobs",
-    LOCKED: "another process is writing to the dataset",
-    INTERRUPTED: "interrupted (SIGINT); committed data is kept",
-    TERMINATED: "terminated (SIGTERM); committed data is kept",
+    INTERRUPTED: "interrupted (SIGINT); completed days are kept",
+    TERMINATED: "terminated (SIGTERM); completed days are kept",
 }
 LOG_INTERVAL = 60.0  # seconds between two progress lines
 
@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the dataset, or a URL that fsspec supports",
     )
     add("--jobs", action="store_true", help="also fetch the jobs that results refer to")
+    add("--usage", action="store_true", help="also ask each job for its credits")
+    add("--outputs", choices=get_args(PageContent), help="also keep pages and extracted data")
+    add("--no-names", action="store_true", help="leave out files, directories, configurations")
     add(
         "--status",
         type=argparse_type(_status),
@@ -84,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Sync, log the result, and return the exit code."""
     has_bar = sys.stderr.isatty() and not arguments.quiet
-    storage, chunks_before = arguments.path, None
+    storage, before = arguments.path, None
     warnings: list[str] = []
 
     def log_warning(message: str) -> None:
@@ -97,16 +100,14 @@ def run(arguments: argparse.Namespace) -> int:
         _sigterm_as_interrupt() as signals,
     ):
         try:
-            chunks_before = _stored_chunks(storage)
+            before = storage.get(STATE_FILE) or b""
             report = _sync(arguments, True if has_bar else LogProgress)
         except KeyboardInterrupt:
-            log.warning("Stopped. Committed data is kept; sync again to fetch the rest.")
+            log.warning("Stopped. Completed days are kept; sync again to fetch the rest.")
             return TERMINATED if signals else INTERRUPTED
         except Exception as error:  # whatever its type, the exit code says what was added
             log.error("%s", format_error(error))  # noqa: TRY400 - no traceback
-            if isinstance(error, DatasetLockedError):
-                return LOCKED
-            return PARTIAL if _has_changed(storage, chunks_before) else FAILED
+            return PARTIAL if _has_added(storage, before) else FAILED
         if has_bar:
             print_text(escape_control_chars(str(report)))
         is_complete = report.complete and not (report.gone or report.unknown_jobs or warnings)
@@ -121,6 +122,9 @@ def _sync(arguments: argparse.Namespace, progress: Progress) -> SyncReport:
         return sync_dataset(
             arguments.path.name,
             jobs=arguments.jobs,
+            usage=arguments.usage,
+            outputs=arguments.outputs,
+            names=not arguments.no_names,
             status=arguments.status,
             source_directory_id=arguments.directory,
             created_at_on_or_after=arguments.since,
@@ -163,21 +167,17 @@ class LogProgress:
         """Do nothing; `run` logs the last line."""
 
 
-def _stored_chunks(storage: Storage) -> list[Chunk]:
-    """Return the chunks of the dataset; they differ after a commit."""
-    manifest = Manifest.read(storage)
-    return manifest.chunks if manifest else []
-
-
-def _has_changed(storage: Storage, chunks_before: list[Chunk] | None) -> bool:
-    """Whether chunks were added; also if that cannot be read, as data may have been added."""
-    if chunks_before is None:
-        return False
+def _has_added(storage: Storage, before: bytes | None) -> bool:
+    """Return whether the sync replaced any file; also if that cannot be read."""
     try:
-        return _stored_chunks(storage) != chunks_before
+        return before is not None and _files(storage.get(STATE_FILE) or b"") != _files(before)
     except Exception as error:
         log.warning("Whether data was added is unknown: %s", format_error(error))
         return True
+
+
+def _files(state: bytes) -> object:
+    return json.loads(state or b"{}").get("files") or None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from llama_batches_nb.dataset.export_folders import (
     upload_folder,
     write_folder,
 )
-from llama_batches_nb.dataset.part_files import COMPRESSION
+from llama_batches_nb.dataset.parquet_files import COMPRESSION
 from llama_batches_nb.dataset.storage import local_path, open_filesystem, path_text
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.tables import arguments, engines, schema

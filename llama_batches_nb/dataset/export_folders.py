@@ -23,8 +23,8 @@ import fsspec
 import pyarrow as pa
 
 from llama_batches_nb.dataset.atomic import fsync_folder, open_fsynced, temporary_path
-from llama_batches_nb.dataset.manifest import DATASET_TABLES, MANIFEST_FILE
-from llama_batches_nb.dataset.part_files import COMPRESSION
+from llama_batches_nb.dataset.parquet_files import COMPRESSION
+from llama_batches_nb.dataset.state import DATASET_TABLES, STATE_FILE
 from llama_batches_nb.dataset.storage import make_parent, open_filesystem
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.messages import agree, format_count
@@ -166,9 +166,9 @@ def read_folder(filesystem: fsspec.AbstractFileSystem, root: str, name: str) -> 
 
     root = root.rstrip("/")
     parent, _, last = root.rpartition("/")
-    is_table = last in {table.name for table in DATASET_TABLES}
+    is_table = last in DATASET_TABLES
     for folder in [root, parent] if is_table else [root]:
-        if filesystem.exists(f"{folder}/{MANIFEST_FILE}"):
+        if filesystem.exists(f"{folder}/{STATE_FILE}"):
             raise DatasetError(
                 f"{name!r} was written by sync_dataset, which keeps several tables and replaces "
                 "files. Read a table with read_dataset or open_dataset."

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 
-from llama_batches_nb.dataset import part_files
-from llama_batches_nb.dataset.manifest import DATASET_TABLES, MANIFEST_FILE, Manifest, PartFile
+from llama_batches_nb.dataset.parquet_files import dataset_format, raise_if_system_error
+from llama_batches_nb.dataset.state import (
+    DATASET_TABLES,
+    STATE_FILE,
+    DamagedStateError,
+    State,
+    check_folder,
+    parse_name,
+)
 from llama_batches_nb.dataset.storage import Storage
+from llama_batches_nb.dataset.stored_files import find_unrecorded, observe_files
 from llama_batches_nb.errors import DatasetError, TableNotSyncedError
-from llama_batches_nb.tables import schema
-from llama_batches_nb.tables.schema import JOBS, Table
+from llama_batches_nb.tables import extractions, schema
+from llama_batches_nb.tables.schema import EXTRACTIONS, Table
 from llama_batches_nb.types import PathLike
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-TableName: TypeAlias = Literal["batches", "results", "jobs"]
+TableName: TypeAlias = Literal[
+    "batches", "results", "jobs", "pages", "extractions", "files", "directories", "configurations"
+]
 Condition: TypeAlias = tuple[str, str, Any]
 """Column, operator and value, as in ``("status", "==", "FAILED")``."""
 
 MAX_READ_ATTEMPTS = 3  # a sync may replace files while they are read
-_TABLES = {table.name: table for table in DATASET_TABLES}
+RETRY_DELAY = 0.1  # seconds before the second attempt, twice as many before the next
+OPTIONS = {"jobs": "jobs=True", "pages": 'outputs="markdown"', "extractions": 'outputs="markdown"'}
 
 
 def open_dataset(path: PathLike, table: TableName = "results") -> ds.Dataset:
     """Open a table of a synced dataset without reading its rows.
 
-    The table is as the last commit left it, even while a sync runs or after one was killed. When a
-    sync ends, it deletes the files that it replaced: open the dataset again afterwards.
+    The footers of the files are compared with the record of the last sync. Their pages are
+    verified when they are read. A sync replaces files: open the dataset again after one.
 
     Parameters
     ----------
     path
         Folder or URL that was passed to `sync_dataset`.
     table
-        ``"batches"``, ``"results"`` or ``"jobs"``.
+        ``"batches"``, ``"results"``, ``"jobs"``, ``"pages"``, ``"extractions"``, ``"files"``,
+        ``"directories"`` or ``"configurations"``.
 
     Returns
     -------
@@ -52,8 +65,8 @@ def open_dataset(path: PathLike, table: TableName = "results") -> ds.Dataset:
     FileNotFoundError
         If there is no dataset at `path`.
     DatasetError
-        If the folder is not a dataset, was synced without jobs, was written by a newer version, or
-        lacks files.
+        If the folder is not a dataset or of another version, was synced without the table, or has
+        a file that is damaged or not as recorded.
 
     Examples
     --------
@@ -63,7 +76,7 @@ def open_dataset(path: PathLike, table: TableName = "results") -> ds.Dataset:
     True
     """
     storage, chosen = Storage(path), _table(table)
-    return part_files.to_dataset(storage, chosen, _current_part_files(storage, chosen))
+    return _to_dataset(storage, chosen, _checked_files(storage, chosen))
 
 
 def read_dataset(
@@ -79,7 +92,8 @@ def read_dataset(
     path
         Folder or URL that was passed to `sync_dataset`.
     table
-        ``"batches"``, ``"results"`` or ``"jobs"``.
+        ``"batches"``, ``"results"``, ``"jobs"``, ``"pages"``, ``"extractions"``, ``"files"``,
+        ``"directories"`` or ``"configurations"``.
     columns
         Columns to read, in this order. By default all.
     filter
@@ -91,7 +105,7 @@ def read_dataset(
     -------
     pandas.DataFrame
         The columns and dtypes of `fetch_batches`, `fetch_results` or `fetch_jobs`, also when there
-        are no rows. Rows are in the order in which their batches were synced.
+        are no rows. The newest days come first.
 
     Raises
     ------
@@ -111,60 +125,107 @@ def read_dataset(
     import pyarrow.parquet as pq
 
     storage, chosen = Storage(path), _table(table)
-    names = _column_names(chosen, columns)
     if isinstance(filter, list | tuple):
         filter = pq.filters_to_expression(filter)  # noqa: A001
-    for attempt in range(1, MAX_READ_ATTEMPTS + 1):
-        parts = _current_part_files(storage, chosen)
+    for attempt in range(MAX_READ_ATTEMPTS):
+        files = _checked_files(storage, chosen)
         try:
-            rows = part_files.to_dataset(storage, chosen, parts).to_table(
-                columns=names, filter=filter
-            )
+            opened = _to_dataset(storage, chosen, files)
+            names = _column_names(chosen, opened.schema, columns)
+            rows = opened.to_table(columns=names, filter=filter)
             return schema.to_pandas(rows, [c for c in chosen.columns if c.name in names])
         except (pa.ArrowException, OSError) as error:
-            if not isinstance(error, FileNotFoundError) or attempt == MAX_READ_ATTEMPTS:
-                part_files.raise_if_unreadable(storage, chosen, parts)
+            raise_if_system_error(error)
+            if files == _checked_files(storage, chosen) or attempt == MAX_READ_ATTEMPTS - 1:
+                _raise_if_damaged(storage, chosen, files)
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
 def _table(name: str) -> Table:
-    if name not in _TABLES:
-        raise ValueError(f"table={name!r} must be one of {', '.join(map(repr, _TABLES))}.")
-    return _TABLES[name]
+    if name not in DATASET_TABLES:
+        known = ", ".join(map(repr, DATASET_TABLES))
+        raise ValueError(f"table={name!r} must be one of {known}.")
+    return DATASET_TABLES[name]
 
 
-def _column_names(table: Table, columns: str | Sequence[str] | None) -> list[str]:
+def _column_names(
+    table: Table, opened: pa.Schema, columns: str | Sequence[str] | None
+) -> list[str]:
+    existing = opened.names if table is EXTRACTIONS else table.names
     if columns is None:
-        return table.names
+        return existing
     names = [columns] if isinstance(columns, str) else list(columns)
-    if missing := [name for name in names if name not in table.names]:
+    if missing := [name for name in names if name not in existing]:
         raise ValueError(
             f"The table {table.name!r} has no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, table.names))}."
+            f"{', '.join(map(repr, existing))}."
         )
     return list(dict.fromkeys(names))
 
 
-def _current_part_files(storage: Storage, table: Table) -> list[PartFile]:
-    """Return the files of a table, or raise `DatasetError` if one does not exist."""
-    for _ in range(MAX_READ_ATTEMPTS):
-        manifest = Manifest.read(storage)
-        if manifest is None:
-            raise FileNotFoundError(
-                f"No dataset in {storage.name!r}. Create it with sync_dataset({storage.name!r})."
-            )
-        if table is JOBS and not manifest.jobs:
+def _checked_files(storage: Storage, table: Table) -> list[str]:
+    """Return the files of a table, the newest day first, if all are as the last sync recorded."""
+    unrecorded: dict[str, str] = {}
+    for attempt in range(MAX_READ_ATTEMPTS):
+        if attempt:
+            time.sleep(RETRY_DELAY * 2 ** (attempt - 1))  # a sync may be replacing them
+        state, names = _read_state(storage)
+        if table.name not in state.tables:
+            option = OPTIONS.get(table.name, "names=True")
             raise TableNotSyncedError(
-                f"{storage.name!r} has no jobs yet. Fetch them with "
-                f"sync_dataset({storage.name!r}, jobs=True)."
+                f"{storage.name!r} has no {table.name} yet. Fetch them with "
+                f"sync_dataset({storage.name!r}, {option})."
             )
-        parts = manifest.parts(table.name)
-        existing = set(storage.names())
-        missing = [part.name for part in parts if part.name not in existing]
-        if not missing:
-            return parts
+        own = [name for name in names if (parsed := parse_name(name)) and parsed[0] == table.name]
+        seen = observe_files(storage, {*own, *state.files_of(table.name)}, whole=False)
+        unrecorded = find_unrecorded(seen, state)
+        if not unrecorded:
+            return sorted(own, reverse=True)
+    name, reason = next(iter(unrecorded.items()))
     raise DatasetError(
-        f"{storage.name!r} lacks {', '.join(missing)}, which its {MANIFEST_FILE!r} lists. Restore "
-        "the files from a backup, or delete the folder and sync again."
+        f"{name!r} in {storage.name!r} {reason}. Run sync_dataset, which fetches again what the "
+        "API still has and deletes no other rows."
     )
+
+
+def _read_state(storage: Storage) -> tuple[State, list[str]]:
+    names = storage.names()
+    check_folder(storage, names)
+    state = State.read(storage)
+    if state is None and any(map(parse_name, names)):
+        raise DamagedStateError(
+            f"{storage.name!r} has no {STATE_FILE!r}. Run sync_dataset, which rebuilds it and "
+            "fetches again what the API still has; no row is deleted."
+        )
+    if state is None:
+        raise FileNotFoundError(
+            f"No dataset in {storage.name!r}. Create it with sync_dataset({storage.name!r})."
+        )
+    return state, names
+
+
+def _to_dataset(storage: Storage, table: Table, names: Sequence[str]) -> ds.Dataset:
+    import pyarrow.dataset as ds
+
+    paths = [storage.path(name) for name in names]
+    options: Any = {"format": dataset_format(), "filesystem": storage.arrow_filesystem}
+    known = table.arrow_schema
+    if table is EXTRACTIONS:
+        parts = [ds.dataset([path], **options).schema for path in paths]
+        known = extractions.unify(parts).remove_metadata()
+    return ds.FileSystemDataset.from_paths(paths, schema=known, **options)
+
+
+def _raise_if_damaged(storage: Storage, table: Table, names: Sequence[str]) -> None:
+    """Raise a `DatasetError` that names the first unreadable file, if there is one."""
+    for name in names:
+        try:
+            _to_dataset(storage, table, [name]).to_table()
+        except (pa.ArrowException, OSError) as error:
+            raise_if_system_error(error)
+            first = "Run" if storage.local is not None else "Delete the file and run"
+            raise DatasetError(
+                f"{name!r} in {storage.name!r} is damaged: {error}. {first} sync_dataset, which "
+                "fetches again what the API still has."
+            ) from error

@@ -1,67 +1,69 @@
-"""Fetch what a sync needs: open batches again, then new batches, then missing jobs."""
+"""Fetch what a dataset lacks, and replace the files of the days that it belongs to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from llama_batches_nb.dataset.lock import utc_now
-from llama_batches_nb.dataset.manifest import Chunk, SyncedRange
-from llama_batches_nb.dataset.writer import (
-    ChunkWriter,
-    KnownBatches,
-    PendingBatches,
-    concat_arrow,
+from llama_batches_nb.dataset.job_refresh import Facets, JobRefresh
+from llama_batches_nb.dataset.name_refresh import NameRefresh
+from llama_batches_nb.dataset.settling import Answer, FailedRequests, Settling
+from llama_batches_nb.dataset.state import (
+    DAY_TABLES,
+    UNKNOWN_DAY,
+    PendingBatch,
+    State,
+    SyncedRange,
+    day_of,
+    file_name,
+    save,
+    union,
 )
-from llama_batches_nb.errors import BatchesError, NotFoundError, ResponseError
+from llama_batches_nb.dataset.storage import Storage
+from llama_batches_nb.dataset.stored_files import NewFile, StoredFiles, batch_key
+from llama_batches_nb.errors import BatchesError, DatasetError, NotFoundError, ResponseError
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import BatchQuery
-from llama_batches_nb.fetch.jobs import JobIdChunk, fetch_chunk, split_job_ids
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
-from llama_batches_nb.http.concurrent import SkippedItems, iter_completed
-from llama_batches_nb.http.endpoints import BatchRecord
-from llama_batches_nb.http.pagination import Page
+from llama_batches_nb.http.concurrent import iter_completed
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
-from llama_batches_nb.messages import escape_control_chars, warn
+from llama_batches_nb.messages import warn
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.arguments import format_time
-from llama_batches_nb.tables.schema import BATCHES, JOBS
+from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
-MAX_FAILED_REQUESTS = 8  # requests; after more, the sync stops
+MAX_GROUP_BATCHES, MAX_GROUP_DAYS = 2_000, 100  # fetched before files are replaced
+MAX_BUFFERED_BYTES = 48 * 2**20  # of new rows in memory
+DAY = timedelta(days=1)
 
 
-class FailedRequests(SkippedItems[str]):
-    """Failed requests of a sync, which the next sync repeats."""
+@dataclass
+class DayWork:
+    """What to ask about a day: batches to fetch, by key, and those whose jobs to ask for."""
 
-    def __call__(self, item: str, error: BatchesError) -> bool:
-        """Record an error, and return whether the sync continues without the item."""
-        return super().__call__(item, error) and len(self.errors) <= MAX_FAILED_REQUESTS
-
-    def raise_first(self) -> None:
-        """Raise the first error, if any, with a note that names all failed requests."""
-        for first in self.errors.values():
-            if len(self.errors) > 1:
-                names = escape_control_chars(", ".join(self.errors))
-                first.add_note(f"{len(self.errors)} requests failed, for {names}.")
-            raise first
+    fetch: dict[str, str] = field(default_factory=dict)
+    jobs_of: set[str] | None = field(default_factory=set)  # None for all batches
+    drop: list[str] = field(default_factory=list)  # batches that another day has too
 
 
-class BatchRefresh:
-    """Fetch the open batches of a dataset again, then the new ones, and commit them.
+class Refresh:
+    """One sync of a dataset.
 
     Attributes
     ----------
     new, ended, requests
-        Number of batches that the dataset did not have before, of batches that have ended since
-        the last sync, and of successful requests.
+        Batches that the dataset did not have, batches that have ended since the last sync, and
+        successful requests.
     gone
         Batches that were open or listed, but that the API does not know.
     truncated
@@ -73,78 +75,223 @@ class BatchRefresh:
         client: Client,
         query: BatchQuery,
         scope: dict[str, Any],
-        writer: ChunkWriter,
-        failed: FailedRequests,
+        storage: Storage,
+        state: State,
+        stored: StoredFiles,
+        facets: Facets,
+        folder: Path,
+        now: datetime,
     ) -> None:
         self.new = self.ended = self.requests = 0
         self.gone: dict[str, BatchesError] = {}
         self.truncated: list[str] = []
-        self._client, self._query, self._scope = client, query, scope
-        self._writer, self._manifest, self._failed = writer, writer.manifest, failed
-        self._target = _target_range(query)
-        self._pending = PendingBatches(writer.manifest)
-        self._known = KnownBatches(writer, self._pending)
-        stored_open_ids = writer.stored_open_ids()
-        self._stored_open_ids = set(stored_open_ids)
-        self._open_ids = dict.fromkeys([*stored_open_ids, *writer.manifest.open])
+        self.failed = FailedRequests()
+        self.jobs = JobRefresh(client, scope, stored, facets, self.failed, now)
+        self.names = NameRefresh(client, scope, storage, stored, folder)
+        self._client, self._query, self._scope, self._facets = client, query, scope, facets
+        self._storage, self._state, self._stored, self._folder = storage, state, stored, folder
+        self._now, self._target = now, _target_range(query)
+        self._pending = {batch_key(p.batch_id): p for p in state.pending}
+        self._settling = Settling(now, self._pending)
+        self._work: dict[str, DayWork] = {}
+        self._known: dict[str, list[str]] = {}
+        self._files: dict[str, NewFile] = {}
         self._newest: datetime | None = None
+        self._confirmed = False
         self._n_rows = 0
 
     def run(self, progress: Progress) -> None:
-        """Fetch and commit all batches; on an error, commit those fetched so far and raise."""
+        """Fetch and store all; on an error, store what was fetched so far and raise."""
         with progress_bar(progress, "sync", unit="batch") as bar:
-            bar.set_total(len(self._open_ids))
+            self._plan(bar)
+            bar.set_total(sum(len(work.fetch) for work in self._work.values()))
             try:
-                self._fetch(self._open_ids, bar)
-                self._fetch(self._iter_new_ids(bar), bar)
-            except BatchesError:
-                self._writer.write(self._pending)
-                raise
-            # Only now: with a wrong base_url, listing fails too, and no batch is removed.
-            for batch_id in self.gone:
-                if batch_id in self._open_ids:  # the API may not know a new batch everywhere yet
-                    self._pending.remove(batch_id)
-            if self._newest is not None and not self.truncated:
-                # A creation time in the future must not hide later batches.
-                until = min(self._newest, utc_now())
-                self._manifest.add_synced_range(msgspec.structs.replace(self._target, until=until))
-            self._writer.write(self._pending)
-        self._warn()
+                for days in _groups(self._work):
+                    self._refresh_days(days, bar, progress)
+            finally:
+                self._discard()
+        if self._newest is not None and not self.truncated:
+            # A creation time in the future must not hide later batches.
+            until = min(self._newest, self._now)
+            self._state.add_synced_range(msgspec.structs.replace(self._target, until=until))
+        self._settling.warn()
+        for message in self.truncated:
+            warn(message)
 
-    def _fetch(self, ids: Iterable[str], bar: ProgressBar) -> None:
-        """Fetch batches with their results, and commit whenever a chunk is full."""
+    # --- what to ask ------------------------------------------------------------------------
 
-        def fetch(batch_id: str) -> bytes:
-            decode = partial(records.validate_batch_json, batch_id)
-            return endpoints.get_batch_with_results(self._client, batch_id, decode, **self._scope)
+    def _plan(self, bar: ProgressBar) -> None:
+        """List the batches that may be new, and decide what to ask about each day."""
+        listed = self._list_new(bar)
+        for key, (batch_id, created, status, statuses) in self._list_outdated(bar).items():
+            listed.setdefault(key, (batch_id, created, status, statuses))
+        outdated = self._stored.outdated_ids
+        outdated_keys = [key for ids in outdated.values() for key in ids]
+        self._known = self._stored.locate([*listed, *self._pending, *outdated_keys])
+        for key, entry in self._pending.items():
+            entry.day = self._known.get(key, [entry.day])[0]
+            if entry.fetch:
+                self._day(entry.day).fetch[key] = entry.batch_id
+            if entry.jobs and self._facets.names and entry.day not in outdated:
+                self._add_jobs_of(entry.day, key)
+        for key, (batch_id, created, status, statuses) in listed.items():
+            if key in self._pending:
+                entry = self._pending[key]
+                entry.statuses = union(entry.statuses, statuses)
+            elif key not in self._known:
+                is_wanted = statuses is None or status in statuses
+                day = day_of(created)
+                if is_wanted or status not in TERMINAL_STATUSES:
+                    self._pending[key] = PendingBatch(batch_id=batch_id, day=day, statuses=statuses)
+                if is_wanted:
+                    self._day(day).fetch[key] = batch_id
+        for day, ids in outdated.items():
+            self._day(day).jobs_of = None
+            for key, batch_id in ids.items():
+                if self._known[key][0] == day:
+                    self._day(day).fetch[key] = batch_id
+                    self._pending.setdefault(key, PendingBatch(batch_id=batch_id, day=day))
+                else:
+                    self._day(day).drop.append(key)
+        for name in self._state.files_of(RESULTS.name):
+            day = name.split("=")[1].split("/")[0]
+            if not set(self._facets.names) <= set(self._state.asked.get(day, ())):
+                self._day(day).jobs_of = None
 
-        def on_error(batch_id: str, error: BatchesError) -> bool:
+    def _day(self, day: str) -> DayWork:
+        return self._work.setdefault(day, DayWork())
+
+    def _add_jobs_of(self, day: str, key: str) -> None:
+        jobs_of = self._day(day).jobs_of
+        if jobs_of is not None:
+            jobs_of.add(key)
+
+    def _list_new(self, bar: ProgressBar) -> dict[str, Listed]:
+        target = self._target
+        since = self._state.resume_from(target)
+        if target.after is not None and (since is None or since < target.after):
+            since = target.after
+        if since is not None and since > target.until:
+            if not any(entry.fetch for entry in self._pending.values()):
+                return {}
+            since = target.until  # nothing is new: list only to check that the server responds
+        params = {**self._query.params, "created_at_on_or_after": format_time("since", since)}
+        return self._list(bar, target.statuses, params)
+
+    def _list_outdated(self, bar: ProgressBar) -> dict[str, Listed]:
+        """List again what earlier syncs listed of the days whose files are not as recorded."""
+        found: dict[str, Listed] = {}
+        days = sorted(set(self._stored.outdated_ids) - {UNKNOWN_DAY})
+        for first, last in _merge_days(days):
+            for past in self._state.covered:
+                start = first if past.after is None else max(first, past.after)
+                end = min(last, past.until)
+                if start <= end:
+                    params = {
+                        **self._scope,
+                        "source_directory_id": past.source_directory_id,
+                        "created_at_on_or_after": format_time("since", start),
+                        "created_at_on_or_before": format_time("until", end),
+                    }
+                    for key, item in self._list(bar, past.statuses, params).items():
+                        if key in found:
+                            item = (*item[:3], union(item[3], found[key][3]))
+                        found[key] = item
+        return found
+
+    def _list(
+        self, bar: ProgressBar, statuses: tuple[str, ...] | None, params: dict[str, Any]
+    ) -> dict[str, Listed]:
+        found: dict[str, Listed] = {}
+        pages = endpoints.list_batches(self._client, page_size=self._query.page_size, **params)
+
+        def counted() -> Iterator[Any]:
+            for page in pages:
+                self.requests += 1
+                self._show_counts(bar)
+                yield page
+
+        on_truncated = self.truncated.append
+        for record in listing.iter_records(BATCHES, counted(), on_truncated=on_truncated):
+            batch_id, created = listing.record_id(BATCHES, record), listing.created_at(record)
+            self._check_project(record.get("project_id"))
+            self._newest = max(filter(None, (self._newest, created)), default=None)
+            found[batch_key(batch_id)] = (batch_id, created, str(record.get("status")), statuses)
+        return found
+
+    def _check_project(self, project_id: str | None) -> None:
+        """Raise `DatasetError` for a batch of another project than the stored ones."""
+        if project_id is None:
+            return
+        known = {self._state.project_id} - {None} or self._stored.project_ids
+        if known and project_id not in known:
+            raise DatasetError(
+                f"{self._storage.name!r} holds batches of project {', '.join(map(str, known))}, "
+                f"but the API returned batches of project {project_id}. Connect to the first "
+                "project, or sync to another folder. Nothing was changed."
+            )
+        self._state.project_id = project_id
+
+    # --- fetching and storing ---------------------------------------------------------------
+
+    def _refresh_days(self, days: list[str], bar: ProgressBar, progress: Progress) -> None:
+        """Fetch what some days lack, and replace their files."""
+        error: BatchesError | None = None
+        self._files = {}
+        self._settling.start()
+        try:
+            self._fetch(days, bar)
+            self._confirm_project()
+        except DatasetError:
+            raise
+        except BatchesError as caught:
+            error = caught
+        for day in days:
+            self._prepare(day)
+        if error is None and self._facets.names:
+            try:
+                jobs_of = {day: self._work[day].jobs_of for day in days}
+                self.jobs.run(jobs_of, self._results, self._file, progress)
+            except BatchesError as caught:
+                error = caught
+        self._commit(days, complete=error is None)
+        if error is not None:
+            raise error
+
+    def _fetch(self, days: Iterable[str], bar: ProgressBar) -> None:
+        def fetch(item: tuple[str, str, str]) -> bytes:
+            decode = partial(records.validate_batch_json, item[2])
+            return endpoints.get_batch_with_results(self._client, item[2], decode, **self._scope)
+
+        def on_error(item: tuple[str, str, str], error: BatchesError) -> bool:
             if not isinstance(error, NotFoundError):
-                return self._failed(batch_id, error)
+                return self.failed(item[2], error)
             self.requests += 1
-            self.gone[batch_id] = error
+            self.gone[item[2]] = error
+            self._settling.answers[item[1]] = Answer(gone=True)
             bar.advance()
             return True
 
-        completed = iter_completed(fetch, ids, client=self._client, progress=bar, on_error=on_error)
+        items = [(day, key, id_) for day in days for key, id_ in self._work[day].fetch.items()]
+        completed = iter_completed(
+            fetch, items, client=self._client, progress=bar, on_error=on_error
+        )
         with closing(completed):
             for responses in completed:
                 self.requests += len(responses)
                 self._add(responses)
                 bar.advance(len(responses))
                 self._show_counts(bar)
-                if self._pending.is_full():
-                    self._writer.write(self._pending)
 
-    def _add(self, responses: list[tuple[int, str, bytes]]) -> None:
-        """Add batches to the buffer; an invalid response does not affect the others."""
+    def _add(self, responses: list[tuple[int, tuple[str, str, str], bytes]]) -> None:
+        """Keep batches and their results; an invalid response does not affect the others."""
         if not responses:
             return
         try:
             batches, results = records.parse_batches_with_results([body for *_, body in responses])
         except ResponseError as error:
             if len(responses) == 1:
-                if self._failed(responses[0][1], error):
+                if self.failed(responses[0][1][2], error):
                     return
                 raise
             try:
@@ -152,145 +299,153 @@ class BatchRefresh:
             finally:
                 self._add(responses[1:])
             return
-        created = batches["created_at"].to_pylist()
-        for row, (position, batch_id, _) in enumerate(responses):
-            if batch_id not in self._open_ids and self._known.has(batch_id, created[row]):
-                self._manifest.open.pop(batch_id, None)  # the list had another creation time
-                continue
-            batch = batches.slice(row, 1)
-            is_kept, has_ended = self._pending.add(position, batch, results[row])
-            self.new += is_kept and batch_id not in self._stored_open_ids
-            self._n_rows += len(results[row]) if is_kept else 0
-            self.ended += has_ended and batch_id in self._stored_open_ids
+        for project_id in batches["project_id"].unique().to_pylist():
+            self._check_project(project_id)
+        for row, (position, (day, key, _), _) in enumerate(responses):
+            self._add_batch(day, key, position, batches.slice(row, 1), results[row])
 
-    def _iter_new_ids(self, bar: ProgressBar) -> Iterator[str]:
-        """List the batches that may be new, and yield the ids to fetch."""
-        target = self._target
-        since = self._manifest.resume_from(target)
-        if target.after is not None and (since is None or since < target.after):
-            since = target.after
-        if since is not None and since > target.until:
-            if not self.gone:
-                return
-            since = target.until  # nothing is new: list only to check that the server responds
-        self._known.load(since)
-        params = {**self._query.params, "created_at_on_or_after": format_time("since", since)}
-        pages = endpoints.list_batches(self._client, page_size=self._query.page_size, **params)
-        counted = self._count_requests(pages, bar)
-        for record in listing.iter_records(BATCHES, counted, on_truncated=self.truncated.append):
-            if self._is_to_fetch(record):
-                yield listing.record_id(BATCHES, record)
-            else:
-                bar.advance()
+    def _add_batch(
+        self, day: str, key: str, position: int, batch: pa.Table, results: pa.Table
+    ) -> None:
+        (status,) = batch["status"].to_pylist()
+        entry, has_ended = self._pending.get(key), status in TERMINAL_STATUSES
+        statuses = entry.statuses if entry else None
+        is_kept, is_stored = statuses is None or status in statuses, key in self._known
+        self._settling.answers[key] = Answer.of(status, batch, results, is_kept, self._now)
+        self.ended += has_ended and is_stored and entry is not None and entry.open
+        if not is_kept and not is_stored:
+            return
+        keys = pa.array([key])
+        self._file(BATCHES.name, day).add(batch if is_kept else batch[:0], keys, position)
+        if len(results) or not is_kept:  # an empty answer does not replace stored results
+            rows = results if is_kept else results[:0]
+            self._file(RESULTS.name, day).add(rows, keys, position)
+            self._n_rows += len(rows)
+        if is_kept:
+            self.new += not is_stored
+            self.names.note(batch, results)
+            if self._facets.names:
+                self._add_jobs_of(day, key)
 
-    def _is_to_fetch(self, record: BatchRecord) -> bool:
-        """Return whether a listed batch must be fetched; track it if it may be wanted later."""
-        statuses = self._target.statuses
-        batch_id, status = listing.record_id(BATCHES, record), str(record.get("status"))
-        created = listing.created_at(record)
-        self._newest = max(filter(None, (self._newest, created)), default=None)
-        was_gone = self.gone.pop(batch_id, None) is not None
-        if self._known.has(batch_id, created) and not was_gone:
-            if batch_id in self._manifest.open:
-                self._manifest.track_open(batch_id, statuses)
-            return False
-        is_wanted = statuses is None or status in statuses
-        if is_wanted or status not in TERMINAL_STATUSES:
-            self._manifest.track_open(batch_id, statuses)
-        return is_wanted
+    def _confirm_project(self) -> None:
+        """Check that the key is of the dataset's project before a batch counts as not found."""
+        if self._confirmed or not self.gone or self._state.project_id is None:
+            return
+        self._confirmed = True
+        pages = endpoints.list_batches(self._client, page_size=1, **self._scope)
+        for record in next(pages).items:
+            self._check_project(record.get("project_id"))
+        self.requests += 1
 
-    def _count_requests(
-        self, pages: Iterable[Page[BatchRecord]], bar: ProgressBar
-    ) -> Iterator[Page[BatchRecord]]:
-        for page in pages:
-            self.requests += 1
-            self._show_counts(bar)
-            if page.total_size is not None:
-                bar.set_total(len(self._open_ids) + page.total_size)
-            yield page
+    def _file(self, table: str, day: str) -> NewFile:
+        name = file_name(table, day)
+        self._limit_memory()
+        if name not in self._files:
+            self._files[name] = NewFile(self._storage, name, self._folder)
+        return self._files[name]
+
+    def _results(self, day: str, columns: list[str]) -> Iterable[pa.Table]:
+        """Return the results of a day as they will be, by row group."""
+        name = file_name(RESULTS.name, day)
+        new = self._files.get(name)
+        return new.rows(columns) if new and new.version else self._stored.rows(name, columns)
+
+    def _limit_memory(self) -> None:
+        """Move the new rows of the largest files to disk if there are too many."""
+        total = sum(f.nbytes for f in self._files.values())
+        if total > MAX_BUFFERED_BYTES:
+            for largest in sorted(self._files.values(), key=lambda f: f.nbytes, reverse=True):
+                total -= largest.nbytes
+                largest.flush()
+                if total < MAX_BUFFERED_BYTES / 2:
+                    break
+
+    def _prepare(self, day: str) -> None:
+        """Complete the results of a day, from which the jobs to ask for are read."""
+        for table in (RESULTS.name, BATCHES.name):
+            if drop := self._work[day].drop:
+                self._file(table, day).replaced.append(pa.array(drop))
+        if day in self._stored.outdated_ids:  # take over files that are not as recorded
+            for each in DAY_TABLES:
+                if (name := file_name(each.name, day)) in self._stored.names:
+                    self._file(each.name, day).is_wanted = True
+                else:
+                    self._state.files.pop(name, None)
+        results = self._files.get(file_name(RESULTS.name, day))
+        if results is not None and results.is_changed:
+            results.finish(self._stored)
+
+    def _commit(self, days: list[str], *, complete: bool) -> None:
+        """Replace the files of some days, those of the batches last, and record them."""
+        names = [file_name(table.name, day) for day in days for table in DAY_TABLES]
+        changed = [f for name in names if (f := self._files.get(name)) and f.is_changed]
+        versions = {f.name: f.version or f.finish(self._stored) for f in changed}
+        for day in [day for day in days if day in self._stored.overtaken]:
+            # The new files mix what two syncs have read. The next sync fetches the day again.
+            days.remove(day)
+            versions = {n: v for n, v in versions.items() if f"/created={day}/" not in n}
+        changed = [f for f in changed if f.name in versions]
+        if versions:
+            self._save(versions)
+        for new_file in changed:
+            new_file.publish()
+        self._stored.replaced(versions)
+        self._state.files |= versions
+        for day in days:
+            self._settling.settle(day, self._work[day], self.jobs, complete=complete)
+            self._record_asked(day, complete)
+        self._state.pending = list(self._pending.values())
+        self._save({})
+        self._discard()
+
+    def _discard(self) -> None:
+        for new_file in self._files.values():
+            new_file.discard()
+
+    def _record_asked(self, day: str, complete: bool) -> None:
+        work, before = self._work[day], self._state.asked.get(day)
+        now_asked = set(self._facets.names) if complete else set()
+        if work.jobs_of is None and day not in self._stored.outdated_ids:
+            now_asked |= set(before or ())
+        elif work.jobs_of is not None and before is not None:
+            now_asked = set(before) & now_asked if work.fetch else set(before)
+        self._state.asked[day] = sorted(now_asked)
+
+    def _save(self, next_files: dict[str, Any]) -> None:
+        self._state.next_files = next_files
+        save(self._storage, self._state)
 
     def _show_counts(self, bar: ProgressBar) -> None:
         bar.set_postfix(f"{self._n_rows:,} rows, {self.requests:,} requests")
 
-    def _warn(self) -> None:
-        for message in self.truncated:
-            warn(message)
-        if self.gone:
-            warn(
-                f"{len(self.gone):,} batches were listed or open, but the API no longer knows "
-                f"them: {', '.join(self.gone)}."
-            )
+
+Listed = tuple[str, datetime | None, str, tuple[str, ...] | None]
+"""Id, creation time and status of a listed batch, and the statuses with which it is wanted."""
 
 
-class JobRefresh:
-    """Fetch the jobs that stored results refer to, unless they are stored and have ended.
+def _groups(work: dict[str, DayWork]) -> Iterator[list[str]]:
+    """Yield days, the oldest first, in groups that are fetched together."""
+    group: list[str] = []
+    n_batches = 0
+    for day in sorted(work):
+        if group and (n_batches >= MAX_GROUP_BATCHES or len(group) >= MAX_GROUP_DAYS):
+            yield group
+            group, n_batches = [], 0
+        group.append(day)
+        n_batches += len(work[day].fetch)
+    if group:
+        yield group
 
-    Attributes
-    ----------
-    requests, unknown
-        Number of successful requests of the whole sync, and of jobs that the API does not know.
-    """
 
-    def __init__(
-        self,
-        client: Client,
-        scope: dict[str, Any],
-        writer: ChunkWriter,
-        failed: FailedRequests,
-        *,
-        earlier_requests: int,
-    ) -> None:
-        self.requests, self.unknown = earlier_requests, 0
-        self._client, self._scope, self._writer, self._failed = client, scope, writer, failed
-
-    def run(self, progress: Progress) -> None:
-        """Fetch the jobs of all chunks, and commit those of each chunk."""
-        chunks = self._writer.manifest.chunks
-        incomplete = [chunk for chunk in chunks if not chunk.jobs_asked or chunk.open_jobs]
-        with progress_bar(progress, "jobs", unit="job") as bar:
-            total = 0
-            for chunk in incomplete:
-                requested = split_job_ids(self._writer.missing_job_refs(chunk).to_pandas())
-                total += sum(len(ids) for _, ids in requested)
-                bar.set_total(total)
-                self._refresh_chunk(chunk, requested, bar)
-
-    def _refresh_chunk(self, chunk: Chunk, requested: list[JobIdChunk], bar: ProgressBar) -> None:
-        responses = self._fetch(requested, bar)
-        self._writer.set_jobs(
-            chunk,
-            [job_id for (_, ids), _ in responses for job_id in ids],
-            concat_arrow(JOBS, [jobs for _, jobs in responses]),
-            complete=len(responses) == len(requested),
+def _merge_days(days: list[str]) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the first and last instant of each period without a gap."""
+    starts = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in days]
+    while starts:
+        n = next(
+            (n for n in range(1, len(starts)) if starts[n] != starts[n - 1] + DAY), len(starts)
         )
-
-    def _fetch(
-        self, requested: list[JobIdChunk], bar: ProgressBar
-    ) -> list[tuple[JobIdChunk, pa.Table]]:
-        """Return the jobs of each successful request, in the order of the requests."""
-        responses: dict[int, tuple[JobIdChunk, pa.Table]] = {}
-
-        def on_error(request: JobIdChunk, error: BatchesError) -> bool:
-            job_type, ids = request
-            return self._failed(f"{len(ids)} {job_type} jobs such as {ids[0]}", error)
-
-        completed = iter_completed(
-            partial(fetch_chunk, self._client, self._scope),
-            requested,
-            client=self._client,
-            progress=bar,
-            on_error=on_error,
-        )
-        with closing(completed):
-            for group in completed:
-                for position, request, jobs in group:
-                    responses[position] = request, jobs
-                    n_ids = len(request[1])
-                    self.requests += 1
-                    self.unknown += n_ids - len(jobs)
-                    bar.advance(n_ids)
-                bar.set_postfix(f"{self.requests:,} requests")
-        return [responses[position] for position in sorted(responses)]
+        yield starts[0], starts[n - 1] + DAY
+        starts = starts[n:]
 
 
 def _target_range(query: BatchQuery) -> SyncedRange:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import fsspec
 
-from llama_batches_nb.dataset.atomic import atomic_write
+from llama_batches_nb.dataset.atomic import atomic_write, fsync_folder
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.types import PathLike
 
@@ -79,32 +81,83 @@ class Storage:
     def put(self, name: str, content: bytes) -> None:
         """Create or replace a file atomically."""
         if self.local is not None:
-            if not self._is_inside(name):
-                raise DatasetError(
-                    f"{name!r} is outside {self.name!r} because of a symbolic link. Remove the "
-                    "link, or choose another folder."
-                )
+            self._check_inside(name)
             atomic_write(self.local / name, content)
             return
         path = self.path(name)
         make_parent(self.filesystem, path)
         self.filesystem.pipe_file(path, content)
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Delete files, except missing ones and those outside the folder because of a link."""
-        for name in filter(self._is_inside, names):
-            with suppress(FileNotFoundError):
-                self.filesystem.rm_file(self.path(name))
+    @contextmanager
+    def open(self, name: str, *, download: bool = True) -> Iterator[BinaryIO | None]:
+        """Open a file for reading, or yield None if it does not exist.
+
+        A file at a URL is downloaded first, as it may be replaced while it is read, unless only a
+        small part is needed.
+        """
+        if self.local is not None:
+            path = self.local / name
+            if not path.is_file():
+                yield None
+                return
+            with path.open("rb") as file:
+                yield file
+            return
+        self.filesystem.invalidate_cache()
+        if not download:
+            try:
+                remote = self.filesystem.open(self.path(name), "rb", block_size=2**17)
+            except FileNotFoundError:
+                yield None
+                return
+            with remote:
+                yield remote
+            return
+        with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder:
+            copy = Path(folder, "copy")
+            try:
+                self.filesystem.get_file(self.path(name), str(copy))
+            except FileNotFoundError:
+                yield None
+                return
+            with copy.open("rb") as file:
+                yield file
+
+    def temporary_path(self, name: str, folder: Path) -> Path:
+        """Return a local path to write the next content of a file to, for `replace`.
+
+        It is next to the file, or in `folder` for a URL.
+        """
+        if self.local is None:
+            return folder / secrets.token_hex(8)
+        self._check_inside(name)
+        path = self.local / name
+        return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+    def replace(self, name: str, content: Path) -> None:
+        """Create or replace a file with a local one, in one step, and delete that."""
+        if self.local is not None:
+            self._check_inside(name)
+            content.replace(self.local / name)
+            fsync_folder((self.local / name).parent)
+            return
+        make_parent(self.filesystem, self.path(name))
+        self.filesystem.put_file(str(content), self.path(name))
+        content.unlink()
 
     def _is_regular_file(self, name: str) -> bool:
         """Return whether reading ends, which is not so for a named pipe."""
         return self.local is None or (self.local / name).is_file()
 
-    def _is_inside(self, name: str) -> bool:
-        """Return whether a file is in the folder once symbolic links are resolved."""
+    def _check_inside(self, name: str) -> None:
+        """Raise `DatasetError` if a file is not in the folder once symbolic links are resolved."""
         if self.local is None:
-            return True
-        return (self.local / name).parent.resolve().is_relative_to(self.local.resolve())
+            return
+        if not (self.local / name).parent.resolve().is_relative_to(self.local.resolve()):
+            raise DatasetError(
+                f"{name!r} is outside {self.name!r} because of a symbolic link. Remove the link, "
+                "or choose another folder."
+            )
 
 
 def path_text(path: PathLike, *, to_write: bool = False) -> str:

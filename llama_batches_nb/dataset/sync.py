@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Unpack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Unpack, get_args
 
-from llama_batches_nb.dataset.lock import acquire_lock
-from llama_batches_nb.dataset.manifest import DATASET_TABLES, Manifest, ProjectRef
-from llama_batches_nb.dataset.refresh import BatchRefresh, FailedRequests, JobRefresh
+from llama_batches_nb.dataset.job_refresh import Facets
+from llama_batches_nb.dataset.refresh import Refresh
+from llama_batches_nb.dataset.state import (
+    DATASET_TABLES,
+    DamagedStateError,
+    State,
+    check_folder,
+    is_temporary,
+    parse_name,
+    save,
+)
 from llama_batches_nb.dataset.storage import Storage, path_text
-from llama_batches_nb.dataset.writer import ChunkWriter
+from llama_batches_nb.dataset.stored_files import StoredFiles
+from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.fetch.filters import (
     BatchFilters,
     BatchQuery,
@@ -20,8 +33,12 @@ from llama_batches_nb.fetch.filters import (
 )
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
-from llama_batches_nb.tables.schema import JOBS
-from llama_batches_nb.types import PathLike
+from llama_batches_nb.messages import warn
+from llama_batches_nb.tables.arguments import parse_bool, parse_choice
+from llama_batches_nb.tables.schema import EXTRACTIONS, JOBS, PAGES
+from llama_batches_nb.types import PageContent, PathLike
+
+MAX_TEMPORARY_AGE = timedelta(days=1)  # older temporary files were left by killed syncs
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +56,7 @@ class SyncReport:
     open : int
         Batches that have not ended; the next sync fetches them again.
     gone : int
-        Batches that were open or listed, but that the API does not know.
+        Batches that were open or listed, but that the API does not know. Their rows stay.
     unknown_jobs : int
         Jobs that results refer to, but that the API does not know.
     added, total : dict of str to int
@@ -89,15 +106,19 @@ def sync_dataset(
     path: PathLike,
     *,
     jobs: bool = False,
+    usage: bool = False,
+    outputs: PageContent | None = None,
+    names: bool = True,
     progress: Progress = None,
     client: Client | None = None,
     **filters: Unpack[BatchFilters],
 ) -> SyncReport:
     """Update a Parquet dataset of batches, their results and, on request, their jobs.
 
-    A batch that has ended is fetched only once. Each sync fetches the new batches, and fetches
-    those again that had not ended. Filters only add: batches of earlier syncs are kept, whatever
-    the filters of this one.
+    Each sync fetches the new batches, and fetches those again that had not ended. Results, job
+    references, jobs, credits and outputs that are missing when a batch has ended are requested
+    again, until 24 hours after the sync that first saw that it had ended. Filters only add: batches
+    of earlier syncs are kept, whatever the filters of this one.
 
     Parameters
     ----------
@@ -105,7 +126,16 @@ def sync_dataset(
         A local folder, which is created if necessary, or a URL that fsspec supports.
     jobs
         Fetch the jobs that results refer to, including results of earlier syncs. Jobs that had
-        not ended are fetched again; jobs that the API does not know are requested only once.
+        not ended are fetched again.
+    usage
+        Also ask each ended job for its credits, with one request per job. Implies `jobs`.
+    outputs
+        ``"markdown"``, ``"text"`` or ``"items"``: keep the pages of completed parse jobs in the
+        table ``pages``, and the data of extract jobs in ``extractions``. Implies `jobs`. The
+        service deletes outputs after 48 hours, so sync at least daily.
+    names
+        Keep the tables ``files``, ``directories`` and ``configurations``. They are listed when a
+        new batch refers to them.
     status, source_directory_id, created_at_on_or_after, created_at_on_or_before, page_size
         Filters, as in `fetch_batches`. A batch is kept if it has one of the statuses when it is
         fetched; a batch that has not ended is fetched again, as its status may still match.
@@ -123,11 +153,9 @@ def sync_dataset(
 
     Raises
     ------
-    DatasetLockedError
-        If another sync is writing to the folder.
     DatasetError
-        If the folder is not a dataset, is damaged, holds batches of another project, or was
-        written by a newer version.
+        If the folder is not a dataset, has the format of an older or a newer version, or holds
+        batches of another project or pages of another kind. Nothing is changed.
     BatchesError
         If a request fails. Everything fetched is kept: when only a few batches or jobs cannot be
         fetched, the sync completes without them before it raises, and the next sync fetches them.
@@ -137,30 +165,27 @@ def sync_dataset(
     Warns
     -----
     UserWarning
-        If the API no longer knows some batches, or the list is shorter than the server says.
+        If something is given up after 24 hours, outputs have expired, a file was damaged, names
+        cannot be listed, or the list of batches is shorter than the server says.
 
     Notes
     -----
-    The folder holds ``_manifest.json`` and ``{batches,results,jobs}/part-….parquet``, with one
-    schema per table. Files are not partitioned by date or status: a file holds batches that were
-    synced together, and its statistics let readers skip it. Small files are merged.
+    The folder holds ``results/created=2026-11-27/data.parquet`` and likewise ``batches``, ``jobs``,
+    ``pages`` and ``extractions``: one file per table and day on which the batches were created
+    (UTC). ``files``, ``directories`` and ``configurations`` are one file each. Any tool can read
+    ``results/**/*.parquet`` at any time and finds each row once, also while a sync runs or after it
+    was killed.
 
-    The manifest lists the files of the dataset, and a sync commits by replacing it in one step: by
-    a rename on a local disk, after the files were flushed to disk; by one PUT on an object store.
-    `open_dataset` and `read_dataset` therefore return each row once at any time, even while a sync
-    runs or after it was killed. Tools that read the files directly (``results/*.parquet``) do so
-    too while no sync runs and the last one was not killed; the next sync deletes what a killed one
-    left.
-
-    On a local disk the lock is released when its process ends. On an object store the lock is a
-    file that its owner renews; another sync may take over a lock that was not renewed for five
-    minutes.
+    A sync replaces the files of the days that it changes, each in one step. ``_sync.json`` records
+    the files, and what to request again. A day with a file that is not as recorded, because
+    it is damaged, or was replaced by another sync or by an older copy, is fetched again; rows stay
+    unless the API answers about their batch. Several syncs may therefore run at once.
 
     New batches are found by creation time, starting one hour before the newest batch listed so
     far. A batch that appears with an earlier creation time is not found.
 
-    A job that batches of different syncs refer to may have a row for each; `outcomes` and the
-    other functions count it once.
+    A job that batches of different days refer to has a row for each; `outcomes` and the other
+    functions count it once.
 
     Examples
     --------
@@ -173,53 +198,93 @@ def sync_dataset(
     >>> files.shape[1]
     12
     """
-    if not isinstance(jobs, bool):
-        raise TypeError(f"jobs must be True or False, not {jobs!r}.")
+    if outputs is not None:
+        parse_choice("outputs", outputs, get_args(PageContent))
+    facets = Facets(parse_bool("jobs", jobs), parse_bool("usage", usage), outputs)
+    names = parse_bool("names", names)
     check_filter_names("sync_dataset", filters)
     query = BatchQuery.from_filters(**filters)
     storage = Storage(path_text(path, to_write=True))
     client = get_client(client)
     scope = project_params(filters.get("project_id"), filters.get("organization_id"))
-    origin = ProjectRef(client.base_url, *(scope[n] or getattr(client.settings, n) for n in scope))
-    started = time.monotonic()
-    Manifest.read(storage)  # raises before a lock file is written to a folder of something else
-    with acquire_lock(storage) as verify_lock:
-        existing = Manifest.read(storage)
-        manifest = existing or Manifest(origin=origin)
-        manifest.check_origin(storage, origin)
-        manifest.jobs = manifest.jobs or jobs
-        before = _row_counts(manifest)
-        writer = ChunkWriter(storage, manifest, verify_lock)
-        if existing is None:
-            writer.commit()
-        writer.vacuum()
-        failed = FailedRequests()
-        batch_refresh = BatchRefresh(client, query, scope, writer, failed)
-        batch_refresh.run(progress)
-        job_refresh = JobRefresh(
-            client, scope, writer, failed, earlier_requests=batch_refresh.requests
-        )
-        if jobs:
-            job_refresh.run(progress)
-        writer.compact()
-        writer.vacuum()
-        failed.raise_first()
-    total = _row_counts(manifest)
+    started, now = time.monotonic(), utc_now()
+    existing = storage.names()
+    check_folder(storage, existing)
+    state = _read_state(storage, existing)
+    _check_content(storage, state, facets)
+    _remove_old_temporary_files(storage, existing, now)
+    with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder:
+        stored = StoredFiles(storage, state, existing)
+        before = _row_counts(state)
+        refresh = Refresh(client, query, scope, storage, state, stored, facets, Path(folder), now)
+        refresh.run(progress)
+        if names:
+            refresh.names.run(state, progress)
+        save(storage, state)
+    refresh.jobs.warn()
+    refresh.failed.raise_first()
+    total = _row_counts(state)
     return SyncReport(
         path=storage.name,
-        new=batch_refresh.new,
-        ended=batch_refresh.ended,
-        open=len(manifest.open),
-        gone=len(batch_refresh.gone),
-        unknown_jobs=job_refresh.unknown,
+        new=refresh.new,
+        ended=refresh.ended,
+        open=sum(entry.open for entry in state.pending),
+        gone=len(refresh.gone),
+        unknown_jobs=refresh.jobs.unknown,
         added={name: n - before.get(name, 0) for name, n in total.items()},
         total=total,
-        requests=job_refresh.requests,
+        requests=refresh.requests + refresh.jobs.requests + refresh.names.requests,
         seconds=time.monotonic() - started,
-        complete=not batch_refresh.truncated,
+        complete=not refresh.truncated,
     )
 
 
-def _row_counts(manifest: Manifest) -> dict[str, int]:
-    tables = [table.name for table in DATASET_TABLES if table is not JOBS or manifest.jobs]
-    return {name: manifest.rows(name) for name in tables}
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
+def _read_state(storage: Storage, existing: list[str]) -> State:
+    """Return the record of the last sync, a new one if there is none or it is damaged."""
+    try:
+        state = State.read(storage)
+    except DamagedStateError as error:
+        warn(str(error))
+        return State()
+    if state is None:
+        state = State()
+        if not any(map(parse_name, existing)):
+            save(storage, state)
+    return state
+
+
+def _check_content(storage: Storage, state: State, facets: Facets) -> None:
+    """Record which tables are kept; raise `DatasetError` for another content of pages."""
+    if facets.content and state.content not in (None, facets.content):
+        raise DatasetError(
+            f"{storage.name!r} holds pages as {state.content!r}, not {facets.content!r}. Pass "
+            f"outputs={state.content!r}, or sync to another folder."
+        )
+    state.content = facets.content or state.content
+    wanted = [JOBS.name] if facets.names else []
+    wanted += [PAGES.name, EXTRACTIONS.name] if facets.content else []
+    state.tables = [name for name in DATASET_TABLES if name in {*state.tables, *wanted}]
+
+
+def _remove_old_temporary_files(storage: Storage, existing: list[str], now: datetime) -> None:
+    """Delete what killed syncs left; a file of a sync that runs is younger."""
+    if storage.local is None:
+        return
+    for name in filter(is_temporary, existing):
+        with suppress(OSError):
+            path = storage.local / name
+            if path.stat().st_mtime < (now - MAX_TEMPORARY_AGE).timestamp():
+                path.unlink()
+
+
+def _row_counts(state: State) -> dict[str, int]:
+    counts = dict.fromkeys(state.tables, 0)
+    for name, version in state.files.items():
+        table = name.partition("/")[0]
+        counts[table] = counts.get(table, 0) + version.rows
+    return counts

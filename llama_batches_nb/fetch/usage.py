@@ -48,7 +48,7 @@ def fetch_usage(
     listed = pa.Table.from_pandas(jobs, schema=table.arrow_schema, preserve_index=False)
     with progress_bar(progress, "credits", unit="job", total=len(keys)) as bar:
         result = fetch_concurrently(
-            partial(_fetch_one, client, scope, table),
+            partial(fetch_billed_job, client, scope, table),
             keys,
             partial(_replace_rows, table, listed),
             client=client,
@@ -69,7 +69,8 @@ def replace_jobs(jobs: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
     return _replace_rows(JOBS, old, [new])
 
 
-def _fetch_one(client: Client, scope: dict[str, Any], table: Table, key: JobKey) -> pa.Table:
+def fetch_billed_job(client: Client, scope: dict[str, Any], table: Table, key: JobKey) -> pa.Table:
+    """Return one job as it is when asked with ``expand=usage``."""
     job_type, job_id = key
     job = endpoints.get_job(client, job_type, job_id, expand=USAGE_EXPAND[job_type], **scope)
     records.check_response_id(job_id, listing.record_id(JOBS, job), what="job")

@@ -42,7 +42,7 @@ def child(url: str, key: str, path: str, jobs: str) -> None:
     before = peak()
     with lb.connect(key, base_url=url):
         started = time.perf_counter()
-        report = sync_dataset(path, jobs=bool(int(jobs)), progress=False)
+        report = sync_dataset(path, jobs=bool(int(jobs)), names=False, progress=False)
         seconds = time.perf_counter() - started
     print(
         json.dumps(

@@ -12,6 +12,12 @@ from tests.conftest import Serve
 from tests.fake_api import FakeApi
 
 
+@pytest.fixture(autouse=True)
+def _no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read damaged datasets again at once."""
+    monkeypatch.setattr("llama_batches_nb.dataset.read.RETRY_DELAY", 0.0)
+
+
 @pytest.fixture
 def api(serve: Serve) -> FakeApi:
     """Serve a fake project, and connect to it."""

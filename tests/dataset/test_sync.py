@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset import writer
+from llama_batches_nb.dataset import parquet_files, refresh
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
-from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
+from llama_batches_nb.dataset.sync import SyncReport
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
@@ -20,6 +20,7 @@ from tests.conftest import Serve
 from tests.dataset.checks import (
     assert_dataset_complete,
     assert_rows_unique,
+    sync_dataset,
 )
 from tests.fake_api import START, FakeApi
 from tests.servers import Request, page
@@ -211,17 +212,6 @@ def test_jobs_are_fetched_again_until_they_end(api: FakeApi, path: str) -> None:
     assert api.requests["job IDs"] == 0
 
 
-def test_unknown_jobs_are_requested_once(api: FakeApi, path: str) -> None:
-    api.add()
-    del api.jobs["pjb-0-1"]
-    report = sync_dataset(path, jobs=True)
-    assert report.unknown_jobs == 1
-    assert "1 jobs not found" in str(report)
-    api.requests.clear()
-    assert sync_dataset(path, jobs=True).unknown_jobs == 0
-    assert api.requests["job IDs"] == 0
-
-
 def test_sync_without_jobs_keeps_stored_jobs(api: FakeApi, path: str) -> None:
     api.add("RUNNING")
     sync_dataset(path, jobs=True)
@@ -237,25 +227,25 @@ def test_sync_without_jobs_keeps_stored_jobs(api: FakeApi, path: str) -> None:
 # --- files --------------------------------------------------------------------------------------
 
 
-def test_small_files_are_merged(api: FakeApi, path: str) -> None:
+def test_many_syncs_keep_one_file_per_table_and_day(api: FakeApi, path: str) -> None:
     for n in range(25):
         api.add("RUNNING" if n % 5 == 4 else "COMPLETED")
         sync_dataset(path, jobs=n % 3 == 0)
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
-    assert len(open_dataset(path).files) <= writer.MAX_SMALL_CHUNKS + 1
+    assert len(open_dataset(path).files) == 2
 
 
-def test_full_chunks_are_committed_during_a_sync(
+def test_rows_that_exceed_memory_limits_are_stored_once(
     api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "CHUNK_ROWS", 20)
-    monkeypatch.setattr(writer, "MIN_CHUNK_ROWS", 10)
+    monkeypatch.setattr(refresh, "MAX_BUFFERED_BYTES", 2_000)
+    monkeypatch.setattr(refresh, "MAX_GROUP_BATCHES", 20)
+    monkeypatch.setattr(parquet_files, "ROW_GROUP_BYTES", 500)
     for n in range(60):
         api.add("RUNNING" if n % 2 else "COMPLETED")
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
-    assert len(open_dataset(path).files) > 4
     for n in range(0, 60, 3):
         api.end(f"bat-{n:03}")
     sync_dataset(path, jobs=True)
@@ -284,7 +274,7 @@ def test_progress_bar_shows_rows_and_requests(api: FakeApi, tmp_path: Path) -> N
     for _ in range(3):
         api.add()
     sync_dataset(tmp_path, jobs=True, progress=RecordingBar)
-    assert notes[-3:] == ["0 rows, 1 requests", "9 rows, 4 requests", "5 requests"]
+    assert notes[-3:] == ["0 rows, 1 requests", "9 rows, 4 requests", "1 requests"]
 
 
 def test_report_repr() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,16 @@ from typing import Any
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset.lock import acquire_lock
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.sync import sync_dataset
-from llama_batches_nb.errors import DatasetError, DatasetLockedError
+from llama_batches_nb.errors import DatasetError
 from tests.conftest import Serve
 from tests.dataset.checks import (
     assert_dataset_complete,
     assert_dataset_equal,
     assert_rows_unique,
     fetch_tables,
+    sync_dataset,
 )
 from tests.fake_api import START, FakeApi
 from tests.servers import Request, Response, page
@@ -152,39 +152,13 @@ def test_response_with_other_batch_id_raises(api: FakeApi, serve: Serve, path: s
 # --- missing batches ----------------------------------------------------------------------------
 
 
-def test_deleted_open_batch_is_removed_with_warning(api: FakeApi, path: str) -> None:
-    api.add("RUNNING")
-    api.add()
-    sync_dataset(path)
-    del api.batches["bat-000"]
-    with pytest.warns(UserWarning, match="bat-000"):
-        report = sync_dataset(path)
-    assert (report.gone, report.open) == (1, 0)
-    assert_dataset_complete(path)
-
-
 def test_new_batch_that_is_not_found_is_fetched_by_next_sync(api: FakeApi, path: str) -> None:
     api.add()
     record = api.batches.pop(api.add())
     api.faults["GET batches"] = lambda response: page([record, *response["items"]])
-    with pytest.warns(UserWarning, match="bat-001"):
-        assert sync_dataset(path).gone == 1
+    assert sync_dataset(path).gone == 1
     api.faults.clear()
     api.batches["bat-001"] = record
-    assert sync_dataset(path).new == 1
-    assert_dataset_complete(path)
-
-
-def test_open_batch_that_is_only_listed_is_fetched_again(api: FakeApi, path: str) -> None:
-    name = api.add("RUNNING")
-    sync_dataset(path)
-    record = api.batches.pop(name)
-    api.faults["GET batches"] = lambda response: page([record])
-    with pytest.warns(UserWarning, match=name):
-        assert sync_dataset(path).gone == 1
-    api.faults.clear()
-    assert api.requests["GET batch"] == 3
-    api.batches[name] = record
     assert sync_dataset(path).new == 1
     assert_dataset_complete(path)
 
@@ -224,16 +198,6 @@ def test_incomplete_list_is_listed_again(api: FakeApi, path: str) -> None:
 # --- folders that cannot be synced to -----------------------------------------------------------
 
 
-def test_locked_dataset_raises_before_any_request(api: FakeApi, path: str) -> None:
-    api.add()
-    sync_dataset(path)
-    before = dict(api.requests)
-    with acquire_lock(Storage(path)), pytest.raises(DatasetLockedError, match="is being written"):
-        sync_dataset(path)
-    assert api.requests == before
-    sync_dataset(path)
-
-
 def test_folder_with_other_files_is_unchanged(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DatasetError, match=r"holds other files \('notes.txt'\)"):
@@ -244,35 +208,71 @@ def test_folder_with_other_files_is_unchanged(api: FakeApi, tmp_path: Path) -> N
     assert not api.requests
 
 
-def test_dataset_of_other_project_or_server_raises(api: FakeApi, serve: Serve, path: str) -> None:
-    sync_dataset(path)
-    with pytest.raises(DatasetError, match=r"key's default project at .*, not of project prj-2"):
-        sync_dataset(path, project_id="prj-2")
-    serve(api)
-    with pytest.raises(DatasetError, match="sync to another folder"):
+def test_key_of_another_project_is_refused_and_changes_nothing(api: FakeApi, path: str) -> None:
+    api.add("RUNNING")
+    api.add()
+    sync_dataset(path, jobs=True)
+    expected = fetch_tables(jobs=True)
+    own = dict(api.batches)
+    api.batches.clear()
+    for old in (False, True):  # a new batch, and only one that is older than those listed
+        api.batches["bat-x"] = own["bat-001"] | {"id": "bat-x", "project_id": "prj-2"}
+        if old:
+            api.batches["bat-x"]["created_at"] = "2020-01-01T00:00:00Z"
+        with pytest.raises(DatasetError, match=r"holds batches of project prj-1.*project prj-2"):
+            sync_dataset(path)
+        assert_dataset_equal(path, expected)
+    Storage(path).filesystem.rm_file(Storage(path).path("_sync.json"))
+    with pytest.raises(DatasetError, match="holds batches of project prj-1"):
         sync_dataset(path)
+    api.batches = own
+    sync_dataset(path, jobs=True)
+    assert_dataset_equal(path, expected)
 
 
 def test_newer_format_raises_and_unknown_fields_are_ignored(api: FakeApi, path: str) -> None:
     sync_dataset(path)
     storage = Storage(path)
-    manifest = json.loads(storage.get("_manifest.json") or b"")
-    storage.put("_manifest.json", json.dumps({"format": 99, "chunks": "?"}).encode())
+    state = json.loads(storage.get("_sync.json") or b"")
+    storage.put("_sync.json", json.dumps({"format": 99, "files": "?"}).encode())
     for function in (sync_dataset, open_dataset, read_dataset):
         with pytest.raises(DatasetError, match="Upgrade"):
             function(path)
-    storage.put("_manifest.json", json.dumps({**manifest, "tomorrow": 1}).encode())
+    storage.put("_sync.json", json.dumps({**state, "tomorrow": 1}).encode())
     sync_dataset(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"format": 1}'])
-def test_damaged_or_missing_manifest_raises(api: FakeApi, path: str, content: bytes) -> None:
-    api.add()
-    sync_dataset(path)
-    Storage(path).put("_manifest.json", content)
-    with pytest.raises(DatasetError, match=r"'_manifest.json'.*damaged"):
-        sync_dataset(path)
-    Storage(path).remove(["_manifest.json"])
-    with pytest.raises(DatasetError, match=r"no '_manifest.json'"):
-        sync_dataset(path)
-    assert len(Storage(path).names()) >= 2
+def test_dataset_of_the_old_format_is_left_alone(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "_manifest.json").write_text("{}")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "part-0123456789ab.parquet").write_text("old")
+    for function in (sync_dataset, open_dataset, read_dataset):
+        with pytest.raises(DatasetError, match=r"older version.*Sync to a new folder"):
+            function(tmp_path)
+    assert len(Storage(tmp_path).names()) == 2
+    assert not api.requests
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b'{"format": 2, "files": {"../x": ["", 1]}}', None]
+)
+def test_damaged_or_missing_record_is_made_anew(
+    api: FakeApi, path: str, content: bytes | None
+) -> None:
+    for status in ("COMPLETED", "FAILED", "RUNNING"):
+        api.add(status)
+    sync_dataset(path, jobs=True)
+    deleted = api.batches.pop("bat-000")
+    if content is None:
+        Storage(path).filesystem.rm_file(Storage(path).path("_sync.json"))
+    else:
+        Storage(path).put("_sync.json", content)
+    for read in (open_dataset, read_dataset):
+        with pytest.raises(DatasetError, match=r"_sync.json'.*Run sync_dataset"):
+            read(path)
+    api.end("bat-002")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sync_dataset(path, jobs=True)
+    api.batches["bat-000"] = deleted  # its rows stayed
+    assert_dataset_complete(path, jobs=True)

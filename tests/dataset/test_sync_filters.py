@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llama_batches_nb.dataset.sync import sync_dataset
 from tests.dataset.checks import (
     assert_dataset_complete,
+    sync_dataset,
 )
 from tests.fake_api import START, FakeApi
 

@@ -9,26 +9,25 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import fsspec
 import pandas as pd
 import pyarrow as pa
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset import writer
+from llama_batches_nb.dataset import refresh, stored_files
 from llama_batches_nb.dataset.read import TableName, open_dataset, read_dataset
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.sync import sync_dataset
+from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
@@ -38,6 +37,8 @@ from tests.dataset.checks import (
     assert_no_other_files,
     assert_rows_unique,
     fetch_tables,
+    read_files,
+    sync_dataset,
 )
 from tests.fake_api import START, TERMINAL, FakeApi
 from tests.servers import Request, Server, interrupt, mapping
@@ -62,84 +63,133 @@ def test_interrupted_sync_leaves_last_commit(api: FakeApi, serve: Serve, path: s
     assert_dataset_complete(path)
 
 
-# --- killed before any change -------------------------------------------------------------------
+# --- killed or failed at any call of the store --------------------------------------------------
 
 
 class Killed(BaseException):
     """Stands for the end of a process."""
 
 
-class KillingFileSystem(MemoryFileSystem):  # type: ignore[misc]
-    """A file system in memory whose writer is killed before the n-th change."""
-
-    protocol = "killing"
-    store: ClassVar[dict[str, Any]] = {}
-    pseudo_dirs: ClassVar[list[str]] = [""]
-    NEVER = -1000
-    changes_left = NEVER
-
-    def pipe_file(self, path: str, value: bytes, **kwargs: Any) -> None:
-        self._count_change()
-        super().pipe_file(path, value, **kwargs)
-
-    def rm_file(self, path: str) -> None:
-        self._count_change()
-        super().rm_file(path)
-
-    def _count_change(self) -> None:
-        type(self).changes_left -= 1
-        if self.NEVER < self.changes_left <= 0:  # once killed, no cleanup can change anything
-            raise Killed
-
-    @classmethod
-    def reset(cls) -> None:
-        cls.changes_left = cls.NEVER
-        cls.store.clear()
-        cls.pseudo_dirs[:] = [""]
+STORE_CALLS = ("names", "get", "put", "open", "replace")
 
 
-@pytest.fixture
-def killing_url() -> Iterator[str]:
-    fsspec.register_implementation("killing", KillingFileSystem, clobber=True)
-    yield "killing://dataset"
-    KillingFileSystem.reset()
+@contextmanager
+def fail_at(n: int, error: type[BaseException]) -> Iterator[list[int]]:
+    """Let the n-th call of the store fail, before or after it, and all later ones if killed."""
+    calls = [0]
+
+    def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == n or (calls[0] > n and error is Killed):
+                raise error
+            return call(*arguments, **options)
+
+        return wrapped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_files, "FILE_WORKERS", 1)
+        for name in STORE_CALLS:
+            patch.setattr(Storage, name, wrap(getattr(Storage, name)))
+        yield calls
 
 
-def release_lock(path: str) -> None:
-    """Delete the lease of a killed sync, which this process, still alive, seems to hold."""
-    Storage(path).remove(["_lock.json"])
+def copy_of(path: str) -> dict[str, bytes]:
+    storage = Storage(path)
+    return {name: storage.get(name) or b"" for name in storage.names()}
 
 
-def test_sync_killed_before_any_change_loses_and_doubles_nothing(
-    api: FakeApi, killing_url: str, monkeypatch: pytest.MonkeyPatch
+def restore(path: str, files: dict[str, bytes]) -> None:
+    storage = Storage(path)
+    for name in storage.names():
+        storage.filesystem.rm_file(storage.path(name))
+    for name, content in files.items():
+        storage.put(name, content)
+
+
+@pytest.mark.parametrize("error", [Killed, OSError])
+def test_sync_stopped_at_any_call_of_the_store_loses_and_doubles_nothing(
+    api: FakeApi, memory_url: str, error: type[BaseException]
 ) -> None:
-    monkeypatch.setattr(writer, "MAX_SMALL_CHUNKS", 2)
-    api.add("RUNNING")
-    for _ in range(writer.MAX_SMALL_CHUNKS):
-        api.add()
-        sync_dataset(killing_url, jobs=True)
-    before = {path: file.getvalue() for path, file in KillingFileSystem.store.items()}
-    n_before = len(read_dataset(killing_url, "batches"))
+    for hours in (0, 1, 30):
+        api.add("RUNNING", hours=hours)
+    sync_dataset(memory_url, jobs=True)
+    before = copy_of(memory_url)
     api.end("bat-000")
-    api.add("RUNNING")
-    api.add()
+    api.add(hours=31)
+    api.add(hours=60)
     expected = fetch_tables(jobs=True)
-    for n in range(1, 100):
-        KillingFileSystem.store.clear()
-        for path, content in before.items():
-            MemoryFileSystem.pipe_file(KillingFileSystem(), path, content)
-        KillingFileSystem.changes_left = n
-        try:
-            sync_dataset(killing_url, jobs=True)
+    for n in range(1, 200):
+        restore(memory_url, before)
+        with fail_at(n, error) as calls, suppress(error):
+            sync_dataset(memory_url, jobs=True)
+        if calls[0] < n:
             break
-        except Killed:
-            KillingFileSystem.changes_left = KillingFileSystem.NEVER
-        assert_rows_unique(killing_url)
-        assert len(read_dataset(killing_url, "batches")) >= n_before
-        release_lock(killing_url)
-        sync_dataset(killing_url, jobs=True)
-        assert_dataset_equal(killing_url, expected)
+        assert_rows_unique(memory_url)
+        assert len(read_files(memory_url, "batches")) >= 3
+        read_dataset(memory_url)  # the old and the new files are recorded
+        sync_dataset(memory_url, jobs=True)
+        assert_dataset_equal(memory_url, expected)
     assert n > 20
+
+
+def test_older_copy_of_any_file_is_noticed_and_replaced(api: FakeApi, memory_url: str) -> None:
+    copies = []
+    for n in range(3):
+        api.add("RUNNING", hours=8 * n)
+        api.add(hours=8 * n + 1)
+        if n:
+            api.end(f"bat-{2 * n - 2:03}")
+        sync_dataset(memory_url, jobs=True)
+        copies.append(copy_of(memory_url))
+    expected = fetch_tables(jobs=True)
+    newest = copies[-1]
+    for older in copies[:-1]:
+        for name, content in older.items():
+            if content == newest[name]:
+                continue
+            restore(memory_url, newest | {name: content})
+            with pytest.raises(DatasetError, match="Run sync_dataset"):
+                read_tables(memory_url)
+            sync_dataset(memory_url, jobs=True)
+            assert_dataset_equal(memory_url, expected)
+
+
+def read_tables(path: str) -> list[pd.DataFrame]:
+    return [read_dataset(path, table) for table in ("batches", "results", "jobs")]
+
+
+def read_or_error(path: Path, table: TableName) -> pd.DataFrame | DatasetError:
+    try:
+        return read_dataset(path, table)
+    except DatasetError as error:
+        return error
+
+
+def test_no_flipped_bit_is_silent(api: FakeApi, tmp_path: Path) -> None:
+    for n in range(40):
+        api.add("RUNNING" if n % 7 == 0 else "COMPLETED")
+    sync_dataset(tmp_path, jobs=True)
+    rng = random.Random(7)
+    tables: list[TableName] = ["batches", "results", "jobs"]
+    expected = {table: read_dataset(tmp_path, table) for table in tables}
+    files = [name for name in Storage(tmp_path).names() if name.endswith(".parquet")]
+    n_noticed = 0
+    for _ in range(250):
+        name = rng.choice(files)
+        original = (tmp_path / name).read_bytes()
+        content = bytearray(original)
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        (tmp_path / name).write_bytes(content)
+        table = tables[["batches", "results", "jobs"].index(name.split("/")[0])]
+        frame = read_or_error(tmp_path, table)
+        if isinstance(frame, DatasetError):
+            assert name in str(frame)
+            n_noticed += 1
+        else:
+            pd.testing.assert_frame_equal(frame, expected[table])
+        (tmp_path / name).write_bytes(original)
+    assert n_noticed > 230
 
 
 # --- killed at any time -------------------------------------------------------------------------
@@ -147,14 +197,13 @@ def test_sync_killed_before_any_change_loses_and_doubles_nothing(
 SYNC_IN_CHILDREN = """
 import os, sys
 import llama_batches_nb as lb
-from llama_batches_nb.dataset import lock, read, sync, writer
-import filelock, fsspec, pyarrow.dataset, pyarrow.fs, pyarrow.parquet
-writer.CHUNK_ROWS = 100
+from llama_batches_nb.dataset import read, sync
+import fsspec, pyarrow.dataset, pyarrow.fs, pyarrow.parquet
 for path in sys.stdin:
     child = os.fork()
     if not child:
         lb.connect("llx-sandbox", base_url=sys.argv[1])
-        sync.sync_dataset(path.strip(), jobs=True, progress=False)
+        sync.sync_dataset(path.strip(), jobs=True, names=False, progress=False)
         os._exit(0)
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)
@@ -186,7 +235,7 @@ def test_process_killed_at_random_times_loses_and_doubles_nothing(tmp_path: Path
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
             exit_statuses[int(parent.stdout.readline())] += 1
-            if (path / "_manifest.json").exists():
+            if (path / "_sync.json").exists():
                 assert_rows_unique(path)
             if turn % 4 == 3:
                 server.advance(600)
@@ -195,21 +244,19 @@ def test_process_killed_at_random_times_loses_and_doubles_nothing(tmp_path: Path
         assert exit_statuses[signal.SIGKILL]
 
 
-def test_sync_deletes_files_of_killed_syncs_and_no_others(api: FakeApi, tmp_path: Path) -> None:
+def test_sync_deletes_old_files_of_killed_syncs_and_no_others(api: FakeApi, tmp_path: Path) -> None:
     api.add()
     sync_dataset(tmp_path)
-    leftovers = [
-        "results/part-0123456789ab.parquet",
-        "jobs/.part-0123456789ab.parquet.01234567.tmp",
-        "._manifest.json.01234567.tmp",
-    ]
-    others = ["results/part-1.parquet", "notes.txt"]
-    for name in [*leftovers, *others]:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    folder = "results/created=2025-08-01"
+    old = [f"{folder}/.data.parquet.01234567.tmp", "._sync.json.01234567.tmp"]
+    others = [f"{folder}/.data.parquet.12345678.tmp", f"{folder}/other.parquet", "notes.txt"]
+    for name in [*old, *others]:
         (tmp_path / name).write_text("x")
+    for name in [*old, others[1]]:
+        os.utime(tmp_path / name, (0, 0))
     sync_dataset(tmp_path)
     names = set(Storage(tmp_path).names())
-    assert names.isdisjoint(leftovers)
+    assert names.isdisjoint(old)
     assert names.issuperset(others)
 
 
@@ -238,12 +285,9 @@ class SyncMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        fsspec.register_implementation("killing", KillingFileSystem, clobber=True)
-        self.path = "killing://dataset"
-        self.limits = pytest.MonkeyPatch()  # so that few rows make many commits
-        self.limits.setattr(writer, "CHUNK_ROWS", 10)
-        self.limits.setattr(writer, "MIN_CHUNK_ROWS", 16)
-        self.limits.setattr(writer, "MAX_SMALL_CHUNKS", 2)
+        self.path = "memory://tests/machine"
+        self.limits = pytest.MonkeyPatch()  # so that few rows make many groups
+        self.limits.setattr(refresh, "MAX_GROUP_BATCHES", 3)
         self.api = FakeApi(page_size=3)
         self.server = Server(self.api)
         self.client = lb.connect("llx-secret", base_url=self.server.url, max_retries=0)
@@ -268,7 +312,7 @@ class SyncMachine(RuleBasedStateMachine):
         for job in running[::2]:
             job["status"] = job_status
         for n, status in enumerate(new):
-            name = self.api.add(status, hours=len(self.api.batches) / 2)
+            name = self.api.add(status, hours=len(self.api.batches) * 5)
             self.api.jobs[f"pjb-{int(name[4:])}-{n % 2}"]["status"] = "RUNNING"
 
     @rule(jobs=st.booleans(), filters=filters)
@@ -283,17 +327,11 @@ class SyncMachine(RuleBasedStateMachine):
             expected.sort_values("batch_id", ignore_index=True),
         )
 
-    @rule(jobs=st.booleans(), filters=filters, changes=st.integers(1, 24))
-    def sync_until_killed(self, jobs: bool, filters: dict[str, Any], changes: int) -> None:
-        KillingFileSystem.changes_left = changes
-        try:
-            with suppress(Killed):
-                self.sync(self.path, jobs=jobs, **filters)
-        finally:
-            KillingFileSystem.changes_left = KillingFileSystem.NEVER
-        release_lock(self.path)
-        if Storage(self.path).get("_manifest.json") is not None:
-            assert_rows_unique(self.path)
+    @rule(jobs=st.booleans(), filters=filters, calls=st.integers(1, 60))
+    def sync_until_killed(self, jobs: bool, filters: dict[str, Any], calls: int) -> None:
+        with suppress(Killed), fail_at(calls, Killed):
+            self.sync(self.path, jobs=jobs, **filters)
+        assert_rows_unique(self.path)
 
     @rule(jobs=st.booleans())
     def sync_all(self, jobs: bool) -> None:
@@ -310,7 +348,9 @@ class SyncMachine(RuleBasedStateMachine):
         self.client.close()
         self.server.close()
         self.limits.undo()
-        KillingFileSystem.reset()
+        filesystem = fsspec.filesystem("memory")
+        if filesystem.exists("/tests"):
+            filesystem.rm("/tests", recursive=True)
 
 
 TestSyncMachine = SyncMachine.TestCase

@@ -33,7 +33,7 @@ def board(on_history: lb.Client, keep: Keep[Dashboard]) -> Dashboard:
 def folder(history: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("synced") / "folder"
     with lb.connect(history.api_key, base_url=history.url) as client:
-        lb.sync_dataset(path, jobs=True, client=client)
+        lb.sync_dataset(path, jobs=True, names=False, client=client)
     return path
 
 

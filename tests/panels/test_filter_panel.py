@@ -50,7 +50,7 @@ def directories(history: Any) -> pd.DataFrame:
 def folder(history: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("synced") / "it's a folder"
     with lb.connect(history.api_key, base_url=history.url) as client:
-        lb.sync_dataset(path, jobs=True, client=client)
+        lb.sync_dataset(path, jobs=True, names=False, client=client)
     return path
 
 

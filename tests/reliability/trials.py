@@ -189,7 +189,7 @@ def _references(api: FakeApi) -> pd.DataFrame:
 def _sync(api: FakeApi, folder: Path) -> pd.DataFrame:
     """Update a dataset and read it, also after an error."""
     try:
-        lb.sync_dataset(folder, jobs=True, progress=False)
+        lb.sync_dataset(folder, jobs=True, names=False, progress=False)
     except lb.BatchesError as error:
         error.partial = None
         with suppress(lb.DatasetError):

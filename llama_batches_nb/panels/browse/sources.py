@@ -7,8 +7,8 @@ from typing import Any, Protocol, cast
 
 import pandas as pd
 
-from llama_batches_nb.dataset.manifest import Manifest
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
+from llama_batches_nb.dataset.state import State
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch.batches import fetch_batches
@@ -138,8 +138,8 @@ class DatasetSource:
         return lines
 
     def _has_jobs(self) -> bool:
-        manifest = Manifest.read(Storage(self._path))
-        return manifest is not None and manifest.jobs
+        state = State.read(Storage(self._path))
+        return state is not None and "jobs" in state.tables
 
 
 def _api_filters(query: Query) -> dict[str, Any]:

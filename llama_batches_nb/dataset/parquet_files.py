@@ -1,0 +1,199 @@
+"""Write and read Parquet files that show when they are damaged or were replaced.
+
+Each file has a random write id and a digest of its footer in the footer's metadata, and a checksum
+for each page. Any Parquet reader can read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
+COMPRESSION = "zstd"
+ROW_GROUP_ROWS = 65_536
+ROW_GROUP_BYTES = 16 * 2**20  # of Arrow memory; a longer row is a row group of its own
+TAIL_SIZE = 64 * 2**10  # bytes; read at once, since most footers fit
+
+_MAGIC = b"PAR1"
+_WRITE_ID = b"llama_batches_nb.write_id"
+_DIGEST = b"llama_batches_nb.footer_sha256"
+_DIGEST_PREFIX = b"footer-sha256:"
+_NO_DIGEST = _DIGEST_PREFIX + b"0" * 64
+
+
+class DamagedFileError(Exception):
+    """A file is not Parquet, or not as it was written."""
+
+
+class FileVersion(NamedTuple):
+    """What identifies one version of a file."""
+
+    write_id: str | None  # None if another program wrote it
+    rows: int
+    crc32: int | None = None  # of the whole file; None if it was not computed
+
+
+class FileWriter:
+    """Write rows to a new file, in row groups of bounded size."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        import pyarrow.parquet as pq
+
+        self.path, self.schema = path, schema
+        self.version = FileVersion(secrets.token_hex(12), 0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w+b")
+        self._writer = pq.ParquetWriter(
+            self._file, schema, compression=COMPRESSION, write_page_checksum=True
+        )
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows that have the file's schema."""
+        n_groups = max(1, -(-rows.nbytes // ROW_GROUP_BYTES))
+        size = max(1, min(ROW_GROUP_ROWS, len(rows) // n_groups))
+        if len(rows):
+            self._writer.write_table(rows, row_group_size=size)
+        self.version = FileVersion(self.version.write_id, self.version.rows + len(rows))
+
+    def close(self) -> None:
+        """Complete the file and flush it to disk."""
+        metadata = {_WRITE_ID: self.version.write_id, _DIGEST: _NO_DIGEST}
+        self._writer.add_key_value_metadata(metadata)
+        self._writer.close()
+        footer = _read_footer(self._file)
+        position = footer.rindex(_NO_DIGEST)
+        digest = _DIGEST_PREFIX + hashlib.sha256(footer).hexdigest().encode()
+        self._file.seek(position - len(footer), os.SEEK_END)
+        self._file.write(digest)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.version = self.version._replace(crc32=_crc32(self._file))
+        self._file.close()
+
+    def abort(self) -> None:
+        """Close and delete the file, unless it has been renamed."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def read_version(file: BinaryIO, *, whole: bool) -> FileVersion:
+    """Return the version of a file, with its checksum if the `whole` file is to be read.
+
+    Raises `DamagedFileError` if the footer is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    footer = _read_footer(file)
+    try:
+        found = pq.read_metadata(pa.BufferReader(_MAGIC + footer))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamagedFileError(str(error)) from error
+    metadata = found.metadata or {}
+    if _WRITE_ID not in metadata:
+        return FileVersion(None, found.num_rows)
+    digest = metadata.get(_DIGEST, b"")
+    original = footer.replace(digest, _NO_DIGEST) if len(digest) == len(_NO_DIGEST) else b""
+    if digest != _DIGEST_PREFIX + hashlib.sha256(original).hexdigest().encode():
+        raise DamagedFileError("the checksum of its footer is wrong")
+    checksum = _crc32(file) if whole else None
+    return FileVersion(metadata[_WRITE_ID].decode(), found.num_rows, checksum)
+
+
+def _crc32(file: BinaryIO) -> int:
+    checksum = 0
+    file.seek(0)
+    while block := file.read(2**20):
+        checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _read_footer(file: BinaryIO) -> bytes:
+    """Return the footer with its length and the final magic number."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(-min(size, TAIL_SIZE), os.SEEK_END)
+    tail = file.read()
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if not tail.endswith(_MAGIC) or length > size:
+        raise DamagedFileError("it is not a Parquet file")
+    if length > len(tail):
+        file.seek(-length, os.SEEK_END)
+        tail = file.read()
+    return tail[-length:]
+
+
+class StoredRows:
+    """The rows of a local file, read one row group at a time.
+
+    With `salvage`, what cannot be read is left out, and counted as `lost`.
+    """
+
+    def __init__(self, file: BinaryIO, *, salvage: bool = False) -> None:
+        import pyarrow.parquet as pq
+
+        self.lost, self._salvage = 0, salvage
+        try:
+            self._parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            self.schema: pa.Schema = self._parquet.schema_arrow.remove_metadata()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise_if_system_error(error)
+            raise DamagedFileError(str(error)) from error
+
+    def groups(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows of each row group; columns that do not exist are left out."""
+        for index in range(self._parquet.num_row_groups):
+            try:
+                rows = self._parquet.read_row_group(index, columns, use_threads=False)
+                rows.validate(full=True)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise_if_system_error(error)
+                if not self._salvage:
+                    raise DamagedFileError(str(error)) from error
+                self.lost += self._parquet.metadata.row_group(index).num_rows
+                continue
+            yield rows
+
+    def fits(self, schema: pa.Schema) -> bool:
+        """Return whether the columns that a schema shares with the file have the same types."""
+        return (
+            all(
+                field.type == schema.field(field.name).type
+                for field in self.schema
+                if field.name in schema.names
+            )
+            and set(self.schema.names) & set(schema.names[:1]) != set()
+        )
+
+
+def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with the columns of a schema; those that they lack are missing."""
+    arrays = [
+        rows[field.name].cast(field.type)
+        if field.name in rows.column_names
+        else pa.nulls(len(rows), field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def dataset_format() -> ds.ParquetFileFormat:
+    """Return the format with which pyarrow's datasets verify the checksums of pages."""
+    import pyarrow.dataset as ds
+
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    return ds.ParquetFileFormat(default_fragment_scan_options=options)
+
+
+def raise_if_system_error(error: BaseException) -> None:
+    """Raise an error of the file system; for invalid content Arrow raises a bare OSError."""
+    if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
+        raise error

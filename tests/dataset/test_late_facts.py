@@ -1,0 +1,154 @@
+"""Facts that are missing when a batch ends are requested until 24 hours later."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from llama_batches_nb.dataset.read import read_dataset
+from llama_batches_nb.dataset.sync import SyncReport
+from tests.dataset.checks import assert_dataset_complete, sync_dataset
+from tests.fake_api import FakeApi
+from tests.servers import mapping
+
+HOURS = (0, 1, 23, 25, 26, 50)  # of the syncs
+
+
+class World:
+    """A batch that has ended, of which something is still missing."""
+
+    def __init__(self, api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.api, self.path, self._monkeypatch = api, path, monkeypatch
+        self.start = datetime.now(UTC)
+        api.add()
+        self.record = api.batches["bat-000"]
+        self.warnings: list[str] = []
+
+    def sync(self, hours: float, **options: Any) -> SyncReport:
+        later = self.start + timedelta(hours=hours)
+        self._monkeypatch.setattr("llama_batches_nb.dataset.sync.utc_now", lambda: later)
+        self.api.requests.clear()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            report = sync_dataset(self.path, **options)
+        self.warnings += [str(warning.message) for warning in caught]
+        return report
+
+
+@pytest.fixture
+def world(api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(api, path, monkeypatch)
+
+
+def test_null_results_that_arrive_later_are_kept(world: World) -> None:
+    results = world.record["results"]
+    for arrives in (1, 25):
+        world.record["results"] = None
+        for hours in HOURS:
+            if hours == arrives:
+                world.record["results"] = results
+            world.sync(hours, jobs=True)
+        assert_dataset_complete(world.path, jobs=True)
+    assert not world.warnings
+
+
+def test_null_results_are_given_up_once_with_a_warning(world: World) -> None:
+    world.record["results"] = None
+    asked = []
+    for hours in HOURS:
+        world.sync(hours)
+        asked.append(world.api.requests["GET batch"])
+    assert asked == [1, 1, 1, 1, 0, 0]
+    (warning,) = world.warnings
+    assert warning.startswith("1 batches still lack results or jobs after 24 hours")
+    assert "bat-000" in warning
+
+
+def test_missing_reference_arrives_or_is_given_up(world: World) -> None:
+    complete = world.record["results"]
+    world.record["results"] = [mapping("dfl-0-0", None), *complete[1:]]
+    for hours in (0, 1):
+        world.sync(hours, jobs=True)
+        assert world.api.requests["GET batch"] == 1
+    world.record["results"] = complete
+    world.sync(2, jobs=True)
+    assert_dataset_complete(world.path, jobs=True)
+    world.sync(3, jobs=True)
+    assert world.api.requests == {"GET batches": 1}
+
+
+def test_empty_answer_does_not_remove_results(world: World) -> None:
+    complete = world.record["results"]
+    world.record["results"] = [*complete, mapping("dfl-0-9", None)]
+    world.sync(0)
+    stored = read_dataset(world.path)
+    world.record["results"] = None
+    world.sync(1)
+    pd.testing.assert_frame_equal(read_dataset(world.path), stored)
+    world.record["results"] = complete
+    world.sync(2)
+    assert_dataset_complete(world.path)
+
+
+def test_unknown_jobs_arrive_or_are_given_up(world: World) -> None:
+    late = world.api.jobs.pop("pjb-0-0")
+    gone = world.api.jobs.pop("pjb-0-1")
+    asked = []
+    for hours in HOURS:
+        if hours == 23:
+            world.api.jobs["pjb-0-0"] = late
+        world.sync(hours, jobs=True)
+        asked.append(world.api.requests["job IDs"])
+    assert asked == [2, 2, 2, 1, 0, 0]
+    assert read_dataset(world.path, "jobs").job_id.tolist() == ["pjb-0-0"]
+    (warning,) = world.warnings
+    assert warning.startswith("1 jobs still are not known to the API after 24 hours")
+    world.api.jobs["pjb-0-1"] = gone
+
+
+def test_running_job_that_expires_keeps_its_row(world: World) -> None:
+    world.api.jobs["pjb-0-1"]["status"] = "RUNNING"
+    world.sync(0, jobs=True)
+    stored = read_dataset(world.path, "jobs")
+    del world.api.jobs["pjb-0-1"]
+    asked = []
+    for hours in HOURS[1:]:
+        world.sync(hours, jobs=True)
+        asked.append(world.api.requests["job IDs"])
+    assert asked == [1, 1, 1, 0, 0]
+    pd.testing.assert_frame_equal(read_dataset(world.path, "jobs"), stored)
+
+
+def test_open_batch_that_is_deleted_keeps_its_row(world: World) -> None:
+    world.record["status"] = "RUNNING"
+    world.api.add()
+    world.sync(0)
+    stored = read_dataset(world.path, "batches")
+    del world.api.batches["bat-000"]
+    asked = []
+    for hours in HOURS[1:]:
+        world.sync(hours)
+        asked.append(world.api.requests["GET batch"])
+    assert asked == [1, 1, 1, 0, 0] or asked == [1, 1, 1, 1, 0]
+    pd.testing.assert_frame_equal(read_dataset(world.path, "batches"), stored)
+
+
+def test_ids_that_differ_in_case_are_one_batch(world: World) -> None:
+    listed = dict(world.record, id="BAT-000", results=None)
+    world.api.faults["GET batches"] = lambda response: response | {"items": [listed]}
+    world.api.batches["BAT-000"] = world.record
+    for hours in (0, 1):
+        world.sync(hours)
+    assert read_dataset(world.path, "batches").batch_id.tolist() == ["bat-000"]
+    assert len(read_dataset(world.path)) == 3
+
+
+def test_job_id_that_cannot_be_requested_is_left_out(world: World) -> None:
+    world.record["results"][0]["job_reference"]["id"] = "pjb-\u200b0"
+    world.sync(0, jobs=True)
+    assert read_dataset(world.path, "jobs").job_id.tolist() == ["pjb-0-1"]
+    assert "cannot be requested" in world.warnings[0]
