@@ -7,6 +7,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
@@ -27,8 +28,13 @@ def api(serve: Serve) -> FakeApi:
 
 
 @pytest.fixture
-def memory_url() -> Iterator[str]:
+def memory_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the URL of a folder in memory that does not exist yet."""
+
+    def put_file(self: MemoryFileSystem, source: str, path: str) -> None:
+        self.pipe_file(path, Path(source).read_bytes())  # at once, as object stores do
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
     yield "memory://tests/dataset"
     filesystem = fsspec.filesystem("memory")
     if filesystem.exists("/tests"):
