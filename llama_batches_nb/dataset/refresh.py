@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from llama_batches_nb.dataset.name_refresh import NameRefresh
 from llama_batches_nb.dataset.settling import Answer, FailedRequests, Settling
 from llama_batches_nb.dataset.state import (
     DAY_TABLES,
+    EPOCH,
     UNKNOWN_DAY,
     PendingBatch,
     State,
@@ -44,7 +45,7 @@ from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
 MAX_GROUP_BATCHES, MAX_GROUP_DAYS = 2_000, 100  # fetched before files are replaced
 MAX_BUFFERED_BYTES = 48 * 2**20  # of new rows in memory
-DAY = timedelta(days=1)
+END = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -110,9 +111,11 @@ class Refresh:
                     self._refresh_days(days, bar, progress)
             finally:
                 self._discard()
+        self._state.pending = list(self._pending.values())  # also those that no file belongs to
         if self._newest is not None and not self.truncated:
-            # A creation time in the future must not hide later batches.
-            until = min(self._newest, self._now)
+            # A creation time in the future must not hide later batches, nor may a server that
+            # ignores the times of a filter.
+            until = min(self._newest, self._now, self._target.until)
             self._state.add_synced_range(msgspec.structs.replace(self._target, until=until))
         self._settling.warn()
         for message in self.truncated:
@@ -123,8 +126,8 @@ class Refresh:
     def _plan(self, bar: ProgressBar) -> None:
         """List the batches that may be new, and decide what to ask about each day."""
         listed = self._list_new(bar)
-        for key, (batch_id, created, status, statuses) in self._list_outdated(bar).items():
-            listed.setdefault(key, (batch_id, created, status, statuses))
+        self._newest = max((item[1] for item in listed.values() if item[1]), default=None)
+        self._list_outdated(bar, listed)
         outdated = self._stored.outdated_ids
         outdated_keys = [key for ids in outdated.values() for key in ids]
         self._known = self._stored.locate([*listed, *self._pending, *outdated_keys])
@@ -178,11 +181,10 @@ class Refresh:
         params = {**self._query.params, "created_at_on_or_after": format_time("since", since)}
         return self._list(bar, target.statuses, params)
 
-    def _list_outdated(self, bar: ProgressBar) -> dict[str, Listed]:
+    def _list_outdated(self, bar: ProgressBar, listed: dict[str, Listed]) -> None:
         """List again what earlier syncs listed of the days whose files are not as recorded."""
-        found: dict[str, Listed] = {}
-        days = sorted(set(self._stored.outdated_ids) - {UNKNOWN_DAY})
-        for first, last in _merge_days(days):
+        n_truncated = len(self.truncated)
+        for first, last in _merge_days(set(self._stored.outdated_ids)):
             for past in self._state.covered:
                 start = first if past.after is None else max(first, past.after)
                 end = min(last, past.until)
@@ -194,10 +196,10 @@ class Refresh:
                         "created_at_on_or_before": format_time("until", end),
                     }
                     for key, item in self._list(bar, past.statuses, params).items():
-                        if key in found:
-                            item = (*item[:3], union(item[3], found[key][3]))
-                        found[key] = item
-        return found
+                        statuses = union(item[3], listed[key][3]) if key in listed else item[3]
+                        listed[key] = (*item[:3], statuses)
+        if len(self.truncated) > n_truncated:
+            self._state.covered = []  # the next sync of each filter lists all
 
     def _list(
         self, bar: ProgressBar, statuses: tuple[str, ...] | None, params: dict[str, Any]
@@ -215,7 +217,6 @@ class Refresh:
         for record in listing.iter_records(BATCHES, counted(), on_truncated=on_truncated):
             batch_id, created = listing.record_id(BATCHES, record), listing.created_at(record)
             self._check_project(record.get("project_id"))
-            self._newest = max(filter(None, (self._newest, created)), default=None)
             found[batch_key(batch_id)] = (batch_id, created, str(record.get("status")), statuses)
         return found
 
@@ -403,13 +404,13 @@ class Refresh:
             new_file.discard()
 
     def _record_asked(self, day: str, complete: bool) -> None:
-        work, before = self._work[day], self._state.asked.get(day)
-        now_asked = set(self._facets.names) if complete else set()
-        if work.jobs_of is None and day not in self._stored.outdated_ids:
-            now_asked |= set(before or ())
-        elif work.jobs_of is not None and before is not None:
-            now_asked = set(before) & now_asked if work.fetch else set(before)
-        self._state.asked[day] = sorted(now_asked)
+        work, asked = self._work[day], set(self._facets.names) if complete else set()
+        if day in self._state.asked and day not in self._stored.outdated_ids:
+            before = set(self._state.asked[day])
+            # Of the batches just fetched, only what this sync wants was requested.
+            kept = before & asked if work.fetch else before
+            asked = kept | asked if work.jobs_of is None else kept
+        self._state.asked[day] = sorted(asked)
 
     def _save(self, next_files: dict[str, Any]) -> None:
         self._state.next_files = next_files
@@ -437,15 +438,17 @@ def _groups(work: dict[str, DayWork]) -> Iterator[list[str]]:
         yield group
 
 
-def _merge_days(days: list[str]) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the first and last instant of each period without a gap."""
-    starts = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in days]
-    while starts:
-        n = next(
-            (n for n in range(1, len(starts)) if starts[n] != starts[n - 1] + DAY), len(starts)
-        )
-        yield starts[0], starts[n - 1] + DAY
-        starts = starts[n:]
+def _merge_days(days: set[str]) -> list[tuple[datetime, datetime]]:
+    """Return the first and last instant of each period without a gap."""
+    if UNKNOWN_DAY in days:
+        return [(EPOCH, END)]
+    periods: list[tuple[datetime, datetime]] = []
+    for day in map(date.fromisoformat, sorted(days)):
+        first, last = (datetime.combine(day, each, UTC) for each in (time.min, time.max))
+        if periods and first - periods[-1][1] <= timedelta(microseconds=1):
+            first = periods.pop()[0]
+        periods.append((first, last))
+    return periods
 
 
 def _target_range(query: BatchQuery) -> SyncedRange:
@@ -461,5 +464,5 @@ def _target_range(query: BatchQuery) -> SyncedRange:
         source_directory_id=query.params["source_directory_id"],
         statuses=query.statuses,
         after=after,
-        until=before or datetime.max.replace(tzinfo=UTC),
+        until=before or END,
     )

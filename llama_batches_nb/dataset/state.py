@@ -138,13 +138,13 @@ class State(msgspec.Struct, kw_only=True):
     def add_synced_range(self, new: SyncedRange) -> None:
         """Record a completed listing, merged with an earlier one of the same filters."""
         key = (new.source_directory_id, new.statuses)
-        same = [past for past in self.covered if (past.source_directory_id, past.statuses) == key]
-        for past in same:
-            without_gap = new.after is None or new.after <= max(EPOCH, past.until) - CLOCK_SKEW
-            if past.covers(new) and without_gap:
+        for past in self.covered:
+            is_same = (past.source_directory_id, past.statuses) == key and past.covers(new)
+            if is_same and (new.after is None or new.after <= max(EPOCH, past.until) - CLOCK_SKEW):
                 until = max(new.until, past.until)
                 new = msgspec.structs.replace(new, after=past.after, until=until)
-        self.covered = [past for past in self.covered if past not in same] + [new]
+        others = [p for p in self.covered if not (new.covers(p) and p.until <= new.until)]
+        self.covered = [*others, new]
 
 
 class DamagedStateError(DatasetError):

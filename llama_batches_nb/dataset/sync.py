@@ -66,8 +66,8 @@ class SyncReport:
     seconds : float
         Duration of the sync.
     complete : bool
-        Whether the list of batches was as long as the server reported. If not, the next sync lists
-        the same batches again.
+        Whether the list of batches was as long as the server reported, and no other sync has
+        replaced the same files meanwhile. If not, the next sync fetches again what is missing.
     """
 
     path: str
@@ -97,7 +97,7 @@ class SyncReport:
         if self.unknown_jobs:
             lines.append(f"  {self.unknown_jobs:,} jobs not found")
         if not self.complete:
-            lines.append("  The list of batches was incomplete; sync again.")
+            lines.append("  The list was too short, or another sync was running; sync again.")
         return "\n".join(lines)
 
 
@@ -211,7 +211,7 @@ def sync_dataset(
     existing = storage.names()
     check_folder(storage, existing)
     state = _read_state(storage, existing)
-    _check_content(storage, state, facets)
+    _check_content(storage, state, facets, existing)
     _remove_old_temporary_files(storage, existing, now)
     with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder:
         stored = StoredFiles(storage, state, existing)
@@ -235,7 +235,7 @@ def sync_dataset(
         total=total,
         requests=refresh.requests + refresh.jobs.requests + refresh.names.requests,
         seconds=time.monotonic() - started,
-        complete=not refresh.truncated,
+        complete=not (refresh.truncated or stored.overtaken),
     )
 
 
@@ -258,7 +258,7 @@ def _read_state(storage: Storage, existing: list[str]) -> State:
     return state
 
 
-def _check_content(storage: Storage, state: State, facets: Facets) -> None:
+def _check_content(storage: Storage, state: State, facets: Facets, existing: list[str]) -> None:
     """Record which tables are kept; raise `DatasetError` for another content of pages."""
     if facets.content and state.content not in (None, facets.content):
         raise DatasetError(
@@ -266,7 +266,8 @@ def _check_content(storage: Storage, state: State, facets: Facets) -> None:
             f"outputs={state.content!r}, or sync to another folder."
         )
     state.content = facets.content or state.content
-    wanted = [JOBS.name] if facets.names else []
+    wanted = [parsed[0] for parsed in map(parse_name, existing) if parsed]
+    wanted += [JOBS.name] if facets.names else []
     wanted += [PAGES.name, EXTRACTIONS.name] if facets.content else []
     state.tables = [name for name in DATASET_TABLES if name in {*state.tables, *wanted}]
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.dataset.checks import (
-    assert_dataset_complete,
-    sync_dataset,
-)
+from llama_batches_nb.dataset.storage import Storage
+from tests.dataset.checks import assert_dataset_complete, sync_dataset
 from tests.fake_api import START, FakeApi
 
 
@@ -74,3 +72,84 @@ def test_listed_range_in_the_past_needs_no_request(api: FakeApi, path: str) -> N
     api.requests.clear()
     sync_dataset(path, created_at_on_or_before=START)
     assert not api.requests
+
+
+def test_batch_that_only_later_matches_is_fetched_then(api: FakeApi, path: str) -> None:
+    for hours in (0, 9):
+        api.add("RUNNING", hours=hours)
+    assert sync_dataset(path, status="FAILED").new == 0
+    api.end("bat-000", "FAILED")  # long before the newest batch listed
+    assert sync_dataset(path, status="FAILED").new == 1
+    assert_dataset_complete(path, status="FAILED")
+
+
+# --- files that are lost, listed again for all filters with which they were synced ---------------
+
+
+def remove_day(path: str, day: str) -> None:
+    storage = Storage(path)
+    for name in storage.names():
+        if f"created={day}/" in name:
+            storage.filesystem.rm_file(storage.path(name))
+
+
+@pytest.mark.parametrize(
+    "filters", [{"status": "FAILED"}, {"source_directory_id": "dir-0"}], ids=str
+)
+def test_lost_day_is_fetched_again_by_a_narrower_sync(
+    api: FakeApi, path: str, filters: dict[str, Any]
+) -> None:
+    for _ in range(4):
+        api.add()
+    sync_dataset(path)
+    remove_day(path, "2025-08-01")
+    sync_dataset(path, **filters)
+    assert_dataset_complete(path)
+
+
+def test_lost_day_before_a_gap_of_listed_ranges_is_fetched_again(api: FakeApi, path: str) -> None:
+    api.add()
+    sync_dataset(path)
+    api.add(hours=100)
+    sync_dataset(path, created_at_on_or_after=hours_after_start(90))
+    remove_day(path, "2025-08-01")
+    sync_dataset(path, created_at_on_or_after=hours_after_start(90))
+    assert_dataset_complete(path)
+
+
+def test_lost_batches_without_creation_time_are_fetched_again(api: FakeApi, path: str) -> None:
+    api.add(hours=100)
+    api.batches[api.add()]["created_at"] = None
+    sync_dataset(path)
+    remove_day(path, "unknown")
+    sync_dataset(path)
+    assert_dataset_complete(path)
+
+
+def test_listing_of_lost_day_does_not_count_as_listing_of_this_filter(
+    api: FakeApi, path: str
+) -> None:
+    for hours in (0, 1, 50, 30, 51):
+        api.add(hours=hours)
+    sync_dataset(path, source_directory_id="dir-0")
+    remove_day(path, "2025-08-03")
+    sync_dataset(path, created_at_on_or_before=hours_after_start(2))
+    sync_dataset(path)
+    assert_dataset_complete(path)
+
+
+def test_incomplete_list_of_lost_day_is_listed_again(api: FakeApi, path: str) -> None:
+    for hours in (0, 1, 50):
+        api.add(hours=hours)
+    sync_dataset(path)
+    remove_day(path, "2025-08-01")
+    record = api.batches.pop("bat-000")
+    api.faults["GET batches"] = lambda response: (
+        response | {"total_size": len(response["items"]) + 1}
+    )
+    with pytest.warns(UserWarning, match="Expected"):
+        sync_dataset(path)
+    api.faults.clear()
+    api.batches = {"bat-000": record, **api.batches}
+    sync_dataset(path)
+    assert_dataset_complete(path)

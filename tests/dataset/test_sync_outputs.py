@@ -130,3 +130,15 @@ def test_names_that_cannot_be_listed_are_left_out_with_a_warning(
     with pytest.warns(UserWarning, match="names=False"):
         lb.sync_dataset(tmp_path)
     assert len(lb.read_dataset(tmp_path)) == 1
+
+
+def test_usage_is_requested_for_batches_of_syncs_without_it(
+    server: SandboxServer, tmp_path: Path
+) -> None:
+    middle = lb.fetch_batches().created_at.sort_values().iloc[7]
+    lb.sync_dataset(tmp_path, usage=True, names=False, created_at_on_or_before=middle)
+    lb.sync_dataset(tmp_path, outputs="markdown", names=False)  # other batches, of the same days
+    lb.sync_dataset(tmp_path, usage=True, names=False)
+    jobs = lb.read_dataset(tmp_path, "jobs")
+    expected = lb.fetch_jobs(lb.fetch_results(), usage=True)
+    assert_same_rows(jobs, expected, ["job_id"])

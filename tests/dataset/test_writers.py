@@ -14,6 +14,7 @@ from llama_batches_nb.dataset import stored_files
 from llama_batches_nb.dataset.read import read_dataset
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.errors import DatasetError
+from tests.conftest import Serve
 from tests.dataset.checks import (
     assert_dataset_complete,
     assert_dataset_equal,
@@ -23,6 +24,7 @@ from tests.dataset.checks import (
 )
 from tests.dataset.test_sync_interrupted import STORE_CALLS, copy_of, restore
 from tests.fake_api import FakeApi
+from tests.servers import Request
 
 
 class SteppedSync:
@@ -143,6 +145,26 @@ def test_interleaved_syncs_lose_and_double_nothing(api: FakeApi, memory_url: str
 
 
 STEP = 9  # every ninth call; with 1, all pairs take minutes
+
+
+def test_sync_whose_files_another_sync_replaces_is_incomplete(
+    api: FakeApi, serve: Serve, path: str
+) -> None:
+    other = threading.Lock()
+
+    def with_other_sync(request: Request) -> Any:
+        if request.param("expand") and other.acquire(blocking=False):
+            sync_dataset(path)
+        return api(request)
+
+    serve(api)
+    api.add("RUNNING")
+    sync_dataset(path)
+    serve(with_other_sync)
+    api.end("bat-000")
+    assert not sync_dataset(path).complete
+    assert sync_dataset(path).complete
+    assert_dataset_complete(path)
 
 
 def test_three_syncs_and_a_reader_at_once(api: FakeApi, path: str) -> None:
