@@ -155,9 +155,9 @@ def _write_day(
             writer = FileWriter(storage.temporary_path(name, Path()), table.arrow_schema)
             for start in range(0, len(rows), ROW_GROUP_ROWS):
                 writer.write(rows.slice(start, ROW_GROUP_ROWS))
-            writer.close()
+            version = writer.close()
             storage.replace(name, writer.path)
-            versions[name] = writer.version
+            versions[name] = version
     return versions, running
 
 

@@ -1,7 +1,7 @@
 """Write and read Parquet files that show when they are damaged or were replaced.
 
-Each file has a random write id and a digest of its footer in the footer's metadata, and a checksum
-for each page. Any Parquet reader can read them.
+The footer of a file has a random id, so that its digest identifies one version of the file. Each
+page has a checksum. Any Parquet reader can read the files.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ TAIL_SIZE = 64 * 2**10  # bytes; read at once, since most footers fit
 
 _MAGIC = b"PAR1"
 _WRITE_ID = b"llama_batches_nb.write_id"
-_DIGEST = b"llama_batches_nb.footer_sha256"
-_DIGEST_PREFIX = b"footer-sha256:"
-_NO_DIGEST = _DIGEST_PREFIX + b"0" * 64
 
 
 class DamagedFileError(Exception):
@@ -38,7 +35,7 @@ class DamagedFileError(Exception):
 class FileVersion(NamedTuple):
     """What identifies one version of a file."""
 
-    write_id: str | None  # None if another program wrote it
+    footer_sha256: str
     rows: int
     crc32: int | None = None  # of the whole file; None if it was not computed
 
@@ -50,7 +47,6 @@ class FileWriter:
         import pyarrow.parquet as pq
 
         self.path, self.schema = path, schema
-        self.version = FileVersion(secrets.token_hex(12), 0)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w+b")
         self._writer = pq.ParquetWriter(
@@ -63,22 +59,16 @@ class FileWriter:
         size = max(1, min(ROW_GROUP_ROWS, len(rows) // n_groups))
         if len(rows):
             self._writer.write_table(rows, row_group_size=size)
-        self.version = FileVersion(self.version.write_id, self.version.rows + len(rows))
 
-    def close(self) -> None:
-        """Complete the file and flush it to disk."""
-        metadata = {_WRITE_ID: self.version.write_id, _DIGEST: _NO_DIGEST}
-        self._writer.add_key_value_metadata(metadata)
+    def close(self) -> FileVersion:
+        """Complete the file and flush it to disk; return its version."""
+        self._writer.add_key_value_metadata({_WRITE_ID: secrets.token_hex(12)})
         self._writer.close()
-        footer = _read_footer(self._file)
-        position = footer.rindex(_NO_DIGEST)
-        digest = _DIGEST_PREFIX + hashlib.sha256(footer).hexdigest().encode()
-        self._file.seek(position - len(footer), os.SEEK_END)
-        self._file.write(digest)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.version = self.version._replace(crc32=_crc32(self._file))
+        version = read_version(self._file, whole=True)
         self._file.close()
+        return version
 
     def abort(self) -> None:
         """Close and delete the file, unless it has been renamed."""
@@ -89,24 +79,17 @@ class FileWriter:
 def read_version(file: BinaryIO, *, whole: bool) -> FileVersion:
     """Return the version of a file, with its checksum if the `whole` file is to be read.
 
-    Raises `DamagedFileError` if the footer is damaged.
+    Raises `DamagedFileError` if the footer is not that of a Parquet file.
     """
     import pyarrow.parquet as pq
 
     footer = _read_footer(file)
     try:
-        found = pq.read_metadata(pa.BufferReader(_MAGIC + footer))
+        rows = pq.read_metadata(pa.BufferReader(_MAGIC + footer)).num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFileError(str(error)) from error
-    metadata = found.metadata or {}
-    if _WRITE_ID not in metadata:
-        return FileVersion(None, found.num_rows)
-    digest = metadata.get(_DIGEST, b"")
-    original = footer.replace(digest, _NO_DIGEST) if len(digest) == len(_NO_DIGEST) else b""
-    if digest != _DIGEST_PREFIX + hashlib.sha256(original).hexdigest().encode():
-        raise DamagedFileError("the checksum of its footer is wrong")
     checksum = _crc32(file) if whole else None
-    return FileVersion(metadata[_WRITE_ID].decode(), found.num_rows, checksum)
+    return FileVersion(hashlib.sha256(footer).hexdigest(), rows, checksum)
 
 
 def _crc32(file: BinaryIO) -> int:

@@ -26,6 +26,7 @@ from llama_batches_nb.tables import extractions
 from llama_batches_nb.tables.schema import EXTRACTIONS
 
 MISSING = "is missing"
+MAX_BUFFERED_BYTES = 48 * 2**20  # of new rows in memory
 FILE_WORKERS = 8  # files that are checked at once
 
 
@@ -73,7 +74,7 @@ def find_unrecorded(seen: Mapping[str, FileVersion | str], state: State) -> dict
         recorded = [v for v in (state.files.get(name), state.next_files.get(name)) if v]
         same = [v for v in recorded if v[:2] == version[:2]]
         if not same:
-            unrecorded[name] = "is not the file that the last sync wrote"
+            unrecorded[name] = "is damaged, or is not the file that the last sync wrote"
         elif version.crc32 is not None and version.crc32 not in [v.crc32 for v in same]:
             unrecorded[name] = "is damaged: its checksum is wrong"
     return unrecorded
@@ -211,8 +212,7 @@ class NewFile:
                         self._writer.write(extractions.conform(rows, schema))
             for rows in stored.groups() if stored else ():
                 self._writer.write(self._conform(self._without_replaced(rows)))
-        self._writer.close()
-        self.version = self._writer.version
+        self.version = self._writer.close()
         return self.version
 
     def rows(self, columns: list[str]) -> Iterator[pa.Table]:
