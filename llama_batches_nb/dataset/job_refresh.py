@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -59,11 +60,11 @@ class Facets:
 class JobRef(NamedTuple):
     """A job of a batch, with what is stored of it."""
 
+    day: str
     job_id: str
     job_type: str
     key: str  # of the batch
     batch_id: str
-    day: str
     status: str | None  # None if it is not stored, or had not ended
     has_credits: bool
     has_output: bool
@@ -72,6 +73,16 @@ class JobRef(NamedTuple):
 JobRow = tuple[JobRef, pa.Table | None]
 """A job that has ended, and its row unless that is stored."""
 Chunk = tuple[str | None, list[JobRef]]
+
+
+class Details(NamedTuple):
+    """What the API answered about one job that has ended."""
+
+    row: pa.Table | None  # to store
+    output: pa.Table | None
+    lacking: list[str]
+    requests: int
+    has_expired: bool
 
 
 class StoredJobs:
@@ -103,20 +114,17 @@ class StoredJobs:
         if self._facets.content:
             needs_none = pc.not_equal(status, "COMPLETED").fill_null(False)
             settled = pc.and_(settled, pc.or_(has_output, needs_none))
-        columns = [
-            rows["job_id"],
-            rows["job_type"],
-            batch_keys(rows["batch_id"]),
-            rows["batch_id"],
-            pc.if_else(has_ended, status, None),
-            has_credits,
-            has_output,
-        ]
-        open_rows = pa.table(columns, names=list("abcdefg")).filter(pc.invert(settled))
-        lists = [open_rows[name].to_pylist() for name in "abcdefg"]
-        return [
-            JobRef(a, b, c, d, day, e, f, g) for a, b, c, d, e, f, g in zip(*lists, strict=True)
-        ]
+        columns = {
+            "job_id": rows["job_id"],
+            "job_type": rows["job_type"],
+            "key": batch_keys(rows["batch_id"]),
+            "batch_id": rows["batch_id"],
+            "status": pc.if_else(has_ended, status, None),
+            "has_credits": has_credits,
+            "has_output": has_output,
+        }
+        unsettled = pa.table(columns).filter(pc.invert(settled))
+        return [JobRef(day, **row) for row in unsettled.to_pylist()]
 
 
 class JobRefresh:
@@ -163,14 +171,7 @@ class JobRefresh:
         self._file_of = file_of
         with progress_bar(progress, "jobs", unit="job") as bar:
             jobs = self._listed(self._refs(jobs_of, results_of), bar)
-            if self._facets.usage:
-                jobs = self._billed(jobs, bar)
-            if self._facets.content:
-                self._fetch_outputs(jobs, bar)
-            else:
-                for ref, row in jobs:
-                    if row is not None:
-                        self._add(ref.day, row)
+            self._add_details(jobs, bar)
 
     def _refs(self, jobs_of: JobsOf, results_of: ReadResults) -> Iterator[JobRef]:
         """Yield the jobs to ask for, each once per day."""
@@ -268,85 +269,67 @@ class JobRefresh:
             rows_of_day = jobs.take(pa.array(stored_now, pa.int64()))
             self._add(day, rows_of_day.filter(pc.is_in(rows_of_day[JOBS.key], pa.array(ids))))
 
-    def _billed(self, jobs: Iterator[JobRow], bar: ProgressBar) -> Iterator[JobRow]:
-        """Ask each ended job for its credits."""
-
-        def fetch(job: JobRow) -> pa.Table | None:
-            ref, row = job
-            if row["credits"].null_count == 0 if row is not None else ref.has_credits:
-                return row
-            key = (ref.job_type, ref.job_id)
-            return fetch_billed_job(self._client, self._scope, JOBS, key)
-
-        unasked: list[JobRow] = []
+    def _add_details(self, jobs: Iterator[JobRow], bar: ProgressBar) -> None:
+        """Ask ended jobs for their credits and outputs, and store them."""
 
         def on_error(job: JobRow, error: BatchesError) -> bool:
-            unasked.append(job)
-            if isinstance(error, NotFoundError):
-                self._mark_lacking(job[0], "have no credits")
-                return True
-            self._mark_failed([job[0]])
-            return self._failed(f"the credits of job {job[0].job_id}", error)
+            ref, row = job
+            self._add(ref.day, row)
+            self._mark_failed([ref])
+            return self._failed(f"the credits and the output of job {ref.job_id}", error)
 
+        fetch = partial(self._fetch_details, self._facets.content or "markdown")
         completed = iter_completed(
             fetch, jobs, client=self._client, progress=bar, on_error=on_error
         )
         with closing(completed):
             for group in completed:
-                for _, (ref, before), row in group:
-                    self.requests += row is not before
-                    if row is not None and row["credits"].null_count and ref.status == "COMPLETED":
-                        self._mark_lacking(ref, "have no credits")
-                    yield ref, row
-                yield from unasked
-                unasked.clear()
-
-    def _fetch_outputs(self, jobs: Iterator[JobRow], bar: ProgressBar) -> None:
-        """Fetch the outputs of completed jobs."""
-        content = self._facets.content or "markdown"
-        reader = ParseOutputReader(self._client, content, **self._scope)
-
-        def fetch(ref: JobRef) -> pa.Table | None:
-            if ref.job_type == "parse_v2":
-                output = reader.read(ref.job_id)
-                return None if output.pages is None else output.to_arrow()
-            job, _ = read_extract_job(self._client, ref.job_id, self._scope)
-            result = job.result()
-            if result is None:
-                return None
-            return extractions.to_arrow(extractions.parse_extraction(ref.job_id, result))
-
-        def on_error(ref: JobRef, error: BatchesError) -> bool:
-            if not isinstance(error, NotFoundError):
-                self._mark_failed([ref])
-                return self._failed(f"the output of job {ref.job_id}", error)
-            self.expired += 1
-            if ref.day >= (self._now - RETENTION).date().isoformat():
-                self._mark_lacking(ref, "have no output")
-            return True
-
-        def with_output() -> Iterator[JobRef]:
-            for ref, row in jobs:
-                if row is not None:
-                    self._add(ref.day, row)
-                if ref.status == "COMPLETED" and not ref.has_output:
-                    yield ref
-
-        completed = iter_completed(
-            fetch, with_output(), client=self._client, progress=bar, on_error=on_error
-        )
-        with closing(completed):
-            for group in completed:
-                for _, ref, rows in group:
-                    self.requests += 1
-                    if rows is None:
-                        self._mark_lacking(ref, "have no output")
-                    else:
+                for _, (ref, _), details in group:
+                    self.requests += details.requests
+                    self.expired += details.has_expired
+                    self._add(ref.day, details.row)
+                    if details.output is not None:
                         keys = pa.array([ref.job_id])
-                        self._file_of(OUTPUT_TABLES[ref.job_type], ref.day).add(rows, keys)
+                        self._file_of(OUTPUT_TABLES[ref.job_type], ref.day).add(
+                            details.output, keys
+                        )
+                    for what in details.lacking:
+                        self._mark_lacking(ref, what)
 
-    def _add(self, day: str, rows: pa.Table) -> None:
-        if len(rows):
+    def _fetch_details(self, content: PageContent, job: JobRow) -> Details:
+        ref, row = job
+        output, lacking, requests, has_expired = None, [], 0, False
+        has_credits = ref.has_credits if row is None else not row["credits"].null_count
+        if self._facets.usage and not has_credits:
+            with suppress(NotFoundError):
+                key = (ref.job_type, ref.job_id)
+                row = fetch_billed_job(self._client, self._scope, JOBS, key)
+                requests += 1
+            if row is None or (row["credits"].null_count and ref.status == "COMPLETED"):
+                lacking.append("have no credits")
+        if self._facets.content and ref.status == "COMPLETED" and not ref.has_output:
+            try:
+                output = self._read_output(content, ref)
+                requests += 1
+            except NotFoundError:
+                has_expired = True
+            may_come = not has_expired or ref.day >= (self._now - RETENTION).date().isoformat()
+            if output is None and may_come:
+                lacking.append("have no output")
+        return Details(row, output, lacking, requests, has_expired)
+
+    def _read_output(self, content: PageContent, ref: JobRef) -> pa.Table | None:
+        if ref.job_type == "parse_v2":
+            pages = ParseOutputReader(self._client, content, **self._scope).read(ref.job_id)
+            return None if pages.pages is None else pages.to_arrow()
+        job, _ = read_extract_job(self._client, ref.job_id, self._scope)
+        result = job.result()
+        if result is None:
+            return None
+        return extractions.to_arrow(extractions.parse_extraction(ref.job_id, result))
+
+    def _add(self, day: str, rows: pa.Table | None) -> None:
+        if rows is not None and len(rows):
             keys = rows[JOBS.key].combine_chunks()
             self._file_of(JOBS.name, day).add(rows, keys)
 

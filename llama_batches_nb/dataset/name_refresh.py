@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from llama_batches_nb.dataset.state import DATASET_TABLES, NAME_TABLES, State, file_name, save
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.stored_files import NewFile, StoredFiles
+from llama_batches_nb.dataset.stored_files import MAX_BUFFERED_BYTES, NewFile, StoredFiles
 from llama_batches_nb.errors import AuthenticationError, BatchesError, NotFoundError
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.http import endpoints
@@ -25,6 +26,7 @@ from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, CONFIGURATIONS, DIRECTORIES, FILES, Table
 
 NAMES = {table.name for table in NAME_TABLES}
+_NONE = pa.array([], pa.string())
 
 
 class NameRefresh:
@@ -41,7 +43,7 @@ class NameRefresh:
         self.requests = 0
         self._client, self._scope = client, scope
         self._storage, self._stored, self._folder = storage, stored, folder
-        self._known: dict[str, set[str]] | None = None  # files by directory
+        self._new_files: dict[str, list[pa.Array]] = {}  # of new batches, by directory
         self._directories: dict[str, None] = {}  # whose files are to be listed
         self._has_new = False
 
@@ -51,8 +53,10 @@ class NameRefresh:
         (directory,) = batch["source_directory_id"].to_pylist()
         if directory is None or directory in self._directories:
             return
-        known = self._known_files().get(directory, set())
-        if not known.issuperset(results["source_directory_file_id"].to_pylist()):
+        if _file_of(FILES) in self._stored.names:
+            ids = results["source_directory_file_id"].combine_chunks().drop_null()
+            self._new_files.setdefault(directory, []).append(ids)
+        else:
             self._directories[directory] = None
 
     def run(self, state: State, progress: Progress) -> None:
@@ -80,6 +84,7 @@ class NameRefresh:
         try:
             for table, list_pages in lists.items():
                 self._add(new_files[table], list_pages(self._client, **self._scope))
+            self._note_new_files()
             self._list_files(new_files[FILES], progress)
             versions = {new.name: new.finish(self._stored) for new in new_files.values()}
             if None in self._stored.overtaken:  # the next sync lists them again
@@ -116,6 +121,8 @@ class NameRefresh:
                         self.requests += 1
                         bar.advance()
                         new.add(rows, rows[FILES.key].combine_chunks())
+                        if new.nbytes > MAX_BUFFERED_BYTES:
+                            new.flush()
 
     def _add(self, new: NewFile, pages: Iterable[Page[Any]]) -> None:
         rows = records.to_arrow(new.table, list(listing.iter_records(new.table, pages)))
@@ -123,14 +130,18 @@ class NameRefresh:
         if len(rows):
             new.add(rows, rows[new.table.key].combine_chunks())
 
-    def _known_files(self) -> dict[str, set[str]]:
-        if self._known is None:
-            self._known = {}
-            for rows in self._stored.rows(_file_of(FILES), [FILES.key, "source_directory_id"]):
-                pairs = zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
-                for file, directory in pairs:
-                    self._known.setdefault(directory, set()).add(file)
-        return self._known
+    def _note_new_files(self) -> None:
+        """Add the directories that have a file of unknown name."""
+        if not self._new_files:
+            return
+        stored = self._stored.rows(_file_of(FILES), [FILES.key])
+        known = pa.concat_arrays([rows[FILES.key].combine_chunks() for rows in stored] or [_NONE])
+        ids = [pa.concat_arrays(each) for each in self._new_files.values()]
+        is_known, start = pc.is_in(pa.concat_arrays(ids), value_set=known), 0
+        for directory, own in zip(self._new_files, ids, strict=True):
+            if not pc.all(is_known.slice(start, len(own)), min_count=0).as_py():
+                self._directories[directory] = None
+            start += len(own)
 
     def _note_stored_batches(self) -> None:
         for name in self._stored.names:

@@ -29,7 +29,12 @@ from llama_batches_nb.dataset.state import (
     union,
 )
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.stored_files import NewFile, StoredFiles, batch_key
+from llama_batches_nb.dataset.stored_files import (
+    MAX_BUFFERED_BYTES,
+    NewFile,
+    StoredFiles,
+    batch_key,
+)
 from llama_batches_nb.errors import BatchesError, DatasetError, NotFoundError, ResponseError
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import BatchQuery
@@ -44,7 +49,6 @@ from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
 MAX_GROUP_BATCHES, MAX_GROUP_DAYS = 2_000, 100  # fetched before files are replaced
-MAX_BUFFERED_BYTES = 48 * 2**20  # of new rows in memory
 END = datetime.max.replace(tzinfo=UTC)
 
 
