@@ -226,16 +226,15 @@ class Refresh:
 
     def _check_project(self, project_id: str | None) -> None:
         """Raise `DatasetError` for a batch of another project than the stored ones."""
-        if project_id is None:
-            return
-        known = {self._state.project_id} - {None} or self._stored.project_ids
-        if known and project_id not in known:
+        known = self._stored.project_ids
+        if known and project_id not in {None, *known}:
             raise DatasetError(
-                f"{self._storage.name!r} holds batches of project {', '.join(map(str, known))}, "
+                f"{self._storage.name!r} holds batches of project {', '.join(known)}, "
                 f"but the API returned batches of project {project_id}. Connect to the first "
                 "project, or sync to another folder. Nothing was changed."
             )
-        self._state.project_id = project_id
+        if project_id is not None:
+            known.add(project_id)
 
     # --- fetching and storing ---------------------------------------------------------------
 
@@ -334,7 +333,7 @@ class Refresh:
 
     def _confirm_project(self) -> None:
         """Check that the key is of the dataset's project before a batch counts as not found."""
-        if self._confirmed or not self.gone or self._state.project_id is None:
+        if self._confirmed or not self.gone or not self._stored.project_ids:
             return
         self._confirmed = True
         pages = endpoints.list_batches(self._client, page_size=1, **self._scope)

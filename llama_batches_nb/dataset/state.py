@@ -85,7 +85,6 @@ class State(msgspec.Struct, kw_only=True):
     """The content of `_sync.json`."""
 
     format: int = FORMAT_VERSION
-    project_id: str | None = None
     content: str | None = None  # of the pages
     tables: list[str] = msgspec.field(default_factory=lambda: [BATCHES.name, RESULTS.name])
     covered: list[SyncedRange] = []
