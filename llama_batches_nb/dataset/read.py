@@ -131,6 +131,8 @@ def read_dataset(
         files = _checked_files(storage, chosen)
         try:
             opened = _to_dataset(storage, chosen, files)
+            if chosen is EXTRACTIONS:
+                opened = _with_equal_types(opened)
             names = _column_names(chosen, opened.schema, columns)
             rows = opened.to_table(columns=names, filter=filter)
             return schema.to_pandas(rows, [c for c in chosen.columns if c.name in names])
@@ -215,6 +217,17 @@ def _to_dataset(storage: Storage, table: Table, names: Sequence[str]) -> ds.Data
         parts = [ds.dataset([path], **options).schema for path in paths]
         known = extractions.unify(parts).remove_metadata()
     return ds.FileSystemDataset.from_paths(paths, schema=known, **options)
+
+
+def _with_equal_types(extracted: ds.Dataset) -> ds.Dataset:
+    """Read a dataset of extractions; a column whose types differ between days is JSON text."""
+    import pyarrow.dataset as ds
+
+    parts = [
+        extractions.conform(part.to_table(schema=part.physical_schema), extracted.schema)
+        for part in extracted.get_fragments()
+    ]
+    return ds.dataset(pa.concat_tables([extracted.schema.empty_table(), *parts]))
 
 
 def _raise_if_damaged(storage: Storage, table: Table, names: Sequence[str]) -> None:

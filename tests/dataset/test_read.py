@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
-from llama_batches_nb.dataset.state import DATASET_TABLES
+from llama_batches_nb.dataset.state import DATASET_TABLES, State, file_name, save
 from llama_batches_nb.dataset.storage import Storage
+from llama_batches_nb.dataset.stored_files import NewFile, StoredFiles
 from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.tables import extractions
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from tests.dataset.checks import (
     assert_dataset_complete,
@@ -167,3 +169,26 @@ def test_columns_of_other_versions_are_missing_or_kept(api: FakeApi, dataset: st
     assert len(frame) == 3
     assert frame.columns.tolist() == BATCHES.names
     assert "tomorrow" in pq.read_schema(pa.BufferReader(storage.get(name))).names
+
+
+def test_extracted_column_whose_type_differs_between_days_is_json(tmp_path: Path) -> None:
+    storage, state = Storage(tmp_path), State(tables=["extractions"])
+    stored = StoredFiles(storage, state, [])
+    for day, value in enumerate(["12", '"12"', "[12]"], start=1):
+        job = f"job-{day}"
+        rows = extractions.to_arrow([(job, 0, {"total": value.encode()})])
+        new = NewFile(storage, file_name("extractions", f"2026-11-0{day}"), tmp_path)
+        new.add(rows, pa.array([job]))
+        state.files[new.name] = new.finish(stored)
+        new.publish()
+    save(storage, state)
+    frame = read_dataset(tmp_path, "extractions")
+    assert dict(zip(frame.job_id, frame.total, strict=True)) == {
+        "job-1": "12",
+        "job-2": '"12"',
+        "job-3": "[12]",
+    }
+    assert (
+        read_dataset(tmp_path, "extractions", "job_id", [("total", "==", "12")]).job_id[0]
+        == "job-1"
+    )
