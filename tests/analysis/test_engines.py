@@ -274,7 +274,8 @@ def as_pages(jobs: Frame) -> Frame:
     """Return a page of each job except one, and a second page of those that have not completed."""
     rows = wrap_frame("jobs", jobs)
     is_done = nw.col("status").cast(nw.String) == "COMPLETED"
-    pages = rows.select("job_id", is_done.alias("success")).filter(nw.col("job_id") != "pjb-3-1")
+    pages: Any = rows.select("job_id", is_done.alias("success"))
+    pages = pages.filter(nw.col("job_id") != "pjb-3-1")
     return nw.concat([pages, pages.filter(~nw.col("success"))]).to_native()
 
 
