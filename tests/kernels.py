@@ -133,9 +133,13 @@ class Process(Interpreter):
 
     def close(self) -> None:
         self._to.close()
-        self._process.wait(MAX_TIME)
-        self._from.close()
-        self._errors.close()
+        try:
+            self._process.wait(MAX_TIME)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._from.close()
+            self._errors.close()
 
 
 class Kernel(Interpreter):

@@ -75,6 +75,7 @@ def test_code_of_page_runs(
     assert set(names) > {"__builtins__"}, "the blocks of the page define nothing"
 
 
+@pytest.mark.filterwarnings("ignore:COMPLETED batches without results")  # of the last minutes
 def test_code_of_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert isinstance(run(README)["files"], pd.DataFrame)
