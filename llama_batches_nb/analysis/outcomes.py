@@ -20,10 +20,9 @@ from llama_batches_nb.tables.schema import (
     OUTCOME_COLUMN,
     STRING_DTYPE,
 )
-from llama_batches_nb.tables.statuses import OUTCOMES
+from llama_batches_nb.tables.statuses import OUTCOMES, RUNNING_STATUSES
 from llama_batches_nb.types import IntoFrame
 
-_RUNNING = ("PENDING", "THROTTLED", "RUNNING")
 _ADDED = [column.name for column in (OUTCOME_COLUMN, JOB_ERROR_MESSAGE_COLUMN, CREDITS_COLUMN)]
 _JOB_STATUS = "_job_status"
 _HAS_FAILED_PAGE = "_has_failed_page"
@@ -235,7 +234,7 @@ def _replace_column(frame: nw.DataFrame[Any], name: str, values: Any) -> nw.Data
 def _job_outcome(frame: Frame) -> nw.Expr:
     outcome: nw.Expr = nw.lit("job_unknown")
     for statuses, value in (
-        (_RUNNING, "job_running"),
+        (RUNNING_STATUSES, "job_running"),
         (("CANCELLED",), "job_cancelled"),
         (("FAILED",), "job_failed"),
         (("COMPLETED",), "succeeded"),

@@ -54,8 +54,8 @@ def fetch_jobs(
         A frame with the columns ``job_id`` and ``job_type``, such as from `fetch_results`. Rows
         without a job are skipped, and each job is fetched once.
     usage
-        Also ask each ended job for its credits, with one more request per job. Lists of jobs are
-        not documented to contain them.
+        Also ask each job that does not run any more for its credits, with one more request per
+        job. Lists of jobs are not documented to contain them.
     raw
         Add a column ``raw`` with the JSON text of each job.
     errors
@@ -177,14 +177,15 @@ def fetch_chunk(
 def iter_jobs(
     client: Client, scope: dict[str, Any], chunk: JobIdChunk, **options: Any
 ) -> Iterator[JobRecord]:
-    """Yield the jobs of one chunk, in several requests if its URL is too long for the server."""
+    """Yield the jobs of one chunk, in several requests if it is too large for the server."""
     job_type, job_ids = chunk
     params = {"expand": LIST_EXPAND[job_type], **options, **scope}
     try:
         pages = list(endpoints.list_jobs(client, job_type, job_ids, **params))
     except InvalidRequestError as error:
         half = len(job_ids) // 2
-        if error.status_code not in URL_TOO_LONG or not half:
+        is_too_large = error.status_code in URL_TOO_LONG or "job_ids" in error.fields
+        if not (is_too_large and half):
             raise
         for part in (job_ids[:half], job_ids[half:]):
             yield from iter_jobs(client, scope, (job_type, part), **options)

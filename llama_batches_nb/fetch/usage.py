@@ -1,4 +1,4 @@
-"""Ask ended jobs for what they were billed, which lists of jobs do not contain."""
+"""Ask jobs for what they were billed, which lists of jobs do not contain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.messages import format_list, warn
 from llama_batches_nb.tables import records, schema
 from llama_batches_nb.tables.schema import JOBS, Table
-from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
+from llama_batches_nb.tables.statuses import RUNNING_STATUSES
 
 USAGE_EXPAND = {"parse_v2": ["usage"], "extract_v2": ["usage", "extract_metadata"]}
 """Fields to ask of one job: its credits, and the parse job behind an extract job."""
@@ -37,13 +37,15 @@ def fetch_usage(
     skip_failed: bool,
     progress: Progress,
 ) -> pd.DataFrame:
-    """Return the jobs in the same order, each ended one as it is when asked with ``expand=usage``.
+    """Return the jobs in the same order, each as it is when asked with ``expand=usage``.
+
+    Jobs that still run are not asked; those with an unknown status are, as they may have ended.
 
     A job that the API does not know any more has expired: it stays as it is, with a warning. With
     `skip_failed`, so do the jobs whose request fails.
     """
-    ended = jobs[jobs["status"].isin(list(TERMINAL_STATUSES))]
-    keys: list[JobKey] = list(zip(ended["job_type"].astype(str), ended["job_id"], strict=True))
+    asked = jobs[~jobs["status"].isin(list(RUNNING_STATUSES))]
+    keys: list[JobKey] = list(zip(asked["job_type"].astype(str), asked["job_id"], strict=True))
     skipped = _SkippedJobs(allowed=skip_failed)
     listed = pa.Table.from_pandas(jobs, schema=table.arrow_schema, preserve_index=False)
     with progress_bar(progress, "credits", unit="job", total=len(keys)) as bar:

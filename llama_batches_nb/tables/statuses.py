@@ -13,7 +13,10 @@ DIRECTORY_TYPES: tuple[str, ...] = get_args(DirectoryType)
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 TERMINAL_STATUSES: frozenset[str] = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-"""Final statuses of batches and jobs; a batch or job with any other status is still running."""
+"""Final statuses of batches and jobs; one with an unknown status may still run."""
+
+RUNNING_STATUSES: tuple[str, ...] = ("PENDING", "THROTTLED", "RUNNING")
+"""Statuses of batches and jobs that are known not to have ended."""
 
 FAILURE_OUTCOMES: tuple[Outcome, ...] = ("mapping_error", "job_failed")
 """Outcomes that count as failures."""

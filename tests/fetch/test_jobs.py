@@ -120,18 +120,20 @@ def test_credits_are_missing_without_usage(serve: Serve) -> None:
     assert api.requests == {"GET jobs": 1, "job IDs": 2}
 
 
-def test_usage_asks_each_ended_job_once(serve: Serve) -> None:
+def test_usage_asks_each_job_that_does_not_run_once(serve: Serve) -> None:
     api = FakeApi()
     serve(api)
     results = _billed(api, *(f"pjb-{n}" for n in range(150)))
     api.add_job("pjb-open", "RUNNING", usage={"credits": 9})
-    results = pd.concat([results, results, _results("pjb-open", None)])
+    api.add_job("pjb-new", "NEW_STATUS", usage={"credits": 7})
+    results = pd.concat([results, results, _results("pjb-open", None, "pjb-new")])
     jobs = lb.fetch_jobs(results, usage=True)
-    assert jobs.job_id.tolist() == [*(f"pjb-{n}" for n in range(150)), "pjb-open"]
+    assert jobs.job_id.tolist() == [*(f"pjb-{n}" for n in range(150)), "pjb-open", "pjb-new"]
     assert (jobs.credits[:150] == 3).all()
     assert pd.isna(jobs.credits[150])
+    assert jobs.credits[151] == 7
     assert api.requests["GET jobs"] == 2
-    assert api.requests["GET job"] == 150
+    assert api.requests["GET job"] == 151
 
 
 def test_usage_gives_the_parts_of_an_extract_jobs_credits(serve: Serve) -> None:
@@ -247,11 +249,14 @@ def test_flag_that_is_not_a_bool_raises_before_any_request(serve: Serve, argumen
     assert not server.requests
 
 
-@pytest.mark.parametrize("status", [414, 431])
-def test_url_that_is_too_long_is_split(serve: Serve, status: int) -> None:
+@pytest.mark.parametrize("status", [414, 431, 422])
+def test_request_for_too_many_jobs_is_split(serve: Serve, status: int) -> None:
+    problem = {"loc": ["query", "job_ids"], "msg": "at most 30 items", "type": "too_long"}
+    body = json.dumps({"detail": [problem]}) if status == 422 else "<html>too long</html>"
+
     def script(request: Request) -> Any:
         if len(request.query["job_ids"]) > 30:
-            return Response(raw=b"<html>too long</html>", status=status)
+            return Response(raw=body.encode(), status=status)
         return _requested_jobs(request)
 
     server = serve(script)
