@@ -15,7 +15,6 @@ Each function takes the frame that the one before it returned::
     (lb.upload_files("scans/*.pdf")                    # start a batch and see it end
        .pipe(lb.create_batch, "cfg-PARSE_AGENTIC")
        .pipe(lb.wait_for_batches)
-       .pipe(lb.fetch_results)
        .pipe(lb.wait_for_jobs))                        # jobs may run longer than their batch
 
 Without a key, ``lb.sandbox()`` starts a server on this machine with a history worth looking at; the

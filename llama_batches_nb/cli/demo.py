@@ -79,7 +79,7 @@ def _run_batch() -> None:
             text = "corrupt" if n == 5 else INVOICE.format(n=n)
             Path(folder, f"invoice-{n}.txt").write_text(text)
         batch = upload_files(folder).pipe(create_batch, "cfg-PARSE_AGENTIC").pipe(wait_for_batches)
-    fetch_results(batch).pipe(wait_for_jobs)  # they may run longer than the batch
+    wait_for_jobs(batch)  # they may run longer than the batch, and its results may be late
     results = fetch_results(batch)
     jobs = fetch_jobs(results, usage=True)
     files = outcomes(results, jobs)

@@ -166,7 +166,7 @@ class _ResultsReader:
             warn(
                 f"COMPLETED batches without results: {len(self._without_results):,} "
                 f"({format_list(self._without_results)}). If they ended a short time ago, their "
-                "results may follow: fetch them again later."
+                "results may follow: wait_for_jobs(batches) waits for them; then fetch them again."
             )
 
 

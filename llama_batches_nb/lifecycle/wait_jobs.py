@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import takewhile
 
 import pandas as pd
 
@@ -24,17 +25,18 @@ from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import arguments, engines, records
 from llama_batches_nb.tables.schema import JOBS, RESULTS
 from llama_batches_nb.tables.statuses import JOB_STATUSES, TERMINAL_STATUSES
-from llama_batches_nb.types import IntoFrame, Record
+from llama_batches_nb.types import BatchIds, Record
 
 UNKNOWN_JOB_GRACE = 10.0  # seconds for which a job or batch never seen so far may be missing
 MAX_REFERENCE_WAIT = 600.0  # seconds to ask an ended batch for missing job references
 MAX_REFERENCE_AGE = timedelta(hours=1)  # of an ended batch; an older one is fetched only once
 
+_OF_RESULTS = {"job_id", "source_directory_file_id", "error_message"}  # not in frames of batches
 _RESULT_COLUMNS = ("batch_id", "batch_status", "job_type", "job_id", "error_message")
 
 
 def wait_for_jobs(
-    results: IntoFrame,
+    results: BatchIds,
     *,
     timeout: float | timedelta | None = None,
     poll_interval: float | timedelta | None = None,
@@ -43,18 +45,20 @@ def wait_for_jobs(
     progress: Progress = None,
     client: Client | None = None,
 ) -> pd.DataFrame:
-    """Wait until all jobs of the results have ended; one row is one job.
+    """Wait until all jobs of results or of batches have ended; one row is one job.
 
     A ``COMPLETED`` batch has mapped each file to a job; the jobs may still run, and may fail.
-    Results that have neither a job nor an error message are fetched again from their batch, for up
-    to ten minutes. Failed polls are tolerated for up to five minutes. An interrupt or a timeout
-    ends the wait, not the jobs.
+    Results that have neither a job nor an error message, or that a ``COMPLETED`` batch does not
+    have yet, are fetched again from their batch, for up to ten minutes. Failed polls are tolerated
+    for up to five minutes. An interrupt or a timeout ends the wait, not the jobs.
 
     Parameters
     ----------
     results
         The frame of `fetch_results`, or any frame with the columns ``job_id`` and ``job_type``.
-        Missing jobs are looked up if it also has ``batch_id`` and ``error_message``.
+        Missing jobs are looked up if it also has ``batch_id`` and ``error_message``. Or batches: a
+        batch id, several, or a frame such as from `create_batch`; then the batches are waited for
+        too, and also results that appear after a batch has ended.
     timeout
         Maximum time to wait, in seconds. By default there is no limit.
     poll_interval
@@ -71,7 +75,8 @@ def wait_for_jobs(
     Returns
     -------
     pandas.DataFrame
-        Ordered by the results, with the columns of `fetch_jobs`. Credits are usually missing:
+        Ordered by the results; jobs that appeared late are last. It has the columns of
+        `fetch_jobs`. Credits are usually missing:
         ``fetch_jobs(results, usage=True)`` asks for them.
 
     Raises
@@ -85,19 +90,20 @@ def wait_for_jobs(
     Warns
     -----
     UserWarning
-        If the API does not know some jobs (they have expired, or belong to another project), if
-        job references have appeared since the results were fetched, or if some never did.
+        If the API does not know some jobs or batches (they have expired, or belong to another
+        project), if job references have appeared since the results were fetched, or if some never
+        did.
 
     Examples
     --------
     >>> import llama_batches_nb as lb
     >>> directory = lb.fetch_directories(name="Invoices 2026")
     >>> batch = lb.create_batch(directory, "cfg-PARSE_AGENTIC").pipe(lb.wait_for_batches)
-    >>> jobs = lb.fetch_results(batch).pipe(lb.wait_for_jobs)
+    >>> jobs = lb.wait_for_jobs(batch)
     >>> set(jobs.status) <= {"COMPLETED", "FAILED", "CANCELLED"}
     True
     """
-    frame = _select_columns(results)
+    frame, are_batches = _select_results(results)
     timeout = arguments.parse_seconds("timeout", timeout)
     poll_interval = arguments.parse_seconds("poll_interval", poll_interval, positive=True)
     poller = JobPoller(get_client(client), frame, project_params(project_id, organization_id))
@@ -106,15 +112,28 @@ def wait_for_jobs(
         attach_partial(poller.frame),
     ):
         poller.wait(timeout, poll_interval, bar)
-    poller.warn()
+    if not are_batches:
+        poller.warn_late()
+    poller.warn_missing()
     return poller.frame()
 
 
-def _select_columns(results: IntoFrame) -> pd.DataFrame:
-    frame = engines.wrap_frame("results", results)
+def _select_results(results: BatchIds) -> tuple[pd.DataFrame, bool]:
+    """Return the columns of results that are needed, and whether batches were given instead."""
+    frame = engines.try_wrap(results)
+    existing = [] if frame is None else engines.column_names(frame)
+    if frame is None or ("batch_id" in existing and _OF_RESULTS.isdisjoint(existing)):
+        return results_to_come(arguments.parse_ids("batch_id", results)), True
     engines.check_columns(frame, "job_id", "job_type")
-    existing = engines.column_names(frame)
-    return engines.select_to_pandas(frame, *(name for name in _RESULT_COLUMNS if name in existing))
+    names = [name for name in _RESULT_COLUMNS if name in existing]
+    return engines.select_to_pandas(frame, *names), False
+
+
+def results_to_come(batch_ids: list[str]) -> pd.DataFrame:
+    """Return a result without a job for each batch, so that `JobPoller` asks for its results."""
+    row = {"batch_status": "COMPLETED", "job_type": None, "job_id": None, "error_message": None}
+    rows = [{"batch_id": batch_id, **row} for batch_id in batch_ids]
+    return pd.DataFrame(rows, columns=[*_RESULT_COLUMNS], dtype=object)
 
 
 class JobPoller(Poller):
@@ -147,6 +166,8 @@ class JobPoller(Poller):
         self.refetched: dict[str, pd.DataFrame] = {}
         ended_at: dict[str, float | None] = dict.fromkeys(_batches_without_jobs(results))
         self._incomplete = ended_at  # batches to fetch again, and when each was seen to have ended
+        self._unknown_batches: list[str] = []
+        self._without_results: list[str] = []
         self._n_late = self._n_never = 0
         self._add_references(results)
 
@@ -175,10 +196,7 @@ class JobPoller(Poller):
 
     def poll(self, *, deadline: float) -> None:
         """Ask for missing job references, then for the jobs that have not ended."""
-        for batch_id in list(self._incomplete):
-            if self._clock() >= deadline + MAX_OVERRUN:
-                return
-            self._ask_batch(batch_id, self._request_timeout(deadline))
+        self._ask_batches(deadline)
         open_ids = [job_id for job_id in self.open_ids() if job_id in self._records]
         chunks = split_job_ids(
             pd.DataFrame({"job_id": open_ids, "job_type": [self._types[i] for i in open_ids]})
@@ -188,23 +206,30 @@ class JobPoller(Poller):
             for _, (_, job_ids), jobs in group:
                 self._update(job_ids, jobs)
 
-    def warn(self) -> None:
-        """Warn of jobs that are unknown, and of references that appeared late or never."""
+    def warn_late(self) -> None:
+        """Warn of references that have appeared since the results were fetched."""
         if self._n_late:
             warn(
                 f"{format_count(self._n_late, 'file')} got a job after these results were fetched. "
                 "Fetch the results again before you combine them with the jobs."
             )
-        self.warn_missing()
 
     def warn_missing(self) -> None:
-        """Warn of jobs that are unknown, and of references that never appeared."""
+        """Warn of jobs and batches that are unknown, and of results that never appeared."""
         if self._gone:
             warn(
                 f"The API does not know {len(self._gone):,} of "
                 f"{format_count(len(self._records), 'job')}: "
                 f"{format_list(self._gone)}. They have expired or belong to another project."
             )
+        if self._unknown_batches:
+            warn(
+                f"The API does not know {format_count(len(self._unknown_batches), 'batch')}: "
+                f"{format_list(self._unknown_batches)}. Check the ids, and that they belong to the "
+                "key's project."
+            )
+        if self._without_results:
+            warn(f"COMPLETED batches without results: {format_list(self._without_results)}.")
         if self._n_never:
             n = self._n_never
             warn(
@@ -235,23 +260,40 @@ class JobPoller(Poller):
             ):
                 self._gone.append(job_id)
 
-    def _ask_batch(self, batch_id: str, timeout: float) -> None:
-        """Fetch the results of a batch again, and stop asking if it can give no more jobs."""
+    def _ask_batches(self, deadline: float) -> None:
+        """Fetch the results of incomplete batches, and stop asking where no more jobs follow."""
+        fetch = partial(self._fetch_batch, deadline=deadline)
+        batch_ids = list(self._incomplete)
+        answers: dict[str, tuple[Record, pd.DataFrame] | None] = {}
+        in_time = takewhile(lambda _: self._clock() < deadline + MAX_OVERRUN, batch_ids)
+        for group in iter_completed(fetch, in_time, client=self._client, progress=self._bar):
+            answers |= {batch_id: answer for _, batch_id, answer in group}
+        for batch_id in filter(answers.__contains__, batch_ids):
+            if (answer := answers[batch_id]) is not None:
+                self._read_batch(batch_id, *answer)
+            elif self._is_gone(batch_id, seen=batch_id in self.refetched, grace=UNKNOWN_JOB_GRACE):
+                del self._incomplete[batch_id]
+                self._unknown_batches.append(batch_id)
+
+    def _fetch_batch(self, batch_id: str, *, deadline: float) -> tuple[Record, pd.DataFrame] | None:
+        """Return a batch and its results, or None if the API does not know it."""
         decode = partial(records.validate_batch_json, batch_id)
+        timeout = self._request_timeout(deadline)
         try:
             body = endpoints.get_batch_with_results(
                 self._client, batch_id, decode, timeout=timeout, **self._scope
             )
         except NotFoundError:
-            if self._is_gone(batch_id, seen=batch_id in self.refetched, grace=UNKNOWN_JOB_GRACE):
-                del self._incomplete[batch_id]
-            return
-        self._missing_since.pop(batch_id, None)
+            return None
         batches, (rows,) = records.parse_batches_with_results([body])
-        results = records.concat_to_pandas(RESULTS, [rows])
+        return batches.to_pylist()[0], records.concat_to_pandas(RESULTS, [rows])
+
+    def _read_batch(self, batch_id: str, batch: Record, results: pd.DataFrame) -> None:
+        """Add the jobs of a batch, and stop asking it if it can give no more."""
+        self._missing_since.pop(batch_id, None)
         self.refetched[batch_id] = results
         self._n_late += self._add_references(results[results["job_type"].isin(endpoints.JOBS)])
-        if not self._may_follow(batch_id, batches.to_pylist()[0], results):
+        if not self._may_follow(batch_id, batch, results):
             del self._incomplete[batch_id]
 
     def _may_follow(self, batch_id: str, batch: Record, results: pd.DataFrame) -> bool:
@@ -264,7 +306,9 @@ class JobPoller(Poller):
             return False
         is_old = (batch["updated_at"] or self._now()) < self._now() - MAX_REFERENCE_AGE
         may_follow = not is_old and self._clock() < ended_at + MAX_REFERENCE_WAIT
-        self._n_never += 0 if may_follow else n_missing
+        if not may_follow:
+            self._n_never += n_missing
+            self._without_results += [] if len(results) else [batch_id]
         return may_follow
 
     def _add_references(self, results: pd.DataFrame) -> int:

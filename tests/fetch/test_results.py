@@ -327,7 +327,7 @@ def test_completed_batches_without_results_are_counted_in_one_warning(
     serve(ended)
     message = (
         "COMPLETED batches without results: 3 ('bat-null', 'bat-null-2', 'bat-empty'). If they "
-        "ended a short time ago, their results may follow: fetch them again later."
+        "ended a short time ago, their results may follow: wait_for_jobs(batches) waits for them"
     )
     with pytest.warns(UserWarning, match=re.escape(message)) as caught:
         results = lb.fetch_results(given, raw=raw)

@@ -14,7 +14,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.http import progress
 from llama_batches_nb.http.client import get_client
 from llama_batches_nb.lifecycle import polling, wait_jobs
-from llama_batches_nb.lifecycle.wait_jobs import JobPoller
+from llama_batches_nb.lifecycle.wait_jobs import JobPoller, results_to_come
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
 from tests.http.test_rate_limit import Clock
@@ -106,7 +106,43 @@ def test_references_that_appear_late_are_waited_for(api: FakeApi, clock: Clock) 
     assert poller.frame().status.tolist() == ["COMPLETED"] * 2
     assert poller.refetched["bat-1"].job_id.tolist() == ["pjb-1", "pjb-2"]
     with pytest.warns(UserWarning, match="1 file got a job after these results"):
-        poller.warn()
+        poller.warn_late()
+
+
+def test_batches_are_accepted_and_their_late_results_waited_for(api: FakeApi, clock: Clock) -> None:
+    for n in (1, 2):
+        api.add_job(f"pjb-{n}", ["RUNNING", "COMPLETED"])
+        api.batches[f"bat-{n}"] = batch(
+            f"bat-{n}", "COMPLETED", results=[mapping(f"dfl-{n}", f"pjb-{n}")]
+        )
+
+    def null(old: Any) -> Any:
+        return old | {"results": None}
+
+    running: Any = {"status": "RUNNING"}
+    empty: Any = {"results": []}
+    api.faults |= {"bat-1": [lambda old: old | running, null, lambda old: old | empty]}
+    poller = _wait(results_to_come(["bat-1", "bat-2"]), clock)
+    assert set(poller.frame().job_id) == {"pjb-1", "pjb-2"}
+    api.faults["bat-1"] = [null]
+    batches = pl.DataFrame({"batch_id": ["bat-1", "bat-2"]})
+    for given in (batches, ["bat-1", "bat-2"], batches.to_pandas().set_index("batch_id")):
+        jobs = lb.wait_for_jobs(given)
+        assert sorted(jobs.job_id) == ["pjb-1", "pjb-2"]
+        assert jobs.status.tolist() == ["COMPLETED"] * 2
+
+
+def test_results_that_never_appear_and_unknown_batches_are_named(
+    api: FakeApi, clock: Clock
+) -> None:
+    api.batches["bat-1"] = batch("bat-1", "COMPLETED", results=[])
+    poller = _wait(results_to_come(["bat-1", "bat-2"]), clock)
+    assert poller.frame().empty
+    with (
+        pytest.warns(UserWarning, match="does not know 1 batch: 'bat-2'"),
+        pytest.warns(UserWarning, match="COMPLETED batches without results: 'bat-1'"),
+    ):
+        poller.warn_missing()
 
 
 def test_running_batch_is_asked_until_it_has_ended(api: FakeApi, clock: Clock) -> None:
@@ -132,7 +168,7 @@ def test_reference_that_never_appears_is_given_up(api: FakeApi, clock: Clock) ->
     assert wait_jobs.MAX_REFERENCE_WAIT <= waited <= wait_jobs.MAX_REFERENCE_WAIT + 60
     assert poller.frame().job_id.tolist() == ["pjb-1"]
     with pytest.warns(UserWarning, match="1 file has neither a job nor an error message"):
-        poller.warn()
+        poller.warn_missing()
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
@@ -160,7 +196,7 @@ def test_job_unknown_to_the_list_is_given_up_with_a_warning(api: FakeApi, clock:
     assert wait_jobs.UNKNOWN_JOB_GRACE <= clock() - started < 2 * wait_jobs.UNKNOWN_JOB_GRACE
     assert poller.frame().job_id.tolist() == ["pjb-1"]
     with pytest.warns(UserWarning, match=r"does not know 1 of 2 jobs: 'pjb-2'"):
-        poller.warn()
+        poller.warn_missing()
 
 
 def test_list_that_answers_not_found_is_given_up(api: FakeApi, clock: Clock) -> None:
@@ -252,6 +288,15 @@ def test_unsupported_job_type_is_skipped_with_one_warning(api: FakeApi) -> None:
         warnings.simplefilter("always")
         assert lb.wait_for_jobs(results).empty
     assert ["split_v1" in str(each.message) for each in caught] == [True]
+
+
+def test_value_that_is_neither_results_nor_batches_raises(api: FakeApi) -> None:
+    for value in (3, None, {"batch_id": ["bat-1"]}):
+        with pytest.raises(TypeError, match="batch_id: pass an id, several ids, or a frame"):
+            lb.wait_for_jobs(value)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no column 'job_id'"):
+        lb.wait_for_jobs(pd.DataFrame({"error_message": [None], "batch_id": ["bat-1"]}))
+    assert not api.requests
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def process(folder: str) -> pd.DataFrame:
     """Chain the functions that act."""
     batch = lb.upload_files(folder).pipe(lb.create_batch, "cfg-PARSE_AGENTIC", job_type="parse_v2")
     ended = lb.wait_for_batches(batch, timeout=600)
-    jobs = lb.wait_for_jobs(lb.fetch_results(ended))
+    jobs = lb.wait_for_jobs(ended)
     lb.save_outputs(jobs, "outputs")
     lb.fetch_extractions(jobs["job_id"].tolist())
     lb.add_names(lb.estimate_batch("dir-1", "cfg-PARSE_AGENTIC", history=ended))

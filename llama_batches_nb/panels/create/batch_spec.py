@@ -74,10 +74,10 @@ def fetch_script(
 
 def _script(lines: Sequence[str], batches: str, client_argument: Sequence[str]) -> str:
     wait = call("batches", "wait_for_batches", [batches, *client_argument])
+    jobs = call("jobs", "wait_for_jobs", ["batches", *client_argument])
     results = call("results", "fetch_results", ["batches", *client_argument])
-    jobs = call("jobs", "wait_for_jobs", ["results", *client_argument])
     files = call("files", "outcomes", ["results", "jobs"])
-    return "\n".join(["import llama_batches_nb as lb", "", *lines, wait, results, jobs, files])
+    return "\n".join(["import llama_batches_nb as lb", "", *lines, wait, jobs, results, files])
 
 
 def _one_or_list(ids: Sequence[str]) -> str:

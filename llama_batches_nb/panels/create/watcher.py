@@ -11,7 +11,7 @@ from llama_batches_nb.http import workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.lifecycle.wait import BatchPoller
-from llama_batches_nb.lifecycle.wait_jobs import JobPoller
+from llama_batches_nb.lifecycle.wait_jobs import JobPoller, results_to_come
 
 OnStatus = Callable[[pd.DataFrame, str], object]
 """Receives the batch as last polled, and a note about delays."""
@@ -37,7 +37,7 @@ def watch_files(
     later. The files of a ``FAILED`` batch are not reliable, so its jobs are polled only once.
     """
     batch_id = str(batch["batch_id"].iloc[0])
-    poller = JobPoller(client, _without_jobs(batch_id), {})
+    poller = JobPoller(client, results_to_come([batch_id]), {})
     with progress_bar(progress, "waiting", unit="job", total=1) as bar:
         for _ in poller.iter_polls(None, None, bar):
             if batch_id in poller.refetched:
@@ -47,13 +47,6 @@ def watch_files(
     if batch_id not in poller.refetched:
         raise NotFoundError(f"The batch {batch_id} has expired: the API has no results of it.")
     poller.warn_missing()
-
-
-def _without_jobs(batch_id: str) -> pd.DataFrame:
-    """Return one result without a job, which lets `JobPoller` ask the batch for its results."""
-    row = {"batch_id": batch_id, "batch_status": "COMPLETED"}
-    names = ("batch_id", "batch_status", "job_type", "job_id", "error_message")
-    return pd.DataFrame({name: pd.Series([row.get(name)], dtype=object) for name in names})
 
 
 class _StatusPoller(BatchPoller):
