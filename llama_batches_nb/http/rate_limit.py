@@ -197,9 +197,5 @@ class RateLimiter:
         """Return the seconds until the pause that the server requested ends, else 0."""
         return max(0.0, self._resume_at - self._clock())
 
-    def wait_left(self) -> float:
-        """Return the seconds until a request may be sent, including our own rate limit."""
-        return max(0.0, self._wait())
-
     def _wait(self) -> float:
         return max(self._resume_at, self._next_at) - self._clock()

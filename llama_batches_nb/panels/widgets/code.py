@@ -14,12 +14,3 @@ def call(variable: str, function: str, arguments: Sequence[str]) -> str:
         return line
     lines = "".join(f"    {argument},\n" for argument in arguments)
     return f"{variable} = lb.{function}(\n{lines})"
-
-
-def file_code(*, jobs: bool, client: bool = False) -> str:
-    """Return the code that fetches the outcome of each file of `batches`."""
-    client_argument = ["client=client"] * client
-    lines = [call("results", "fetch_results", ["batches", *client_argument])]
-    if jobs:
-        lines.append(call("jobs", "fetch_jobs", ["results", *client_argument]))
-    return "\n".join([*lines, call("files", "outcomes", ["results", *["jobs"] * jobs])])
