@@ -23,8 +23,8 @@ dashboard: $(VENV)/.lab ## serve the dashboard as a web page at the URL it print
 test: check browser ## run all checks, tests, examples and notebooks
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
 
-quick: $(VENV)/.test ## run the unit tests of the core, with few generated examples
-	QUICK=1 $(BIN)/python -m pytest -n auto -q -m 'not browser and not notebook and not dask and not slow' \
+quick: $(VENV)/.test ## run the unit tests of the core, without generated examples
+	$(BIN)/python -m pytest -n auto -q -p no:schemathesis -m 'not hypothesis and not dask and not slow' \
 		--ignore tests/analysis/test_engines.py tests/tables tests/analysis tests/http tests/fetch
 
 browser: $(VENV)/.test ## install a browser for the tests if there is none

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -31,10 +30,9 @@ LISTED = (BATCHES, JOBS, FILES, DIRECTORIES, CONFIGURATIONS, MAPPINGS)
 """Tables whose rows are API records."""
 TABLES = (*LISTED, RESULTS)
 
-QUICK = bool(os.environ.get("QUICK"))  # set by `make quick`
-few = settings(max_examples=3 if QUICK else 12, deadline=None)
-some = settings(max_examples=3 if QUICK else 30, deadline=None)
-many = settings(max_examples=10 if QUICK else 300, deadline=None)
+few = settings(max_examples=12, deadline=None)
+some = settings(max_examples=30, deadline=None)
+many = settings(max_examples=300, deadline=None)
 
 texts = st.text(max_size=12)
 ids = st.text(min_size=1, max_size=6)

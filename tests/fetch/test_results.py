@@ -335,6 +335,7 @@ def test_completed_batches_without_results_are_counted_in_one_warning(
     assert results.batch_id.tolist() == ["bat-full", "bat-mapped"]
 
 
+@pytest.mark.slow
 def test_warning_of_many_batches_without_results_names_the_first(serve: Serve) -> None:
     serve(lambda request: batch(request.path.rsplit("/", 1)[1], results=None))
     with pytest.warns(UserWarning, match=r"results: 1,200 \('b-0', .*'b-4', …\)\. If they"):

@@ -81,6 +81,7 @@ def test_end_of_the_period_is_respected(api: FakeApi) -> None:
     assert found.batch_id.tolist() == [f"bat-{n:03}" for n in range(30, -1, -1)]
 
 
+@pytest.mark.slow
 def test_windows_return_the_list_of_sequential_pages(serve: Serve) -> None:
     rng = random.Random(5)
     for _ in range(20):

@@ -259,6 +259,7 @@ def _fetch_all(names: list[str]) -> None:
     assert [lb.get_batch(name).batch_id.item() for name in names] == names
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_process_opens_its_own_connections(serve: Serve) -> None:
