@@ -60,4 +60,9 @@ def _pages_per_job(pages: Frame) -> Frame:
         nw.lit(1).cast(nw.Int64).alias(_PAGES),
         engines.flag(failed).alias(_FAILED),
     )
-    return counted.group_by("job_id").agg(nw.col(_PAGES, _FAILED).sum())
+    per_job = counted.group_by("job_id").agg(nw.col(_PAGES, _FAILED).sum())
+    if not per_job.implementation.is_dask():
+        return per_job
+    # Dask's optimizer cannot join the renamed result of a group-by that it shuffles.
+    native = per_job.to_native()
+    return engines.wrap_frame("pages", native.map_partitions(pd.DataFrame.copy, meta=native._meta))
