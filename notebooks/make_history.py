@@ -349,7 +349,12 @@ def _encoded_ids(state: SandboxState, kind: IdKind, numbers: pd.Series) -> pd.Se
 
 
 def _table(table: Table, columns: dict[str, pd.Series]) -> pa.Table:
-    arrays = [pa.array(columns[field.name], from_pandas=True) for field in table.arrow_schema]
+    arrays = []
+    for field in table.arrow_schema:
+        column = columns[field.name]
+        if pa.types.is_timestamp(field.type) and column.dtype == "float64":  # some are missing
+            column = column.astype("Int64")
+        arrays.append(pa.array(column, from_pandas=True))
     return pa.table(arrays, names=table.names).cast(table.arrow_schema)
 
 
