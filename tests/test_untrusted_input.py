@@ -465,7 +465,7 @@ def test_one_odd_job_id_costs_one_job(odd: str, serve: Serve) -> None:
     serve(answer)
     results = lb.fetch_results("bat-1")
     assert len(results) == 2
-    with pytest.warns(UserWarning, match="1 jobs are left out"):
+    with pytest.warns(UserWarning, match="1 job is left out"):
         assert lb.fetch_jobs(results).job_id.tolist() == ["pjb-1"]
     with pytest.warns(UserWarning, match="1 job is left out: 1 whose id"):
         assert lb.fetch_pages(results).job_id.tolist() == ["pjb-1"]

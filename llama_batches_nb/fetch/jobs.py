@@ -210,8 +210,9 @@ def split_job_ids(references: pd.DataFrame) -> list[JobIdChunk]:
     usable = references.job_id.map(lambda id_: not isinstance(id_, str) or arguments.is_id(id_))
     if not usable.all():
         unusable = references.job_id[~usable.astype(bool)]
+        n = len(unusable)
         warn(
-            f"{len(unusable):,} jobs are left out because their ids are invalid: "
+            f"{format_count(n, 'job')} {agree(n, 'is')} left out because of an invalid id: "
             f"{format_list(unusable)}."
         )
     chunks: list[JobIdChunk] = []

@@ -157,7 +157,7 @@ def _keep_created(created: list[BatchRecord], rest: list[str]) -> Iterator[None]
             error.add_note(
                 f"{len(created):,} of {format_count(n_directories, 'batch')} "
                 f"{agree(len(created), 'was')} created before this error; "
-                ".partial holds them. Do not create these again: call create_batch for the others, "
+                "see .partial. Do not create the same again: call create_batch for the others, "
                 "once it is known whether the first of them was created: "
                 f"{', '.join(rest)}."
             )

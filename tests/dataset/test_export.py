@@ -486,7 +486,7 @@ def test_folder_that_lost_files_is_refused(is_url: bool, tmp_path: Path, memory_
     round_trip(BATCH_FRAME, path, partition_by="status")
     filesystem, root = fsspec.url_to_fs(path)
     filesystem.rm(f"{root}/status=PAUSED", recursive=True)
-    with pytest.raises(lb.DatasetError, match=r"1 of 3 files are missing \('status=PAUSED/part-"):
+    with pytest.raises(lb.DatasetError, match=r"1 of 3 files is missing \('status=PAUSED/part-"):
         lb.read_parquet(path)
 
 

@@ -167,7 +167,7 @@ def test_sync_whose_files_another_sync_replaces_is_incomplete(
     assert_dataset_complete(path)
 
 
-def test_three_syncs_and_a_reader_at_once(api: FakeApi, path: str) -> None:
+def test_three_syncs_and_a_reader_at_once(api: FakeApi, tmp_path: Path) -> None:
     for _ in range(30):
         api.add()
     errors: list[BaseException] = []
@@ -182,12 +182,12 @@ def test_three_syncs_and_a_reader_at_once(api: FakeApi, path: str) -> None:
     def write() -> None:
         for _ in range(3):
             api.add()
-            sync_dataset(path, jobs=True, progress=False)
+            sync_dataset(tmp_path, jobs=True, progress=False)
 
     def read() -> None:
         while not done.is_set():
             try:
-                batches = read_dataset(path, "batches")
+                batches = read_dataset(tmp_path, "batches")
             except (FileNotFoundError, DatasetError):
                 continue
             assert batches.batch_id.is_unique
@@ -201,8 +201,8 @@ def test_three_syncs_and_a_reader_at_once(api: FakeApi, path: str) -> None:
     done.set()
     reader.join()
     assert not errors
-    sync_dataset(path, jobs=True)
-    assert_dataset_complete(path, jobs=True)
+    sync_dataset(tmp_path, jobs=True)
+    assert_dataset_complete(tmp_path, jobs=True)
 
 
 def test_reader_sees_no_error_while_one_sync_runs(api: FakeApi, tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_error_after_first_of_several_directories_keeps_created_batches(serve: S
     assert caught.value.partial is not None
     assert caught.value.partial.source_directory_id.tolist() == ["dir-1"]
     (note,) = caught.value.__notes__
-    assert note.startswith("1 of 3 batches were created")
+    assert note.startswith("1 of 3 batches was created")
     assert note.endswith("dir-2, dir-3.")
     assert [r.method for r in server.requests].count("POST") == 2
 

@@ -328,6 +328,7 @@ def test_bar_counts_finished_batches_and_statuses(
     assert "1/1" in output
 
 
+@pytest.mark.filterwarnings("ignore:Directory dir-.* has other batches")
 def test_completed_and_cancelled_batches_finish_on_sandbox(on_sandbox: lb.Client) -> None:
     directory = lb.fetch_directories(name="Invoices 2026")
     first = lb.create_batch(directory, "cfg-PARSE_AGENTIC")

@@ -140,6 +140,7 @@ def test_plan_text_counts_retried_and_skipped_files(reasons: list[str | None], t
     assert text in plan_text(plan)
 
 
+@pytest.mark.filterwarnings("ignore:Directory dir-1 has other batches")
 def test_candidates_without_panel_return_the_selected_batch(part: ServePart) -> None:
     parts = part(fake_api())
     selected: list[pd.DataFrame] = []
