@@ -18,7 +18,9 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle, StepPatch
 
 import llama_batches_nb as lb
-from llama_batches_nb.plotting.outcomes import MAX_STRIPS, STYLES, plot_outcomes
+from llama_batches_nb.plotting.outcome_bars import STYLES
+from llama_batches_nb.plotting.outcomes import plot_outcomes
+from llama_batches_nb.plotting.outcomes_over_time import MAX_STRIPS
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 from tests.plotting.drawing import (
     labels,
