@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +20,17 @@ from llama_batches_nb.http.progress import Progress, progress_bar
 from llama_batches_nb.lifecycle.ephemeral_directory import add_file, unique_name
 from llama_batches_nb.lifecycle.local_files import find_files
 from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
-from llama_batches_nb.lifecycle.upload_targets import Metadata, choose_directories, form_fields
+from llama_batches_nb.lifecycle.upload_targets import (
+    Metadata,
+    Targets,
+    choose_directories,
+    form_fields,
+)
 from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.arguments import parse_ids
 from llama_batches_nb.tables.schema import FILES
-from llama_batches_nb.types import DirectoryIds, PathLike
+from llama_batches_nb.types import DirectoryIds, PathLike, Record
 
 
 def upload_files(
@@ -127,31 +133,7 @@ def upload_files(
             raise ValueError("source_directory_id is empty: omit it to create a directory.")
     client = get_client(client)
     targets = choose_directories(client, files, ids, name or unique_name("upload"), scope)
-
-    changed: list[str] = []
-
-    def upload_one(file: Path) -> FileRecord:
-        directory_id = targets.directory_of[file]
-        record = targets.existing.get(file) or add_file(
-            client, directory_id, file.name, partial(send, file, directory_id), scope
-        )
-        return {**record, "directory_id": directory_id}
-
-    def send(file: Path, directory_id: str) -> FileRecord:
-        try:
-            content = file.open("rb")
-        except OSError as error:
-            raise BatchesError(f"Cannot read {file}: {error.strerror or error}.") from error
-        with content:
-            before = os.fstat(content.fileno())
-            record = endpoints.upload_directory_file(
-                client, directory_id, file.name, content, fields[file], **scope
-            )
-            after = os.fstat(content.fileno())
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            changed.append(file.name)
-        return record
-
+    upload = _Upload(client, targets, fields, scope)
     failed: SkippedItems[Path] = SkippedItems()
     with (
         note_on_interrupt(_resume_hint(targets.ids)),
@@ -161,7 +143,7 @@ def upload_files(
     ):
         try:
             uploaded = fetch_concurrently(
-                upload_one,
+                upload.store,
                 files,
                 partial(records.to_pandas, FILES),
                 client=client,
@@ -176,13 +158,56 @@ def upload_files(
     if failed.errors:
         first = next(iter(failed.errors.values()))
         raise _partial_upload_error(len(files), failed.errors, uploaded, targets.ids) from first
-    if changed:
-        warn(
-            f"{len(changed):,} of {len(files):,} files changed while they were uploaded, so their "
-            f"copies may be incomplete: {format_list(sorted(changed))}. Upload them again to "
-            "another directory once they no longer change."
-        )
+    upload.warn_changed()
     return uploaded
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """Send files to their directories, and note those that change meanwhile."""
+
+    client: Client
+    targets: Targets
+    fields: dict[Path, dict[str, str]]
+    scope: Record
+    changed: list[str] = field(default_factory=list)
+
+    def store(self, file: Path) -> FileRecord:
+        """Return the record of a file, which is sent if its directory does not have it yet."""
+        directory_id = self.targets.directory_of[file]
+        record = self.targets.existing.get(file) or add_file(
+            self.client, directory_id, file.name, partial(self._send, file), self.scope
+        )
+        return {**record, "directory_id": directory_id}
+
+    def _send(self, file: Path) -> FileRecord:
+        try:
+            content = file.open("rb")
+        except OSError as error:
+            raise BatchesError(f"Cannot read {file}: {error.strerror or error}.") from error
+        with content:
+            before = os.fstat(content.fileno())
+            record = endpoints.upload_directory_file(
+                self.client,
+                self.targets.directory_of[file],
+                file.name,
+                content,
+                self.fields[file],
+                **self.scope,
+            )
+            after = os.fstat(content.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            self.changed.append(file.name)
+        return record
+
+    def warn_changed(self) -> None:
+        """Warn of the files that changed while they were sent."""
+        if self.changed:
+            warn(
+                f"{len(self.changed):,} of {len(self.fields):,} files changed while they were "
+                f"uploaded, so their copies may be incomplete: {format_list(sorted(self.changed))}."
+                " Upload them again to another directory once they no longer change."
+            )
 
 
 def _partial_upload_error(
