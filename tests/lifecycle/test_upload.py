@@ -292,7 +292,7 @@ def test_metadata_and_unique_ids_are_kept(on_sandbox: lb.Client, folder: Path) -
         unique_id=lambda path: f"id-{path.stem}",
     )
     listed = lb.fetch_files(files)
-    for frame in (files, listed):
+    for frame in (files, listed.sort_values("unique_id")):
         assert frame.unique_id.tolist() == ["id-00", "id-01"]
         values = [json.loads(text) for text in frame.metadata]
         assert [value["supplier"] for value in values] == ["S00", "S01"]
