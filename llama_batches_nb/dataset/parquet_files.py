@@ -72,6 +72,7 @@ class FileWriter:
 
     def abort(self) -> None:
         """Close and delete the file, unless it has been renamed."""
+        self._writer.is_open = False  # or its finalizer would write to the closed file
         self._file.close()
         self.path.unlink(missing_ok=True)
 
