@@ -355,3 +355,48 @@ def test_schema_that_refers_to_itself_ends() -> None:
     file = File("a.pdf", "a.pdf", NOW, "normal", (0, 0))
     job = Job("extract_v2", None, 0, file, "succeeded", 1, 0, 0, 0)  # type: ignore[arg-type]
     assert str(extract(job, configuration(schema))).endswith("None}}}}}}}}}}}}}")
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("per_doc", "document_metadata"),
+        ("per_page", "page_metadata"),
+        ("per_table_row", "row_metadata"),
+    ],
+)
+def test_citations_and_confidences_have_the_structure_of_the_result(
+    start: Start, target: Any, kind: str
+) -> None:
+    server, api = start()
+    schema = {"properties": {"total": {"type": "number"}, "title": {"type": "string"}}}
+    schema |= {"required": ["total", "title"], "type": "object"}  # type: ignore[dict-item]
+    settings: Any = {"data_schema": schema, "tier": "agentic", "extraction_target": target}
+    asked = {"cite_sources": True, "confidence_scores": True}
+    found: dict[str, Any] = {}
+    for name, more in {"plain": {}, "asked": asked}.items():
+        parameters: Any = {"product_type": "extract_v2", **settings, **more}
+        saved = api.configurations.create(name=name, parameters=parameters)
+        directory = api.beta.directories.create(name=name)
+        api.beta.directories.files.upload(directory.id, upload_file=("a.pdf", b"%PDF"))
+        job: Any = {"type": "extract_v2", "configuration_id": saved.id}
+        batch = api.batches.create(source_directory_id=directory.id, config={"job": job})
+        server.advance(3600)
+        (mapping,) = api.batches.get(batch.id, expand=["results"]).results or []
+        assert mapping.job_reference
+        found[name] = api.extract.get(mapping.job_reference.id)
+    assert found["plain"].extract_metadata is None
+    fields = found["asked"].extract_metadata.field_metadata.to_dict()
+    entries, result = fields.pop(kind), found["asked"].extract_result
+    assert set(fields.values()) == {None}
+    if target == "per_doc":
+        entries, result = [entries], [result]
+    assert [set(entry) for entry in entries] == [set(row) for row in result]
+    citations = []
+    for entry, row in zip(entries, result, strict=True):
+        for name, field in entry.items():
+            assert 0 < field["confidence"] <= 1
+            text = f"{row[name]:,.2f}" if name == "total" else row[name]
+            assert all(each["matching_text"] == text for each in field["citation"])
+            citations += field["citation"]
+    assert citations or not result

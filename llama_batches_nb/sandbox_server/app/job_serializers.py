@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from llama_batches_nb.sandbox_server.state import pricing, simulation
 from llama_batches_nb.sandbox_server.state.clock import format_time
+from llama_batches_nb.sandbox_server.state.extractions import extract
+from llama_batches_nb.sandbox_server.state.field_metadata import field_metadata, is_requested
 from llama_batches_nb.sandbox_server.state.sample_data import SAMPLE_DIRECTORIES
 
 if TYPE_CHECKING:
@@ -66,10 +68,13 @@ def _extract_fields(
         extracted = job.completed_pages() if parse_job.outcome == "succeeded" else 0
         metadata = {"usage": {"num_pages_billed": pages, "num_pages_extracted": extracted}}
     if "extract_metadata" in expand and now >= parse_job.created:
+        fields = None
+        if job.status(now) == "COMPLETED" and is_requested(configuration):
+            fields = field_metadata(extract(job, configuration), job, configuration)
         extract_metadata = {
             "parse_job_id": job_id(state, parse_job),
             "parse_tier": pricing.parse_tier(configuration),
-            "field_metadata": None,
+            "field_metadata": fields,
         }
     if "configuration" in expand:
         parameters = configuration.parameters.items()

@@ -21,6 +21,7 @@ from llama_batches_nb.sandbox_server.app.dependencies import (
 from llama_batches_nb.sandbox_server.app.outputs import OUTPUTS, ParseOutputs
 from llama_batches_nb.sandbox_server.app.strict_requests import StrictRoute
 from llama_batches_nb.sandbox_server.state.extractions import extract
+from llama_batches_nb.sandbox_server.state.field_metadata import is_requested
 from llama_batches_nb.sandbox_server.state.models import Batch, JobStatus, JobType, ParseJobStatus
 from llama_batches_nb.sandbox_server.state.sample_data import PARSE_VERSIONS
 from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
@@ -246,10 +247,15 @@ async def get_extract_job(
     job_id: str,
     expand: Annotated[list[ExtractExpansion] | None, Query()] = None,
 ) -> Response:
-    """Get an extract job, with its result if it is COMPLETED."""
+    """Get an extract job, with its result if it is COMPLETED.
+
+    `extract_metadata` is also included if the configuration asks for citations or confidences.
+    """
     now = state.clock.now()
     job = get_job(state, "extract_v2", job_id, now)
-    body = job_serializers.job_json(state, job, now, expand or ())
+    configuration = state.configurations[job.batch.configuration]
+    included = ("extract_metadata",) if is_requested(configuration) else ()
+    body = job_serializers.job_json(state, job, now, (*(expand or ()), *included))
     if job.status(now) == "COMPLETED":
-        body["extract_result"] = extract(job, state.configurations[job.batch.configuration])
+        body["extract_result"] = extract(job, configuration)
     return json_response(body)
