@@ -338,6 +338,12 @@ class Directory(TimestampedModel):
     deleted_at: Time | None = None
 
 
+class PresignedURL(Model):
+    url: Name
+    expires_at: Time
+    form_fields: dict[str, str] | None = None
+
+
 class File(TimestampedModel):
     id: DirectoryFileId
     directory_id: DirectoryId
@@ -347,6 +353,7 @@ class File(TimestampedModel):
     file_id: Name | None = None
     deleted_at: Time | None = None
     metadata: dict[str, Any] | None = None
+    download_url: PresignedURL | None = None
 
 
 class Configuration(TimestampedModel):

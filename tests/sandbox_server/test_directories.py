@@ -9,6 +9,7 @@ from llama_cloud import LlamaCloud
 
 from llama_batches_nb.sandbox_server.app import auth
 from llama_batches_nb.sandbox_server.app.routes import files
+from llama_batches_nb.sandbox_server.state.uploads import Uploads
 
 from .conftest import Start, new_batch
 
@@ -148,6 +149,39 @@ def test_upload_adds_a_file(start: Start) -> None:
     assert (named.display_name, named.unique_id) == ("B", "b-1")
     listed = api.beta.directories.files.list(directory.id).items
     assert [it.id for it in listed] == [plain.id, named.id]
+
+
+def test_download_url_gives_the_uploaded_bytes_until_it_expires(start: Start) -> None:
+    server, api = start(url_lifetime=60, retention=48)
+    files, directory = api.beta.directories.files, api.beta.directories.create(name="New")
+    uploaded = files.upload(directory.id, upload_file=("a.pdf", b"%PDF 1"))
+    other = api.beta.directories.create(name="Other")
+    added = files.add(other.id, file_id=str(uploaded.file_id))
+    assert uploaded.download_url is None
+    (listed,) = files.list(directory.id, expand=["download_url"]).items
+    got = files.get(added.id, directory_id=other.id, expand=["download_url"])
+    assert listed.download_url
+    assert got.download_url
+    for url in (listed.download_url.url, got.download_url.url):
+        response = httpx.get(url)
+        assert (response.content, response.headers["content-type"]) == (
+            b"%PDF 1",
+            "application/pdf",
+        )
+    assert files.list(directory.id).items[0].download_url is None
+    server.advance(61)
+    assert httpx.get(url).status_code == 403
+    server.advance(47 * 3600)
+    server.advance(3600)
+    (expired,) = files.list(directory.id, expand=["download_url"]).items
+    assert expired.download_url is None
+
+
+def test_latest_uploads_are_kept_up_to_a_size() -> None:
+    uploads = Uploads(max_bytes=5)
+    for number in range(3):
+        uploads.add((0, number), b"%d2" % number)
+    assert [uploads.get((0, number)) for number in range(3)] == [None, b"12", b"22"]
 
 
 def test_duplicate_unique_id_gets_409(start: Start) -> None:

@@ -1,4 +1,4 @@
-"""Presigned URLs: links to a stored output that need no API key and expire."""
+"""Presigned URLs: links to stored content that need no API key and expire."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ if TYPE_CHECKING:
     from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 
 PREFIX = "/storage/"  # of the paths that need no API key
+SOURCE = "source"  # name of the uploaded bytes of a stored file
 
 
-def presign(state: SandboxState, base_url: str, job_id: str, name: str) -> str:
-    """Return a URL of a stored output of a job that expires after the option `url_lifetime`."""
-    expires = state.clock.now() // SECOND + int(state.options.url_lifetime)
-    path = f"{PREFIX}{job_id}/{name}"
+def presign(state: SandboxState, base_url: str, id_: str, name: str) -> str:
+    """Return a URL of a stored output of a job, or of the source of a stored file.
+
+    It expires after the option `url_lifetime`.
+    """
+    expires = expiry(state) // SECOND
+    path = f"{PREFIX}{id_}/{name}"
     query = {"expires": expires, "signature": _signature(state, path, expires)}
     return f"{base_url.rstrip('/')}{path}?{urlencode(query)}"
+
+
+def expiry(state: SandboxState) -> int:
+    """Return when a URL expires that is signed now."""
+    return (state.clock.now() // SECOND + int(state.options.url_lifetime)) * SECOND
 
 
 def find_problem(state: SandboxState, path: str, expires: int, signature: str) -> str | None:

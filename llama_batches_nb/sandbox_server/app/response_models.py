@@ -307,8 +307,16 @@ class Directory(ResponseModel):
     deleted_at: datetime | None
 
 
+class PresignedURL(ResponseModel):
+    """A URL that needs no API key and expires."""
+
+    url: str
+    expires_at: datetime
+    form_fields: dict[str, str] | None
+
+
 class File(ResponseModel):
-    """A file of a directory."""
+    """A file of a directory. The URL is null unless expanded, and without stored content."""
 
     id: str
     directory_id: str
@@ -320,6 +328,7 @@ class File(ResponseModel):
     updated_at: datetime
     deleted_at: datetime | None
     metadata: dict[str, Any]
+    download_url: PresignedURL | None
 
 
 class Configuration(ResponseModel):

@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from llama_batches_nb.sandbox_server.app.presigned_urls import SOURCE, expiry, presign
 from llama_batches_nb.sandbox_server.state.clock import format_time
 from llama_batches_nb.sandbox_server.state.models import TERMINAL_STATUSES, Batch, Configuration
 
@@ -106,20 +107,30 @@ def directory_json(state: SandboxState, index: int) -> Json:
     }
 
 
-def file_json(state: SandboxState, directory_index: int, index: int) -> Json:
-    """Return the JSON of a file of a directory."""
+def file_json(
+    state: SandboxState, directory_index: int, index: int, base_url: str | None = None
+) -> Json:
+    """Return the JSON of a file of a directory, with a URL of its content given a base URL."""
     file = state.directories[directory_index].files[index]
+    stored_id, download_url = state.ids.encode("stored", *file.stored), None
+    if base_url is not None and state.uploaded_bytes(file) is not None:
+        download_url = {
+            "url": presign(state, base_url, stored_id, SOURCE),
+            "expires_at": format_time(expiry(state)),
+            "form_fields": None,
+        }
     return {
         "id": state.file_id(directory_index, index),
         "directory_id": state.ids.encode("directory", directory_index),
         "display_name": file.display_name,
         "project_id": state.project_id,
         "unique_id": file.unique_id,
-        "file_id": state.ids.encode("stored", *file.stored),
+        "file_id": stored_id,
         "created_at": format_time(file.created),
         "updated_at": format_time(file.last_updated),
         "deleted_at": None if file.deleted is None else format_time(file.deleted),
         "metadata": file.metadata,
+        "download_url": download_url,
     }
 
 

@@ -24,6 +24,7 @@ from llama_batches_nb.sandbox_server.state.models import (
 )
 from llama_batches_nb.sandbox_server.state.shared_parse import SharedParseBatches
 from llama_batches_nb.sandbox_server.state.simulation import mix64
+from llama_batches_nb.sandbox_server.state.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,7 @@ class SandboxState:
         self.directories = history.directories(options.seed, begin, end, options.file_range)
         self.batches = history.batches(options, begin, end)
         self._parse_batches = SharedParseBatches(self)
+        self._uploads = Uploads()
         self._cancelled_jobs: dict[JobKey, int] = {}  # when
         self._deleted_jobs: set[JobKey] = set()
 
@@ -167,11 +169,24 @@ class SandboxState:
         unique_id: str,
         quality: FileQuality,
         metadata: Metadata,
+        content: bytes,
     ) -> int:
         """Add a new file to a directory and return its index in the directory."""
         directory = self.directories[directory_index]
         stored = (directory_index, len(directory.files))
+        self._uploads.add(stored, content)
         return directory.add(File(name, unique_id, self.clock.now(), quality, stored, metadata))
+
+    def uploaded_bytes(self, file: File) -> bytes | None:
+        """Return the content of an uploaded file, or None if it is not stored any more.
+
+        Files of the sample data have no content.
+        """
+        hours, uploaded = self.options.retention, self.directories[file.stored[0]]
+        created = uploaded.files[file.stored[1]].created
+        if hours is not None and created + int(hours * HOUR) <= self.clock.now():
+            return None
+        return self._uploads.get(file.stored)
 
     def add_stored_file(
         self, directory_index: int, file: File, name: str, unique_id: str, metadata: Metadata

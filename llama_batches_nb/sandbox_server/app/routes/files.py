@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Query, Response, UploadFile
+from fastapi import APIRouter, Form, HTTPException, Query, Request, Response, UploadFile
 from pydantic import Field, TypeAdapter
 
 from llama_batches_nb.sandbox_server.app import response_models, serializers
@@ -30,7 +30,6 @@ from llama_batches_nb.sandbox_server.state.sandbox_state import SandboxState
 router = APIRouter(prefix="/api/v1/beta/directories/{directory_id}/files", route_class=StrictRoute)
 
 MAX_FILE_BYTES = 50 * 2**20  # of an uploaded file
-CHUNK_BYTES = 2**16
 CORRUPT_MARKER = b"corrupt"  # in the content or the name of a file: its job fails
 UNSUPPORTED_EXTENSIONS = (".exe", ".dll", ".iso", ".mp4")
 
@@ -102,22 +101,25 @@ def raise_if_duplicate(directory: Directory, unique_id: str) -> None:
         raise HTTPException(409, f"The directory has a file with unique_id '{unique_id}' already")
 
 
-async def read_quality(upload: UploadFile, name: str) -> FileQuality:
-    """Read an upload and return how its jobs will end."""
-    size, tail, is_corrupt = 0, b"", CORRUPT_MARKER.decode() in name.lower()
-    while chunk := await upload.read(CHUNK_BYTES):
-        size += len(chunk)
-        if size > MAX_FILE_BYTES:
-            raise HTTPException(413, f"A file may have at most {MAX_FILE_BYTES} bytes")
-        is_corrupt = is_corrupt or CORRUPT_MARKER in (tail + chunk).lower()
-        tail = chunk[-len(CORRUPT_MARKER) :]
-    if not size or name.lower().endswith(UNSUPPORTED_EXTENSIONS):
+async def read_upload(upload: UploadFile) -> bytes:
+    """Return the content of an upload, or raise a 413."""
+    content = await upload.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise HTTPException(413, f"A file may have at most {MAX_FILE_BYTES} bytes")
+    return content
+
+
+def quality_of(content: bytes, name: str) -> FileQuality:
+    """Return how the jobs of an uploaded file will end."""
+    is_corrupt = CORRUPT_MARKER in content.lower() or CORRUPT_MARKER.decode() in name.lower()
+    if not content or name.lower().endswith(UNSUPPORTED_EXTENSIONS):
         return "unsupported"
     return "corrupt" if is_corrupt else "valid"
 
 
 @router.get("", response_model=response_models.Page[response_models.File])
 async def list_files(
+    request: Request,
     state: StateDep,
     page: AnySizePageDep,
     directory_id: str,
@@ -132,6 +134,7 @@ async def list_files(
 ) -> Response:
     """List the files of a directory in the order in which they were added."""
     directory_index, directory = find_directory(state, directory_id)
+    base_url = str(request.base_url) if expand else None
     stored = None if file_id is None else state.ids.decode("stored", file_id) or (-1, -1)
 
     def matches(file: File) -> bool:
@@ -151,7 +154,7 @@ async def list_files(
         state.ids,
         "files",
         remaining,
-        lambda index: serializers.file_json(state, directory_index, index),
+        lambda index: serializers.file_json(state, directory_index, index, base_url),
         len(matching),
     )
 
@@ -162,7 +165,7 @@ async def upload_file(
     directory_id: str,
     form: Annotated[UploadForm, Form(media_type="multipart/form-data")],
 ) -> Response:
-    """Add a new file. Its content is inspected but not stored."""
+    """Add a new file. Its content is stored for `download_url`, and otherwise only inspected."""
     directory_index, directory = find_directory(state, directory_id)
     name = form.display_name or form.upload_file.filename or "upload"
     unique = form.unique_id or form.external_file_id or name
@@ -170,9 +173,10 @@ async def upload_file(
     if not is_encodable([name, unique, form.metadata]):
         raise HTTPException(400, "Names and metadata must not contain lone surrogates")
     values = parse_metadata(form.metadata)
-    quality = await read_quality(form.upload_file, name)
+    content = await read_upload(form.upload_file)
     raise_if_duplicate(directory, unique)
-    index = state.add_file(directory_index, name, unique, quality, values)
+    quality = quality_of(content, name)
+    index = state.add_file(directory_index, name, unique, quality, values, content)
     return json_response(serializers.file_json(state, directory_index, index))
 
 
@@ -193,11 +197,16 @@ async def add_file(state: StateDep, directory_id: str, body: AddFileRequest) -> 
 
 @router.get("/{directory_file_id}", response_model=response_models.File)
 async def get_file(
-    state: StateDep, directory_id: str, directory_file_id: str, expand: ExpandQuery = None
+    request: Request,
+    state: StateDep,
+    directory_id: str,
+    directory_file_id: str,
+    expand: ExpandQuery = None,
 ) -> Response:
     """Get a file of a directory."""
     directory_index, _, index, _ = find_file(state, directory_id, directory_file_id)
-    return json_response(serializers.file_json(state, directory_index, index))
+    base_url = str(request.base_url) if expand else None
+    return json_response(serializers.file_json(state, directory_index, index, base_url))
 
 
 @router.patch(
