@@ -11,9 +11,10 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from queue import Empty
-from signal import SIGINT
+from signal import SIGABRT, SIGINT
 from typing import Any, Self
 
+import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
@@ -22,8 +23,9 @@ MAX_TIME = 60.0  # seconds in which a line must have come to its end
 COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 LOOP = """
-import contextlib, io, json, signal, sys, traceback
+import contextlib, faulthandler, io, json, signal, sys, traceback
 
+faulthandler.enable()
 names = {"__name__": "__main__"}
 for line in sys.stdin:
     wrote, error, trace = io.StringIO(), "", ""
@@ -133,8 +135,13 @@ class Process(Interpreter):
 
     def close(self) -> None:
         self._to.close()
+        self._read = self._errors.seek(0, 2)
         try:
             self._process.wait(MAX_TIME)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(SIGABRT)
+            self._process.wait(MAX_TIME)
+            pytest.fail(f"The process did not end. Its threads:\n{self._shown()}")
         finally:
             self._process.kill()
             self._process.wait()
