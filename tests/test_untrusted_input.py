@@ -375,7 +375,7 @@ def errors_of(*ways: Callable[[], Any]) -> list[Exception]:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_invalid_record_is_refused_and_made_anew(name: str, kept: Path) -> None:
+def test_invalid_record_is_refused_and_restored_by_a_sync(name: str, kept: Path) -> None:
     changed(kept, REFUSED[name])
     before = on_disk(kept.parent)
     errors = errors_of(
