@@ -25,7 +25,7 @@ import pyarrow as pa
 from llama_batches_nb.dataset.atomic import fsync_folder, open_fsynced, temporary_path
 from llama_batches_nb.dataset.parquet_files import COMPRESSION
 from llama_batches_nb.dataset.state import DATASET_TABLES, STATE_FILE
-from llama_batches_nb.dataset.storage import make_parent, open_filesystem
+from llama_batches_nb.dataset.storage import make_parent, open_filesystem, write_bytes
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.messages import agree, format_count
 
@@ -281,7 +281,6 @@ def upload_folder(table: pa.Table, url: str, keys: Sequence[str]) -> None:
 
 def _create(filesystem: fsspec.AbstractFileSystem, path: str, content: bytes, url: str) -> None:
     """Create a file; raise `FileExistsError` if it exists, if the store supports that."""
-    make_parent(filesystem, path)
     parameters = inspect.signature(
         getattr(filesystem, "_pipe_file", filesystem.pipe_file)
     ).parameters
@@ -291,7 +290,7 @@ def _create(filesystem: fsspec.AbstractFileSystem, path: str, content: bytes, ur
     elif "overwrite" in parameters:
         condition = {"overwrite": False}
     try:
-        filesystem.pipe_file(path, content, **condition)
+        write_bytes(filesystem, path, content, **condition)
     except OSError as error:
         conflict = re.search("precondition|conflict|conditionNotMet", str(error), re.IGNORECASE)
         if conflict or isinstance(error, FileExistsError):

@@ -85,8 +85,7 @@ class Storage:
             atomic_write(self.local / name, content)
             return
         path = self.path(name)
-        make_parent(self.filesystem, path)
-        self.filesystem.pipe_file(path, content)
+        write_bytes(self.filesystem, path, content)
 
     @contextmanager
     def open(self, name: str, *, download: bool = True) -> Iterator[BinaryIO | None]:
@@ -203,6 +202,21 @@ def open_filesystem(path: PathLike) -> tuple[fsspec.AbstractFileSystem, str]:
         path_text(path), use_listings_cache=False, skip_instance_cache=True
     )
     return filesystem, root
+
+
+def write_bytes(
+    filesystem: fsspec.AbstractFileSystem, path: str, content: bytes, **options: object
+) -> None:
+    """Create or replace a file; raise an `OSError` also where the store's client raises others."""
+    make_parent(filesystem, path)
+    try:
+        filesystem.pipe_file(path, content, **options)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # adlfs does not convert all errors of Azure
+        is_missing = getattr(error, "status_code", None) == 404
+        kind = FileNotFoundError if is_missing else OSError
+        raise kind(f"Cannot write {path!r}: {error}") from error
 
 
 def make_parent(filesystem: fsspec.AbstractFileSystem, path: str) -> None:

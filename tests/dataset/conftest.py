@@ -1,16 +1,27 @@
-"""A fake project to sync, and a local folder and a URL to sync to."""
+"""A fake project to sync, and local folders and URLs to sync to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.conftest import Serve
+from tests.dataset.stores import EMULATORS, new_bucket
 from tests.fake_api import FakeApi
+
+EMULATED = [
+    # The packages of the stores warn of their own deprecations.
+    pytest.param(name, marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")])
+    for name in EMULATORS
+]
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +45,12 @@ def memory_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     def put_file(self: MemoryFileSystem, source: str, path: str) -> None:
         self.pipe_file(path, Path(source).read_bytes())  # at once, as object stores do
 
+    def open_(self: MemoryFileSystem, path: str, mode: str = "rb", **options: Any) -> Any:
+        file = open_shared(self, path, mode, **options)
+        return BytesIO(file.getvalue()) if mode == "rb" else file  # each reader has its position
+
+    open_shared = MemoryFileSystem._open
+    monkeypatch.setattr(MemoryFileSystem, "_open", open_)
     monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
     yield "memory://tests/dataset"
     filesystem = fsspec.filesystem("memory")
@@ -45,3 +62,30 @@ def memory_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def path(request: pytest.FixtureRequest, tmp_path: Path, memory_url: str) -> str:
     """Return a local path and a URL at which nothing exists yet."""
     return str(tmp_path / "new" / "dataset") if request.param == "local" else memory_url
+
+
+@pytest.fixture(scope="session")
+def emulators() -> Iterator[Callable[[str], dict[str, str]]]:
+    """Return a function that starts the emulator of a store once."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(EMULATORS[name]()))
+
+
+@pytest.fixture(params=EMULATED)
+def bucket(
+    request: pytest.FixtureRequest, emulators: Callable[[str], dict[str, str]]
+) -> Iterator[str]:
+    """Return the URL of an empty bucket of each object store."""
+    with new_bucket(request.param, emulators(request.param)) as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", *EMULATED])
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return a URL at which nothing exists yet, of each store."""
+    if request.param in EMULATORS:
+        environment = request.getfixturevalue("emulators")(request.param)
+        with new_bucket(request.param, environment) as url:
+            yield f"{url}/dataset"
+    else:
+        yield request.getfixturevalue("memory_url")

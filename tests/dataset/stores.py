@@ -1,0 +1,107 @@
+"""Object stores to test with: emulators on loopback that are reached through fsspec.
+
+The tests on Azure need adlfs, and azurite of npm (`npm install --global azurite`); without them
+they are skipped.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import fsspec
+import pytest
+
+START_TIMEOUT = 30.0  # seconds
+AZURE_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+"""The public key of the emulator's only account."""
+
+
+@contextmanager
+def serve_s3() -> Iterator[dict[str, str]]:
+    """Serve S3 with moto; yield the environment with which s3fs finds it."""
+    moto = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }
+    server.stop()
+
+
+@contextmanager
+def serve_az() -> Iterator[dict[str, str]]:
+    """Serve Azure Blob Storage with azurite; yield the environment with which adlfs finds it."""
+    command = shutil.which("azurite-blob")
+    if command is None:
+        pytest.skip("azurite is not installed (npm install --global azurite)")
+    port = _free_port()
+    options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [command, "--blobPort", str(port), *options], cwd=folder, stdout=subprocess.DEVNULL
+        ) as server,
+    ):
+        _wait_for_port(port)
+        yield {
+            "AZURE_STORAGE_CONNECTION_STRING": (
+                "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+                f"AccountKey={AZURE_KEY};"
+                f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+            )
+        }
+        server.terminate()
+
+
+EMULATORS: dict[str, Callable[[], Any]] = {"s3": serve_s3, "az": serve_az}
+PACKAGES = {"s3": "s3fs", "az": "adlfs"}
+
+
+@contextmanager
+def new_bucket(protocol: str, environment: dict[str, str]) -> Iterator[str]:
+    """Yield the URL of a new bucket of an emulated store."""
+    pytest.importorskip(PACKAGES[protocol])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        filesystem = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
+        name = f"bucket-{secrets.token_hex(4)}"
+        filesystem.mkdir(name)
+        yield f"{protocol}://{name}"
+        gc.collect()  # what the packages leave open warns here, not in a later test
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
