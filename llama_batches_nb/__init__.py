@@ -161,7 +161,8 @@ if not _typing.TYPE_CHECKING:  # type checkers would take any name for one of th
     def __getattr__(name: str) -> _typing.NoReturn:
         close = _get_close_matches(name, __all__, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{hint}")
+        message = f"module {__name__!r} has no attribute {name!r}.{hint}"
+        raise AttributeError(message, name=None)  # with its name, Python suggests the same again
 
 
 def __dir__() -> list[str]:

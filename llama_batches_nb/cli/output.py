@@ -37,8 +37,11 @@ def format_error(error: Exception) -> str:
 def print_text(text: str) -> None:
     """Print text, also where the encoding lacks a character or nobody reads the output.
 
-    A pipe that was closed early, as by ``head``, does not change the exit code.
+    A pipe that was closed early, as by ``head``, does not change the exit code, nor does an output
+    that is closed from the start, as by ``>&-``.
     """
+    if sys.stdout is None:
+        return
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

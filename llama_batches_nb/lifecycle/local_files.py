@@ -40,10 +40,10 @@ def find_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
         )
     paths_kept = {file.absolute() for file in files}
     links = [file for file in dict.fromkeys(matches) if file.absolute() not in paths_kept]
-    if links:
+    if n := len(links):
         warn(
-            f"{len(links):,} paths are left out because they lead to a file that is uploaded "
-            f"already: {format_list(map(str, links))}."
+            f"{format_count(n, 'path')} {agree(n, 'is')} left out, since the file behind is "
+            f"uploaded already: {format_list(map(str, links))}."
         )
     return files
 

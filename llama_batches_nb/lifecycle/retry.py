@@ -252,10 +252,10 @@ def _warn_unaccounted(to_retry: pd.DataFrame, runs: pd.DataFrame, earlier: Earli
     ids = set(earlier.unaccounted(since, jobs)) - set(runs["batch_id"]) - known
     if ids:
         warn(
-            f"Whether the files were retried before is not certain: the directories of "
-            f"{len(ids):,} batches with the same configuration no longer exist, so which files "
-            f"they ran is unknown: {format_list(sorted(ids))}. If they are retries of these files, "
-            "cancel the new batches with cancel_batch."
+            "Whether the files were retried before is not certain: "
+            f"{format_count(len(ids), 'batch')} with the same configuration ran files that are "
+            f"unknown, because the directory no longer exists: {format_list(sorted(ids))}. "
+            "If these files were among them, cancel the new batches with cancel_batch."
         )
 
 

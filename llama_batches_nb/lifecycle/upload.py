@@ -204,9 +204,9 @@ class _Upload:
         """Warn of the files that changed while they were sent."""
         if self.changed:
             warn(
-                f"{len(self.changed):,} of {len(self.fields):,} files changed while they were "
-                f"uploaded, so their copies may be incomplete: {format_list(sorted(self.changed))}."
-                " Upload them again to another directory once they no longer change."
+                f"{len(self.changed):,} of {format_count(len(self.fields), 'file')} changed during "
+                f"the upload, so a copy may be incomplete: {format_list(sorted(self.changed))}. "
+                "Upload what is named here again, to another directory, once it no longer changes."
             )
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
 from llama_batches_nb.errors import ResponseError
-from llama_batches_nb.messages import format_list, warn
+from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import schema
 from llama_batches_nb.tables.schema import BATCHES, MAPPINGS, RESULTS, Column, Table, with_raw
 
@@ -195,10 +195,10 @@ def _parse_timestamps(column: Column, values: Sequence[str | None]) -> list[date
         except OverflowError:
             times.append(None)
             too_far.append(str(value))
-    if too_far:
+    if n := len(too_far):
         warn(
-            f"{len(too_far):,} values of {column.name} are not in the years 1 to 9999 in UTC, and "
-            f"are missing: {format_list(too_far)}."
+            f"{format_count(n, 'value')} of {column.name} {agree(n, 'is')} missing, because the "
+            f"time is not in the years 1 to 9999 in UTC: {format_list(too_far)}."
         )
     return times
 

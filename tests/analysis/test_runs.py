@@ -89,7 +89,7 @@ def test_each_file_counts_once_in_batches_of_the_same_time() -> None:
         pd.testing.assert_frame_equal(forward, backward)
 
 
-def test_unknown_files_are_told_apart() -> None:
+def test_each_unknown_file_counts_as_its_own() -> None:
     unknown = runs((None, 0, "job_failed"), (None, 1, "succeeded")).drop(columns="display_name")
     assert (
         lb.failure_rates(unknown.assign(source_directory_file_id=["x", "y"]), runs="first").total[0]

@@ -129,7 +129,7 @@ def test_steady_rate_is_not_rising(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", [[], ["--by", "configuration_id", "job_type"]])
-def test_dataset_without_decided_files_is_no_alert_and_says_so(
+def test_dataset_without_decided_files_gives_a_message_and_no_alert(
     serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str], by: list[str]
 ) -> None:
     path = _sync(serve, tmp_path / "dataset")

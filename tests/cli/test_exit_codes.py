@@ -90,7 +90,7 @@ def test_words_of_the_server_forge_no_line_of_the_log(
         assert "\x1b" not in err
 
 
-def test_closed_pipe_does_not_change_the_exit_code(
+def test_closed_output_does_not_change_the_exit_code(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(_answer)
@@ -98,5 +98,7 @@ def test_closed_pipe_does_not_change_the_exit_code(
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w", closefd=True) as closed:
-        monkeypatch.setattr("sys.stdout", closed)
-        assert main(["check", str(tmp_path / "kept"), "--max-failure-rate", "5%"]) == check.ALERT
+        for output in (closed, None):  # None: closed from the start, as by `>&-`
+            monkeypatch.setattr("sys.stdout", output)
+            arguments = ["check", str(tmp_path / "kept"), "--max-failure-rate", "5%"]
+            assert main(arguments) == check.ALERT

@@ -18,7 +18,7 @@ from tests.servers import mapping
 HOURS = (0, 1, 23, 25, 26, 50)  # of the syncs
 
 
-class World:
+class LateBatch:
     """A batch that has ended, of which something is still missing."""
 
     def __init__(self, api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,115 +40,115 @@ class World:
 
 
 @pytest.fixture
-def world(api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(api, path, monkeypatch)
+def late_batch(api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch) -> LateBatch:
+    return LateBatch(api, path, monkeypatch)
 
 
-def test_null_results_that_arrive_later_are_kept(world: World) -> None:
-    results = world.record["results"]
+def test_null_results_that_arrive_later_are_kept(late_batch: LateBatch) -> None:
+    results = late_batch.record["results"]
     for arrives in (1, 25):
-        world.record["results"] = None
+        late_batch.record["results"] = None
         for hours in HOURS:
             if hours == arrives:
-                world.record["results"] = results
-            world.sync(hours, jobs=True)
-        assert_dataset_complete(world.path, jobs=True)
-    assert not world.warnings
+                late_batch.record["results"] = results
+            late_batch.sync(hours, jobs=True)
+        assert_dataset_complete(late_batch.path, jobs=True)
+    assert not late_batch.warnings
 
 
-def test_null_results_are_given_up_once_with_a_warning(world: World) -> None:
-    world.record["results"] = None
+def test_null_results_are_given_up_once_with_a_warning(late_batch: LateBatch) -> None:
+    late_batch.record["results"] = None
     asked = []
     for hours in HOURS:
-        world.sync(hours)
-        asked.append(world.api.requests["GET batch"])
+        late_batch.sync(hours)
+        asked.append(late_batch.api.requests["GET batch"])
     assert asked == [1, 1, 1, 1, 0, 0]
-    (warning,) = world.warnings
+    (warning,) = late_batch.warnings
     assert warning.startswith("1 batches still lack results or jobs after 24 hours")
     assert "bat-000" in warning
 
 
-def test_missing_reference_arrives_or_is_given_up(world: World) -> None:
-    complete = world.record["results"]
-    world.record["results"] = [mapping("dfl-0-0", None), *complete[1:]]
+def test_missing_reference_arrives_or_is_given_up(late_batch: LateBatch) -> None:
+    complete = late_batch.record["results"]
+    late_batch.record["results"] = [mapping("dfl-0-0", None), *complete[1:]]
     for hours in (0, 1):
-        world.sync(hours, jobs=True)
-        assert world.api.requests["GET batch"] == 1
-    world.record["results"] = complete
-    world.sync(2, jobs=True)
-    assert_dataset_complete(world.path, jobs=True)
-    world.sync(3, jobs=True)
-    assert world.api.requests == {"GET batches": 1}
+        late_batch.sync(hours, jobs=True)
+        assert late_batch.api.requests["GET batch"] == 1
+    late_batch.record["results"] = complete
+    late_batch.sync(2, jobs=True)
+    assert_dataset_complete(late_batch.path, jobs=True)
+    late_batch.sync(3, jobs=True)
+    assert late_batch.api.requests == {"GET batches": 1}
 
 
-def test_empty_answer_does_not_remove_results(world: World) -> None:
-    complete = world.record["results"]
-    world.record["results"] = [*complete, mapping("dfl-0-9", None)]
-    world.sync(0)
-    stored = read_dataset(world.path)
-    world.record["results"] = None
-    world.sync(1)
-    pd.testing.assert_frame_equal(read_dataset(world.path), stored)
-    world.record["results"] = complete
-    world.sync(2)
-    assert_dataset_complete(world.path)
+def test_empty_answer_does_not_remove_results(late_batch: LateBatch) -> None:
+    complete = late_batch.record["results"]
+    late_batch.record["results"] = [*complete, mapping("dfl-0-9", None)]
+    late_batch.sync(0)
+    stored = read_dataset(late_batch.path)
+    late_batch.record["results"] = None
+    late_batch.sync(1)
+    pd.testing.assert_frame_equal(read_dataset(late_batch.path), stored)
+    late_batch.record["results"] = complete
+    late_batch.sync(2)
+    assert_dataset_complete(late_batch.path)
 
 
-def test_unknown_jobs_arrive_or_are_given_up(world: World) -> None:
-    late = world.api.jobs.pop("pjb-0-0")
-    gone = world.api.jobs.pop("pjb-0-1")
+def test_unknown_jobs_arrive_or_are_given_up(late_batch: LateBatch) -> None:
+    late = late_batch.api.jobs.pop("pjb-0-0")
+    gone = late_batch.api.jobs.pop("pjb-0-1")
     asked = []
     for hours in HOURS:
         if hours == 23:
-            world.api.jobs["pjb-0-0"] = late
-        world.sync(hours, jobs=True)
-        asked.append(world.api.requests["job IDs"])
+            late_batch.api.jobs["pjb-0-0"] = late
+        late_batch.sync(hours, jobs=True)
+        asked.append(late_batch.api.requests["job IDs"])
     assert asked == [2, 2, 2, 1, 0, 0]
-    assert read_dataset(world.path, "jobs").job_id.tolist() == ["pjb-0-0"]
-    (warning,) = world.warnings
+    assert read_dataset(late_batch.path, "jobs").job_id.tolist() == ["pjb-0-0"]
+    (warning,) = late_batch.warnings
     assert warning.startswith("1 jobs still are not known to the API after 24 hours")
-    world.api.jobs["pjb-0-1"] = gone
+    late_batch.api.jobs["pjb-0-1"] = gone
 
 
-def test_running_job_that_expires_keeps_its_row(world: World) -> None:
-    world.api.jobs["pjb-0-1"]["status"] = "RUNNING"
-    world.sync(0, jobs=True)
-    stored = read_dataset(world.path, "jobs")
-    del world.api.jobs["pjb-0-1"]
+def test_running_job_that_expires_keeps_its_row(late_batch: LateBatch) -> None:
+    late_batch.api.jobs["pjb-0-1"]["status"] = "RUNNING"
+    late_batch.sync(0, jobs=True)
+    stored = read_dataset(late_batch.path, "jobs")
+    del late_batch.api.jobs["pjb-0-1"]
     asked = []
     for hours in HOURS[1:]:
-        world.sync(hours, jobs=True)
-        asked.append(world.api.requests["job IDs"])
+        late_batch.sync(hours, jobs=True)
+        asked.append(late_batch.api.requests["job IDs"])
     assert asked == [1, 1, 1, 0, 0]
-    pd.testing.assert_frame_equal(read_dataset(world.path, "jobs"), stored)
+    pd.testing.assert_frame_equal(read_dataset(late_batch.path, "jobs"), stored)
 
 
-def test_open_batch_that_is_deleted_keeps_its_row(world: World) -> None:
-    world.record["status"] = "RUNNING"
-    world.api.add()
-    world.sync(0)
-    stored = read_dataset(world.path, "batches")
-    del world.api.batches["bat-000"]
+def test_open_batch_that_is_deleted_keeps_its_row(late_batch: LateBatch) -> None:
+    late_batch.record["status"] = "RUNNING"
+    late_batch.api.add()
+    late_batch.sync(0)
+    stored = read_dataset(late_batch.path, "batches")
+    del late_batch.api.batches["bat-000"]
     asked = []
     for hours in HOURS[1:]:
-        world.sync(hours)
-        asked.append(world.api.requests["GET batch"])
+        late_batch.sync(hours)
+        asked.append(late_batch.api.requests["GET batch"])
     assert asked == [1, 1, 1, 0, 0] or asked == [1, 1, 1, 1, 0]
-    pd.testing.assert_frame_equal(read_dataset(world.path, "batches"), stored)
+    pd.testing.assert_frame_equal(read_dataset(late_batch.path, "batches"), stored)
 
 
-def test_ids_that_differ_in_case_are_one_batch(world: World) -> None:
-    listed = dict(world.record, id="BAT-000", results=None)
-    world.api.faults["GET batches"] = lambda response: response | {"items": [listed]}
-    world.api.batches["BAT-000"] = world.record
+def test_ids_that_differ_in_case_are_one_batch(late_batch: LateBatch) -> None:
+    listed = dict(late_batch.record, id="BAT-000", results=None)
+    late_batch.api.faults["GET batches"] = lambda response: response | {"items": [listed]}
+    late_batch.api.batches["BAT-000"] = late_batch.record
     for hours in (0, 1):
-        world.sync(hours)
-    assert read_dataset(world.path, "batches").batch_id.tolist() == ["bat-000"]
-    assert len(read_dataset(world.path)) == 3
+        late_batch.sync(hours)
+    assert read_dataset(late_batch.path, "batches").batch_id.tolist() == ["bat-000"]
+    assert len(read_dataset(late_batch.path)) == 3
 
 
-def test_job_id_that_cannot_be_requested_is_left_out(world: World) -> None:
-    world.record["results"][0]["job_reference"]["id"] = "pjb-\u200b0"
-    world.sync(0, jobs=True)
-    assert read_dataset(world.path, "jobs").job_id.tolist() == ["pjb-0-1"]
-    assert "cannot be requested" in world.warnings[0]
+def test_job_id_that_cannot_be_requested_is_left_out(late_batch: LateBatch) -> None:
+    late_batch.record["results"][0]["job_reference"]["id"] = "pjb-\u200b0"
+    late_batch.sync(0, jobs=True)
+    assert read_dataset(late_batch.path, "jobs").job_id.tolist() == ["pjb-0-1"]
+    assert "cannot be requested" in late_batch.warnings[0]

@@ -136,7 +136,7 @@ def test_missing_file_is_named_and_fetched_again(dataset: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1" * 9, None])
-def test_damaged_file_is_named_and_made_anew(dataset: str, content: bytes | None) -> None:
+def test_damaged_file_is_named_and_restored_by_a_sync(dataset: str, content: bytes | None) -> None:
     storage = Storage(dataset)
     name = first_file(storage, "results")
     original = storage.get(name) or b""

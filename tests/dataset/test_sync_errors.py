@@ -256,7 +256,7 @@ def test_dataset_of_the_old_format_is_left_alone(api: FakeApi, tmp_path: Path) -
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"\xff", b'{"format": 2, "files": {"../x": ["", 1]}}', None]
 )
-def test_damaged_or_missing_record_is_made_anew(
+def test_damaged_or_missing_record_is_restored_by_a_sync(
     api: FakeApi, path: str, content: bytes | None
 ) -> None:
     for status in ("COMPLETED", "FAILED", "RUNNING"):

@@ -102,7 +102,9 @@ def test_sandbox_has_eight_directories_and_four_configurations(on_sandbox: lb.Cl
 
 
 @pytest.mark.parametrize("include_deleted", [False, True])
-def test_deleted_records_are_listed_only_if_asked(serve: Serve, include_deleted: bool) -> None:
+def test_deleted_records_are_listed_only_with_include_deleted(
+    serve: Serve, include_deleted: bool
+) -> None:
     deleted = {"id": "one", "deleted_at": "2026-08-01T12:00:00Z"}
     server = serve(lambda request: page([deleted] if request.param("include_deleted") else []))
     directories = lb.fetch_directories(include_deleted=include_deleted)

@@ -282,7 +282,7 @@ def test_endless_redirects_end_with_an_error(api: OutputApi, server: Server) -> 
         lb.fetch_pages("pjb-1")
 
 
-def test_failing_store_is_asked_again_and_its_url_is_not_shown(
+def test_download_is_retried_and_its_url_is_not_shown(
     api: OutputApi, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "llama_batches_nb")

@@ -8,6 +8,7 @@ import pickle
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -340,6 +341,19 @@ def test_check_says_whose_project_the_key_is(serve: Serve) -> None:
     assert get_client() is client
 
 
+@pytest.mark.parametrize("project_id", [None, "prj-1"])
+def test_check_rejects_projects_that_are_no_objects(serve: Serve, project_id: str | None) -> None:
+    server = serve(lambda request: page(["prj-1", None]))
+    with pytest.raises(lb.ResponseError, match="a project that is no object: 'prj-1'"):
+        lb.connect(KEY, base_url=server.url, project_id=project_id, check=True)
+
+
+def test_check_of_key_without_projects_names_none(serve: Serve) -> None:
+    server = serve(lambda request: page([]))
+    with pytest.raises(lb.NotFoundError, match=r"has no project 'prj-1'\. Check project_id"):
+        lb.connect(KEY, base_url=server.url, project_id="prj-1", check=True)
+
+
 def test_check_raises_for_rejected_key_and_keeps_the_default_client(serve: Serve) -> None:
     server = serve(lambda request: Response({"detail": "Invalid API key"}, 401))
     before = get_client()
@@ -353,3 +367,10 @@ def test_misspelled_function_has_a_suggestion() -> None:
     with pytest.raises(AttributeError, match=r"'fetch_result'\. Did you mean 'fetch_results'"):
         lb.fetch_result  # type: ignore[attr-defined]  # noqa: B018 - the access raises
     assert not hasattr(lb, "zzz")
+
+
+def test_suggestion_for_misspelled_function_is_shown_once() -> None:
+    with pytest.raises(AttributeError) as caught:
+        lb.fetch_result  # type: ignore[attr-defined]  # noqa: B018 - the access raises
+    shown = "".join(traceback.format_exception_only(caught.value))
+    assert shown.count("fetch_results") == 1

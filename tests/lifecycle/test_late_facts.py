@@ -54,7 +54,7 @@ def look(batch: pd.DataFrame) -> Seen:
 
 
 @pytest.mark.filterwarnings("ignore:COMPLETED batches without results")
-def test_what_is_said_early_stays_true(box: lb.Sandbox, batch: pd.DataFrame) -> None:
+def test_early_outcomes_stay_true_later(box: lb.Sandbox, batch: pd.DataFrame) -> None:
     seen = []
     for seconds in ADVANCES:
         box.advance(seconds)

@@ -368,13 +368,13 @@ def test_upload_names_file_that_changes_meanwhile(serve: Serve, folder: Path) ->
         return file_record("b.txt") if request.path.endswith("/upload") else {"id": "dir-1"}
 
     serve(append_and_answer)
-    with pytest.warns(UserWarning, match=r"1 of 1 files changed .* uploaded.*'b\.txt'"):
+    with pytest.warns(UserWarning, match=r"1 of 1 file changed during the upload.*'b\.txt'"):
         assert len(lb.upload_files(folder / "b.txt")) == 1
 
 
 def test_upload_names_paths_that_lead_to_the_same_file(serve: Serve, folder: Path) -> None:
     (folder / "link.txt").symlink_to(folder / "b.txt")
     serve(lambda r: file_record("b.txt") if r.path.endswith("/upload") else {"id": "dir-1"})
-    with pytest.warns(UserWarning, match=r"1 paths are left out .*link\.txt"):
+    with pytest.warns(UserWarning, match=r"1 path is left out, .*link\.txt"):
         files = lb.upload_files([folder / "b.txt", folder / "link.txt", folder / "b.txt"])
     assert files.display_name.tolist() == ["b.txt"]

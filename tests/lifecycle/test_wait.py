@@ -208,7 +208,7 @@ def test_unknown_batch_is_raised_after_grace_period(serve: Serve, clock: Clock) 
 
 @pytest.mark.parametrize("fault", [Response(status=404), Response(status=500), Response(drop=True)])
 @pytest.mark.parametrize("seconds", [250, 400])
-def test_fault_in_a_long_wait_is_borne_for_minutes(
+def test_fault_in_a_long_wait_is_tolerated_for_minutes(
     serve: Serve, clock: Clock, fault: Response, seconds: float
 ) -> None:
     started = clock()

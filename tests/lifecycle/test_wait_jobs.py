@@ -145,7 +145,7 @@ def test_results_that_never_appear_and_unknown_batches_are_named(
         poller.warn_missing()
 
 
-def test_running_batch_is_asked_until_it_has_ended(api: FakeApi, clock: Clock) -> None:
+def test_running_batch_is_polled_until_it_has_ended(api: FakeApi, clock: Clock) -> None:
     results = _results(api, mapping("dfl-1", "pjb-1"), mapping("dfl-2", "pjb-2"), status="RUNNING")
     assert len(results) == 1
     api.add_job("pjb-1")
@@ -214,7 +214,7 @@ def test_job_that_expires_while_it_is_polled_keeps_its_last_status(
 
 
 @pytest.mark.parametrize("what", ["GET jobs", "GET batch"])
-def test_not_found_in_a_long_wait_is_borne(api: FakeApi, clock: Clock, what: str) -> None:
+def test_not_found_in_a_long_wait_is_tolerated(api: FakeApi, clock: Clock, what: str) -> None:
     api.add_job("pjb-1", ["RUNNING"] * 9 + ["COMPLETED"])
     results = _results(api, mapping("dfl-1", "pjb-1"), mapping("dfl-2"))
     api.faults[what] = [None, *([Response({"detail": "Not found"}, 404)] * 4)]

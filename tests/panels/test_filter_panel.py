@@ -287,7 +287,7 @@ def two_batches() -> list[dict[str, Any]]:
     ]
 
 
-class Gate:
+class DelayedScript:
     """A script that delays some responses until `open` is set."""
 
     def __init__(self, script: Script, held: Callable[[Request], bool]) -> None:
@@ -302,11 +302,11 @@ class Gate:
 
 
 @pytest.fixture
-def gated() -> Iterator[Callable[[Script, Callable[[Request], bool]], Gate]]:
-    gates: list[Gate] = []
+def gated() -> Iterator[Callable[[Script, Callable[[Request], bool]], DelayedScript]]:
+    gates: list[DelayedScript] = []
 
-    def make(script: Script, held: Callable[[Request], bool]) -> Gate:
-        gates.append(Gate(script, held))
+    def make(script: Script, held: Callable[[Request], bool]) -> DelayedScript:
+        gates.append(DelayedScript(script, held))
         return gates[-1]
 
     yield make
@@ -314,7 +314,7 @@ def gated() -> Iterator[Callable[[Script, Callable[[Request], bool]], Gate]]:
         gate.open.set()
 
 
-MakeGate = Callable[[Script, Callable[[Request], bool]], Gate]
+MakeGate = Callable[[Script, Callable[[Request], bool]], DelayedScript]
 
 
 def test_second_fetch_replaces_the_first(
@@ -377,24 +377,24 @@ def test_ending_fetch_does_not_mark_the_next_as_ended(
 def test_late_stop_keeps_the_final_message(
     serve: Serve, two_batches: list[Any], keep: Keep[FilterPanel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended, go_on = threading.Event(), threading.Event()
+    ended, released = threading.Event(), threading.Event()
 
     def linger() -> None:
         ended.set()
-        go_on.wait(10)
+        released.wait(10)
 
     serve(_named(two_batches))
     panel = keep(lb.filter_panel())
     monkeypatch.setattr(panel, "_on_fetched", linger)
     panel.fetch()
     assert ended.wait(10)
-    threading.Timer(0.1, go_on.set).start()
+    threading.Timer(0.1, released.set).start()
     panel.stop()
     panel.wait()
     assert "Fetched: 2 batches" in panel._status.value
 
 
-def test_stop_keeps_partial_frames_and_says_so(
+def test_stop_keeps_partial_frames_and_shows_a_message(
     serve: Serve, gated: MakeGate, two_batches: list[Any], keep: Keep[FilterPanel]
 ) -> None:
     gate = gated(_named(two_batches), lambda request: request.path.endswith("/bat-2"))
