@@ -127,13 +127,15 @@ def set_title(ax: Axes, *lines: str, left: float = 0.0, above: float = 0.0) -> N
 
 
 def _wrap_line(line: str, max_length: int) -> list[str]:
-    """Wrap a line, between its parts separated by `·` where they fit."""
-    parts = [
-        part.replace(" ", "\N{NO-BREAK SPACE}") if len(part) <= max_length else part
-        for part in line.split(" · ")
-    ]
-    wrapped = textwrap.wrap(" · ".join(parts), max_length)
-    return [part.replace("\N{NO-BREAK SPACE}", " ").removesuffix(" ·") for part in wrapped]
+    """Wrap a line between its parts, which `·` separates, and inside those that are longer."""
+    wrapped: list[str] = []
+    for part in line.split(" · "):
+        joined = f"{wrapped[-1]} · {part}" if wrapped else part
+        if len(joined) <= max_length:
+            wrapped[-1:] = [joined]
+        else:
+            wrapped.extend(textwrap.wrap(part, max_length))
+    return wrapped
 
 
 def set_axis_label(axis: Axis, text: str, length: float = math.inf) -> None:

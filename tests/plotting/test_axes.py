@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 import llama_batches_nb as lb
+from llama_batches_nb.plotting import layout
 from llama_batches_nb.plotting.names import MIN_LENGTH, shorten_names
 from llama_batches_nb.tables import engines
 from tests.plotting.drawing import daily_batches, labels, legend, line_data, points, render, title
@@ -219,6 +220,19 @@ def test_shortened_names_stay_different(names: list[str], max_length: int) -> No
     short = shorten_names(names, max_length)
     assert len(set(short)) == len(names)
     assert all(len(name) <= max(max_length, MIN_LENGTH) for name in short)
+
+
+@given(
+    st.lists(st.text("ab ", min_size=1, max_size=50).filter(str.strip), min_size=1, max_size=6),
+    st.integers(24, 60),
+)
+@few
+def test_lines_of_a_title_begin_and_end_with_words(parts: list[str], max_length: int) -> None:
+    line = " · ".join(" ".join(part.split()) for part in parts)
+    wrapped = layout._wrap_line(line, max_length)
+    assert all(len(one) <= max_length and "·" not in one[0] + one[-1] for one in wrapped)
+    words = ["".join(text.replace("·", "").split()) for text in (line, "".join(wrapped))]
+    assert words[0] == words[1]
 
 
 def test_shortened_names_show_the_words_in_which_they_differ() -> None:
