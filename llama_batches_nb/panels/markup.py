@@ -156,7 +156,7 @@ def name_with_id(name: str, id_: Any) -> str:
     whole = escape(f"{name} ({id_})")
     return (
         f'<span class="lb-name" title="{whole}"><span>{escape(name)}</span>'
-        f"<span>&nbsp;…{escape(str(id_)[-ID_END:])}</span></span>"
+        f'<span class="lb-whole">&nbsp;…{escape(str(id_)[-ID_END:])}</span></span>'
     )
 
 
@@ -185,6 +185,11 @@ def duration(seconds: float) -> str:
             parts.append(f"{remaining // size} {unit}")
             remaining %= size
     return " ".join(parts[:2])
+
+
+def rough_duration(seconds: float) -> str:
+    """Return an estimated duration: in minutes, or in seconds if it is shorter than one."""
+    return duration(seconds if seconds < 60 else 60 * round(seconds / 60))
 
 
 def number(value: Any) -> str:

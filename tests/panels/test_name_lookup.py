@@ -38,8 +38,18 @@ def test_shared_names_get_their_ids_added() -> None:
 
 def test_shared_names_stay_different_where_they_are_cut() -> None:
     html = _names("Invoices", "Invoices").html("dir-1")
-    assert "<span>Invoices</span><span>&nbsp;…ir-1</span>" in html
+    assert '<span>Invoices</span><span class="lb-whole">&nbsp;…ir-1</span>' in html
     assert 'title="Invoices (dir-1)"' in html
+
+
+@pytest.mark.parametrize("word", ["", "invoices", "Invoices of the northern region, "])
+def test_names_that_differ_late_are_cut_before_the_difference(word: str) -> None:
+    start = f"{word}{'x' * 40}"
+    one, other = (
+        _names(f"{start}1 paid", f"{start}2 paid").html(id_) for id_ in ("dir-0", "dir-1")
+    )
+    assert "</span><span>xxxxxxxx1 paid</span>" in one
+    assert "</span><span>xxxxxxxx2 paid</span>" in other
 
 
 def test_name_equal_to_another_id_gets_its_id_added() -> None:

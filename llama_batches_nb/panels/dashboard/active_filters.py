@@ -34,7 +34,7 @@ class ActiveFilters(widgets.HBox):
         self.chips: list[widgets.Button] = []
         self.show_all = widgets.Button(description="Show all", tooltip="Remove all filters")
         self.show_all.on_click(lambda _: on_clear())
-        super().__init__(before, layout={"flex_flow": "row wrap"})
+        super().__init__(before)
         self.add_class("lb-row").add_class("lb-active")
 
     def show(

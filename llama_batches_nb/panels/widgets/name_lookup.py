@@ -14,6 +14,7 @@ from llama_batches_nb.panels import markup
 
 WORD_ENDS = " -_/.,"
 MIN_COMMON = 6  # characters: names with a shorter common start are cut at their end
+MAX_KEPT = 8  # characters of a common start that are shown before the first different one
 
 
 class NameIndex:
@@ -58,11 +59,16 @@ class NameIndex:
 
     @cached_property
     def _common_starts(self) -> dict[str, int]:
-        """The number of characters with which another name starts too, to the start of a word."""
+        """The number of characters with which another name starts too, to the start of a word.
+
+        A long word is cut as well, so that the first different character is always shown.
+        """
         found: dict[str, int] = {}
         for one, other in pairwise(sorted(set(self.by_id.values()))):
-            same = list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-            n = max(one.rfind(mark, 0, len(same)) for mark in WORD_ENDS) + 1
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+            n_same = len(list(same))
+            start = max(one.rfind(mark, 0, n_same) for mark in WORD_ENDS) + 1
+            n = max(start, n_same - MAX_KEPT)
             if n >= MIN_COMMON:
                 for name in (one, other):
                     found[name] = max(n, found.get(name, 0))
