@@ -51,7 +51,9 @@ class CreditLoader(widgets.VBox):
         self._text = widgets.HTML()
         self.button = widgets.Button(description="Load credits")
         self.button.on_click(self.load)
-        self.stop_button = widgets.Button(description="Stop", tooltip="Keep the credits so far")
+        self.stop_button = widgets.Button(
+            description="Stop loading", tooltip="Keep the credits so far"
+        )
         self.stop_button.on_click(self.stop)
         self._status, self._alert = StatusLine(), widgets.HTML()
         parts = [self._text, self.button, self.stop_button, self._status]
