@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from llama_batches_nb import messages
 from llama_batches_nb.http import workers
 from llama_batches_nb.panels.task_runner import TaskRunner
-from tests.panels.conftest import threads_left
+from tests.panels.conftest import SOON, threads_left
 
 
 class Log:
@@ -126,6 +127,21 @@ def test_wait_ends_with_its_timeout(runner: TaskRunner) -> None:
     runner.cancel_all()
     runner.wait()
     assert not runner.is_running("work")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no POSIX signals")
+def test_interrupted_wait_leaves_the_task_running(runner: TaskRunner) -> None:
+    shown: list[str] = []
+    proceed = _blocked(runner, lambda: shown.append("done"))
+    here = threading.get_ident()
+    interrupt = threading.Timer(0.2, lambda: signal.pthread_kill(here, signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        runner.wait(SOON)
+    assert runner.is_running("work")
+    proceed.set()
+    runner.wait()
+    assert shown == ["done"]
 
 
 def test_closed_runner_starts_and_updates_nothing(runner: TaskRunner) -> None:
