@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,19 @@ DARK: Any = dict.fromkeys(
     ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), "#ffffff"
 )
 SCALE = 1.5  # pixels per CSS pixel
-SIZE: ViewportSize = {"width": 1140, "height": 960}
+SIZE: ViewportSize = {"width": 1140, "height": 1240}
 MARGIN = 12  # CSS pixels around a panel
-N_COLORS = 80
+N_COLORS = 160
+# The height of a panel up to the last table that the window shows whole.
+SHOWN = """panel => {
+    const bounds = [panel, ...panel.querySelectorAll('.lb-table')].map(
+        part => part.getBoundingClientRect());
+    const ends = bounds.map(each => each.bottom).filter(end => end <= innerHeight);
+    return Math.max(...ends) - bounds[0].top;
+}"""
+# How long a fetch took differs from run to run.
+HIDE_TIMES = """panel => panel.querySelectorAll('.lb-meter [role=status]').forEach(
+    status => { status.textContent = status.textContent.split(' · ')[0]; })"""
 MAX_WAIT = 240_000.0  # milliseconds, for a loaded machine
 
 
@@ -87,9 +98,9 @@ def captions(files: pd.DataFrame) -> dict[str, str]:
             f"week of {change.since.day} {change.since:%B} and is marked ▲"
         ),
         "dashboard": (
-            f"The dashboard: {int(all_files.failed):,} of {int(all_files.decided):,} files failed, "
-            "since when the rate is higher, the rate by week with its interval, and rates by "
-            "configuration and by directory"
+            f"The dashboard: {int(all_files.failed):,} of {int(all_files.decided):,} files failed; "
+            "below it, what changed and since when, the rate by week with its interval, and the "
+            "rates by configuration and by directory"
         ),
         "filter-panel": "The filter panel: batches, and the files of one of them, failures first",
         "create-panel": (
@@ -112,28 +123,34 @@ def make_pictures() -> Iterator[Path]:
     if executable is None:
         raise SystemExit(chromium.MISSING)
     expect.set_options(timeout=MAX_WAIT)
-    with sample_data(PORT) as server, tempfile.TemporaryDirectory() as folder:
+    with sample_data() as server:
         files = fetch_files(server)
-        for page in PAGES:
-            page.write_text(with_captions(page.read_text("utf-8"), captions(files)), "utf-8")
-        yield from (_draw_chart(files, theme) for theme in THEMES)
-        with (
-            Voila(Path(folder), kernel_environment(server)) as voila,
-            sync_playwright() as playwright,
-            playwright.chromium.launch(executable_path=executable, args=chromium.flags()) as chrome,
+    for path in PAGES:
+        path.write_text(with_captions(path.read_text("utf-8"), captions(files)), "utf-8")
+    yield from (_draw_chart(files, theme) for theme in THEMES)
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=executable, args=chromium.flags()) as chrome,
+    ):
+        for theme in THEMES:
+            yield from _draw_panels(chrome, theme)
+
+
+def _draw_panels(browser: Browser, theme: Theme) -> Iterator[Path]:
+    with (
+        sample_data(PORT) as server,  # for each theme: the create panel adds a batch
+        tempfile.TemporaryDirectory() as folder,
+        Voila(Path(folder), kernel_environment(server)) as voila,
+    ):
+        for name, show in (
+            ("dashboard", _dashboard),
+            ("filter-panel", _filter_panel),
+            ("create-panel", partial(_create_panel, server)),
         ):
-            for name, show in (("dashboard", _dashboard), ("filter-panel", _filter_panel)):
-                for theme in THEMES:
-                    yield _save(show(voila, _new_page(chrome), theme), name, theme)
-            for theme in THEMES:  # last, since it adds a batch
-                panel = _create_panel(voila, _new_page(chrome), theme, server)
-                yield _save(panel, "create-panel", theme)
-
-
-def _new_page(browser: Browser) -> Page:
-    page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE)
-    page.set_default_timeout(MAX_WAIT)
-    return page
+            page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE)
+            page.set_default_timeout(MAX_WAIT)
+            yield _save(show(voila, page, theme), name, theme)
+            page.close()
 
 
 def _draw_chart(files: pd.DataFrame, theme: Theme) -> Path:
@@ -178,7 +195,7 @@ def _filter_panel(voila: Voila, page: Page, theme: Theme) -> Locator:
     return panel
 
 
-def _create_panel(voila: Voila, page: Page, theme: Theme, server: Server) -> Locator:
+def _create_panel(server: Server, voila: Voila, page: Page, theme: Theme) -> Locator:
     panel = _open(voila, page, "lb.create_panel()", theme)
     panel.get_by_label("Directory", exact=True).fill("Delivery notes")
     panel.get_by_label("Configuration", exact=True).fill("Agentic")
@@ -193,7 +210,8 @@ def _create_panel(voila: Voila, page: Page, theme: Theme, server: Server) -> Loc
 
 
 def _save(panel: Locator, name: str, theme: Theme) -> Path:
-    """Save what is in the window of a panel and a margin around it."""
+    """Save what the window shows of a panel, without a table that is cut, and a margin."""
+    panel.evaluate(HIDE_TIMES)
     bounds = panel.bounding_box()
     assert bounds is not None
     x, y = max(0, bounds["x"] - MARGIN), max(0, bounds["y"] - MARGIN)
@@ -201,7 +219,7 @@ def _save(panel: Locator, name: str, theme: Theme) -> Path:
         "x": x,
         "y": y,
         "width": bounds["width"] + 2 * MARGIN,
-        "height": min(bounds["height"] + 2 * MARGIN, SIZE["height"] - y),
+        "height": panel.evaluate(SHOWN) + 2 * MARGIN,
     }
     content = panel.page.screenshot(clip=clip, animations="disabled")
     return _write(content, path_of(name, theme))
@@ -210,7 +228,10 @@ def _save(panel: Locator, name: str, theme: Theme) -> Path:
 def _write(content: bytes, path: Path) -> Path:
     """Write a PNG with a palette, which is a third of the size."""
     image = Image.open(BytesIO(content)).convert("RGB")
-    image.quantize(N_COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+    palette = image.quantize(
+        N_COLORS, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
+    )
+    palette.save(path, optimize=True)
     return path
 
 

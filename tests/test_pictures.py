@@ -9,7 +9,7 @@ import pytest
 from tests import pictures
 from tests.test_docs import DOCS, PAGES, README
 
-MAX_BYTES = 150_000
+MAX_BYTES = 200_000
 
 
 def test_each_picture_is_small_and_used() -> None:
