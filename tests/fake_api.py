@@ -210,6 +210,9 @@ class FakeApi:
     def _get_configurations(self, request: Request, _: str) -> Any:
         return page(self.configurations)
 
+    def _get_projects(self, request: Request, _: str) -> Any:
+        return page([{"id": "prj-1", "name": "Invoices", "is_default": True}])
+
     def _get_directories(self, request: Request, _: str) -> Any:
         shown = [*self.directories.values()]
         if not request.param("include_deleted"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from IPython.display import display
 
 from llama_batches_nb.errors import AuthenticationError, BatchesError
 from llama_batches_nb.http.client import Client, get_client
+from llama_batches_nb.http.projects import find_project
 from llama_batches_nb.messages import escape_control_chars
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.page_style import panel_style
@@ -33,12 +35,9 @@ class Panel(widgets.VBox):
 
     def __init__(self, client: Client | None) -> None:
         self._client = client
-        heading = self._heading()  # raises without an API key, before any widget is made
+        header = self._header_html()  # raises without an API key, before any widget is made
         self._alert, self._message = widgets.HTML(), ""
-        self._header = widgets.HTML(
-            f"{panel_style(self.title)}<h3>{self.title} "
-            f"<span class='lb-muted'>· {markup.text(heading)}</span></h3>"
-        )
+        self._header = widgets.HTML(header)
         super().__init__([self._header])
         own_class = f"lb-{self.model_id}"
         self.add_class("lb-panel").add_class(own_class)
@@ -91,10 +90,31 @@ class Panel(widgets.VBox):
         """The panel's client; raises `AuthenticationError` if there is no API key."""
         return get_client(self._client)
 
+    def _header_html(self) -> str:
+        return (
+            f"{panel_style(self.title)}<h3>{self.title} "
+            f"<span class='lb-muted'>· {markup.text(self._heading())}</span></h3>"
+        )
+
+    def _load_project(self) -> None:
+        """Ask once for the project of the client, and show its name."""
+        client = self.client
+        if client.project is None:
+            with suppress(BatchesError):  # only the name is missing then
+                client.project = find_project(client.get, client.settings.project_id)
+        self.runner.update_ui(self._show_project)
+
+    def _show_project(self) -> None:
+        self._header.value = self._header_html()
+
     def _heading(self) -> str:
         settings = self.client.settings
-        project = settings.project_id or "of this key"
-        return f"project {project} · {settings.base_url.partition('://')[2]}"
+        return f"project {self._project()} · {settings.base_url.partition('://')[2]}"
+
+    def _project(self) -> str:
+        """Return the name of the project if the client knows it, or its id."""
+        known = self.client.project or {}
+        return str(known.get("name") or self.client.settings.project_id or "of this key")
 
     def show_error(self, error: Exception | None) -> None:
         """Show an error and what to do about it; None removes the one shown."""

@@ -96,8 +96,9 @@ class BatchFiles(widgets.VBox):
         """Show a batch's files from `frames`; with `fetch`, fetch those that are missing there."""
         self.frame, self._loaded, self._is_live = None, None, fetch
         self.credits.discard()
+        status = markup.batch_status(batch.status, batch.get("failure_rate"))
         self._title.value = (
-            f"<h4>Files of {markup.whole_id(batch.batch_id)} {markup.status(batch.status)} "
+            f"<h4>Files of {markup.whole_id(batch.batch_id)} {status} "
             f"<span class='lb-muted'>created {markup.time(batch.created_at)} UTC</span></h4>"
         )
         self.table.show_text("Loading …")

@@ -16,7 +16,7 @@ from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.lifecycle.cancel import cancel_batch
 from llama_batches_nb.messages import format_count
 from llama_batches_nb.panels import markup
-from llama_batches_nb.panels.create.batch_run import BatchRun, outcome_counts
+from llama_batches_nb.panels.create.batch_run import BatchRun, failed_share, outcome_counts
 from llama_batches_nb.panels.create.retry_prompt import RetryPrompt
 from llama_batches_nb.panels.create.watcher import watch_batch, watch_files
 from llama_batches_nb.panels.task_runner import OnError, TaskRunner
@@ -214,8 +214,9 @@ class BatchRow(widgets.VBox):
             self._show_buttons()
         self._on_change()
 
-    def _show_status(self, result: str = "") -> None:
-        batch_id, status = markup.short_id(self.run.batch_id), markup.status(self.run.status)
+    def _show_status(self, result: str = "", failure_rate: float | None = None) -> None:
+        batch_id = markup.short_id(self.run.batch_id)
+        status = markup.batch_status(self.run.status, failure_rate)
         result = f": {result}" if result else ""
         self._head.value = (
             f'{batch_id} <span role="status"><b>{status}</b>{result}</span> '
@@ -229,14 +230,15 @@ class BatchRow(widgets.VBox):
 
     def _show_outcomes(self, results: pd.DataFrame, jobs: pd.DataFrame) -> None:
         self.run.results, self.run.jobs = results, jobs
-        has_failed = self.run.status == "FAILED"
+        has_failed, rate = self.run.status == "FAILED", None
         if has_failed:
             text = UNRELIABLE
         elif results.empty and self.run.status == "COMPLETED":
             text = NO_RESULTS
         else:
-            text = outcome_counts(outcomes(results, jobs))
-        self._show_status(text)
+            files = outcomes(results, jobs)
+            text, rate = outcome_counts(files), failed_share(files)
+        self._show_status(text, rate)
         self.retry_button.disabled = has_failed
         self._show_buttons(*self._finished_buttons())
         self._on_change()

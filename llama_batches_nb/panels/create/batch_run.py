@@ -88,7 +88,7 @@ class BatchRun:
         text = f"for {in_status}" + ("" if in_status == total else f", {total} in total")
         if self._expected_minutes is None:
             return text
-        return f"{text} of about {markup.duration(60 * self._expected_minutes)}"
+        return f"{text} of about {markup.rough_duration(60 * self._expected_minutes)}"
 
     def duration(self) -> str:
         """Return how long the finished batch took by the server's clock: ``after 2 min``."""
@@ -110,12 +110,23 @@ class BatchRun:
         return files
 
 
+def failed_share(files: pd.DataFrame) -> float | None:
+    """Return the share of failed files among the decided ones; None if none is decided."""
+    n_succeeded, n_failed = _count(files)
+    return n_failed / (n_succeeded + n_failed) if n_succeeded + n_failed else None
+
+
 def outcome_counts(files: pd.DataFrame) -> str:
     """Return the number of files by outcome: ``471 succeeded, 9 failed, 2 undecided``."""
-    n_succeeded = int(files["outcome"].isin(["succeeded", "partial"]).sum())
-    n_failed = int(files["outcome"].isin(FAILURE_OUTCOMES).sum())
+    n_succeeded, n_failed = _count(files)
     n_running = int((files["outcome"] == "job_running").sum())
     text = f"{n_succeeded:,} succeeded, {n_failed:,} failed"
     if n_undecided := len(files) - n_succeeded - n_failed:
         text += f", {n_undecided:,} undecided"
     return text + (f" ({format_count(n_running, 'job')} still running)" if n_running else "")
+
+
+def _count(files: pd.DataFrame) -> tuple[int, int]:
+    """Return the numbers of succeeded and of failed files."""
+    n_succeeded = int(files["outcome"].isin(["succeeded", "partial"]).sum())
+    return n_succeeded, int(files["outcome"].isin(FAILURE_OUTCOMES).sum())

@@ -159,6 +159,7 @@ class CreatePanel(Panel):
             self.runner.update_ui(self.form.allow_ids_only)
         else:
             self.runner.update_ui(lambda: self.form.set_options(directories, configurations))
+            self._load_project()
 
     def _create(self, row: BatchRow, spec: BatchSpec) -> None:
         update_ui = self.runner.update_ui
@@ -188,6 +189,10 @@ class CreatePanel(Panel):
             self.form.disable()
             self.create_button.disabled = True
         self.show_error(error)
+
+    def _show_project(self) -> None:
+        super()._show_project()
+        self._refresh()
 
     def _show_uploaded(self, row: BatchRow, directory_id: str, n_files: int) -> None:
         self.form.use_uploaded_directory(directory_id, n_files)
@@ -235,7 +240,7 @@ class CreatePanel(Panel):
     def _show_failures(self, run: BatchRun) -> None:
         self._batch_files.only_failures.value = True
         frames = FetchedFrames(run.batch, run.results, run.jobs)
-        self._batch_files.show(run.batch.iloc[0], frames, fetch=False)
+        self._batch_files.show(frames.summary().iloc[0], frames, fetch=False)
 
     def _refresh(self) -> None:
         """Show what the next click creates, or why it cannot, and enable the buttons to match."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -85,8 +86,12 @@ def expectation_text(row: pd.Series[Any]) -> str:
     if pd.notna(row.credits):
         basis = f"from {format_count(int(row.batches_with_credits), 'earlier batch')}"
         known = pd.notna(row.credits_low)
-        bounds = f"{row.credits_low:,.0f}–{row.credits_high:,.0f}, " if known else ""
-        parts.append(f"about {row.credits:,.0f} credits ({bounds}{basis})")
+        spread = row.credits_high - row.credits_low if known else row.credits
+        low, about, high = (
+            rounded(each, spread) for each in (row.credits_low, row.credits, row.credits_high)
+        )
+        bounds = f"{low}–{high}, " if known else ""
+        parts.append(f"about {about} credits ({bounds}{basis})")
     if pd.notna(row.minutes):
         parts.append(_minutes_text(row))
     if not parts:
@@ -97,6 +102,15 @@ def expectation_text(row: pd.Series[Any]) -> str:
 
 def _minutes_text(row: pd.Series[Any]) -> str:
     if pd.isna(row.minutes_low):
-        return f"about {markup.duration(60 * row.minutes)}"
-    low, high = (markup.duration(60 * each) for each in (row.minutes_low, row.minutes_high))
+        return f"about {markup.rough_duration(60 * row.minutes)}"
+    ends = (row.minutes_low, row.minutes_high)
+    low, high = (markup.rough_duration(60 * minutes) for minutes in ends)
     return low if low == high else f"{low} to {high}"
+
+
+def rounded(number: float, spread: float) -> str:
+    """Return a number that is known within `spread`, to the second digit of that: ``1,450``."""
+    if pd.isna(number):
+        return markup.MISSING
+    digits = max(0, math.floor(math.log10(spread)) - 1) if spread > 0 else 0
+    return f"{round(number, -digits):,.0f}"

@@ -112,8 +112,8 @@ class BatchForm(widgets.VBox):
         configuration = f"<code>{markup.text(spec.configuration_id)}</code>"
         if name is not None:
             configuration = f"<b>{markup.text(name)}</b> ({configuration})"
-        project = self._client.settings.project_id
-        where = f"project {markup.text(project)}" if project else "the project of this key"
+        project = (self._client.project or {}).get("name") or self._client.settings.project_id
+        where = f"project <b>{markup.text(project)}</b>" if project else "the project of this key"
         html = f"Creates <b>1 batch</b> from {source} with {configuration} in {where}."
         warning = browser_files.validation_warning(spec.files)
         return f"{html}<br>{markup.text(warning)}" if warning else html

@@ -60,6 +60,7 @@ def test_each_status_is_shown(open_panel: OpenPanel) -> None:
     api.statuses = ["COMPLETED"]
     panel.wait()
     assert "COMPLETED</b>: 1 succeeded, 1 failed" in html_of(panel)
+    assert 'class="lb-mark"' in html_of(panel)  # the share that failed
     assert "Cancel batch" not in visible_buttons(panel)
 
 

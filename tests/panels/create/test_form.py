@@ -9,6 +9,7 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.panels.create.batch_spec import BatchSpec
+from llama_batches_nb.panels.create.expectation import rounded
 from llama_batches_nb.panels.create.file_count import FileCount
 from llama_batches_nb.panels.create.form import BatchForm
 from tests.conftest import Serve
@@ -19,6 +20,7 @@ from tests.panels.create.conftest import (
     OpenPanel,
     ServePart,
     fake_api,
+    html_of,
     summary_of,
     upload_value,
     visible_buttons,
@@ -200,8 +202,23 @@ def test_expected_credits_and_time_stand_before_the_click(open_panel: OpenPanel)
     row = lb.estimate_batch("dir-1", AGENTIC).iloc[0]
     expected = f"about {row.credits:,.0f} credits ({row.credits_low:,.0f}–{row.credits_high:,.0f}"
     assert f"Expected: {expected}, from 4 earlier batches), " in summary_of(panel)
+    assert "in project <b>Invoices</b>." in summary_of(panel)
+    assert "project Invoices · " in html_of(panel)
     panel.create().wait()
     assert " of about " in panel.rows.rows[0].run.elapsed()
+
+
+@pytest.mark.parametrize(
+    ("number", "spread", "text"),
+    [
+        (1452.3, 597.0, "1,450"),
+        (1203.0, 97.0, "1,203"),
+        (7.4, 0.0, "7"),
+        (31415.9, 31415.9, "31,000"),
+    ],
+)
+def test_estimate_is_as_exact_as_it_is_known(number: float, spread: float, text: str) -> None:
+    assert rounded(number, spread) == text
 
 
 def test_refused_key_is_shown_and_nothing_can_be_chosen(open_panel: OpenPanel) -> None:
