@@ -165,7 +165,7 @@ def _draw_chart(files: pd.DataFrame, theme: Theme) -> Path:
 
 
 def _open(voila: Voila, page: Page, code: str, theme: Theme) -> Locator:
-    voila.open(page, f"import llama_batches_nb as lb\n{code}", theme=theme)
+    voila.open(page, f"import llama_batches_nb as lb\nlb.connect(check=True)\n{code}", theme=theme)
     panel = page.locator(".lb-panel")
     expect(panel).to_be_visible()
     return panel

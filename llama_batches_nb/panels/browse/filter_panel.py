@@ -236,8 +236,6 @@ class FilterPanel(Panel):
         except BatchesError:  # ids can still be typed
             return
         self.runner.update_ui(lambda: self._set_names(directories, configurations))
-        if self._source.is_live:
-            self._load_project()
 
     def _set_names(self, directories: pd.DataFrame, configurations: pd.DataFrame) -> None:
         self.filters.set_options(directories, configurations)
