@@ -108,7 +108,7 @@ def _minutes_text(row: pd.Series[Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def rounded(number: float, spread: float) -> str:
+def rounded(number: Any, spread: float) -> str:
     """Return a number that is known within `spread`, to the second digit of that: ``1,450``."""
     if pd.isna(number):
         return markup.MISSING
