@@ -28,7 +28,7 @@ class Client:
         self.settings = settings
         self.closed = False
         self.project: Record | None = None
-        """The project as the API describes it, once `connect` or a panel has asked for it."""
+        """The project as the API describes it, once `connect` or a panel has requested it."""
         self._reset()
         _clients.add(self)
 
