@@ -152,6 +152,8 @@ def upload_files(
                 on_error=failed,
             )
         except BatchesError as error:
+            if not failed.errors:  # the record of a file that the directory had is invalid
+                raise
             raise _partial_upload_error(
                 len(files), failed.errors, error.partial, targets.ids
             ) from error

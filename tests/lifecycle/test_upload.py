@@ -272,6 +272,19 @@ def test_more_files_than_a_batch_takes_become_several_batches(
     assert set(results.source_directory_file_id) == set(files.source_directory_file_id)
 
 
+def test_resumed_upload_names_the_invalid_record_of_an_earlier_file(
+    serve: Serve, folder: Path
+) -> None:
+    def answer(request: Request) -> Any:
+        if request.path.endswith("/files"):
+            return page([file_record("b.txt") | {"created_at": "soon"}])
+        return {"id": "dir-1"}
+
+    serve(answer)
+    with pytest.raises(lb.ResponseError, match="'created_at' is not a time"):
+        lb.upload_files(folder / "b.txt", source_directory_id="dir-1")
+
+
 @pytest.mark.usefixtures("small_batches")
 def test_resumed_upload_sends_no_file_twice_and_adds_directories(
     on_sandbox: lb.Client, folder: Path
