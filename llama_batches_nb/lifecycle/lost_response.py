@@ -96,7 +96,7 @@ class CreatedBatchFinder:
         self.running: list[str] = []
         """Ids of batches with the requested job that have not ended."""
         try:
-            before = self._list_batches()
+            before = self._list_batches(timeout=None)
         except (AuthenticationError, ConnectionFailedError):
             raise
         except BatchesError:  # new batches are indistinguishable from old ones
@@ -161,12 +161,14 @@ class CreatedBatchFinder:
             return []  # the batch exists: an error would hide it
         return [batch["id"] for batch in new if batch["id"] != created_id]
 
-    def _list_batches(self) -> dict[str, BatchRecord]:
+    def _list_batches(
+        self, timeout: float | None = RECOVERY_REQUEST_TIMEOUT
+    ) -> dict[str, BatchRecord]:
         """Return all batches of the directory by id; the server's clock may differ from ours."""
         pages = endpoints.list_batches(
             self._client,
             source_directory_id=self._directory_id,
-            timeout=RECOVERY_REQUEST_TIMEOUT,
+            timeout=timeout,
             **self._scope,
         )
         return {batch["id"]: batch for batch in listing.iter_records(BATCHES, pages)}

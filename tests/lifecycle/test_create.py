@@ -79,6 +79,16 @@ def test_create_finds_batch_after_lost_response(serve: Serve, response: Response
     assert len(api.create_bodies) == 1
 
 
+@pytest.mark.parametrize("fault", [Response(drop=True), Response(status=503)])
+def test_create_lists_earlier_batches_again_after_a_fault(serve: Serve, fault: Response) -> None:
+    api = fake_api()
+    api.faults["GET batches"] = [fault]
+    api.faults["POST batches"] = lost
+    serve(api)
+    assert lb.create_batch("dir-1", "cfg-1").batch_id.tolist() == ["bat-new-0"]
+    assert len(api.create_bodies) == 1
+
+
 @pytest.mark.parametrize("n_created", [0, 2])
 def test_create_is_unconfirmed_unless_one_batch_appears(serve: Serve, n_created: int) -> None:
     api = fake_api(n_created=n_created)
