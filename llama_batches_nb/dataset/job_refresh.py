@@ -26,7 +26,7 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.concurrent import iter_completed
 from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
-from llama_batches_nb.messages import warn
+from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments, extractions
 from llama_batches_nb.tables.schema import EXTRACTIONS, JOBS, PAGES
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
@@ -196,12 +196,12 @@ class JobRefresh:
 
     def _can_be_asked(self, ref: JobRef) -> bool:
         if ref.job_type not in endpoints.JOBS:
-            self._skipped[f"their type is not supported: {ref.job_type or 'none'}"] += 1
+            self._skipped[f"of an unsupported type: {ref.job_type or 'none'}"] += 1
             return False
         try:
             arguments.parse_id("job_id", ref.job_id)
         except ValueError:
-            self._skipped["their ids cannot be requested"] += 1
+            self._skipped["of an invalid id"] += 1
             return False
         return True
 
@@ -255,7 +255,7 @@ class JobRefresh:
             row = rows.get(ref.job_id)
             if row is None:
                 self.unknown += 1
-                self._mark_lacking(ref, "are not known to the API")
+                self._mark_lacking(ref, "unknown to the API")
             elif statuses[row] not in TERMINAL_STATUSES:
                 stored_now.append(row)
                 self._mark(ref)
@@ -306,7 +306,7 @@ class JobRefresh:
                 row = fetch_billed_job(self._client, self._scope, JOBS, key)
                 requests += 1
             if row is None or (row["credits"].null_count and ref.status == "COMPLETED"):
-                lacking.append("have no credits")
+                lacking.append("without credits")
         if self._facets.content and ref.status == "COMPLETED" and not ref.has_output:
             try:
                 output = self._read_output(content, ref)
@@ -315,7 +315,7 @@ class JobRefresh:
                 has_expired = True
             may_come = not has_expired or ref.day >= (self._now - RETENTION).date().isoformat()
             if output is None and may_come:
-                lacking.append("have no output")
+                lacking.append("without output")
         return Details(row, output, lacking, requests, has_expired)
 
     def _read_output(self, content: PageContent, ref: JobRef) -> pa.Table | None:
@@ -348,6 +348,6 @@ class JobRefresh:
     def warn(self) -> None:
         """Warn of jobs that are left out."""
         for reason, n in self._skipped.items():
-            warn(f"{n:,} jobs are skipped because {reason}.")
+            warn(f"{format_count(n, 'job')} {agree(n, 'is')} skipped because {reason}.")
         if self.expired:
             warn(f"{self.expired:,} outputs have expired: the service deletes them after 48 hours.")

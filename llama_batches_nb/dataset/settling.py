@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from llama_batches_nb.dataset.state import PendingBatch
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.http.concurrent import SkippedItems
-from llama_batches_nb.messages import escape_control_chars, format_list, warn
+from llama_batches_nb.messages import escape_control_chars, format_count, format_list, warn
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Settling:
             elif answer is not None and answer.gone:
                 entry.since = entry.since if entry.gone else None
                 entry.gone = True
-                self._wait_or_give_up(key, entry, "are not known to the API")
+                self._wait_or_give_up(key, entry, "unknown to the API")
             else:
                 self._settle_answered(key, entry, answer, jobs, complete)
 
@@ -124,7 +124,7 @@ class Settling:
             return
         elif entry.fetch or entry.jobs:
             is_unusual = entry.fetch and (answer is None or answer.is_lack_unusual)
-            if self._wait_or_give_up(key, entry, "lack results or jobs" if is_unusual else ""):
+            if self._wait_or_give_up(key, entry, "without results or jobs" if is_unusual else ""):
                 self._missing.update(lacking)
         else:
             del self._pending[key]
@@ -143,8 +143,11 @@ class Settling:
         hours = PATIENCE // timedelta(hours=1)
         for reason, ids in self._given_up.items():
             warn(
-                f"{len(ids):,} batches still {reason} after {hours} hours: {format_list(ids)}. "
-                "They are not requested again; their rows stay."
+                f"{format_count(len(ids), 'batch')} still {reason} after {hours} hours: "
+                f"{format_list(ids)}. They are not requested again; their rows stay."
             )
         for what, n in self._missing.items():
-            warn(f"{n:,} jobs still {what} after {hours} hours. They are not requested again.")
+            warn(
+                f"{format_count(n, 'job')} still {what} after {hours} hours. "
+                "They are not requested again."
+            )

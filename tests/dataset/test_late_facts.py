@@ -64,7 +64,7 @@ def test_null_results_are_given_up_once_with_a_warning(late_batch: LateBatch) ->
         asked.append(late_batch.api.requests["GET batch"])
     assert asked == [1, 1, 1, 1, 0, 0]
     (warning,) = late_batch.warnings
-    assert warning.startswith("1 batches still lack results or jobs after 24 hours")
+    assert warning.startswith("1 batch still without results or jobs after 24 hours")
     assert "bat-000" in warning
 
 
@@ -106,7 +106,7 @@ def test_unknown_jobs_arrive_or_are_given_up(late_batch: LateBatch) -> None:
     assert asked == [2, 2, 2, 1, 0, 0]
     assert read_dataset(late_batch.path, "jobs").job_id.tolist() == ["pjb-0-0"]
     (warning,) = late_batch.warnings
-    assert warning.startswith("1 jobs still are not known to the API after 24 hours")
+    assert warning.startswith("1 job still unknown to the API after 24 hours")
     late_batch.api.jobs["pjb-0-1"] = gone
 
 
