@@ -151,4 +151,4 @@ def test_job_id_that_cannot_be_requested_is_left_out(late_batch: LateBatch) -> N
     late_batch.record["results"][0]["job_reference"]["id"] = "pjb-\u200b0"
     late_batch.sync(0, jobs=True)
     assert read_dataset(late_batch.path, "jobs").job_id.tolist() == ["pjb-0-1"]
-    assert "cannot be requested" in late_batch.warnings[0]
+    assert "because of an invalid id" in late_batch.warnings[0]
