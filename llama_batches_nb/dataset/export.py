@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrameT
@@ -26,6 +27,7 @@ from llama_batches_nb.types import PathLike
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"  # the folder name for missing values
 METADATA_KEY = b"llama_batches_nb"
+_DTYPES = {pa.string(): schema.STRING_DTYPE, pa.large_string(): schema.STRING_DTYPE}
 
 
 def export_parquet(
@@ -106,7 +108,8 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The exported frame, with its columns in the same order and with the same dtypes.
+        The exported frame, with its columns in the same order and with the same dtypes, and its
+        index. Only the ``freq`` of an index of times is lost, as in pandas.
 
     Raises
     ------
@@ -169,13 +172,31 @@ def _to_arrow(frame: pd.DataFrame) -> pa.Table:
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-    dtypes = {pa.string(): schema.STRING_DTYPE, pa.large_string(): schema.STRING_DTYPE}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_DTYPES.get)
+    _restore_index(frame, table)
     for name, values in metadata.get("categories", {}).items():
         category = schema.to_categorical(table[name], values)
         is_ordered = name in metadata.get("ordered", ())
         frame[name] = category.as_ordered() if is_ordered else category
     return frame
+
+
+def _restore_index(frame: pd.DataFrame, table: pa.Table) -> None:
+    """Restore periods, intervals and nullable numbers of the index, as Arrow does for columns."""
+    described = table.schema.pandas_metadata or {}
+    fields = [name for name in described.get("index_columns", ()) if isinstance(name, str)]
+    if not fields:
+        return
+    as_columns = {b"pandas": json.dumps({**described, "index_columns": []}).encode()}
+    columns = table.select(fields).replace_schema_metadata(as_columns)
+    levels = [values for _, values in columns.to_pandas(types_mapper=_DTYPES.get).items()]
+    if all(isinstance(level.dtype, np.dtype) for level in levels):
+        return
+    names = frame.index.names
+    if len(levels) == 1:
+        frame.index = pd.Index(levels[0]).rename(names[0])
+    else:
+        frame.index = pd.MultiIndex.from_arrays(levels, names=names)
 
 
 def _check_partitions(table: pa.Table, keys: Sequence[str]) -> None:
