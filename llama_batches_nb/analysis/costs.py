@@ -81,6 +81,8 @@ def _billed_items(files: Frame, keys: list[str], *, has_parts: bool) -> Frame:
         f"{PART_PREFIX}{name}": dtype for name, dtype in zip(COST_PARTS, PART_DTYPES, strict=True)
     }
     parts = parts if has_parts else {}
+    numbers = ["credits", *(name for name, dtype in parts.items() if dtype == nw.Float64)]
+    files = engines.convert_objects(files, "Float64", *numbers)
     jobs = (
         files.filter(~nw.col("job_id").is_null())
         .with_columns(

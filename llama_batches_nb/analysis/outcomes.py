@@ -125,7 +125,7 @@ def add_outcomes(
         frame = join_jobs(frame, _latest_jobs(jobs, COST_PARTS if cost_parts else ()))
         with_job = _job_outcome(frame)
         if pages is not None:
-            frame = join_jobs(frame, _jobs_with_failed_pages(pages))
+            frame = join_jobs(frame, _jobs_with_failed_pages(pages), "pages")
             is_completed = engines.is_one_of(frame, _JOB_STATUS, ["COMPLETED"])
             is_partial = ~nw.col(_HAS_FAILED_PAGE).is_null() & is_completed
             with_job = nw.when(is_partial).then(nw.lit("partial")).otherwise(with_job)
@@ -144,6 +144,7 @@ def add_outcomes(
 def _jobs_with_failed_pages(pages: Frame) -> Frame:
     """Return the jobs that have a failed page, each once."""
     engines.check_columns(pages, "job_id", "success")
+    pages = engines.convert_objects(pages, "boolean", "success")
     failed = pages.filter(~nw.col("job_id").is_null() & ~nw.col("success").cast(nw.Boolean))
     flagged = failed.select("job_id", nw.lit(1).cast(nw.Int64).alias(_HAS_FAILED_PAGE))
     return flagged.unique(subset=["job_id"], keep="any")
@@ -173,8 +174,8 @@ def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = ()) -> Frame:
     return selected.unique(subset=["job_id"], keep="last", order_by=order).drop(order)
 
 
-def join_jobs(results: Frame, jobs: Frame) -> Frame:
-    """Left-join the jobs; eager engines keep the order of the results."""
+def join_jobs(results: Frame, jobs: Frame, argument: str = "jobs") -> Frame:
+    """Left-join facts of jobs from an argument; eager engines keep the order of the results."""
     same_engine = results.implementation == jobs.implementation
     if same_engine and isinstance(results, nw.LazyFrame) and isinstance(jobs, nw.LazyFrame):
         return results.join(jobs, on="job_id", how="left")
@@ -185,8 +186,8 @@ def join_jobs(results: Frame, jobs: Frame) -> Frame:
         joined = results.with_row_index(_ROW).join(jobs, on="job_id", how="left")
         return joined.sort(_ROW).drop(_ROW)
     raise TypeError(
-        f"results is a {type(results.to_native())} and jobs is a {type(jobs.to_native())}: pass "
-        "frames of the same engine, for example both as pandas."
+        f"results is a {type(results.to_native())} and {argument} is a "
+        f"{type(jobs.to_native())}: pass frames of the same engine, for example both as pandas."
     )
 
 

@@ -29,10 +29,13 @@ def count_pages(files: Frame, pages: Frame) -> pd.DataFrame:
     """
     engines.check_columns(files, "batch_id", "job_id")
     has_credits = "credits" in engines.column_names(files)
+    if has_credits:
+        files = engines.convert_objects(files, "Float64", "credits")
     known = nw.col("credits") if has_credits else nw.lit(None)
     rows = join_jobs(
         files.select("batch_id", "job_id", known.cast(nw.Float64).alias(_CREDITS)),
         _pages_per_job(pages),
+        "pages",
     ).filter(~nw.col(_PAGES).is_null(), ~nw.col("batch_id").is_null())
     once = rows.group_by("batch_id", "job_id").agg(nw.col(_PAGES, _FAILED, _CREDITS).max())
     is_priced = ~nw.col(_CREDITS).is_null()
@@ -54,6 +57,7 @@ def count_pages(files: Frame, pages: Frame) -> pd.DataFrame:
 
 def _pages_per_job(pages: Frame) -> Frame:
     engines.check_columns(pages, "job_id", "success")
+    pages = engines.convert_objects(pages, "boolean", "success")
     failed = ~nw.col("success").is_null() & ~nw.col("success").cast(nw.Boolean)
     counted = pages.filter(engines.has_text("job_id")).select(
         "job_id",

@@ -114,7 +114,7 @@ class Options:
     320
     >>> Options(files=(1, 2000))
     Traceback (most recent call last):
-    ValueError: files=(1, 2000): must be a number or a range within 1 to 1000
+    ValueError: files=(1, 2000): must be a number or a range within 1 to 1000, such as (1, 1000)
     """
 
     seed: int = 0
@@ -175,10 +175,15 @@ class Options:
             self._check_range(name, 0, 1)
         if self.error_rate + self.drop_rate + self.throttle_rate > 1:
             raise ValueError("error_rate + drop_rate + throttle_rate: must not exceed 1")
-        low, high = self.file_range
-        if not 1 <= low <= high <= MAX_FILES:
+        try:
+            low, high = self.file_range
+            is_valid = 1 <= low <= high <= MAX_FILES
+        except (TypeError, ValueError):
+            is_valid = False
+        if not is_valid:
             raise ValueError(
-                f"files={self.files!r}: must be a number or a range within 1 to {MAX_FILES}"
+                f"files={self.files!r}: must be a number or a range within 1 to {MAX_FILES}, "
+                f"such as (1, {MAX_FILES})"
             )
 
     def _check_range(self, name: str, low: float, high: float) -> None:

@@ -191,6 +191,15 @@ def convert_pandas_times(frame: Frame, column: str) -> Frame:
     return add_pandas_columns(frame, to_utc(native[column]).to_frame())
 
 
+def convert_objects(frame: Frame, dtype: str, *columns: str) -> Frame:
+    """Convert columns of objects in a pandas frame: Narwhals cannot cast or test ``pd.NA``."""
+    native = frame.to_native()
+    if not isinstance(native, pd.DataFrame):
+        return frame
+    objects = [name for name in columns if native[name].dtype == object]
+    return add_pandas_columns(frame, native[objects].astype(dtype)) if objects else frame
+
+
 def add_pandas_columns(frame: FrameT, columns: pd.DataFrame) -> FrameT:
     """Add or replace columns of a pandas frame by those of another with the same index."""
     added = (nw.from_native(values, series_only=True) for _, values in columns.items())

@@ -342,6 +342,9 @@ def test_frames_of_two_engines_raise_type_error(kind: Callable[[pd.DataFrame], A
         lb.outcomes(kind(mine), theirs)
     with pytest.raises(TypeError, match=r"results is a .*pandas.* and jobs is a "):
         lb.outcomes(mine, kind(theirs))
+    pages = pd.DataFrame({"job_id": ["pjb-1"], "success": [False]})
+    with pytest.raises(TypeError, match=r"results is a .*pandas.* and pages is a "):
+        lb.outcomes(mine, theirs, pages=kind(pages))
 
 
 def test_polars_keeps_the_order_of_many_rows() -> None:

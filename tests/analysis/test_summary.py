@@ -550,6 +550,15 @@ def test_credits_per_page_are_of_jobs_with_known_credits() -> None:
     assert rows_of(result, *PAGE_COLUMNS) == [[4, 1, 2.0]]
 
 
+def test_columns_of_objects_give_the_same_summary() -> None:
+    jobs = ENDED_JOBS.assign(credits=ENDED_JOBS.credits.where(ENDED_JOBS.job_id == "bad"))
+    frames = batches_of(batch()), results_of(batch()), jobs, PAGES
+    as_objects = [frame.astype(object) for frame in frames]
+    expected = summarize(*frames[:3], pages=PAGES)[[*CREDIT_COLUMNS, *PAGE_COLUMNS]]
+    result = summarize(*as_objects[:3], pages=as_objects[3])
+    pd.testing.assert_frame_equal(result[expected.columns], expected)
+
+
 @pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, pa.Table.from_pandas])
 @pytest.mark.parametrize("n_pages", [0, 6])
 def test_credits_per_page_are_missing_without_credits(convert: Any, n_pages: int) -> None:
