@@ -207,16 +207,17 @@ def split_job_ids(references: pd.DataFrame) -> list[JobIdChunk]:
             f"{', '.join(sorted(unsupported.unique()))}."
         )
         references = references[is_supported]
-    usable = references.job_id.map(lambda id_: not isinstance(id_, str) or arguments.is_id(id_))
+    is_usable = [not isinstance(id_, str) or arguments.is_id(id_) for id_ in references.job_id]
+    usable = pd.Series(is_usable, references.index, bool)
     if not usable.all():
-        unusable = references.job_id[~usable.astype(bool)]
+        unusable = references.job_id[~usable]
         n = len(unusable)
         warn(
             f"{format_count(n, 'job')} {agree(n, 'is')} left out because of an invalid id: "
             f"{format_list(unusable)}."
         )
     chunks: list[JobIdChunk] = []
-    groups = references[usable.astype(bool)].groupby("job_type", observed=True, sort=False)
+    groups = references[usable].groupby("job_type", observed=True, sort=False)
     for job_type, group in groups:
         ids = [arguments.parse_id("job_id", job_id) for job_id in group.job_id]
         chunks += [
