@@ -199,7 +199,7 @@ def test_no_flipped_bit_is_silent(api: FakeApi, tmp_path: Path) -> None:
         else:
             pd.testing.assert_frame_equal(frame, expected[table])
         (tmp_path / name).write_bytes(original)
-    assert n_noticed > 230
+    assert n_noticed > 180  # the other bits change no value; how many there are depends on Arrow
 
 
 # --- killed at any time -------------------------------------------------------------------------
