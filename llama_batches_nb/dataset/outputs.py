@@ -126,7 +126,7 @@ def save_outputs(
     --------
     >>> import llama_batches_nb as lb
     >>> batches = lb.fetch_batches(status="COMPLETED")
-    >>> results = lb.fetch_results(batches[batches.job_type == "parse_v2"].tail(1))
+    >>> results = lb.fetch_results(batches[batches.job_type == "parse_v2"].tail(5))
     >>> files = lb.outcomes(results, lb.fetch_jobs(results)).query("outcome == 'succeeded'")
     >>> saved = lb.save_outputs(files.head(3), "markdown")
     >>> len(saved)

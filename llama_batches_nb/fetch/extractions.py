@@ -99,7 +99,7 @@ def fetch_extractions(
     --------
     >>> import llama_batches_nb as lb
     >>> batches = lb.fetch_batches(status="COMPLETED")
-    >>> results = lb.fetch_results(batches[batches.job_type == "extract_v2"].tail(1))
+    >>> results = lb.fetch_results(batches[batches.job_type == "extract_v2"].tail(5))
     >>> jobs = lb.fetch_jobs(results).query("status == 'COMPLETED'")
     >>> invoices = lb.fetch_extractions(jobs.head(3))
     >>> invoices.job_id.nunique()

@@ -96,7 +96,7 @@ def fetch_pages(
     --------
     >>> import llama_batches_nb as lb
     >>> batches = lb.fetch_batches(status="COMPLETED")
-    >>> results = lb.fetch_results(batches[batches.job_type == "parse_v2"].tail(1))
+    >>> results = lb.fetch_results(batches[batches.job_type == "parse_v2"].tail(5))
     >>> jobs = lb.fetch_jobs(results).query("status == 'COMPLETED'")
     >>> pages = lb.fetch_pages(jobs.head(3))
     >>> pages.job_id.nunique()
