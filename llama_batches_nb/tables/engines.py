@@ -10,7 +10,7 @@ import difflib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import narwhals as nw
 import pandas as pd
@@ -191,7 +191,7 @@ def convert_pandas_times(frame: Frame, column: str) -> Frame:
     return add_pandas_columns(frame, to_utc(native[column]).to_frame())
 
 
-def convert_objects(frame: Frame, dtype: str, *columns: str) -> Frame:
+def convert_objects(frame: Frame, dtype: Literal["boolean", "Float64"], *columns: str) -> Frame:
     """Convert columns of objects in a pandas frame: Narwhals cannot cast or test ``pd.NA``."""
     native = frame.to_native()
     if not isinstance(native, pd.DataFrame):
