@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,14 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from llama_batches_nb.dataset.day_work import DayWork, group_days, merge_days, target_range
 from llama_batches_nb.dataset.job_refresh import Facets, JobRefresh
 from llama_batches_nb.dataset.name_refresh import NameRefresh
 from llama_batches_nb.dataset.settling import Answer, FailedRequests, Settling
 from llama_batches_nb.dataset.state import (
     DAY_TABLES,
-    EPOCH,
-    UNKNOWN_DAY,
     PendingBatch,
     State,
-    SyncedRange,
     day_of,
     file_name,
     save,
@@ -48,17 +45,8 @@ from llama_batches_nb.tables.arguments import format_time
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
-MAX_GROUP_BATCHES, MAX_GROUP_DAYS = 2_000, 100  # fetched before files are replaced
-END = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass
-class DayWork:
-    """What to ask about a day: batches to fetch, by key, and those whose jobs to ask for."""
-
-    fetch: dict[str, str] = field(default_factory=dict)
-    jobs_of: set[str] | None = field(default_factory=set)  # None for all batches
-    drop: list[str] = field(default_factory=list)  # batches that another day has too
+Listed = tuple[str, datetime | None, str, tuple[str, ...] | None]
+"""Id, creation time and status of a listed batch, and the statuses with which it is wanted."""
 
 
 class Refresh:
@@ -95,7 +83,7 @@ class Refresh:
         self.names = NameRefresh(client, scope, storage, stored, folder)
         self._client, self._query, self._scope, self._facets = client, query, scope, facets
         self._storage, self._state, self._stored, self._folder = storage, state, stored, folder
-        self._now, self._target = now, _target_range(query)
+        self._now, self._target = now, target_range(query)
         self._pending = {batch_key(p.batch_id): p for p in state.pending}
         self._settling = Settling(now, self._pending)
         self._work: dict[str, DayWork] = {}
@@ -111,7 +99,7 @@ class Refresh:
             self._plan(bar)
             bar.set_total(sum(len(work.fetch) for work in self._work.values()))
             try:
-                for days in _groups(self._work):
+                for days in group_days(self._work):
                     self._refresh_days(days, bar, progress)
             finally:
                 self._discard()
@@ -188,7 +176,7 @@ class Refresh:
     def _list_outdated(self, bar: ProgressBar, listed: dict[str, Listed]) -> None:
         """List again what earlier syncs listed of the days whose files are not as recorded."""
         n_truncated = len(self.truncated)
-        for first, last in _merge_days(set(self._stored.outdated_ids)):
+        for first, last in merge_days(set(self._stored.outdated_ids)):
             for past in self._state.covered:
                 start = first if past.after is None else max(first, past.after)
                 end = min(last, past.until)
@@ -421,51 +409,3 @@ class Refresh:
 
     def _show_counts(self, bar: ProgressBar) -> None:
         bar.set_postfix(f"{self._n_rows:,} rows, {self.requests:,} requests")
-
-
-Listed = tuple[str, datetime | None, str, tuple[str, ...] | None]
-"""Id, creation time and status of a listed batch, and the statuses with which it is wanted."""
-
-
-def _groups(work: dict[str, DayWork]) -> Iterator[list[str]]:
-    """Yield days, the oldest first, in groups that are fetched together."""
-    group: list[str] = []
-    n_batches = 0
-    for day in sorted(work):
-        if group and (n_batches >= MAX_GROUP_BATCHES or len(group) >= MAX_GROUP_DAYS):
-            yield group
-            group, n_batches = [], 0
-        group.append(day)
-        n_batches += len(work[day].fetch)
-    if group:
-        yield group
-
-
-def _merge_days(days: set[str]) -> list[tuple[datetime, datetime]]:
-    """Return the first and last instant of each period without a gap."""
-    if UNKNOWN_DAY in days:
-        return [(EPOCH, END)]
-    periods: list[tuple[datetime, datetime]] = []
-    for day in map(date.fromisoformat, sorted(days)):
-        first, last = (datetime.combine(day, each, UTC) for each in (time.min, time.max))
-        if periods and first - periods[-1][1] <= timedelta(microseconds=1):
-            first = periods.pop()[0]
-        periods.append((first, last))
-    return periods
-
-
-def _target_range(query: BatchQuery) -> SyncedRange:
-    """Return the range that the query selects, without an end by default."""
-    after, before = (
-        None if text is None else datetime.fromisoformat(text)
-        for text in (
-            query.params["created_at_on_or_after"],
-            query.params["created_at_on_or_before"],
-        )
-    )
-    return SyncedRange(
-        source_directory_id=query.params["source_directory_id"],
-        statuses=query.statuses,
-        after=after,
-        until=before or END,
-    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llama_batches_nb.dataset.day_work import DayWork
 from llama_batches_nb.dataset.state import PendingBatch
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.http.concurrent import SkippedItems
@@ -23,7 +24,6 @@ from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     from llama_batches_nb.dataset.job_refresh import JobRefresh
-    from llama_batches_nb.dataset.refresh import DayWork
 
 PATIENCE = timedelta(hours=24)
 MAX_FAILED_REQUESTS = 8  # requests; after more, the sync stops
