@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 # Digits of codes are written as noncharacters of Unicode until the other digits are masked.
@@ -20,7 +21,6 @@ class Code(NamedTuple):
 
 _WORDS = ("code", "status", "err", "exit", "http", "signal", "hresult", "sqlstate")
 _RESULTS = ("rc=", "rc:", "rc ", "ret=", "ret:", "retval", "return value", "errorlevel")
-_VERBS = ("returned", "answered", "respon", "replied", "received", "got", "say", "://", "<url>")
 _REASONS = (
     *("Bad", "Unauthorized", "Payment", "Forbidden", "Not", "Method", "Request", "Conflict"),
     *("Gone", "Payload", "Unprocessable", "Too", "Internal", "Service", "Gateway", "Client"),
@@ -33,7 +33,6 @@ _NOT_COUNTED = rf"(?! [\w%] | [-.,:/]\w | [ ](?: of | {_COUNTED}s? )\b )"
 # Patterns that start with letters or digits are found faster.
 _AFTER_WORD = re.compile(
     rf"""(?: code(?<!bar[ ]code)(?<!barcode)(?<!postal[ ]code)(?<!zip[ ]code)(?<!zipcode)
-    | return[ _-]?code | response[ _-]?code | result[ _-]?code | reason[ _-]?code
     | status(?:[ ]of)? | errno
     | error | exit(?:ed)? | http(?:/(?:[0.]+|<n>))?+ | signal | hresult | sqlstate )
     (?: [ _-]?(?: code | status | with | number | no\. | error )){{0,2}}
@@ -51,7 +50,7 @@ _AFTER_FAILURE = re.compile(
 )
 _COUNTED_BEFORE = re.compile(rf"{_COUNTED}s $")  # as in "pages failed: 412"
 _STATUS = re.compile(
-    rf"""(000)(?<![\w.,-]000)
+    rf"""000(?<![\w.,-]000)
     (?= [ ]*(?: $ | [.,;:)\]"'}}](?!\w) )
       | [ ](?: after | for | from | on | to | when | while | in | and | but | instead )\b
       | [ ](?:{"|".join(_REASONS)})\b )""",
@@ -65,8 +64,9 @@ _BEFORE_STATUS = re.compile(
 )
 _LEADING_STATUS = re.compile(r"(000): ")
 _IN_PARENTHESES = re.compile(  # curl: (6) Could not; (13, 'Permission denied')
-    r"""(?<=\w:[ ])\((0{1,5})\)(?=[ ]\w) | \((0{1,5}),[ ]?["']""", re.VERBOSE
+    r"""\((?: (?<=\w:[ ]\()(0{1,5})\)(?=[ ]\w) | (0{1,5}),[ ]?["'] )""", re.VERBOSE
 )
+_VENDORS = ("E000", "ERR", "ORA-", "TNS-", "PLS-", "DPY-", "DPI-")
 _VENDOR = re.compile(
     r"((?:ORA|TNS|PLS|DPY|DPI)(?<!\w...)-0{4,5}|(?:ERR|ERROR)[-_]0{2,6}|E(?<!\wE)0{3,5})"
     r"(?!\w|[-.]\w)"
@@ -74,6 +74,7 @@ _VENDOR = re.compile(
 _BEFORE_TEXT = re.compile(  # TS2304: Cannot find; SQL0204N
     r"[A-Z]{2,8}0{3,5}(?:(?=:[ ])|[A-Z](?![\w.-]))"
 )
+_AFTER_CAPITAL = re.compile(r"000(?<=[A-Z]000)")
 _FIRST = re.compile(r"(?:^|: |[(\[])$")
 _ANY_STATUS = "12345"
 _ERROR_STATUS = "45"
@@ -84,14 +85,13 @@ def find_codes(zeros: str) -> list[Code]:
     codes: list[Code] = []
     lowered = zeros.lower()
     if len(lowered) == len(zeros):
-        if _contains(lowered, _WORDS):
-            codes += [Code(*match.span(1)) for match in _AFTER_WORD.finditer(lowered)]
-        if _contains(lowered, _RESULTS):
+        codes += _codes_after_words(lowered)
+        if contains_any(lowered, _RESULTS):
             codes += [Code(*match.span(1)) for match in _AFTER_RESULT.finditer(lowered)]
         if "000" in zeros and "fail" in lowered:
             codes += _codes_after_failure(lowered)
     if "000" in zeros:
-        codes += _statuses(zeros, lowered)
+        codes += _statuses(zeros)
         codes += _named_codes(zeros)
     if "(0" in zeros:
         codes += [
@@ -100,12 +100,17 @@ def find_codes(zeros: str) -> list[Code]:
     return codes
 
 
-def hide_codes(text: str, codes: list[Code]) -> str:
-    """Return the text with the digits of its codes written so that no mask finds them."""
+def hide_codes(zeros: str, text: str, codes: list[Code]) -> str:
+    """Return `zeros` with the digits that the codes have in `text`, so that no mask finds them."""
     for start, end, first_digits in codes:
         if not first_digits or text[start] in first_digits:
-            text = text[:start] + text[start:end].translate(_HIDE) + text[end:]
-    return text
+            zeros = zeros[:start] + _hide(text[start:end]) + zeros[end:]
+    return zeros
+
+
+@lru_cache(maxsize=10_000)
+def _hide(code: str) -> str:
+    return code.translate(_HIDE)
 
 
 def show_codes(text: str) -> str:
@@ -113,11 +118,24 @@ def show_codes(text: str) -> str:
     return text if text.isascii() else text.translate(_SHOW)
 
 
-def _contains(text: str, words: tuple[str, ...]) -> bool:
+def contains_any(text: str, words: tuple[str, ...]) -> bool:
+    """Return whether a text has one of some words in it."""
     for word in words:  # noqa: SIM110  # three times as fast as any()
         if word in text:
             return True
     return False
+
+
+def _codes_after_words(lowered: str) -> list[Code]:
+    """Return the codes after ``status``, ``exit`` and the like, which `str.find` finds faster."""
+    codes = []
+    for word in _WORDS:
+        at = lowered.find(word)
+        while at >= 0:
+            if match := _AFTER_WORD.match(lowered, at):
+                codes.append(Code(*match.span(1)))
+            at = lowered.find(word, at + len(word))
+    return codes
 
 
 def _codes_after_failure(lowered: str) -> list[Code]:
@@ -129,28 +147,30 @@ def _codes_after_failure(lowered: str) -> list[Code]:
     ]
 
 
-def _statuses(zeros: str, lowered: str) -> list[Code]:
+def _statuses(zeros: str) -> list[Code]:
     """Return the HTTP statuses after a word such as ``returned``, or before their reason."""
     codes = []
     if match := _LEADING_STATUS.match(zeros):
         codes.append(Code(*match.span(1), _ERROR_STATUS))
-    if not (_contains(lowered, _VERBS) or _contains(zeros, _REASONS)):
-        return codes
     for match in _STATUS.finditer(zeros):
-        if _BEFORE_STATUS.search(zeros, max(0, match.start() - 320), match.start()):
-            codes.append(Code(*match.span(1), _ANY_STATUS))
+        start = match.start()
+        has_space_before = " " in zeros[max(0, start - 2) : start]
+        if has_space_before and _BEFORE_STATUS.search(zeros, max(0, start - 320), start):
+            codes.append(Code(*match.span(), _ANY_STATUS))
         elif zeros[match.end() + 1 : match.end() + 2].isupper():
-            codes.append(Code(*match.span(1), _ERROR_STATUS))
+            codes.append(Code(*match.span(), _ERROR_STATUS))
     return codes
 
 
 def _named_codes(zeros: str) -> list[Code]:
     """Return the codes of vendors, such as ``ORA-00942``, ``E1101`` and ``TS2304:``."""
-    codes = [
-        Code(*match.span())
-        for match in _BEFORE_TEXT.finditer(zeros)
-        if _FIRST.search(zeros, max(0, match.start() - 2), match.start())
-    ]
-    if "-0000" in zeros or "E000" in zeros or "ERR" in zeros:
+    codes = []
+    if _AFTER_CAPITAL.search(zeros):
+        codes = [
+            Code(*match.span())
+            for match in _BEFORE_TEXT.finditer(zeros)
+            if _FIRST.search(zeros, max(0, match.start() - 2), match.start())
+        ]
+    if contains_any(zeros, _VENDORS):
         codes += [Code(*match.span(1)) for match in _VENDOR.finditer(zeros)]
     return codes

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 
-ENDING = (
-    r"\.(?i:pdf|docx?|docm|xlsx?|xlsm|pptx?|od[tsp]|rtf|txt|md|csv|tsv|jsonl?|xml|ya?ml|html?|epub"
-    r"|eml|msg|jpe?g|png|gif|tiff?|webp|heic|bmp|svg|mp[34]|m4a|mov|wav|zip|7z|rar|tar|t?gz|log"
-    r"|parquet|pages|numbers|key|conf|cfg|ini|properties|tmp|bak)(?!\w|[.-]\w)"
+_ENDING_TEXT = (  # with zeros for digits
+    "pdf doc docx docm xls xlsx xlsm ppt pptx odt ods odp rtf txt md csv tsv json jsonl xml yml "
+    "yaml htm html epub eml msg jpg jpeg png gif tif tiff webp heic bmp svg mp0 m0a mov wav zip "
+    "rar tar gz tgz log parquet pages numbers key conf cfg ini properties tmp bak"
 )
+_ENDINGS = _ENDING_TEXT.split()
+ENDING = rf"\.(?i:{'|'.join(_ENDINGS)})(?!\w|[.-]\w)"
 MAX_WORDS = 8  # of a name, before the word with the ending
 MAX_LENGTH = 160  # characters of a name
 
-_ENDING = re.compile(ENDING)
+_MAY_BE_ENDING = re.compile(r"\.(\w{2,10}+)(?!\w|[.-]\w)")
+_KNOWN_ENDINGS = frozenset(_ENDINGS)
 _BEFORE_NAME = re.compile(r"""^.*["`“„«<>|=:;,*?]|^[(\[{'‘]+(?![^)\]}'’]*[)\]}'’])""", re.DOTALL)
 _PREDICATE = re.compile(  # what follows a name that is the subject of a sentence
     r":|[ ](?:is|was|has|had|could|can|cannot|can't|couldn't|isn't|wasn't|hasn't|does|doesn't|did"
@@ -43,7 +46,9 @@ def mask_file_names(text: str) -> str:
     has the pattern ``Cannot open <path>``. In doubt a word stays in the pattern.
     """
     parts, done = [], 0
-    for match in _ENDING.finditer(text):
+    for match in _MAY_BE_ENDING.finditer(text):
+        if match[1].lower() not in _KNOWN_ENDINGS:
+            continue
         start = _find_start(text, done, match)
         if start < match.start():
             parts += [text[done:start], "<path>"]

@@ -9,22 +9,30 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from llama_batches_nb.analysis.error_codes import Code, find_codes, hide_codes, show_codes
+from llama_batches_nb.analysis.error_codes import (
+    Code,
+    contains_any,
+    find_codes,
+    hide_codes,
+    show_codes,
+)
 from llama_batches_nb.analysis.file_names import mask_file_names
 from llama_batches_nb.analysis.masks import (
-    DATE_HINT,
-    DATE_IN_WORDS,
+    DATES_IN_WORDS,
+    HOST_ENDING,
+    HOSTS,
+    NAMES_AND_IDS,
     NIL_UUID,
     PATHS,
-    TIMES_AND_SIZES,
     URLS_AND_TYPES,
-    mask_word,
+    mask_times_and_sizes,
 )
 from llama_batches_nb.analysis.plurals import unify_plurals
 from llama_batches_nb.analysis.quotations import mask_quotations
+from llama_batches_nb.analysis.words import MaskedWords
 
 NO_MESSAGE = "(no message)"
-MAX_CACHED = 50_000  # distinct texts, and distinct words, that one call remembers
+MAX_CACHED = 50_000  # distinct texts that one call remembers
 
 _REMOVED = dict.fromkeys(  # what nobody sees, and the noncharacters that `hide_codes` uses
     [
@@ -34,11 +42,16 @@ _REMOVED = dict.fromkeys(  # what nobody sees, and the noncharacters that `hide_
 )
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _DIGIT = re.compile(r"\d")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?!\w)")
+UUID_START = 8  # characters before the first hyphen; a pattern that starts with "-" is faster
+_UUID = re.compile(
+    rf"-(?<=[0-9a-fA-F]{{{UUID_START}}}-)(?:[0-9a-fA-F]{{4}}-){{3}}[0-9a-fA-F]{{12}}(?!\w)"
+)
 _SAME_HOST = re.compile(r"<host>(?:/<host>| ?\((?:<host>)?\)| ?\[<host>\])")
-_LIST = re.compile(r"(<\w+>)(?:(?:, and |, or |, | and | or |,|[-–]| )\1)+")
+_BETWEEN = "(?:, and |, or |, | and | or |,|[-–]| )"
+_MAY_BE_LIST = re.compile(f">{_BETWEEN}<")
+_LIST = re.compile(rf"(<\w+>)(?:{_BETWEEN}\1)+")
 _LIST_OF_IDS = re.compile(r"\b(\w{1,20}_<n>)(?:,? \1)+")
-_QUOTATION_MARKS = re.compile(r"""['"`“„«‘]""")
+QUOTATION_MARKS = ("'", '"', "`", "“", "„", "«", "‘")
 
 
 def mask(message: str) -> str:
@@ -57,7 +70,7 @@ def mask_all(messages: Iterable[str]) -> list[str]:
     """Return the pattern of each message; messages that differ in digits are masked once."""
     patterns: dict[str, str] = {}
     codes: dict[str, list[Code]] = {}
-    words: dict[str, str] = {}
+    words = MaskedWords()
     result = []
     for message in messages:
         text = _hide_digits(message, codes)
@@ -72,13 +85,16 @@ def mask_all(messages: Iterable[str]) -> list[str]:
 
 def _hide_digits(message: str, codes: dict[str, list[Code]]) -> str:
     """Return the message on one line, with zeros for digits, except for those of codes."""
-    text = " ".join(message.split())
-    if not text.isascii():
+    text = message
+    if "  " in text or text[:1] == " " or text[-1:] == " " or not text.isprintable():
+        text = " ".join(text.split())
+    is_ascii = text.isascii()
+    if not is_ascii:
         text = unicodedata.normalize("NFC", text.translate(_REMOVED)).strip()
     if '\\"' in text:  # JSON within JSON
         text = text.replace('\\"', '"')
     if text.count("-") >= 4:
-        text = _UUID.sub(NIL_UUID, text)
+        text = _write_nil_uuids(text)
     zeros = _write_zeros(text)
     found = codes.get(zeros)
     if found is None:
@@ -86,8 +102,8 @@ def _hide_digits(message: str, codes: dict[str, list[Code]]) -> str:
             codes.clear()
         found = codes[zeros] = find_codes(zeros) if "0" in zeros else []
     if found:
-        zeros = _write_zeros(hide_codes(text, found))
-    return zeros if zeros.isascii() else _DIGIT.sub("0", zeros)
+        zeros = hide_codes(zeros, text, found)
+    return zeros if is_ascii else _DIGIT.sub("0", zeros)
 
 
 def _write_zeros(text: str) -> str:
@@ -95,36 +111,39 @@ def _write_zeros(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").translate(_ZEROS).decode("utf-8", "surrogatepass")
 
 
-def _mask_text(text: str, words: dict[str, str]) -> str:
+def _write_nil_uuids(text: str) -> str:
+    parts, done = [], 0
+    for match in _UUID.finditer(text):
+        start = match.start() - UUID_START
+        if start >= done:
+            parts += [text[done:start], NIL_UUID]
+            done = match.end()
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def _mask_text(text: str, words: MaskedWords) -> str:
     for rule in URLS_AND_TYPES:
         text = rule.apply(text)
-    if _QUOTATION_MARKS.search(text):
+    if contains_any(text, QUOTATION_MARKS):
         text = mask_quotations(text)
     for rule in PATHS:
         text = rule.apply(text)
     if "." in text:
         text = mask_file_names(text)
-    if DATE_HINT.search(text):
-        text = DATE_IN_WORDS.sub("<time>", text)
-    for rule in TIMES_AND_SIZES:
+    text = DATES_IN_WORDS.apply(text)
+    if HOST_ENDING.search(text):
+        text = HOSTS.apply(text)
+    for rule in NAMES_AND_IDS:
         text = rule.apply(text)
     if "0" in text:
-        text = " ".join([_mask_cached(word, words) for word in text.split(" ")])
+        text = mask_times_and_sizes(text)
+        text = " ".join([words[word] if "0" in word else word for word in text.split(" ")])
     if "<host>" in text:
         text = _SAME_HOST.sub("<host>", text)
     if "_<n>" in text:
         text = _LIST_OF_IDS.sub(r"\1", text)
     if "<" in text:
-        text = unify_plurals(_LIST.sub(r"\1", text))
+        if _MAY_BE_LIST.search(text):
+            text = _LIST.sub(r"\1", text)
+        text = unify_plurals(text)
     return show_codes(text) or NO_MESSAGE
-
-
-def _mask_cached(word: str, words: dict[str, str]) -> str:
-    if "0" not in word:
-        return word
-    masked = words.get(word)
-    if masked is None:
-        if len(words) >= MAX_CACHED:
-            words.clear()
-        masked = words[word] = mask_word(word)
-    return masked

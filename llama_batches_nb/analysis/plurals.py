@@ -27,13 +27,17 @@ _COUNTED = re.compile(
     rf"(<n>(?<!\w<n>) (?:{_NOT_ADJECTIVE}[a-z-]{{2,20}} )?)({_ANY_NOUN})\b(?! ?[<=:])"
     r"(?: (is|was|has|does|remains)\b)?"
 )
+_ALL_NOUNS = frozenset([*_PLURALS, *_SINGULARS])
+_AFTER_NUMBER = re.compile(r"<n> ([a-z]*)(?:[a-z-]* ([a-z]+))?")
 _ANY_PLURAL = "|".join([*_SINGULARS, *map(str.capitalize, _SINGULARS)])
 _NUMBERED = re.compile(rf"\b({_ANY_PLURAL}) (<n>)(?: (are|were|have|do|remain)\b)?")
 
 
 def unify_plurals(pattern: str) -> str:
     """Write nouns after a number in the plural, nouns before one in the singular."""
-    if "<n> " in pattern:
+    if "<n> " in pattern and any(
+        one in _ALL_NOUNS or other in _ALL_NOUNS for one, other in _AFTER_NUMBER.findall(pattern)
+    ):
         pattern = _COUNTED.sub(_write_plural, pattern)
     return _NUMBERED.sub(_write_singular, pattern) if "s <n>" in pattern else pattern
 

@@ -23,6 +23,7 @@ ONE_PATTERN = [
         "Cannot open Lease of the house.docx: locked",
         "Cannot open scan_0001.tiff: locked",
         "Cannot open 年次報告書 2026.pdf: locked",
+        "Cannot open interview.mp3: locked",
     ],
     [
         "Failed to parse Q3 results.xlsx on page 3",
@@ -488,6 +489,7 @@ def test_catalogue_has_enough_messages() -> None:
         ("\ufeffout\u200b of memory", "out of memory"),
         ("Formulario E\u0301vora.pdf fehlt", "<path> fehlt"),
         ("٣ of ١٢", "<n> of <n>"),
+        ("read a.tif Jun 29 10:48:15 2005", "read <path> <time>"),
     ],
 )
 def test_pattern_is_readable(message: str, pattern: str) -> None:
