@@ -14,6 +14,7 @@ from llama_batches_nb.analysis.durations import kaplan_meier_median
 from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting import hover, layout
 from llama_batches_nb.plotting.colours import background, group_colours, group_key, ink
+from llama_batches_nb.plotting.headings import add_heading
 from llama_batches_nb.plotting.limits import Limits, is_linear
 from llama_batches_nb.plotting.names import group_name, shorten_names
 from llama_batches_nb.tables import arguments, engines
@@ -65,8 +66,8 @@ def plot_durations(
         Column or columns to group by, such as ``"configuration_id"``. A group has a row for each
         ``status`` with which its batches ended.
     ax
-        Axes to draw on; limits are only widened if they show something, and the scale is kept. By
-        default a new figure.
+        Axes to draw on, by default of a new figure. Limits and a scale that you have set are kept,
+        others are widened if the axes show something. `Axes.set_title` replaces the title.
 
     Returns
     -------
@@ -76,13 +77,13 @@ def plot_durations(
         than 200 batches are drawn as 200 evenly spaced quantiles. A circle marks the median, a
         thick line the middle 50 % of the batches, and a thin line the middle 90 % (5th to 95th
         percentile). A group has the same colour in every chart. The slowest row is at the top; if
-        rows do not fit, those with the shortest medians are named only. The title has the median of
-        each status, and counts the batches that have not ended.
+        rows do not fit, those with the shortest medians are named only. The subtitle has the median
+        of each status, and counts the batches that have not ended.
 
     Notes
     -----
     While batches of a group still run, those that have ended are the faster ones. The median of
-    its ``COMPLETED`` batches then, as the title notes, is that of Kaplan and Meier (1958,
+    its ``COMPLETED`` batches then, as a note says, is that of Kaplan and Meier (1958,
     "Nonparametric estimation from incomplete observations", J. Am. Stat. Assoc. 53, 457-481): one
     that still runs lasts longer than the time from its ``created_at`` to the latest time in the
     frame, and one that ended otherwise would have lasted longer than it did. If fewer than half are
@@ -130,11 +131,8 @@ def plot_durations(
     if ended.empty:
         layout.annotate_empty(ax, limits, "no batch has ended yet" if len(frame) else "no batches")
     has_quantiles = any(len(row.seconds) > MAX_POINTS for row in shown)
-    layout.set_title(
-        ax,
-        *_title(frame, groups, has_quantiles),
-        left=max(map(layout.text_width, labels), default=0),
-    )
+    label_width = max(map(layout.text_width, labels), default=0)
+    add_heading(ax, *_heading(frame, groups, has_quantiles), left=label_width)
     limits.apply()
     return ax
 
@@ -278,19 +276,25 @@ def _tick_values(shortest: float, longest: float, log: bool, max_ticks: int) -> 
     return [float(tick) for tick in np.arange(0, 1.06 * longest, step)]
 
 
-def _title(frame: pd.DataFrame, groups: list[str], has_quantiles: bool) -> list[str]:
+def _heading(
+    frame: pd.DataFrame, groups: list[str], has_quantiles: bool
+) -> tuple[str, list[str], list[str]]:
+    """Return the title, the parts of the subtitle and the notes."""
     ended, drawn = int(frame["_ended"].sum()), int(frame["_seconds"].notna().sum())
     running = len(frame) - ended
     rows = _group_rows(frame, [], ["status"]) if "status" in frame else []
     estimated = any(row.running_for for row in rows)
-    return [
-        f"Batch durations{layout.by_clause(groups)}",
-        " · ".join([*_status_medians(rows), *([f"{running:,} still running"] * bool(running))]),
+    subtitle = [
+        *_status_medians(rows),
+        f"{running:,} still running" if running else "",
         f"{ended - drawn:,} without times (not shown)" if ended > drawn else "",
-        f"○ median{', of COMPLETED by Kaplan–Meier' * estimated} · lines: middle 50 % and 90 %"
-        * bool(drawn)
-        + f" · at most {MAX_POINTS} dots per row" * has_quantiles,
     ]
+    notes = [
+        f"○ median{', of COMPLETED by Kaplan–Meier' * estimated}",
+        "lines: middle 50 % and 90 %",
+        f"at most {MAX_POINTS} dots per row" if has_quantiles else "",
+    ]
+    return f"Batch durations{layout.by_clause(groups)}", subtitle, notes if drawn else []
 
 
 def _status_medians(rows: list[Row]) -> list[str]:

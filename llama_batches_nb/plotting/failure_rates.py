@@ -58,7 +58,8 @@ def plot_failure_rates(
     now
         Time of the data, by default the current time: a period that ends later is not complete.
     ax
-        Axes to draw on; limits are only widened if they show something. By default a new figure.
+        Axes to draw on, by default of a new figure. Limits that you have set are kept, others are
+        widened if the axes show something. `Axes.set_title` replaces the title.
 
     Returns
     -------
@@ -99,18 +100,18 @@ def plot_failure_rates(
     groups, time = split_keys(rates)
     if time is not None and rates[time].dt.tz is None:
         rates = rates.assign(**{time: rates[time].dt.tz_localize("UTC")})
-    title = _title(kind, rates, groups, confidence)
+    title, subtitle = _heading(kind, rates, groups, confidence)
     if ax is None:
         ax = layout.new_axes(1 if time else len(rates))
     limits = Limits(ax)
     layout.style_axes(ax, "y" if time else "x")
     axis_label = f"failed {plural(kind.noun if kind else 'row')} (% of decided)"
     if time is None:
-        draw_groups(ax, limits, rates, groups, title)
+        draw_groups(ax, limits, rates, groups, title, subtitle)
         layout.set_axis_label(ax.xaxis, axis_label)
     else:
         period = Period.from_freq(freq, tz) if freq and kind else None
-        above = draw_over_time(ax, limits, rates, time, groups, period, as_of, title)
+        above = draw_over_time(ax, limits, rates, time, groups, period, as_of, title, subtitle)
         layout.set_axis_label(ax.yaxis, axis_label, layout.available_height(ax, above))
     limits.apply()
     return ax
@@ -126,9 +127,9 @@ def _parse_now(now: TimeLike | None) -> pd.Timestamp:
     return time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
 
 
-def _title(
+def _heading(
     kind: FrameKind | None, rates: pd.DataFrame, groups: list[str], confidence: float
-) -> list[str]:
+) -> tuple[str, list[str]]:
     decided, total = int(rates["decided"].sum()), int(rates["total"].sum())
     subject = f"Failed {plural(kind.noun)} ({kind.layer})" if kind else "Failures"
     level = f"{100 * confidence:g} % interval" if kind else "Interval"
@@ -137,4 +138,4 @@ def _title(
     if unreliable:
         parts.append(f"{int(unreliable):,} in FAILED batches left out")
     parts.append(interval_note(rates, level))
-    return [f"{subject}{layout.by_clause(groups)}", " · ".join(parts)]
+    return f"{subject}{layout.by_clause(groups)}", parts

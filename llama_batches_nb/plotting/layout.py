@@ -1,4 +1,4 @@
-"""Layout that all charts share: style, available space, labels and titles.
+"""Layout that all charts share: style, available space, and labels.
 
 A chart touches only the axes that it is drawn on, and takes fonts and colours from them and from
 the user's settings. Only `new_axes` needs pyplot, so charts can be drawn on any thread.
@@ -37,14 +37,14 @@ def new_axes(n_rows: int = 1) -> Axes:
     """Return the axes of a new pyplot figure, which the notebook displays."""
     import matplotlib.pyplot as plt
 
-    height = min(max(3.6, 1.5 + 0.38 * min(n_rows, MAX_ROWS)), 13.0)
+    height = min(max(4.2, 1.5 + 0.38 * min(n_rows, MAX_ROWS)), 13.0)
     _, ax = plt.subplots(figsize=(8, height), layout="constrained")
     return ax
 
 
 def style_axes(ax: Axes, value_axis: AxisName) -> None:
     """Apply the common style. Grid lines belong to the axis of the values."""
-    is_own = _is_set("grid.color") and not is_for_page(ax)
+    is_own = is_set("grid.color") and not is_for_page(ax)
     colours = {} if is_own else {"color": ink(ax), "alpha": FAINT}
     ax.grid(axis=value_axis, lw=0.8, ls="-", **colours)
     ax.set_axisbelow(True)
@@ -57,12 +57,12 @@ def font_size(share: float, setting: str = "") -> float:
     """Return a share of the user's font size in points, or the size that a setting gives."""
     from matplotlib.font_manager import FontProperties
 
-    if setting and _is_set(setting):
+    if setting and is_set(setting):
         return float(FontProperties(size=_settings()[setting]).get_size_in_points())
     return share * float(_settings()["font.size"])
 
 
-def _is_set(setting: str) -> bool:
+def is_set(setting: str) -> bool:
     """Return whether the user has changed one of matplotlib's settings."""
     import matplotlib as mpl
 
@@ -108,34 +108,6 @@ def escape(text: str) -> str:
     """Return text on one line as matplotlib writes it: no formulas, no missing glyphs."""
     one_line = replace_missing_glyphs(" ".join(text.split()).replace(BYTE_ORDER_MARK, ""))
     return one_line.replace("$", r"\$") if _settings()["text.parse_math"] else one_line
-
-
-def set_title(ax: Axes, *lines: str, left: float = 0.0, above: float = 0.0) -> None:
-    """Set a title of several lines, wrapped to the figure.
-
-    `left` is the width of the labels at the left of the axes, `above` the height of what is
-    between the axes and the title, both in points.
-    """
-    size = font_size(MEDIUM, "axes.titlesize")
-    max_length = max(24, int((available_width(ax) - left) / (CHARACTER_WIDTH * size)))
-    wrapped = [escape(part) for line in lines if line for part in _wrap_line(line, max_length)]
-    text = "\n".join(wrapped)
-    is_own = _is_set("axes.titlecolor") and not is_for_page(ax)
-    colour = {} if is_own else {"color": ink(ax)}
-    family = font_families(text)
-    ax.set_title(text, loc="left", fontsize=size, pad=6 + above, fontfamily=family, **colour)
-
-
-def _wrap_line(line: str, max_length: int) -> list[str]:
-    """Wrap a line between its parts, which `·` separates, and inside those that are longer."""
-    wrapped: list[str] = []
-    for part in line.split(" · "):
-        joined = f"{wrapped[-1]} · {part}" if wrapped else part
-        if len(joined) <= max_length:
-            wrapped[-1:] = [joined]
-        else:
-            wrapped.extend(textwrap.wrap(part, max_length))
-    return wrapped
 
 
 def set_axis_label(axis: Axis, text: str, length: float = math.inf) -> None:

@@ -45,14 +45,15 @@ def plot_outcomes(
     freq
         Pandas offset such as ``"W"``: plot over time, one bar per period of creation.
     ax
-        Axes to draw on; limits are only widened if they show something. By default a new figure.
+        Axes to draw on, by default of a new figure. Limits that you have set are kept, others are
+        widened if the axes show something. `Axes.set_title` replaces the title.
 
     Returns
     -------
     matplotlib.axes.Axes
         Each bar starts with failures, followed by successes and by undecided rows, which are pale
         and hatched. Rows without an outcome are ``(none)``. As in `failure_rates`, files of
-        ``FAILED`` batches are excluded; the title counts them.
+        ``FAILED`` batches are excluded; the subtitle counts them.
 
         Groups are in the order of the lower end of the interval of their failure rate, the highest
         at the top. Where groups do not fit, those with the lowest are left out and named.
@@ -84,16 +85,16 @@ def plot_outcomes(
     rows = add_outcomes(rows, None) if kind is RESULTS_KIND else rows
     cells = compute_rates(rows, by=[*groups, column], freq=freq, cluster=None)
     counts = _with_outcome_and_group(cells[cells["total"] > 0], rates, groups, column)
-    title = _title(counts, groups, kind, excluded)
+    title, subtitle = _heading(counts, groups, kind, excluded)
     if ax is None:
         n_groups = counts["_group"].nunique()
         ax = layout.new_axes(3 * min(n_groups, MAX_STRIPS) if freq else n_groups)
     limits = Limits(ax)
     layout.style_axes(ax, "y" if freq else "x")
     if freq:
-        draw_over_time(ax, limits, counts, groups, kind, period_length(freq), title)
+        draw_over_time(ax, limits, counts, groups, kind, period_length(freq), title, subtitle)
     else:
-        draw_groups(ax, limits, counts, groups, kind, title)
+        draw_groups(ax, limits, counts, groups, kind, title, subtitle)
     layout.set_axis_label(ax.yaxis if freq else ax.xaxis, plural(kind.noun))
     limits.apply()
     return ax
@@ -121,16 +122,17 @@ def _key(row: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(None if pd.isna(value) else value for value in row)
 
 
-def _title(counts: pd.DataFrame, groups: list[str], kind: FrameKind, excluded: int) -> list[str]:
+def _heading(
+    counts: pd.DataFrame, groups: list[str], kind: FrameKind, excluded: int
+) -> tuple[str, list[str]]:
     total, decided = int(counts["total"].sum()), int(counts["decided"].sum())
     undated = int(counts.loc[counts[kind.time].isna(), "total"].sum()) if kind.time in counts else 0
     layer = kind.layer
     if "partial" in counts["_outcome"].tolist():
         layer = f"{layer.replace(' or', ',')} or page"
-    return [
-        f"Outcomes of {plural(kind.noun)} ({layer}){layout.by_clause(groups)}",
-        f"{decided:,} of {format_count(total, kind.noun)} decided"
-        + (f" · {total - decided:,} undecided (pale)" if total > decided else ""),
+    return f"Outcomes of {plural(kind.noun)} ({layer}){layout.by_clause(groups)}", [
+        f"{decided:,} of {format_count(total, kind.noun)} decided",
+        f"{total - decided:,} undecided (pale)" if total > decided else "",
         f"{format_count(excluded, 'file')} of FAILED batches excluded" if excluded else "",
         f"{format_count(undated, kind.noun)} without a time not shown" if undated else "",
     ]

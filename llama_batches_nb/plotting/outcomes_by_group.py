@@ -11,6 +11,7 @@ import pandas as pd
 from llama_batches_nb.analysis.frame_kinds import FrameKind
 from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting import hover, layout
+from llama_batches_nb.plotting.headings import add_heading
 from llama_batches_nb.plotting.hover import HoverArea
 from llama_batches_nb.plotting.limits import Limits
 from llama_batches_nb.plotting.outcome_bars import (
@@ -36,7 +37,8 @@ def draw_groups(
     counts: pd.DataFrame,
     groups: list[str],
     kind: FrameKind,
-    title: list[str],
+    title: str,
+    subtitle: list[str],
 ) -> None:
     """Draw a row of bars per group, the group with the highest rank at the top."""
     sizes = counts.groupby("_group")["total"].sum()
@@ -58,7 +60,7 @@ def draw_groups(
     width = layout.label_rows(ax, limits, labels, texts, note)
     set_count_axis(ax, "x", width / 60)
     limits.show("x", 0, 1.02 * max(left, default=0) or 1)
-    layout.set_title(ax, *title, left=label_width, above=above)
+    add_heading(ax, title, subtitle, left=label_width, above=above)
     if counts.empty:
         layout.annotate_empty(ax, limits, "no rows")
 

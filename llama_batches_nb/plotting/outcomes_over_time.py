@@ -13,6 +13,7 @@ from llama_batches_nb.messages import plural
 from llama_batches_nb.plotting import hover, layout
 from llama_batches_nb.plotting.colours import ink
 from llama_batches_nb.plotting.fonts import font_families
+from llama_batches_nb.plotting.headings import add_heading
 from llama_batches_nb.plotting.hover import HoverArea
 from llama_batches_nb.plotting.limits import Limits
 from llama_batches_nb.plotting.outcome_bars import (
@@ -46,7 +47,8 @@ def draw_over_time(
     groups: list[str],
     kind: FrameKind,
     length: pd.Timedelta,
-    title: list[str],
+    title: str,
+    subtitle: list[str],
 ) -> None:
     """Draw a strip of bars per group, that with the highest rank at the top, in one scale."""
     dated = counts.dropna(subset=kind.time)
@@ -85,7 +87,7 @@ def draw_over_time(
         set_count_axis(ax, "y", 6)
     limits.show("y", min(baselines, default=0), spacing)
     note = hidden_note(ax, sizes[max_strips:], names[max_strips:], kind)
-    layout.set_title(ax, *title, note.replace("\n", " "), left=50, above=above)
+    add_heading(ax, title, subtitle, [note.replace("\n", " ")], left=50, above=above)
 
 
 def _draw_strip(

@@ -11,6 +11,7 @@ from llama_batches_nb.analysis.rates import format_rate
 from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting import hover, layout, rate_axis
 from llama_batches_nb.plotting.colours import background, group_colours, group_key
+from llama_batches_nb.plotting.headings import add_heading
 from llama_batches_nb.plotting.limits import Limits
 from llama_batches_nb.plotting.names import group_names, shorten_names
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def draw_groups(
-    ax: Axes, limits: Limits, rates: pd.DataFrame, groups: list[str], title: list[str]
+    ax: Axes,
+    limits: Limits,
+    rates: pd.DataFrame,
+    groups: list[str],
+    title: str,
+    subtitle: list[str],
 ) -> None:
     """Draw a row per group, the one with the highest interval at the top.
 
@@ -44,9 +50,8 @@ def draw_groups(
     notes = _draw_rows(ax, shown, groups, limit)
     if not len(shown):
         layout.annotate_empty(ax, limits, "no rows")
-    layout.set_title(
-        ax, *title, " · ".join(notes), left=max(map(layout.text_width, labels), default=0)
-    )
+    label_width = max(map(layout.text_width, labels), default=0)
+    add_heading(ax, title, subtitle, notes, left=label_width)
     hover.add_rows(ax, named[n_named:], texts)
 
 

@@ -15,6 +15,7 @@ from llama_batches_nb.analysis.periods import Period
 from llama_batches_nb.messages import format_count
 from llama_batches_nb.plotting import hover, layout, rate_axis
 from llama_batches_nb.plotting.colours import COLOURS, background, group_colours, group_key, ink
+from llama_batches_nb.plotting.headings import add_heading
 from llama_batches_nb.plotting.limits import Limits
 from llama_batches_nb.plotting.names import group_name, shorten_names
 from llama_batches_nb.plotting.periods import insert_gaps, period_length, shortest_period
@@ -68,9 +69,10 @@ def draw_over_time(
     groups: list[str],
     period: Period | None,
     as_of: pd.Timestamp,
-    title: list[str],
+    title: str,
+    subtitle: list[str],
 ) -> float:
-    """Draw a line per group. Return the height, in points, between the axes and the title."""
+    """Draw a line per group. Return the height, in points, between the axes and the subtitle."""
     rates = rates.dropna(subset=time).reset_index(drop=True)
     length = period_length(period.freq) if period else shortest_period(rates[time])
     is_current = _is_current(rates[time], length, period, as_of)
@@ -90,7 +92,7 @@ def draw_over_time(
     hollow = HOLLOW_NOTES.get((bool(few_batches.any()), bool(is_current.any())))
     notes = _notes(drawn, hollow, limit)
     above = _label_axes(ax, limits, rates, time, groups, length, handles, lines)
-    layout.set_title(ax, *title, " · ".join(notes), left=50, above=above)
+    add_heading(ax, title, subtitle, notes, left=50, above=above)
     hover.add_periods(ax, drawn, time, groups, length)
     return above
 

@@ -21,6 +21,7 @@ from matplotlib.transforms import Affine2D, Bbox, Transform
 
 from llama_batches_nb.plotting.colours import INK
 from llama_batches_nb.plotting.fonts import any_character
+from llama_batches_nb.plotting.headings import describe
 from llama_batches_nb.plotting.hover import HoverArea
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def figure_to_svg(
     """Return what ``draw(ax=…)`` draws as an ``<svg>`` element, `size` in inches of 96 pixels.
 
     Its background is transparent; texts and axes have the text colour of the page
-    (``currentColor``). Its accessible name is the title of the chart. It is safe to call on any
+    (``currentColor``). Its accessible name is the heading of the chart. It is safe to call on any
     thread. With `axes_height`, in inches, the figure is higher than `size` where the title and
     the legend need it.
     """
@@ -77,7 +78,7 @@ def figure_to_svg(
         _fit_height(figure, ax, axes_height)
     renderer = canvas.get_renderer()
     figure.draw(renderer)
-    title = ". ".join(ax.get_title(loc="left").replace(r"\$", "$").split("\n"))
+    title = ". ".join(describe(ax)).replace(r"\$", "$")
     return renderer.to_svg(title, canvas.hover_areas)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.lifecycle.retry_plan import plan_retries
+from tests.plotting.drawing import heading
 
 START = pd.Timestamp("2026-06-01", tz="UTC")  # a Monday
 
@@ -97,7 +98,7 @@ def test_40_slow_files_leave_the_rate_open_between_0_and_40_percent() -> None:
     assert rate.failed / rate.total == 0
     assert (rate.failed + rate.undecided) / rate.total == 0.4
     ax = lb.plot_failure_rates(runs, by="configuration_id")
-    assert "dotted: range if the undecided rows all succeed or all fail" in ax.get_title(loc="left")
+    assert "dotted: range if the undecided rows all succeed or all fail" in heading(ax)
 
 
 def test_files_of_5_failed_batches_of_10_are_unreliable() -> None:
@@ -114,7 +115,7 @@ def test_files_of_5_failed_batches_of_10_are_unreliable() -> None:
     assert (still.total, still.failed, still.unreliable) == (500, 5, 500)
     assert planned(runs) == 5
     assert lb.ledger(runs).in_failed_batches.tolist() == [500]
-    assert "500" in lb.plot_failure_rates(runs).get_title(loc="left")
+    assert "500" in heading(lb.plot_failure_rates(runs))
 
 
 def test_duration_of_completed_batches_is_not_that_of_failed_ones() -> None:
@@ -130,7 +131,7 @@ def test_duration_of_completed_batches_is_not_that_of_failed_ones() -> None:
         }
     )
     assert batches.updated_at.max() < START + pd.Timedelta(hours=6)
-    title = lb.plot_durations(batches).get_title(loc="left")
+    title = heading(lb.plot_durations(batches))
     assert "COMPLETED: median 5 min (10) · FAILED: 3 s (11) · 10 still running" in title
 
 

@@ -11,6 +11,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from llama_batches_nb.plotting.headings import NOTES, SUBTITLE, describe
 from tests.strategies import batches
 
 
@@ -33,7 +34,8 @@ def narrow_axes() -> Axes:
 
 
 def texts(ax: Axes) -> list[str]:
-    return [text.get_text() for text in ax.texts]
+    """Return the texts inside a chart, without its heading."""
+    return [text.get_text() for text in ax.texts if text.get_gid() not in (SUBTITLE, NOTES)]
 
 
 def line_data(ax: Axes, n: int = 0) -> tuple[list[float], list[float]]:
@@ -59,8 +61,9 @@ def legend(ax: Axes) -> list[str]:
     return [] if found is None else labels(found.get_texts())
 
 
-def title(ax: Axes) -> str:
-    return ax.get_title(loc="left")
+def heading(ax: Axes) -> str:
+    """Return the title, the subtitle and the notes of a chart."""
+    return "\n".join(describe(ax))
 
 
 def overlapping(written: list[Text]) -> list[tuple[str, str]]:

@@ -23,10 +23,10 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 import llama_batches_nb as lb
-from llama_batches_nb.plotting import layout
+from llama_batches_nb.plotting import headings, layout
 from llama_batches_nb.plotting.names import MIN_LENGTH, shorten_names
 from llama_batches_nb.tables import engines
-from tests.plotting.drawing import daily_batches, labels, legend, line_data, points, render, title
+from tests.plotting.drawing import daily_batches, heading, labels, legend, line_data, points, render
 from tests.plotting.test_svg import FILES, some_batches
 from tests.strategies import few
 
@@ -119,9 +119,39 @@ def test_scale_of_the_user_is_kept(name: str, axis: str) -> None:
 
 def test_limits_and_direction_of_the_user_are_kept() -> None:
     ax = Figure().subplots()
-    ax.set_ylim(0.9, 0)
+    ax.set_ylim(0.1, 0)
+    limits = (20667.0, 20669.0)  # days since 1970
+    ax.set_xlim(limits)
     lb.plot_failure_rates(share_failing(0.2), freq="D", ax=ax)
-    assert ax.get_ylim() == (0.9, 0)
+    assert (ax.get_xlim(), ax.get_ylim()) == (limits, (0.1, 0))
+
+
+@pytest.mark.parametrize("is_set_before", [True, False])
+@every_plot
+def test_title_of_the_user_replaces_that_of_the_chart(name: str, is_set_before: bool) -> None:
+    ax = Figure(layout="constrained").subplots()
+    if is_set_before:
+        ax.set_title("Invoices")
+    PLOTS[name](ax=ax)
+    if not is_set_before:
+        ax.set_title("Invoices")
+    render(ax)
+    assert ax.get_title(loc="left") == ""
+    below = [text for text in ax.texts if text.get_gid() == headings.SUBTITLE]
+    legend = ax.get_legend()
+    assert ax.get_title() == "Invoices"
+    bottom = ax.title.get_window_extent().y0
+    assert all(bottom >= other.get_window_extent().y1 for other in below)
+    assert legend is None or bottom >= legend.get_window_extent().y1
+
+
+@every_plot
+def test_without_a_layout_only_the_title_needs_room_above(name: str) -> None:
+    ax = Figure(figsize=(8, 4)).subplots()
+    PLOTS[name](ax=ax)
+    render(ax)
+    assert not [text for text in ax.texts if text.get_gid() == headings.SUBTITLE]
+    assert "decided" in heading(ax) or "median" in heading(ax)
 
 
 @every_plot
@@ -144,7 +174,7 @@ def test_fonts_and_colours_follow_the_settings() -> None:
         assert ax.xaxis.label.get_fontsize() == 20
     with mpl.rc_context({"axes.titlesize": 33, "axes.titlecolor": "red", "font.family": "serif"}):
         ax = lb.plot_outcomes(FILES)
-        (left,) = [text for text in ax.findobj(Text) if text.get_text() == title(ax)]
+        (left,) = [text for text in ax.findobj(Text) if text.get_text() == ax.get_title(loc="left")]
         assert isinstance(left, Text)
         assert (left.get_fontsize(), left.get_color()) == (33, "red")
         assert left.get_fontfamily() == ["serif"]
@@ -228,8 +258,9 @@ def test_shortened_names_stay_different(names: list[str], max_length: int) -> No
 )
 @few
 def test_lines_of_a_title_begin_and_end_with_words(parts: list[str], max_length: int) -> None:
-    line = " · ".join(" ".join(part.split()) for part in parts)
-    wrapped = layout._wrap_line(line, max_length)
+    parts = [" ".join(part.split()) for part in parts]
+    line = " · ".join(parts)
+    wrapped = headings._wrap_parts(parts, max_length * layout.CHARACTER_WIDTH, 1)
     assert all(len(one) <= max_length and "·" not in one[0] + one[-1] for one in wrapped)
     words = ["".join(text.replace("·", "").split()) for text in (line, "".join(wrapped))]
     assert words[0] == words[1]

@@ -22,7 +22,15 @@ from llama_batches_nb.plotting.durations import (
     format_duration,
     plot_durations,
 )
-from tests.plotting.drawing import labels, line_data, narrow_axes, overlapping, render, texts, title
+from tests.plotting.drawing import (
+    heading,
+    labels,
+    line_data,
+    narrow_axes,
+    overlapping,
+    render,
+    texts,
+)
 from tests.strategies import batch_frames, batches, few
 
 START = pd.Timestamp("2026-08-01 12:00", tz="UTC")
@@ -56,7 +64,7 @@ def test_each_batch_is_a_dot_with_a_median_marker() -> None:
     assert medians(ax) == [120]
     assert texts(ax) == ["2 min, n = 3"]
     assert labels(ax.get_yticklabels()) == ["COMPLETED"]
-    assert "\nCOMPLETED: median 2 min (3)\n○ median · lines" in title(ax)
+    assert "\nCOMPLETED: median 2 min (3)\n○ median · lines" in heading(ax)
 
 
 def test_lines_span_the_middle_50_and_90_percent() -> None:
@@ -77,7 +85,7 @@ def test_many_batches_are_drawn_as_quantiles() -> None:
     dots = line_data(ax)[0]
     assert len(dots) == MAX_POINTS
     assert (min(dots), max(dots)) == (100, 200)
-    assert f"at most {MAX_POINTS} dots per row" in title(ax)
+    assert f"at most {MAX_POINTS} dots per row" in heading(ax)
     assert texts(ax)[0].endswith("n = 5,000")
 
 
@@ -97,7 +105,7 @@ def test_running_batches_are_counted_and_not_drawn() -> None:
         status=["COMPLETED", "CANCELLED", "RUNNING", "PAUSED"]
     )
     ax = plot_durations(frame)
-    assert "CANCELLED: 1 min (1) · 2 still running" in title(ax)
+    assert "CANCELLED: 1 min (1) · 2 still running" in heading(ax)
     assert sorted(texts(ax)) == ["1 min, n = 1", "over 1 min, n = 1"]
 
 
@@ -111,15 +119,15 @@ def test_each_status_has_a_row_and_its_median_in_the_title() -> None:
     ax = render(plot_durations(statuses_of_which_some_run()))
     assert labels(ax.get_yticklabels()) == ["FAILED", "COMPLETED"]
     assert medians(ax) == [3, 300]
-    assert "COMPLETED: median 5 min (10) · FAILED: 3 s (11) · 10 still running" in title(ax)
-    assert "○ median, of COMPLETED by Kaplan–Meier" in title(ax)
+    assert "COMPLETED: median 5 min (10) · FAILED: 3 s (11) · 10 still running" in heading(ax)
+    assert "○ median, of COMPLETED by Kaplan–Meier" in heading(ax)
     assert texts(ax) == ["3 s (3 s – 3 s), n = 11", "5 min, n = 10"]
 
 
 def test_median_that_running_batches_exceed_is_a_lower_limit() -> None:
     frame = statuses_of_which_some_run().iloc[1:20]  # 9 of 19 have completed
     ax = render(plot_durations(frame))
-    assert "COMPLETED: median over 6 h (9) · 10 still running" in title(ax)
+    assert "COMPLETED: median over 6 h (9) · 10 still running" in heading(ax)
     assert texts(ax) == ["over 6 h, n = 9"]
     assert line_data(ax, 1) == ([], [])
 
@@ -138,7 +146,7 @@ def test_duration_column_of_a_summary_is_used() -> None:
     )
     ax = plot_durations(frame)
     assert sorted(line_data(ax)[0]) == [60, 120]
-    assert "1 still running" in title(ax)
+    assert "1 still running" in heading(ax)
     alone = plot_durations(frame[["duration"]])
     assert texts(alone) == texts(ax)
     assert labels(alone.get_yticklabels()) == ["all"]
@@ -150,7 +158,7 @@ def test_batches_without_times_are_counted() -> None:
     frame = completed_batches(60, -60, 60)
     frame.loc[2, "updated_at"] = pd.NaT
     ax = plot_durations(frame)
-    assert "2 without times (not shown)" in title(ax)
+    assert "2 without times (not shown)" in heading(ax)
     assert line_data(ax)[0] == [60]
 
 

@@ -21,6 +21,7 @@ from llama_batches_nb.plotting.rates_over_time import MAX_LINES
 from tests.analysis.test_intervals import clustered_files
 from tests.plotting.drawing import (
     daily_batches,
+    heading,
     labels,
     legend,
     line_data,
@@ -29,7 +30,6 @@ from tests.plotting.drawing import (
     points,
     render,
     texts,
-    title,
 )
 from tests.strategies import batches
 
@@ -239,7 +239,7 @@ def test_new_figure_is_created_without_axes() -> None:
 
 
 def test_title_has_counts_and_confidence() -> None:
-    title = lb.plot_failure_rates(GROUPS, confidence=0.9).get_title(loc="left")
+    title = heading(lb.plot_failure_rates(GROUPS, confidence=0.9))
     assert "5 of 6 batches decided" in title
     assert "90 % interval" in title
 
@@ -317,7 +317,7 @@ def test_increase_is_marked_and_explained_in_the_title() -> None:
     (second,) = triangle_positions(ax)
     assert second[1] == 1
     assert second[0] == np.asarray(ax.lines[0].get_xdata(orig=False))[1]
-    assert "▲ higher since then (by chance in about 5 % of charts)" in title(ax)
+    assert "▲ higher since then (by chance in about 5 % of charts)" in heading(ax)
 
 
 def test_increase_is_marked_for_rates_and_for_their_frame() -> None:
@@ -330,7 +330,7 @@ def test_increase_is_marked_for_rates_and_for_their_frame() -> None:
 def test_title_does_not_explain_triangles_without_increase() -> None:
     ax = lb.plot_failure_rates(daily_batches(4, 4, 4), freq="D", now=LATER)
     assert triangle_positions(ax) == []
-    assert "▲" not in title(ax)
+    assert "▲" not in heading(ax)
 
 
 def test_long_line_has_markers_at_isolated_points_only() -> None:
@@ -406,7 +406,7 @@ def test_chart_with_invisible_characters_can_be_saved(kind: str, freq: str | Non
 
 def test_column_names_in_the_title_are_escaped() -> None:
     frame = daily_batches(2).assign(**{"a$b_{$": 1})
-    assert r"by a\$b_{\$" in title(render(lb.plot_failure_rates(frame, by="a$b_{$")))
+    assert r"by a\$b_{\$" in heading(render(lb.plot_failure_rates(frame, by="a$b_{$")))
 
 
 def test_legend_is_no_wider_than_the_figure() -> None:
@@ -446,17 +446,17 @@ def hollow_points(ax: Axes) -> list[float]:
 def test_subtitle_says_that_batches_are_taken_together() -> None:
     files = clustered_files(*THREE_BATCHES_A_WEEK, per_week=3)
     ax = lb.plot_failure_rates(files, freq="W", now=LATER)
-    assert "95 % interval, files of a batch taken together" in title(ax)
-    assert "hollow" not in title(ax)
+    assert "95 % interval, files of a batch taken together" in heading(ax)
+    assert "hollow" not in heading(ax)
     assert hollow_points(ax) == []
     one = lb.plot_failure_rates(files_of_batches((40, 4)))
-    assert "95 % interval of these files only: one batch each" in title(one)
+    assert "95 % interval of these files only: one batch each" in heading(one)
 
 
 def test_period_of_few_batches_is_hollow() -> None:
     ax = render(lb.plot_failure_rates(files_of_batches((40, 4), (40, 2)), freq="W", now=LATER))
     assert hollow_points(ax) == [0.1, 0.05]
-    assert "hollow: fewer than 3 batches" in title(ax)
+    assert "hollow: fewer than 3 batches" in heading(ax)
 
 
 def test_group_of_few_batches_is_hollow() -> None:
@@ -465,7 +465,7 @@ def test_group_of_few_batches_is_hollow() -> None:
     )
     ax = render(lb.plot_failure_rates(files, by="configuration_id"))
     assert hollow_points(ax) == [0.1]
-    assert "hollow: fewer than 3 batches" in title(ax)
+    assert "hollow: fewer than 3 batches" in heading(ax)
 
 
 @pytest.mark.parametrize(("now", "expected"), [("2026-10-20", [0.1]), ("2026-10-26", [])])
@@ -473,7 +473,7 @@ def test_last_period_is_hollow_until_it_is_over(now: str, expected: list[float])
     files = clustered_files(*THREE_BATCHES_A_WEEK, per_week=3)  # the last week starts on 19 October
     ax = render(lb.plot_failure_rates(files, freq="W", now=now))
     assert hollow_points(ax) == expected
-    assert ("hollow: period not over" in title(ax)) == bool(expected)
+    assert ("hollow: period not over" in heading(ax)) == bool(expected)
     rates = lb.failure_rates(files, freq="W")
     assert hollow_points(lb.plot_failure_rates(rates, now=now)) == expected
 
@@ -483,8 +483,8 @@ def test_open_range_shows_where_much_is_undecided() -> None:
         render(lb.plot_failure_rates(files_of_batches((40, 4), open_files=n), now=LATER))
         for n in (2, 60)
     )
-    assert "dotted" not in title(few)
-    assert "dotted: range if the undecided rows all succeed or all fail" in title(many)
+    assert "dotted" not in heading(few)
+    assert "dotted: range if the undecided rows all succeed or all fail" in heading(many)
     dotted = many.collections[1]
     assert isinstance(dotted, LineCollection)
     (ends,) = dotted.get_segments()
@@ -504,13 +504,13 @@ def test_scale_follows_what_is_well_known() -> None:
     frame = daily_batches(400, 400, 1)
     ax = render(lb.plot_failure_rates(frame, freq="D", now=LATER))
     assert ax.get_ylim()[1] < 0.05
-    assert "⌃ interval ends beyond the axis" in title(ax)
+    assert "⌃ interval ends beyond the axis" in heading(ax)
 
 
 def test_files_of_failed_batches_are_counted_in_the_title() -> None:
     files = clustered_files((40, 4), (30, 0))
     files.loc[40:, "batch_status"] = "FAILED"
-    assert "30 in FAILED batches left out" in title(lb.plot_failure_rates(files))
+    assert "30 in FAILED batches left out" in heading(lb.plot_failure_rates(files))
 
 
 def test_worst_group_is_drawn_however_small() -> None:
@@ -526,7 +526,7 @@ def test_fall_is_marked() -> None:
     days = pd.to_datetime(["2026-08-04"] * 40 + ["2026-08-05"] * 40, utc=True).as_unit("us")
     frame = batches(*["FAILED"] * 40, *["COMPLETED"] * 40, created_at=days)
     ax = render(lb.plot_failure_rates(frame, freq="D"))
-    assert "▼ lower since then" in title(ax)
+    assert "▼ lower since then" in heading(ax)
     assert [y for _, y in triangle_positions(ax)] == [0]
 
 

@@ -23,6 +23,7 @@ from llama_batches_nb.plotting.outcomes import plot_outcomes
 from llama_batches_nb.plotting.outcomes_over_time import MAX_STRIPS
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 from tests.plotting.drawing import (
+    heading,
     labels,
     legend,
     line_data,
@@ -30,7 +31,6 @@ from tests.plotting.drawing import (
     overlapping,
     render,
     texts,
-    title,
 )
 from tests.strategies import batch_frames, batches, few, outcome_frames, result_frames
 
@@ -109,7 +109,7 @@ def test_groups_that_do_not_fit_are_named_and_the_worst_is_drawn() -> None:
     assert note.startswith("11 groups with lower failure rates (22 files) not shown: c")
     over_time = plot_outcomes(frame, by="configuration_id", freq="D")
     assert texts(over_time)[0].startswith("worst")
-    assert "35 groups with lower failure rates (70 files) not shown" in title(over_time)
+    assert "35 groups with lower failure rates (70 files) not shown" in heading(over_time)
 
 
 def test_group_columns_can_have_any_name() -> None:
@@ -164,14 +164,16 @@ def test_strips_that_do_not_fit_are_counted() -> None:
     frame = files(*["succeeded"] * 20, configuration_id=[f"c{n % 10}" for n in range(20)])
     ax = plot_outcomes(frame, by="configuration_id", freq="D")
     assert len(texts(ax)) == MAX_STRIPS
-    assert "4 groups with lower failure rates (8 files) not shown: c" in " ".join(title(ax).split())
+    assert "4 groups with lower failure rates (8 files) not shown: c" in " ".join(
+        heading(ax).split()
+    )
 
 
 def test_files_without_a_time_are_counted_in_the_title() -> None:
     frame = files("succeeded", "succeeded", "no_job")
     frame.loc[2, "batch_created_at"] = pd.NaT
     ax = render(plot_outcomes(frame, freq="D"))
-    assert "1 file without a time not shown" in title(ax)
+    assert "1 file without a time not shown" in heading(ax)
     assert sum(map(sum, bar_heights(ax))) == 2
     none = render(plot_outcomes(frame[2:], freq="D"))
     assert list(none.patches) == []
@@ -198,8 +200,8 @@ def test_decided_outcomes_are_solid_and_undecided_ones_pale() -> None:
         assert full == (word not in ("no_job", "job_running"))
         assert full or hatch
     partial = plot_outcomes(files("succeeded", "partial"))
-    assert "Outcomes of files (mapping, job or page)" in title(partial)
-    assert "6 of 8 files decided · 2 undecided (pale)" in title(ax)
+    assert "Outcomes of files (mapping, job or page)" in heading(partial)
+    assert "6 of 8 files decided · 2 undecided (pale)" in heading(ax)
 
 
 def test_failures_have_a_hatch() -> None:
@@ -219,7 +221,7 @@ def test_arbitrary_frames_are_drawn_without_losing_rows(
     named = sum(int(name.rsplit("(", 1)[1].rstrip(")").replace(",", "")) for name in legend(ax))
     of_failed = int((frame["batch_status"] == "FAILED").sum()) if "batch_status" in frame else 0
     assert named == len(frame) - of_failed
-    assert ("of FAILED batches excluded" in title(ax)) == bool(of_failed)
+    assert ("of FAILED batches excluded" in heading(ax)) == bool(of_failed)
 
 
 def test_batches_and_jobs_are_stacked_by_their_status() -> None:
@@ -232,7 +234,7 @@ def test_results_without_jobs_show_mapping_outcomes() -> None:
     frame = pd.DataFrame({"job_id": ["p", None, None], "error_message": [None, "no", None]})
     ax = plot_outcomes(frame)
     assert legend(ax) == ["mapping_error (1)", "mapped (1)", "no_job (1)"]
-    assert "(mapping)" in title(ax)
+    assert "(mapping)" in heading(ax)
 
 
 def test_unknown_and_missing_outcomes_are_shown() -> None:
@@ -244,8 +246,8 @@ def test_counts_equal_those_of_failure_rates() -> None:
     frame = files(*OUTCOME_VALUES, batch_status=["COMPLETED"] * 7 + ["FAILED"])
     rates = lb.failure_rates(frame)
     ax = plot_outcomes(frame)
-    assert f"{rates.decided[0]} of {rates.total[0]} files decided" in title(ax)
-    assert "1 file of FAILED batches excluded" in title(ax)
+    assert f"{rates.decided[0]} of {rates.total[0]} files decided" in heading(ax)
+    assert "1 file of FAILED batches excluded" in heading(ax)
 
 
 @pytest.mark.parametrize("freq", [None, "D"])
@@ -265,7 +267,7 @@ def test_every_engine_gives_the_same_chart(engine: Any, freq: str | None) -> Non
         plot_outcomes(one, by="configuration_id", freq=freq) for one in (engine(frame), frame)
     )
     assert legend(ax) == legend(expected)
-    assert title(ax) == title(expected)
+    assert heading(ax) == heading(expected)
     assert sorted(texts(ax)) == sorted(texts(expected))
 
 
