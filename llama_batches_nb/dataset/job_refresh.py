@@ -33,6 +33,7 @@ from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 from llama_batches_nb.types import PageContent
 
 RETENTION = timedelta(days=3)  # the service documents 48 hours
+MAX_REFS = 1000  # that are in memory together
 OUTPUT_TABLES = {"parse_v2": PAGES.name, "extract_v2": EXTRACTIONS.name}
 
 JobsOf = dict[str, set[str] | None]
@@ -99,10 +100,10 @@ class StoredJobs:
             ids += [rows["job_id"].combine_chunks().unique() for rows in parts]
         self._with_output, self._facets = pa.concat_arrays(ids), facets
 
-    def refs(self, rows: pa.Table, day: str) -> list[JobRef]:
-        """Return the jobs of results that are to be requested."""
+    def refs(self, rows: pa.Table, day: str) -> Iterator[JobRef]:
+        """Yield the jobs of results that are to be requested."""
         if not len(rows):
-            return []
+            return
         place = pc.index_in(rows["job_id"], value_set=self._jobs[JOBS.key])
         status = self._jobs["status"].take(place)
         has_ended = pc.is_in(status, value_set=pa.array(sorted(TERMINAL_STATUSES)))
@@ -124,7 +125,8 @@ class StoredJobs:
             "has_output": has_output,
         }
         unsettled = pa.table(columns).filter(pc.invert(settled))
-        return [JobRef(day, **row) for row in unsettled.to_pylist()]
+        for part in unsettled.to_batches(max_chunksize=MAX_REFS):
+            yield from (JobRef(day, **row) for row in part.to_pylist())
 
 
 class JobRefresh:
@@ -280,7 +282,12 @@ class JobRefresh:
 
         fetch = partial(self._fetch_details, self._facets.content or "markdown")
         completed = iter_completed(
-            fetch, jobs, client=self._client, progress=bar, on_error=on_error
+            fetch,
+            jobs,
+            client=self._client,
+            progress=bar,
+            on_error=on_error,
+            nbytes=lambda details: 0 if details.output is None else details.output.nbytes,
         )
         with closing(completed):
             for group in completed:

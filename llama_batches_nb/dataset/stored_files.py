@@ -27,6 +27,8 @@ from llama_batches_nb.tables.schema import EXTRACTIONS
 
 MISSING = "is missing"
 MAX_BUFFERED_BYTES = 48 * 2**20  # of new rows in memory
+BYTES_PER_COLUMN = 500  # of memory that Arrow needs for a column of a small table
+MAX_ARRAYS_OF_KEYS = 1000  # a small array needs more memory than its keys
 FILE_WORKERS = 8  # files that are checked at once
 
 
@@ -173,7 +175,9 @@ class NewFile:
         """Append rows that replace the stored rows with some keys; `position` orders them."""
         self._rows.append((position, rows))
         self.replaced.append(keys)
-        self.nbytes += rows.nbytes
+        if len(self.replaced) > MAX_ARRAYS_OF_KEYS:
+            self.replaced = [pa.concat_arrays(self.replaced)]
+        self.nbytes += rows.nbytes + BYTES_PER_COLUMN * rows.num_columns
         self.added += len(rows)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -23,6 +24,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DECODE_BATCH_SIZE = 16  # results that are decoded together
+MAX_OPEN_BYTES = 48 * 2**20  # of results that are requested or wait to be used
+FIRST_OPEN = 2  # calls until the size of a result is known
 
 DecodeBatch = Callable[[list[R]], list[Any]]
 OnError = Callable[[T, BatchesError], bool]
@@ -85,19 +88,23 @@ def iter_completed(
     client: Client,
     progress: ProgressBar,
     on_error: OnError[T] = lambda item, error: False,
+    nbytes: Callable[[R], int] | None = None,
 ) -> Generator[list[tuple[int, T, R]], None, None]:
     """Call `fn` for each item concurrently; yield `(index, item, result)` in small lists.
 
     Use it for results that do not fit in memory together. Close the generator to stop early.
     The first error is raised after the results that arrived before it, unless
-    `on_error(item, error)` returns True, which skips the item.
+    `on_error(item, error)` returns True, which skips the item. With `nbytes`, the size of a result,
+    fewer items are requested at a time if results are large.
     """
     results: list[tuple[int, T, R]] = []
+    sizes = None if nbytes is None else _ResultSizes(nbytes)
     with workers.imap_unordered(
         fn,
         items,
         max_workers=client.max_workers,
         tick=lambda: progress.show_rate_limit_wait(client.rate_limit_delay()),
+        max_open=lambda: math.inf if sizes is None else sizes.max_open(),
     ) as completed:
         try:
             for index, item, future in completed:
@@ -106,13 +113,36 @@ def iter_completed(
                 except BatchesError as error:
                     if not on_error(item, error):
                         raise
-                if len(results) >= DECODE_BATCH_SIZE:
+                del future  # it holds the result
+                if sizes is not None and results:
+                    sizes.add(results[-1][2])
+                if len(results) >= (sizes.max_waiting() if sizes else DECODE_BATCH_SIZE):
                     yield results
                     results = []
         except BatchesError:
             yield results
             raise
         yield results
+
+
+class _ResultSizes(Generic[R]):
+    """How many results fit in memory, by the largest of the last ones."""
+
+    def __init__(self, nbytes: Callable[[R], int]) -> None:
+        self._nbytes = nbytes
+        self._largest: float | None = None
+
+    def add(self, result: R) -> None:
+        """Note the size of a result; that of earlier ones counts less with each."""
+        self._largest = max(self._nbytes(result), 0.9 * (self._largest or 0))
+
+    def max_open(self) -> float:
+        """Return how many calls may be under way, with those whose result is not used yet."""
+        return FIRST_OPEN if self._largest is None else MAX_OPEN_BYTES / max(1, self._largest)
+
+    def max_waiting(self) -> int:
+        """Return how many results may wait to be used."""
+        return max(1, min(DECODE_BATCH_SIZE, int(self.max_open() / 4)))
 
 
 class SkippedItems(Generic[T]):

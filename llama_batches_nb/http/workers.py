@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 import threading
 import time
@@ -186,17 +187,18 @@ def imap_unordered(
     *,
     max_workers: int,
     tick: Callable[[], object] = lambda: None,
+    max_open: Callable[[], float] = lambda: math.inf,
 ) -> Iterator[Iterator[tuple[int, T, Future[R]]]]:
     """Return an iterator over `(index, item, future)`, in the order in which calls complete.
 
-    `items` may be a generator: at most `4 * max_workers` items are read ahead. `tick` is called
-    about five times a second while no result arrives. Leaving the block, also by an exception or
-    an interrupt, stops the workers.
+    `items` may be a generator: at most `4 * max_workers` items are read ahead, and fewer if
+    `max_open` returns less. `tick` is called about five times a second while no result arrives.
+    Leaving the block, also by an exception or an interrupt, stops the workers.
     """
     pool = _WorkerPool()
     pending: queue.SimpleQueue[tuple[int, T] | None] = queue.SimpleQueue()
     try:
-        yield _as_completed(pool, pending, fn, enumerate(items), max_workers, tick)
+        yield _as_completed(pool, pending, fn, enumerate(items), max_workers, tick, max_open)
     finally:
         for _ in pool.threads:
             pending.put(None)
@@ -210,11 +212,13 @@ def _as_completed(
     indexed_items: Iterator[tuple[int, T]],
     max_workers: int,
     tick: Callable[[], object],
+    max_open: Callable[[], float],
 ) -> Iterator[tuple[int, T, Future[R]]]:
     completed: queue.SimpleQueue[tuple[int, T, Future[R]]] = queue.SimpleQueue()
     n_open = 0
     while True:
-        for indexed_item in itertools.islice(indexed_items, 4 * max_workers - n_open):
+        read_ahead = max(1, int(min(max_open(), 4 * max_workers)))
+        for indexed_item in itertools.islice(indexed_items, max(0, read_ahead - n_open)):
             n_open += 1
             pending.put(indexed_item)
             if len(pool.threads) < min(n_open, max_workers):

@@ -37,10 +37,11 @@ JOB_ID = "pjb-00000"
 MAX_RATIO = 1.25  # to the bare requests
 
 
-def body_of(job_id: str) -> bytes:
+def body_of(job_id: str, n_pages: int = PAGES, page_size: int = PAGE_SIZE) -> bytes:
     """Return the response for a parse job with its Markdown."""
-    text = ("# Invoice\n\n| item | price |\n| --- | --: |\n| Größe ✓ | 1.50 |\n\n" * 60)[:PAGE_SIZE]
-    pages = [{"page_number": n, "success": True, "markdown": text} for n in range(1, PAGES + 1)]
+    table = "# Invoice\n\n| item | price |\n| --- | --: |\n| Größe ✓ | 1.50 |\n\n"
+    text = (table * (page_size // len(table) + 1))[:page_size]
+    pages = [{"page_number": n, "success": True, "markdown": text} for n in range(1, n_pages + 1)]
     job = {"id": job_id, "project_id": "prj-1", "status": "COMPLETED"}
     return json.dumps({"job": job, "markdown": {"pages": pages}}).encode()
 
