@@ -16,15 +16,25 @@ PART_PREFIX = "_job_"  # of these columns in a frame of files
 
 COST_FLAGS = ("_known", "_failed_job", "_failed_known", "_split")
 TOTALS = ["credits", "credits_on_failed", "jobs", "jobs_unknown"]
+_ROW_TOTALS = [f"_row_{name}" for name in TOTALS]  # sums over rows, whose jobs may be the same
+COST_COLUMNS = (*COST_FLAGS, *_ROW_TOTALS)
+COST_FLOATS = tuple(_ROW_TOTALS[:2])
 
 
-def sum_credits(files: Frame, keys: list[str], known: pd.DataFrame | None = None) -> pd.DataFrame:
+def sum_credits(
+    files: Frame,
+    keys: list[str],
+    known: pd.DataFrame | None = None,
+    *,
+    distinct_jobs: bool = False,
+) -> pd.DataFrame:
     """Add up the credits of files per group; one row is one group.
 
     A job counts once, in one of the groups that share it. The cost of a parse job that is behind
     several extract jobs counts once likewise. `files` has ``job_id``, ``outcome`` and ``credits``
     and, for extract jobs, the columns of `COST_PARTS` with `PART_PREFIX`. `known` are the sums of
-    the columns of `add_cost_flags` per group, if they have been computed already.
+    the columns of `add_cost_columns` per group, if they have been computed already. With
+    `distinct_jobs`, no two rows have the same job.
 
     Returns the keys, then
 
@@ -37,11 +47,14 @@ def sum_credits(files: Frame, keys: list[str], known: pd.DataFrame | None = None
     ================= ======= ====================================================================
     """
     if known is None:
-        sums = nw.col(*COST_FLAGS).sum()
-        known = engines.aggregate(add_cost_flags(files), keys, sums)
-    items = _billed_items(files, keys, has_parts=known["_split"].sum() > 0)
-    costs = _sum_items(items, keys)
-    totals = known.merge(costs, on=keys, how="left") if keys else known.join(costs)
+        sums = nw.col(*COST_COLUMNS).sum()
+        known = engines.aggregate(add_cost_columns(files), keys, sums, floats=COST_FLOATS)
+    has_parts = known["_split"].sum() > 0
+    if distinct_jobs and not has_parts:
+        totals = known.rename(columns=dict(zip(_ROW_TOTALS, TOTALS, strict=True)))
+    else:
+        costs = _sum_items(_billed_items(files, keys, has_parts=has_parts), keys)
+        totals = known.merge(costs, on=keys, how="left") if keys else known.join(costs)
     is_known = totals["_known"] > 0
     is_failed_known = (totals["_failed_job"] == 0) | (totals["_failed_known"] > 0)
     for name, condition in (
@@ -54,14 +67,20 @@ def sum_credits(files: Frame, keys: list[str], known: pd.DataFrame | None = None
     return totals[[*keys, *TOTALS]]
 
 
-def add_cost_flags(files: Frame) -> Frame:
-    """Add the columns `COST_FLAGS` to files: which rows have a job, and what is known of it."""
+def add_cost_columns(files: Frame) -> Frame:
+    """Add the columns `COST_COLUMNS`: which rows have a job, what is known of it, what it cost."""
+    files = engines.convert_objects(files, "Float64", "credits")
     with_job, known = ~nw.col("job_id").is_null(), ~nw.col("credits").is_null()
     failed = engines.is_one_of(files, "outcome", FAILURE_OUTCOMES)
     split = _is_split() if _has_parts(files) else nw.lit(False)
     flags = (with_job & known, with_job & failed, with_job & failed & known, with_job & split)
+    cost, none = nw.col("credits").cast(nw.Float64), nw.lit(0.0)
     return files.with_columns(
-        engines.flag(flag).alias(name) for name, flag in zip(COST_FLAGS, flags, strict=True)
+        *(engines.flag(flag).alias(name) for name, flag in zip(COST_FLAGS, flags, strict=True)),
+        nw.when(with_job & known).then(cost).otherwise(none).alias(_ROW_TOTALS[0]),
+        nw.when(with_job & known & failed).then(cost).otherwise(none).alias(_ROW_TOTALS[1]),
+        engines.flag(with_job).alias(_ROW_TOTALS[2]),
+        engines.flag(with_job & ~known).alias(_ROW_TOTALS[3]),
     )
 
 

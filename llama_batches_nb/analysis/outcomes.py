@@ -110,11 +110,17 @@ def outcomes(
 
 
 def add_outcomes(
-    results: Frame, jobs: Frame | None, pages: Frame | None = None, *, cost_parts: bool = False
+    results: Frame,
+    jobs: Frame | None,
+    pages: Frame | None = None,
+    *,
+    cost_parts: bool = False,
+    distinct_jobs: bool = False,
 ) -> Frame:
     """Add the columns that `outcomes` returns, the outcome as plain text.
 
-    With `cost_parts`, also add those that `sum_credits` needs for an exact sum.
+    With `cost_parts`, also add those that `sum_credits` needs for an exact sum. With
+    `distinct_jobs`, no job occurs twice in `jobs`.
     """
     engines.check_columns(results, "job_id", "error_message")
     frame = results.drop(_ADDED, strict=False)
@@ -122,7 +128,9 @@ def add_outcomes(
     if jobs is None:
         with_job: nw.Expr = nw.lit("mapped")
     else:
-        frame = join_jobs(frame, _latest_jobs(jobs, COST_PARTS if cost_parts else ()))
+        frame = join_jobs(
+            frame, _latest_jobs(jobs, COST_PARTS if cost_parts else (), distinct=distinct_jobs)
+        )
         with_job = _job_outcome(frame)
         if pages is not None:
             frame = join_jobs(frame, _jobs_with_failed_pages(pages), "pages")
@@ -150,7 +158,7 @@ def _jobs_with_failed_pages(pages: Frame) -> Frame:
     return flagged.unique(subset=["job_id"], keep="any")
 
 
-def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = ()) -> Frame:
+def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = (), *, distinct: bool = False) -> Frame:
     """Return the latest row of each job, with the columns that outcomes need."""
     engines.check_columns(jobs, "job_id", "status", "error_message")
     existing = engines.column_names(jobs)
@@ -165,6 +173,8 @@ def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = ()) -> Frame:
         *(nw.col(name).alias(f"{PART_PREFIX}{name}") for name in cost_parts if name in existing),
         *order,
     ).filter(engines.has_text("job_id"))
+    if distinct:
+        return selected.drop(order)
     if isinstance(selected, nw.DataFrame):
         if selected["job_id"].n_unique() == len(selected):
             return selected.drop(order)

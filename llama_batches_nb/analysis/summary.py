@@ -8,7 +8,12 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from llama_batches_nb.analysis.costs import COST_FLAGS, add_cost_flags, sum_credits
+from llama_batches_nb.analysis.costs import (
+    COST_COLUMNS,
+    COST_FLOATS,
+    add_cost_columns,
+    sum_credits,
+)
 from llama_batches_nb.analysis.frame_kinds import detect_kind, flag_rows
 from llama_batches_nb.analysis.outcomes import add_outcomes
 from llama_batches_nb.analysis.page_counts import PAGE_COLUMNS, count_pages
@@ -25,7 +30,7 @@ CREDIT_COLUMNS = ["credits", "credits_on_failed"]
 _RELIABLE = ("COMPLETED", "CANCELLED")  # statuses of batches whose results are complete
 _OUTCOMES_WITHOUT_JOBS = ("mapped", "mapping_error", "no_job")
 _ROWS, _IN_FAILED_BATCHES = "rows", "in_failed_batches"
-_OUTCOME = "_outcome"
+_OUTCOME, _UNFINISHED = "_outcome", "_unfinished"
 
 
 def summarize(
@@ -113,7 +118,8 @@ def summarize(
     engines.check_columns(batch_frame, "batch_id", "status", "created_at", "updated_at")
     result_frame = engines.wrap_frame("results", results)
     engines.check_columns(result_frame, "batch_id")
-    files = _with_outcomes(result_frame, None if jobs is None else engines.wrap_frame("jobs", jobs))
+    job_frame = None if jobs is None else engines.wrap_frame("jobs", jobs)
+    files = _with_outcomes(result_frame, job_frame, check_distinct=True)
     paged = None if pages is None else engines.wrap_frame("pages", pages)
     added = (*SUMMARY_COLUMNS, *CREDIT_COLUMNS, *PAGE_COLUMNS)
     own = [name for name in engines.column_names(batch_frame) if name not in added]
@@ -122,9 +128,11 @@ def summarize(
     else:
         summary = engines.collect_to_pandas(batch_frame.select(own))
     status, ids = summary["status"].astype(object), summary["batch_id"].astype(object)
-    reliable = status.isin(_RELIABLE) & ~ids.isin(_unreliable_batches(result_frame))
     has_credits = "credits" in engines.column_names(files)
-    counts = _count_per_batch(files, COST_FLAGS if has_credits else ())
+    counts = _count_per_batch(files, with_costs=has_credits)
+    is_unfinished = counts[_UNFINISHED] > 0
+    unfinished = counts.loc[is_unfinished, "batch_id"].astype(object)
+    reliable = status.isin(_RELIABLE) & ~ids.isin(unfinished)
     reliable &= ids.isin(counts["batch_id"].astype(object)) | (status != "COMPLETED")
     total, decided, failed = (
         _align_to(counts[["batch_id", name]], ids).fillna(0).astype("Int64").where(reliable)
@@ -138,7 +146,8 @@ def summarize(
         duration=_duration(summary).where(status.isin(list(TERMINAL_STATUSES))),
     )
     if has_credits:
-        credits_per_batch = sum_credits(files, ["batch_id"], counts)
+        distinct_jobs = engines.is_distinct(result_frame, "job_id")
+        credits_per_batch = sum_credits(files, ["batch_id"], counts, distinct_jobs=distinct_jobs)
         for name in CREDIT_COLUMNS:
             values = _align_to(credits_per_batch[["batch_id", name]], ids)
             summary[name] = values.astype("Float64")
@@ -215,34 +224,38 @@ def ledger(frame: IntoFrame, *, by: str | Sequence[str] | None = None) -> pd.Dat
     return counts[[*keys, _ROWS, *listed, _IN_FAILED_BATCHES]]
 
 
-def _with_outcomes(results: Frame, jobs: Frame | None) -> Frame:
+def _with_outcomes(results: Frame, jobs: Frame | None, *, check_distinct: bool = False) -> Frame:
     if jobs is None and "outcome" in engines.column_names(results):
         return results
-    return add_outcomes(results, jobs, cost_parts=True)
+    lazy = check_distinct and isinstance(jobs, nw.LazyFrame)  # others are checked without a scan
+    distinct = lazy and jobs is not None and engines.is_distinct(jobs, "job_id")
+    return add_outcomes(results, jobs, cost_parts=True, distinct_jobs=distinct)
 
 
-def _count_per_batch(files: Frame, cost_flags: Sequence[str]) -> pd.DataFrame:
-    """Count files, decided and failed ones, and the flags of `add_cost_flags`, in one pass."""
-    if cost_flags:
-        files = add_cost_flags(files)
-    rows = flag_rows(files, detect_kind(files), "batch_id", *cost_flags).with_columns(
+def _count_per_batch(files: Frame, *, with_costs: bool) -> pd.DataFrame:
+    """Count files, decided and failed ones, and the columns of costs, in one pass.
+
+    The column `_UNFINISHED` counts files of a batch that was FAILED or had not ended when its
+    results were fetched.
+    """
+    costs = COST_COLUMNS if with_costs else ()
+    if with_costs:
+        files = add_cost_columns(files)
+    unfinished: nw.Expr = nw.lit(0).cast(nw.Int64)
+    if "batch_status" in engines.column_names(files):
+        is_reliable = engines.is_one_of(files, "batch_status", _RELIABLE)
+        unfinished = engines.flag(~nw.col("batch_status").is_null() & ~is_reliable)
+    files = files.with_columns(unfinished.alias(_UNFINISHED))
+    kept = ("batch_id", _UNFINISHED, *costs)
+    rows = flag_rows(files, detect_kind(files), *kept).with_columns(
         (1 - nw.col("_unreliable")).alias("total"),
         nw.col("_decided").alias("decided"),
         nw.col("_failed").alias("failed"),
     )
-    counted = [*COUNT_COLUMNS, *cost_flags]
-    return engines.aggregate(
-        rows.select("batch_id", *counted), ["batch_id"], nw.col(*counted).sum()
-    )
-
-
-def _unreliable_batches(results: Frame) -> list[Any]:
-    """Return the batches that were FAILED or had not ended when their results were fetched."""
-    if "batch_status" not in engines.column_names(results):
-        return []
-    is_reliable = engines.is_one_of(results, "batch_status", _RELIABLE)
-    unreliable = results.filter(~nw.col("batch_status").is_null() & ~is_reliable)
-    return engines.collect_to_pandas(unreliable.select("batch_id").unique())["batch_id"].tolist()
+    counted = [*COUNT_COLUMNS, _UNFINISHED, *costs]
+    sums = nw.col(*counted).sum()
+    floats = COST_FLOATS if with_costs else ()
+    return engines.aggregate(rows.select("batch_id", *counted), ["batch_id"], sums, floats=floats)
 
 
 def _count_outcomes(files: Frame, keys: list[str]) -> pd.DataFrame:

@@ -154,6 +154,16 @@ def is_one_of(frame: Frame, name: str, values: Sequence[str]) -> nw.Expr:
     return nw.col(name).cast(nw.String).is_in(values)
 
 
+def is_distinct(frame: Frame, name: str) -> bool:
+    """Return whether no value of a column occurs twice; missing values may."""
+    values = frame.select(name).filter(~nw.col(name).is_null())
+    if values.implementation.is_dask():  # it has no count of distinct values
+        return False
+    counts = values.select(nw.len().alias("rows"), nw.col(name).n_unique().alias("distinct"))
+    collected = counts.collect() if isinstance(counts, nw.LazyFrame) else counts
+    return bool(collected["rows"][0] == collected["distinct"][0])
+
+
 def order_categories(frame: Frame, columns: Sequence[str]) -> Frame:
     """Convert columns of a pandas frame to ordered categories, which group faster than text.
 
