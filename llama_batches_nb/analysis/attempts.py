@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow.compute as pc
 
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
-from llama_batches_nb.tables.schema import STRING_DTYPE
+from llama_batches_nb.tables.schema import STRING_DTYPE, text_array
 from llama_batches_nb.types import IntoFrame
 
 FILE_COLUMNS = ["file_id", "display_name"]
@@ -73,17 +76,29 @@ def attempts(results: IntoFrame, files: IntoFrame) -> pd.DataFrame:
 
 def add_file_columns(runs: pd.DataFrame, files: Frame) -> pd.DataFrame:
     """Add the id and name of each row's stored file, missing if it is not in `files`."""
+    names, rows = find_files(runs, files)
+    found = {name: names[name].array.take(rows, allow_fill=True) for name in FILE_COLUMNS}
+    return runs.drop(columns=FILE_COLUMNS, errors="ignore").assign(**found)
+
+
+def find_files(runs: pd.DataFrame, files: Frame) -> tuple[pd.DataFrame, npt.NDArray[np.intp]]:
+    """Return the stored files, and the row of that of each run, -1 if it is not there."""
     names = engines.select_to_pandas(files, "source_directory_file_id", *FILE_COLUMNS)
-    names = names.drop_duplicates("source_directory_file_id", keep="last")
-    matched = names.set_index("source_directory_file_id").reindex(
-        runs["source_directory_file_id"].astype(STRING_DTYPE)
-    )
-    return runs.drop(columns=FILE_COLUMNS, errors="ignore").assign(
-        **{name: matched[name].astype(STRING_DTYPE).array for name in FILE_COLUMNS}
-    )
+    names = names.drop_duplicates("source_directory_file_id", keep="last", ignore_index=True)
+    names = names.astype(dict.fromkeys(FILE_COLUMNS, STRING_DTYPE))
+    ids, known = (text_array(frame["source_directory_file_id"]) for frame in (runs, names))
+    # a missing id in both is not a match
+    rows = pc.index_in(ids, value_set=known, skip_nulls=True).fill_null(-1)
+    return names, rows.to_numpy().astype("intp")
 
 
 def file_identity(frame: pd.DataFrame) -> pd.Series[Any]:
     """Return a key that all runs of a file share: ``file_id`` and name, where known."""
-    key = frame["file_id"] + "\n" + frame["display_name"]
+    key = stored_identity(frame)
     return key.fillna(frame["source_directory_file_id"].astype(STRING_DTYPE))
+
+
+def stored_identity(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Return ``file_id`` and name; missing if one of them is unknown."""
+    key: pd.Series[Any] = frame["file_id"] + "\n" + frame["display_name"]
+    return key

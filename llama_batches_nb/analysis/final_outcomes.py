@@ -11,13 +11,13 @@ import pandas as pd
 
 from llama_batches_nb.analysis.attempts import (
     FILE_COLUMNS,
-    add_file_columns,
-    file_identity,
+    find_files,
+    stored_identity,
 )
 from llama_batches_nb.analysis.frame_kinds import OUTCOMES_KIND
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
-from llama_batches_nb.tables.schema import STRING_DTYPE
+from llama_batches_nb.tables.schema import STRING_DTYPE, missing_text
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, OUTCOMES
 from llama_batches_nb.types import IntoFrame
 
@@ -114,56 +114,95 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
                        dfl-3  succeeded     2
     """
     frame = _read_runs(engines.wrap_frame("runs", runs))
+    stored, of_run = frame, np.arange(len(frame))
     if files is not None:
-        frame = add_file_columns(frame, engines.wrap_frame("files", files))
-    frame["_file"] = pd.factorize(_identify(frame))[0]  # in the order of their first rows
-    frame["_batch"] = pd.factorize(frame["batch_id"], sort=True)[0]  # -1 if missing
-    final = frame.iloc[_deciding_runs(frame)].set_index("_file")
-    batches = frame.loc[frame["_batch"] >= 0, ["_file", "_batch"]].drop_duplicates()
-    final["runs"] = batches["_file"].value_counts()
-    final["runs"] = final["runs"].fillna(0).astype("int64")
-    final["credits"] = _credits(frame)
+        stored, of_run = find_files(frame, engines.wrap_frame("files", files))
+    file = _number_files(frame, stored, of_run)
+    batch = pd.factorize(frame["batch_id"], sort=True)[0]  # -1 if missing
+    final = frame.iloc[_deciding_runs(frame, file, batch)].reset_index(drop=True)
+    batches = pd.DataFrame({"file": file, "batch": batch})[batch >= 0].drop_duplicates()
+    counts = batches["file"].value_counts().reindex(final.index).fillna(0)
+    message = final["error_message"].mask(final["error_message"] == "")
+    statuses = frame["batch_status"].dropna().unique().tolist()
+    final = final.assign(
+        runs=counts.astype("int64"),
+        credits=_credits(frame, file, batch),
+        outcome=_categorical(final["outcome"], OUTCOMES),
+        error_message=message.fillna(final["job_error_message"]),
+        batch_status=_categorical(
+            final["batch_status"],
+            [*BATCH_STATUSES, *sorted({*map(str, statuses)} - {*BATCH_STATUSES})],
+        ),
+    )
     for name in FILE_COLUMNS:  # one run may know what another does not
-        known = frame.loc[frame[name].notna(), ["_file", name]].drop_duplicates("_file")
-        final[name] = known.set_index("_file")[name]
-    return final[_COLUMNS].reset_index(drop=True)
+        final[name] = _first_known(stored[name], of_run, file, len(final))
+    return final[_COLUMNS]
 
 
-def _deciding_runs(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
+def _number_files(
+    frame: pd.DataFrame, stored: pd.DataFrame, of_run: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
+    """Return the number of each run's file, in the order of the first rows.
+
+    Run n has the stored file of row ``of_run[n]``. A row without any id is a file of its own.
+    """
+    known = np.append(pd.factorize(stored_identity(stored))[0], -1)  # for row -1
+    number = known[of_run]
+    unknown = np.flatnonzero(number < 0)
+    other = pd.factorize(frame["source_directory_file_id"].iloc[unknown])[0]
+    other = np.where(other >= 0, other, len(unknown) + np.arange(len(unknown)))
+    number[unknown] = len(stored) + other
+    return pd.factorize(number)[0]
+
+
+def _deciding_runs(
+    frame: pd.DataFrame, file: npt.NDArray[np.intp], batch: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
     """Return the position of the run that gives the outcome of each file, by its number.
 
-    Numbers are compared instead of text. A run without a time or a batch comes last.
+    Reliability, success, time and batch make one number. A run without a time or a batch comes
+    last; of equal runs the last row counts.
     """
-    last = np.iinfo("int64").max
-    time = frame["batch_created_at"].astype("int64").where(frame["batch_created_at"].notna(), last)
-    batch = frame["_batch"].where(frame["_batch"] >= 0, last)
-    succeeded = frame["outcome"].isin(OUTCOMES_KIND.successes)
-    reliable = frame["batch_status"] != "FAILED"
-    order = np.lexsort((batch, time, succeeded, reliable))
-    of_file = pd.Series(order).groupby(frame["_file"].to_numpy()[order]).last()
-    return of_file.to_numpy()
+    time = pd.factorize(frame["batch_created_at"], sort=True)[0]
+    last_time, last_batch = time.max(initial=-1) + 1, batch.max(initial=-1) + 1
+    in_failed_batch = frame["batch_status"].isin(["FAILED"]).to_numpy("int64")
+    succeeded = frame["outcome"].isin(OUTCOMES_KIND.successes).to_numpy("int64")
+    rank: npt.NDArray[np.int64] = 2 * (1 - in_failed_batch) + succeeded
+    rank = rank * (last_time + 1) + np.where(time < 0, last_time, time)
+    rank = rank * (last_batch + 1) + np.where(batch < 0, last_batch, batch)
+    highest = pd.Series(rank).groupby(file).transform("max").to_numpy()
+    decides = np.flatnonzero(rank == highest)
+    runs = np.empty(file.max(initial=-1) + 1, "intp")
+    runs[file[decides]] = decides  # the last one stays
+    return runs
+
+
+def _first_known(
+    values: pd.Series[Any],
+    of_run: npt.NDArray[np.intp],
+    file: npt.NDArray[np.intp],
+    count: int,
+) -> Any:
+    """Return the first value that a run of each file has; run n has that of row ``of_run[n]``."""
+    is_known = np.append(values.notna().to_numpy(), False)  # for row -1
+    runs = np.flatnonzero(is_known[of_run])
+    row = np.full(count, -1)
+    row[file[runs[::-1]]] = of_run[runs[::-1]]  # the first one stays
+    return values.array.take(row, allow_fill=True)
 
 
 def _read_runs(runs: Frame) -> pd.DataFrame:
-    """Return the columns that are needed, with the dtypes of the result."""
+    """Return the columns that are needed, text with the dtype of the result."""
     existing = engines.column_names(runs)
     if "outcome" not in existing:
         raise ValueError("The frame has no column 'outcome': pass outcomes(results, jobs).")
     optional = [name for name in _OPTIONAL if name in existing]
     frame = engines.select_to_pandas(runs, *_REQUIRED, *optional).reset_index(drop=True)
-    frame = frame.reindex(columns=[*_REQUIRED, *_OPTIONAL])
+    nothing = missing_text(len(frame))
+    frame = frame.assign(**{name: nothing for name in _OPTIONAL if name not in existing})
     text = [*_ID_COLUMNS, *FILE_COLUMNS, "error_message", "job_error_message"]
-    frame = frame.astype({**dict.fromkeys(text, STRING_DTYPE), "credits": "Float64"})
-    statuses = {*map(str, frame["batch_status"].dropna().unique())}
-    message = frame["error_message"].mask(frame["error_message"] == "")
-    return frame.assign(
-        outcome=_categorical(frame["outcome"], OUTCOMES),
-        batch_status=_categorical(
-            frame["batch_status"], [*BATCH_STATUSES, *sorted(statuses - {*BATCH_STATUSES})]
-        ),
-        batch_created_at=engines.to_utc(frame["batch_created_at"]),
-        error_message=message.fillna(frame["job_error_message"]),
-    )
+    dtypes = {**dict.fromkeys(text, STRING_DTYPE), "credits": "Float64"}
+    return frame.astype(dtypes).assign(batch_created_at=engines.to_utc(frame["batch_created_at"]))
 
 
 def _categorical(values: pd.Series[Any], categories: Sequence[str]) -> Any:
@@ -171,16 +210,15 @@ def _categorical(values: pd.Series[Any], categories: Sequence[str]) -> Any:
     return pd.Categorical(items, categories=pd.Index(categories))
 
 
-def _identify(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Return the key of each row's file; a row without any id is a file of its own."""
-    row = "row " + frame.index.to_series().astype(STRING_DTYPE)
-    return file_identity(frame).fillna(row)
-
-
-def _credits(frame: pd.DataFrame) -> pd.Series[Any]:
+def _credits(
+    frame: pd.DataFrame, file: npt.NDArray[np.intp], batch: npt.NDArray[np.intp]
+) -> pd.Series[Any]:
     """Sum the known credits per file, counting each job once; missing if none is known."""
-    job = pd.Series(pd.factorize(frame["job_id"])[0], frame.index)
-    job = job.where(job >= 0, -2 - frame["_batch"])  # without a job: one item per batch
-    is_known = frame["credits"].notna() & (job != -1)
-    known = frame.loc[is_known, ["_file", "credits"]].assign(_job=job[is_known])
-    return known.groupby(["_file", "_job"])["credits"].max().groupby(level="_file").sum()
+    job, jobs = pd.factorize(frame["job_id"])
+    has_job = job >= 0
+    is_known = frame["credits"].notna().to_numpy() & (has_job | (batch >= 0))
+    known = frame["credits"][is_known].reset_index(drop=True)
+    if has_job.sum() == len(jobs) and has_job[is_known].all():
+        return known.groupby(file[is_known]).sum()
+    item = np.where(has_job, job, len(jobs) + batch)  # without a job: one item per batch
+    return known.groupby([file[is_known], item[is_known]]).max().groupby(level=0).sum()

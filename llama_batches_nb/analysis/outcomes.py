@@ -18,7 +18,7 @@ from llama_batches_nb.tables.schema import (
     CREDITS_COLUMN,
     JOB_ERROR_MESSAGE_COLUMN,
     OUTCOME_COLUMN,
-    STRING_DTYPE,
+    text_array,
 )
 from llama_batches_nb.tables.statuses import OUTCOMES, RUNNING_STATUSES
 from llama_batches_nb.types import IntoFrame
@@ -204,15 +204,10 @@ def join_jobs(results: Frame, jobs: Frame, argument: str = "jobs") -> Frame:
 def _join_pandas(results: nw.DataFrame[Any], jobs: pd.DataFrame) -> nw.DataFrame[Any]:
     """Look up the jobs with Arrow, without a copy of the results, as a merge would make."""
     native = results.to_native()
-    ids, known = (_text_array(frame["job_id"]) for frame in (native, jobs))
+    ids, known = (text_array(frame["job_id"]) for frame in (native, jobs))
     rows = pc.index_in(ids, value_set=known).fill_null(-1).to_numpy()
     found = jobs.drop(columns="job_id").reset_index(drop=True).reindex(rows)
     return engines.add_pandas_columns(results, found.set_axis(native.index))
-
-
-def _text_array(ids: pd.Series[Any]) -> pa.Array:
-    """Return ids as Arrow text; a column without any value may have another dtype."""
-    return pa.array(ids.astype(STRING_DTYPE), from_pandas=True).cast(pa.large_string())
 
 
 def _align_id_dtypes(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -288,6 +289,16 @@ def to_categorical(values: pa.ChunkedArray, known: Iterable[str]) -> pd.Categori
     categories = [*known, *sorted(existing.difference(known))]
     codes = pc.index_in(values, value_set=pa.array(categories, pa.string())).fill_null(-1)
     return pd.Categorical.from_codes(codes.to_numpy(), categories=pd.Index(categories))
+
+
+def text_array(values: pd.Series[Any]) -> pa.Array:
+    """Return text as Arrow; a column without any value may have another dtype."""
+    return pa.array(values.astype(STRING_DTYPE), from_pandas=True).cast(pa.large_string())
+
+
+def missing_text(count: int) -> Any:
+    """Return an array of text without values; pandas would convert each from an object."""
+    return pd.Series([None], dtype=STRING_DTYPE).array.take(np.zeros(count, "intp"))
 
 
 def _pandas_dtype(arrow: pa.DataType) -> object:
