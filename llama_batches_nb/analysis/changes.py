@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.float64]
 
 CHANGE_COLUMNS = ["since", "rate_before", "rate_after", "z"]
 DEFAULT_FREQ = "W"
+ALPHA = 0.05  # probability that a change is found where no rate has changed
+BY_CHANCE = f"about {100 * ALPHA:g} %"
 CUSUM_ALLOWANCE = 0.5  # standard deviations: half of the shift to be found
 CUSUM_LIMIT = 5.0  # standard deviations
 
@@ -29,7 +31,7 @@ def rate_changes(
     *,
     by: str | Sequence[str] | None = None,
     freq: str | None = None,
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
 ) -> pd.DataFrame:
     """Find the groups whose failure rate has risen or fallen, and since when.
 
@@ -140,7 +142,7 @@ def split_keys(rates: pd.DataFrame) -> tuple[list[str], str | None]:
 
 
 def find_changes(
-    rates: pd.DataFrame, groups: list[str], time: str, alpha: float = 0.05
+    rates: pd.DataFrame, groups: list[str], time: str, alpha: float = ALPHA
 ) -> pd.DataFrame:
     """Return the changes that `rate_changes` returns, of the rates of groups over time."""
     rates = rates.reset_index(drop=True)

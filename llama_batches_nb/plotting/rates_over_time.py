@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from llama_batches_nb.analysis.changes import find_changes
+from llama_batches_nb.analysis.changes import BY_CHANCE, find_changes
 from llama_batches_nb.analysis.intervals import wilson
 from llama_batches_nb.analysis.periods import Period
 from llama_batches_nb.messages import format_count
@@ -32,7 +32,6 @@ Booleans = npt.NDArray[np.bool_]
 MARKERS = "osDPXv"  # distinguish lines without colour
 MAX_LINES = len(COLOURS)
 MAX_MARKERS = 80  # points of a line; longer lines mark isolated points only
-ALPHA = 0.05  # share of charts without any change that have a mark
 CHANGE_NOTES = {"^": "▲ higher since then", "v": "▼ lower since then"}
 HOLLOW_NOTES = {
     (True, False): rate_axis.HOLLOW_NOTE,
@@ -99,7 +98,7 @@ def draw_over_time(
 
 def _marks(rates: pd.DataFrame, time: str, groups: list[str]) -> list[str]:
     """Return the mark of each row: where the rate of its group has changed."""
-    changes = find_changes(rates, groups, time, ALPHA)
+    changes = find_changes(rates, groups, time)
     keys = [*groups, "since"]
     marks = {
         tuple(_hashable(value) for value in row[:-1]): "^" if row[-1] > 0 else "v"
@@ -274,7 +273,10 @@ def _notes(drawn: pd.DataFrame, hollow: str | None, limit: float) -> list[str]:
     marks = [note for mark, note in CHANGE_NOTES.items() if drawn["_mark"].eq(mark).any()]
     notes = []
     if marks:
-        notes.append(f"{', '.join(marks)} (by chance in about {100 * ALPHA:g} % of charts)")
+        chance = f"by chance in {BY_CHANCE} of charts"
+        if drawn["batches"].isna().all():
+            chance = "if files fail independently: their batches are not known"
+        notes.append(f"{', '.join(marks)} ({chance})")
     if hollow and drawn["_hollow"].any():
         notes.append(hollow)
     if len(drawn) and rate_axis.open_ranges(drawn)[0].notna().any():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from llama_batches_nb.analysis.changes import BY_CHANCE
 from llama_batches_nb.analysis.rates import format_rate
 from llama_batches_nb.messages import agree, format_count
 from llama_batches_nb.plotting.failure_rates import plot_failure_rates
@@ -51,7 +52,7 @@ def _headline(content: Content) -> str:
         n_files = len(content.files)
         sentences.append(f"Still failing: {len(failing):,} of {format_count(n_files, 'file')}.")
     if content.changes is not None:
-        sentences.append(f"Rates that changed: {len(content.changes) or 'none'}.")
+        sentences.append(f"Changes of a rate found: {len(content.changes) or 'none'}.")
     return html.paragraph(" ".join(sentences))
 
 
@@ -115,7 +116,10 @@ def _changes(content: Content) -> str:
     if sentences:
         found = f"<ul>{''.join(f'<li>{sentence}</li>' for sentence in sentences)}</ul>"
     else:
-        found = html.paragraph("No configuration has a rate that changed beyond chance.")
+        found = html.paragraph("No change of a configuration's rate was found.")
+    found += html.paragraph(
+        f"Where no rate changes, {BY_CHANCE} of reports show a change by chance."
+    )
     shown = content.periods.dropna(subset=TIME)[-MAX_PERIODS:][::-1]
     table = html.table(
         f"Failure rate per {name}, the latest first",

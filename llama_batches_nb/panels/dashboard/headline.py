@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from llama_batches_nb.analysis.changes import rate_changes
+from llama_batches_nb.analysis.changes import BY_CHANCE, rate_changes
 from llama_batches_nb.analysis.rates import failure_rates, format_rate
 from llama_batches_nb.panels import markup
 
@@ -56,7 +56,8 @@ class Headline:
         return (
             "Failed: of decided files, with the 95 % interval. Still fail: files of which no run "
             f"succeeded{apart}. Undecided: cancelled, running or unknown. Unreliable: in FAILED "
-            "batches, not counted."
+            "batches, not counted. ▲, ▼: the rate is higher or lower since then; where no rate "
+            f"changes, a mark is shown by chance in {BY_CHANCE} of cases."
         )
 
     def _rate(self) -> str:
