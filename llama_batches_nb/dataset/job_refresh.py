@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llama_batches_nb.dataset.settling import FailedRequests
+from llama_batches_nb.dataset.run import SyncRun
+from llama_batches_nb.dataset.settling import Finding
 from llama_batches_nb.dataset.state import file_name
-from llama_batches_nb.dataset.stored_files import NewFile, StoredFiles, batch_keys
+from llama_batches_nb.dataset.stored_files import batch_keys
 from llama_batches_nb.errors import BatchesError, NotFoundError
 from llama_batches_nb.fetch import jobs as jobs_module
 from llama_batches_nb.fetch.extractions import read_extract_job
@@ -23,39 +22,17 @@ from llama_batches_nb.fetch.jobs import fetch_chunk
 from llama_batches_nb.fetch.parse_output import ParseOutputReader
 from llama_batches_nb.fetch.usage import fetch_billed_job
 from llama_batches_nb.http import endpoints
-from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.concurrent import iter_completed
-from llama_batches_nb.http.progress import Progress, ProgressBar, progress_bar
+from llama_batches_nb.http.progress import ProgressBar, progress_bar
 from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments, extractions
-from llama_batches_nb.tables.schema import EXTRACTIONS, JOBS, PAGES
+from llama_batches_nb.tables.schema import EXTRACTIONS, JOBS, PAGES, RESULTS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 from llama_batches_nb.types import PageContent
 
 RETENTION = timedelta(days=3)  # the service documents 48 hours
 MAX_REFS = 1000  # that are in memory together
-OUTPUT_TABLES = {"parse_v2": PAGES.name, "extract_v2": EXTRACTIONS.name}
-
-JobsOf = dict[str, set[str] | None]
-"""By day, the batches whose jobs to ask for; None for all."""
-OpenFile = Callable[[str, str], NewFile]
-ReadResults = Callable[[str, list[str]], Iterable[pa.Table]]
-
-
-@dataclass(frozen=True)
-class Facets:
-    """What to ask for beside batches and results."""
-
-    jobs: bool
-    usage: bool
-    content: PageContent | None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names for the record of a dataset."""
-        if not (self.jobs or self.usage or self.content):
-            return ()
-        return tuple(filter(None, ("jobs", "usage" if self.usage else None, self.content)))
+OUTPUT_TABLES = {"parse_v2": PAGES, "extract_v2": EXTRACTIONS}
 
 
 class JobRef(NamedTuple):
@@ -74,6 +51,7 @@ class JobRef(NamedTuple):
 JobRow = tuple[JobRef, pa.Table | None]
 """A job that has ended, and its row unless that is stored."""
 Chunk = tuple[str | None, list[JobRef]]
+"""The type and the jobs of one request; without a type they are stored, and need none."""
 
 
 class Details(NamedTuple):
@@ -86,35 +64,73 @@ class Details(NamedTuple):
     has_expired: bool
 
 
-class StoredJobs:
-    """The stored jobs of a day, and which of them have an output."""
+class JobRefresh:
+    """Fetch the jobs that results refer to, unless nothing about them is missing."""
 
-    def __init__(self, stored: StoredFiles, day: str, facets: Facets) -> None:
-        columns = [JOBS.key, "status", "credits"]
-        empty = pa.schema([JOBS.arrow_schema.field(c) for c in columns]).empty_table()
-        parts = stored.rows(file_name(JOBS.name, day), columns)
-        self._jobs = pa.concat_tables([empty, *parts]).combine_chunks()
-        ids = [pa.array([], pa.string())]
-        for table in OUTPUT_TABLES.values() if facets.content else ():
-            parts = stored.rows(file_name(table, day), ["job_id"])
-            ids += [rows["job_id"].combine_chunks().unique() for rows in parts]
-        self._with_output, self._facets = pa.concat_arrays(ids), facets
+    def __init__(self, run: SyncRun) -> None:
+        self._run = run
+        self._skipped: Counter[str] = Counter()
+        self._expired = self._total = self._requests = 0
 
-    def refs(self, rows: pa.Table, day: str) -> Iterator[JobRef]:
-        """Yield the jobs of results that are to be requested."""
-        if not len(rows):
+    def run(self, jobs_of: dict[str, set[str] | None]) -> None:
+        """Request the jobs of some batches of each day, or of all for None; keep their rows."""
+        with progress_bar(self._run.progress, "jobs", unit="job") as bar:
+            refs = (ref for day, keys in jobs_of.items() for ref in self._refs(day, keys))
+            self._add_details(self._listed(filter(self._can_be_asked, refs), bar), bar)
+
+    def warn(self) -> None:
+        """Warn of jobs that are left out."""
+        for reason, n in self._skipped.items():
+            warn(f"{format_count(n, 'job')} {agree(n, 'is')} skipped because {reason}.")
+        if self._expired:
+            warn(
+                f"{self._expired:,} outputs have expired: the service deletes them after 48 hours."
+            )
+
+    # --- which jobs -------------------------------------------------------------------------
+
+    def _refs(self, day: str, keys: set[str] | None) -> Iterator[JobRef]:
+        """Yield the jobs of some batches of a day of which something is missing, each once."""
+        if keys is not None and not keys:
             return
-        place = pc.index_in(rows["job_id"], value_set=self._jobs[JOBS.key])
-        status = self._jobs["status"].take(place)
+        stored, wanted = self._run.stored, None if keys is None else pa.array(sorted(keys))
+        columns = pa.schema(
+            [JOBS.arrow_schema.field(name) for name in ("job_id", "status", "credits")]
+        )
+        parts = stored.rows(file_name(JOBS.name, day), columns.names)
+        jobs = pa.concat_tables([columns.empty_table(), *parts]).combine_chunks()
+        tables = OUTPUT_TABLES.values() if self._run.facets.content else ()
+        outputs = [file_name(table.name, day) for table in tables]
+        ids = [
+            rows["job_id"].unique() for name in outputs for rows in stored.rows(name, ["job_id"])
+        ]
+        with_output = pa.concat_arrays([pa.array([], pa.string()), *ids])
+        seen = pa.array([None, ""], pa.string())  # neither is a job
+        for rows in self._run.changes.rows(RESULTS, day, ["batch_id", "job_id", "job_type"]):
+            if wanted is not None:
+                rows = rows.filter(pc.is_in(batch_keys(rows["batch_id"]), value_set=wanted))
+            rows = rows.filter(pc.invert(pc.is_in(rows["job_id"], value_set=seen)))
+            seen = pa.concat_arrays([seen, rows["job_id"].combine_chunks()])
+            yielded: set[str] = set()
+            for part in self._unsettled(rows, jobs, with_output).to_batches(MAX_REFS):
+                for ref in (JobRef(day, **row) for row in part.to_pylist()):
+                    if ref.job_id not in yielded:
+                        yielded.add(ref.job_id)
+                        yield ref
+
+    def _unsettled(self, rows: pa.Table, jobs: pa.Table, with_output: pa.Array) -> pa.Table:
+        """Return the jobs of results that are not stored, or of which something is missing."""
+        place = pc.index_in(rows["job_id"], value_set=jobs["job_id"])
+        status = jobs["status"].take(place)
         has_ended = pc.is_in(status, value_set=pa.array(sorted(TERMINAL_STATUSES)))
-        has_credits = self._jobs["credits"].take(place).is_valid()
-        has_output = pc.is_in(rows["job_id"], value_set=self._with_output)
-        settled = has_ended
-        if self._facets.usage:
-            settled = pc.and_(settled, has_credits)
-        if self._facets.content:
-            needs_none = pc.not_equal(status, "COMPLETED").fill_null(False)
-            settled = pc.and_(settled, pc.or_(has_output, needs_none))
+        has_credits = jobs["credits"].take(place).is_valid()
+        has_output = pc.is_in(rows["job_id"], value_set=with_output)
+        is_settled = has_ended
+        if self._run.facets.usage:
+            is_settled = pc.and_(is_settled, has_credits)
+        if self._run.facets.content:
+            has_none = pc.not_equal(status, "COMPLETED").fill_null(False)
+            is_settled = pc.and_(is_settled, pc.or_(has_output, has_none))
         columns = {
             "job_id": rows["job_id"],
             "job_type": rows["job_type"],
@@ -124,105 +140,37 @@ class StoredJobs:
             "has_credits": has_credits,
             "has_output": has_output,
         }
-        unsettled = pa.table(columns).filter(pc.invert(settled))
-        for part in unsettled.to_batches(max_chunksize=MAX_REFS):
-            yield from (JobRef(day, **row) for row in part.to_pylist())
-
-
-class JobRefresh:
-    """Fetch the jobs that results refer to, unless nothing about them is missing.
-
-    Attributes
-    ----------
-    requests, unknown, expired
-        Number of successful requests, of jobs that the API does not know, and of outputs that it no
-        longer has.
-    running, failed_of, lacking
-        Batches, by key, with jobs that run, or that could not be requested, and the counts of what
-        others lack.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        scope: dict[str, Any],
-        stored: StoredFiles,
-        facets: Facets,
-        failed: FailedRequests,
-        now: datetime,
-    ) -> None:
-        self.requests = self.unknown = self.expired = 0
-        self.was_asked = bool(facets.names)
-        self.running: set[str] = set()
-        self.failed_of: set[str] = set()
-        self.lacking: dict[str, Counter[str]] = {}
-        self._unsettled: dict[str, dict[str, str]] = {}
-        self._client, self._scope, self._stored, self._facets = client, scope, stored, facets
-        self._failed, self._now = failed, now
-        self._skipped: Counter[str] = Counter()
-        self._total = 0
-
-    def unsettled(self, day: str) -> dict[str, str]:
-        """Return the batches of a day whose jobs are to be requested again, by key."""
-        return self._unsettled.get(day, {})
-
-    def run(
-        self, jobs_of: JobsOf, results_of: ReadResults, file_of: OpenFile, progress: Progress
-    ) -> None:
-        """Fetch the jobs of some days, and add them to their files."""
-        self._file_of = file_of
-        with progress_bar(progress, "jobs", unit="job") as bar:
-            jobs = self._listed(self._refs(jobs_of, results_of), bar)
-            self._add_details(jobs, bar)
-
-    def _refs(self, jobs_of: JobsOf, results_of: ReadResults) -> Iterator[JobRef]:
-        """Yield the jobs to ask for, each once per day."""
-        for day, keys in jobs_of.items():
-            if keys is not None and not keys:
-                continue
-            stored = StoredJobs(self._stored, day, self._facets)
-            wanted = None if keys is None else pa.array(sorted(keys), pa.string())
-            seen = pa.array([], pa.string())
-            for rows in results_of(day, ["batch_id", "job_id", "job_type"]):
-                if wanted is not None:
-                    rows = rows.filter(pc.is_in(batch_keys(rows["batch_id"]), value_set=wanted))
-                is_new = pc.invert(pc.is_in(rows["job_id"], value_set=seen, skip_nulls=True))
-                has_job = pc.and_kleene(rows["job_id"].is_valid(), is_new)
-                rows = rows.filter(pc.and_(has_job, pc.not_equal(rows["job_id"], "")))
-                seen = pa.concat_arrays([seen, rows["job_id"].combine_chunks()])
-                yielded: set[str] = set()
-                for ref in stored.refs(rows, day):
-                    if ref.job_id not in yielded and self._can_be_asked(ref):
-                        yielded.add(ref.job_id)
-                        yield ref
+        return pa.table(columns).filter(pc.invert(is_settled))
 
     def _can_be_asked(self, ref: JobRef) -> bool:
         if ref.job_type not in endpoints.JOBS:
             self._skipped[f"of an unsupported type: {ref.job_type or 'none'}"] += 1
-            return False
-        try:
-            arguments.parse_id("job_id", ref.job_id)
-        except ValueError:
+        elif not arguments.is_id(ref.job_id):
             self._skipped["of an invalid id"] += 1
-            return False
-        return True
+        else:
+            return True
+        return False
+
+    # --- requests ---------------------------------------------------------------------------
 
     def _listed(self, refs: Iterator[JobRef], bar: ProgressBar) -> Iterator[JobRow]:
-        """Store the jobs that run; yield those that have ended."""
+        """List jobs and store those that run; yield those that have ended."""
+        run = self._run
 
         def fetch(chunk: Chunk) -> pa.Table | None:
             job_type, found = chunk
-            if job_type is None:  # they are stored
+            if job_type is None:
                 return None
-            return fetch_chunk(self._client, self._scope, (job_type, [r.job_id for r in found]))
+            return fetch_chunk(run.client, run.scope, (job_type, [ref.job_id for ref in found]))
 
         def on_error(chunk: Chunk, error: BatchesError) -> bool:
             job_type, found = chunk
-            self._mark_failed(found)
-            return self._failed(f"{len(found)} {job_type} jobs such as {found[0].job_id}", error)
+            return self._on_failure(
+                found, f"{len(found)} {job_type} jobs such as {found[0].job_id}", error
+            )
 
         completed = iter_completed(
-            fetch, self._chunks(refs, bar), client=self._client, progress=bar, on_error=on_error
+            fetch, self._chunks(refs, bar), client=run.client, progress=bar, on_error=on_error
         )
         with closing(completed):
             for group in completed:
@@ -231,12 +179,11 @@ class JobRefresh:
                     if jobs is None:
                         yield from ((ref, None) for ref in found)
                     else:
-                        self.requests += 1
+                        self._count(1)
                         yield from self._add_listed(found, jobs)
-                bar.set_postfix(f"{self.requests:,} requests")
+                bar.set_postfix(f"{self._requests:,} requests")
 
     def _chunks(self, refs: Iterator[JobRef], bar: ProgressBar) -> Iterator[Chunk]:
-        """Yield the jobs of each request; those without a type are stored already."""
         waiting: dict[str | None, list[JobRef]] = {}
         for ref in refs:
             job_type = ref.job_type if ref.status is None else None
@@ -250,41 +197,38 @@ class JobRefresh:
         yield from waiting.items()
 
     def _add_listed(self, refs: list[JobRef], jobs: pa.Table) -> Iterator[JobRow]:
-        rows = dict(zip(jobs[JOBS.key].to_pylist(), range(len(jobs)), strict=True))
+        places = {job_id: row for row, job_id in enumerate(jobs["job_id"].to_pylist())}
         statuses = jobs["status"].to_pylist()
-        stored_now: list[int] = []
+        facets, stored_now = self._run.facets, dict[str, list[int]]()
         for ref in refs:
-            row = rows.get(ref.job_id)
+            row = places.get(ref.job_id)
             if row is None:
-                self.unknown += 1
-                self._mark_lacking(ref, "unknown to the API")
-            elif statuses[row] not in TERMINAL_STATUSES:
-                stored_now.append(row)
-                self._mark(ref)
-                self.running.add(ref.key)
-            elif self._facets.usage or self._facets.content:
+                self._run.unknown_jobs += 1
+                self._mark(ref, "unknown to the API")
+                continue
+            has_ended = statuses[row] in TERMINAL_STATUSES
+            if not has_ended:
+                self._mark(ref).will_change = True
+            if has_ended and (facets.usage or facets.content):
                 yield ref._replace(status=statuses[row]), jobs.slice(row, 1)
             else:
-                stored_now.append(row)
-        for day in {ref.day for ref in refs}:
-            ids = [ref.job_id for ref in refs if ref.day == day]
-            rows_of_day = jobs.take(pa.array(stored_now, pa.int64()))
-            self._add(day, rows_of_day.filter(pc.is_in(rows_of_day[JOBS.key], pa.array(ids))))
+                stored_now.setdefault(ref.day, []).append(row)
+        for day, rows in stored_now.items():
+            self._add_rows(day, jobs.take(pa.array(rows)))
 
     def _add_details(self, jobs: Iterator[JobRow], bar: ProgressBar) -> None:
         """Ask ended jobs for their credits and outputs, and store them."""
 
         def on_error(job: JobRow, error: BatchesError) -> bool:
             ref, row = job
-            self._add(ref.day, row)
-            self._mark_failed([ref])
-            return self._failed(f"the credits and the output of job {ref.job_id}", error)
+            self._add_rows(ref.day, row)
+            what = f"the credits and the output of job {ref.job_id}"
+            return self._on_failure([ref], what, error)
 
-        fetch = partial(self._fetch_details, self._facets.content or "markdown")
         completed = iter_completed(
-            fetch,
+            self._fetch_details,
             jobs,
-            client=self._client,
+            client=self._run.client,
             progress=bar,
             on_error=on_error,
             nbytes=lambda details: 0 if details.output is None else details.output.nbytes,
@@ -292,69 +236,67 @@ class JobRefresh:
         with closing(completed):
             for group in completed:
                 for _, (ref, _), details in group:
-                    self.requests += details.requests
-                    self.expired += details.has_expired
-                    self._add(ref.day, details.row)
+                    self._count(details.requests)
+                    self._expired += details.has_expired
+                    self._add_rows(ref.day, details.row)
                     if details.output is not None:
-                        keys = pa.array([ref.job_id])
-                        self._file_of(OUTPUT_TABLES[ref.job_type], ref.day).add(
-                            details.output, keys
-                        )
+                        table, ids = OUTPUT_TABLES[ref.job_type], pa.array([ref.job_id])
+                        self._run.changes.add(table, ref.day, details.output, ids)
                     for what in details.lacking:
-                        self._mark_lacking(ref, what)
+                        self._mark(ref, what)
 
-    def _fetch_details(self, content: PageContent, job: JobRow) -> Details:
-        ref, row = job
+    def _fetch_details(self, job: JobRow) -> Details:
+        (ref, row), run = job, self._run
         output, lacking, requests, has_expired = None, [], 0, False
         has_credits = ref.has_credits if row is None else not row["credits"].null_count
-        if self._facets.usage and not has_credits:
+        if run.facets.usage and not has_credits:
             with suppress(NotFoundError):
                 key = (ref.job_type, ref.job_id)
-                row = fetch_billed_job(self._client, self._scope, JOBS, key)
+                row = fetch_billed_job(run.client, run.scope, JOBS, key)
                 requests += 1
             if row is None or (row["credits"].null_count and ref.status == "COMPLETED"):
                 lacking.append("without credits")
-        if self._facets.content and ref.status == "COMPLETED" and not ref.has_output:
+        if run.facets.content and ref.status == "COMPLETED" and not ref.has_output:
             try:
-                output = self._read_output(content, ref)
+                output = self._read_output(ref, run.facets.content)
                 requests += 1
             except NotFoundError:
                 has_expired = True
-            may_come = not has_expired or ref.day >= (self._now - RETENTION).date().isoformat()
+            may_come = not has_expired or ref.day >= (run.now - RETENTION).date().isoformat()
             if output is None and may_come:
                 lacking.append("without output")
         return Details(row, output, lacking, requests, has_expired)
 
-    def _read_output(self, content: PageContent, ref: JobRef) -> pa.Table | None:
+    def _read_output(self, ref: JobRef, content: PageContent) -> pa.Table | None:
+        client, scope = self._run.client, self._run.scope
         if ref.job_type == "parse_v2":
-            pages = ParseOutputReader(self._client, content, **self._scope).read(ref.job_id)
+            pages = ParseOutputReader(client, content, **scope).read(ref.job_id)
             return None if pages.pages is None else pages.to_arrow()
-        job, _ = read_extract_job(self._client, ref.job_id, self._scope)
+        job, _ = read_extract_job(client, ref.job_id, scope)
         result = job.result()
         if result is None:
             return None
         return extractions.to_arrow(extractions.parse_extraction(ref.job_id, result))
 
-    def _add(self, day: str, rows: pa.Table | None) -> None:
+    # --- results ----------------------------------------------------------------------------
+
+    def _count(self, n_requests: int) -> None:
+        self._requests += n_requests
+        self._run.requests += n_requests
+
+    def _add_rows(self, day: str, rows: pa.Table | None) -> None:
         if rows is not None and len(rows):
-            keys = rows[JOBS.key].combine_chunks()
-            self._file_of(JOBS.name, day).add(rows, keys)
+            self._run.changes.add(JOBS, day, rows, rows["job_id"].combine_chunks())
 
-    def _mark(self, ref: JobRef) -> None:
-        self._unsettled.setdefault(ref.day, {})[ref.key] = ref.batch_id
-
-    def _mark_failed(self, refs: Iterable[JobRef]) -> None:
+    def _on_failure(self, refs: list[JobRef], what: str, error: BatchesError) -> bool:
         for ref in refs:
-            self._mark(ref)
-            self.failed_of.add(ref.key)
+            self._mark(ref).has_failed = True
+        return self._run.failed(what, error)
 
-    def _mark_lacking(self, ref: JobRef, what: str) -> None:
-        self._mark(ref)
-        self.lacking.setdefault(ref.key, Counter())[what] += 1
-
-    def warn(self) -> None:
-        """Warn of jobs that are left out."""
-        for reason, n in self._skipped.items():
-            warn(f"{format_count(n, 'job')} {agree(n, 'is')} skipped because {reason}.")
-        if self.expired:
-            warn(f"{self.expired:,} outputs have expired: the service deletes them after 48 hours.")
+    def _mark(self, ref: JobRef, lack: str | None = None) -> Finding:
+        """Note that a job is to be requested again, and what it lacks."""
+        finding = self._run.settling.finding(ref.key, ref.batch_id, ref.day)
+        finding.jobs = True
+        if lack is not None:
+            finding.lacks["job", lack] += 1
+        return finding

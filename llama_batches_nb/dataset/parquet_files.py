@@ -158,17 +158,6 @@ class StoredRows:
         )
 
 
-def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows with the columns of a schema; those that they lack are missing."""
-    arrays = [
-        rows[field.name].cast(field.type)
-        if field.name in rows.column_names
-        else pa.nulls(len(rows), field.type)
-        for field in schema
-    ]
-    return pa.table(arrays, schema=schema)
-
-
 def dataset_format() -> ds.ParquetFileFormat:
     """Return the format with which pyarrow's datasets verify the checksums of pages."""
     import pyarrow.dataset as ds

@@ -77,7 +77,6 @@ class PendingBatch(msgspec.Struct, kw_only=True):
     fetch: bool = True  # the batch with its results
     jobs: bool = False  # jobs, credits or outputs that its results refer to
     open: bool = True  # not known to have ended
-    gone: bool = False  # the API did not know it
     since: AwareDatetime | None = None
 
 
@@ -174,6 +173,14 @@ def parse_name(name: str) -> tuple[str, str | None] | None:
     """Return the table and the day of a file, or None if a dataset has no such file."""
     match = _FILE.fullmatch(name)
     return (match["table"] or match["names"], match["day"]) if match else None
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Return the table and the day of a file of a dataset."""
+    parsed = parse_name(name)
+    if parsed is None:
+        raise ValueError(f"{name!r} is not a file of a dataset.")
+    return parsed
 
 
 def day_of(created: datetime | None) -> str:

@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Unpack, get_args
 
-from llama_batches_nb.dataset.job_refresh import Facets
+from llama_batches_nb.dataset.name_refresh import refresh_names
+from llama_batches_nb.dataset.new_files import Changes
 from llama_batches_nb.dataset.refresh import Refresh
+from llama_batches_nb.dataset.run import Facets, SyncRun
+from llama_batches_nb.dataset.settling import Settling
 from llama_batches_nb.dataset.state import (
     DATASET_TABLES,
     DamagedStateError,
@@ -22,7 +25,7 @@ from llama_batches_nb.dataset.state import (
     save,
 )
 from llama_batches_nb.dataset.storage import Storage, path_text
-from llama_batches_nb.dataset.stored_files import StoredFiles
+from llama_batches_nb.dataset.stored_files import StoredFiles, batch_key
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.fetch.filters import (
     BatchFilters,
@@ -216,26 +219,37 @@ def sync_dataset(
     with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder:
         stored = StoredFiles(storage, state, existing)
         before = _row_counts(state)
-        refresh = Refresh(client, query, scope, storage, state, stored, facets, Path(folder), now)
-        refresh.run(progress)
+        run = SyncRun(
+            client,
+            query,
+            scope,
+            facets,
+            storage,
+            state,
+            stored,
+            Changes(storage, state, stored, Path(folder)),
+            Settling(now, {batch_key(entry.batch_id): entry for entry in state.pending}),
+            now,
+            progress,
+        )
+        work = Refresh(run).run()
         if names:
-            refresh.names.run(state, progress)
-        save(storage, state)
-    refresh.jobs.warn()
-    refresh.failed.raise_first()
+            refresh_names(run, work)
+            save(storage, state)
+    run.failed.raise_first()
     total = _row_counts(state)
     return SyncReport(
         path=storage.name,
-        new=refresh.new,
-        ended=refresh.ended,
+        new=run.new,
+        ended=run.ended,
         open=sum(entry.open for entry in state.pending),
-        gone=len(refresh.gone),
-        unknown_jobs=refresh.jobs.unknown,
+        gone=run.gone,
+        unknown_jobs=run.unknown_jobs,
         added={name: n - before.get(name, 0) for name, n in total.items()},
         total=total,
-        requests=refresh.requests + refresh.jobs.requests + refresh.names.requests,
+        requests=run.requests,
         seconds=time.monotonic() - started,
-        complete=not (refresh.truncated or stored.overtaken),
+        complete=not (run.truncated or stored.overtaken),
     )
 
 

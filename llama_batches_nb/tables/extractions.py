@@ -58,12 +58,13 @@ def to_arrow(rows: Sequence[ExtractedRow]) -> pa.Table:
     return pa.table(columns, schema=pa.schema(fields_of_columns))
 
 
-def unify(schemas: Iterable[pa.Schema]) -> pa.Schema:
+def unify(schemas: Iterable[pa.Schema], first: pa.Schema = EXTRACTIONS.arrow_schema) -> pa.Schema:
     """Return a schema with the columns of all; where types differ, the column is JSON text.
 
-    Integers become floats where other rows have floats, if a float can hold all of them.
+    Integers become floats where other rows have floats, if a float can hold all of them. The
+    columns of `first` come first.
     """
-    fields = {field.name: field for field in EXTRACTIONS.arrow_schema}
+    fields = {field.name: field for field in first}
     for field in (field for schema in schemas for field in schema):
         known = fields.setdefault(field.name, field)
         kinds = {_kind(known), _kind(field)} - {"missing"}
@@ -97,8 +98,11 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def concat(parts: Sequence[pa.Table]) -> pa.Table:
     """Return the rows of several tables with a unified schema."""
-    schema = unify(part.schema for part in parts)
-    return pa.concat_tables([conform(part, schema) for part in parts])
+    first = parts[0].schema
+    if not all(part.schema.equals(first, check_metadata=True) for part in parts):
+        schema = unify((part.schema for part in parts), first)
+        parts = [conform(part, schema) for part in parts]
+    return pa.concat_tables(parts)
 
 
 def _field(name: str, type_: pa.DataType, kind: str) -> pa.Field:

@@ -15,10 +15,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from llama_batches_nb.dataset.new_files import NewFile
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
 from llama_batches_nb.dataset.state import DATASET_TABLES, State, file_name, save
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.stored_files import NewFile, StoredFiles
+from llama_batches_nb.dataset.stored_files import StoredFiles
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.tables import extractions
 from llama_batches_nb.tables.schema import BATCHES, RESULTS

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset import day_work, parquet_files, refresh
+from llama_batches_nb.dataset import new_files, parquet_files, plan
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
 from llama_batches_nb.dataset.sync import SyncReport
 from llama_batches_nb.errors import DatasetError
@@ -239,8 +239,8 @@ def test_many_syncs_keep_one_file_per_table_and_day(api: FakeApi, path: str) -> 
 def test_rows_that_exceed_memory_limits_are_stored_once(
     api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refresh, "MAX_BUFFERED_BYTES", 2_000)
-    monkeypatch.setattr(day_work, "MAX_GROUP_BATCHES", 20)
+    monkeypatch.setattr(new_files, "MAX_BUFFERED_BYTES", 2_000)
+    monkeypatch.setattr(plan, "MAX_GROUP_BATCHES", 20)
     monkeypatch.setattr(parquet_files, "ROW_GROUP_BYTES", 500)
     for n in range(60):
         api.add("RUNNING" if n % 2 else "COMPLETED")

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset import day_work, stored_files
+from llama_batches_nb.dataset import plan, stored_files
 from llama_batches_nb.dataset.read import TableName, open_dataset, read_dataset
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.errors import DatasetError
@@ -299,7 +299,7 @@ class SyncMachine(RuleBasedStateMachine):
         super().__init__()
         self.path = "memory://tests/machine"
         self.limits = pytest.MonkeyPatch()  # so that few rows make many groups
-        self.limits.setattr(day_work, "MAX_GROUP_BATCHES", 3)
+        self.limits.setattr(plan, "MAX_GROUP_BATCHES", 3)
         self.api = FakeApi(page_size=3)
         self.server = Server(self.api)
         self.client = lb.connect("llx-secret", base_url=self.server.url, max_retries=0)
