@@ -2,7 +2,7 @@
 
 Run `python -m tests.benchmarks.syncing` from the root of the repository. Each sync runs in a
 fresh process, whose peak resident memory is measured; a sandbox in another process serves it. With
-`--large`, jobs are fetched for two million rows too, which takes some minutes.
+`--large`, jobs and names are fetched for two million rows too, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def child(url: str, key: str, path: str, jobs: str) -> None:
     before = peak()
     with lb.connect(key, base_url=url):
         started = time.perf_counter()
-        report = sync_dataset(path, jobs=bool(int(jobs)), names=False, progress=False)
+        more = bool(int(jobs))
+        report = sync_dataset(path, jobs=more, names=more, progress=False)
         seconds = time.perf_counter() - started
     print(
         json.dumps(
@@ -83,7 +84,7 @@ def memory(sizes: tuple[int, ...], jobs: bool, folder: Path) -> None:
         path = str(folder / f"{n}-{jobs}")
         with Server.start(options) as server:
             run = measure(server.url, server.api_key, path, jobs)
-            show(f"{n:,} batches{' with jobs' if jobs else ''}", run)
+            show(f"{n:,} batches{' with jobs, names' if jobs else ''}", run)
             peaks.append(run["peak"])
             show("  again", measure(server.url, server.api_key, path, jobs))
     print(
@@ -112,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=["growth", "memory", "jobs", "refresh"])
-    parser.add_argument("--large", action="store_true", help="jobs of two million rows")
+    parser.add_argument("--large", action="store_true", help="jobs and names of two million rows")
     arguments = parser.parse_args()
     if arguments.child:
         child(*arguments.child)
