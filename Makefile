@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test quick browser check format bench conformance docs offline audit pictures reliability simulate soak clean
+.PHONY: help demo lab dashboard test quick browser stores check format bench conformance docs offline audit pictures reliability simulate soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -20,7 +20,7 @@ lab: $(VENV)/.lab ## open the tour in JupyterLab, on the sandbox
 dashboard: $(VENV)/.lab ## serve the dashboard as a web page at the URL it prints
 	cd notebooks && ../$(BIN)/python -m voila dashboard.ipynb --no-browser --Voila.ip=127.0.0.1
 
-test: check browser ## run all checks, tests, examples and notebooks
+test: check browser stores ## run all checks, tests, examples and notebooks
 	@# Some tests depend on the time that processes, kernels and browsers take. What fails while all
 	@# cores are busy is run once more, alone; what fails twice is a failure.
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered \
@@ -32,6 +32,12 @@ quick: $(VENV)/.test ## run the unit tests of the core, without generated exampl
 
 browser: $(VENV)/.test ## install a browser for the tests if there is none
 	$(BIN)/python -m tests.browser.installing
+
+stores: $(VENV)/.stores ## install emulators of object stores: for Azure only if npm is installed
+	@if command -v npm >/dev/null && ! test -e $(VENV)/azurite; then \
+		timeout 180 npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite 'azurite@^3.35' \
+			|| echo 'azurite cannot be installed: the tests on Azure are skipped'; \
+	fi
 
 check: $(VENV)/.test ## check formatting, lint, types, import layers and prose
 	$(BIN)/ruff format --check .

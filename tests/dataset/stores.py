@@ -1,21 +1,24 @@
 """Object stores to test with: emulators on loopback that are reached through fsspec.
 
-The tests on Azure need adlfs, and azurite of npm (`npm install --global azurite`); without them
-they are skipped.
+`make stores` installs them: the extra `stores`, and azurite where npm is. Tests whose emulator is
+not installed are skipped.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+import os
 import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -48,9 +51,10 @@ def serve_s3() -> Iterator[dict[str, str]]:
 @contextmanager
 def serve_az() -> Iterator[dict[str, str]]:
     """Serve Azure Blob Storage with azurite; yield the environment with which adlfs finds it."""
-    command = shutil.which("azurite-blob")
+    own = Path(sys.prefix, "azurite", "node_modules", ".bin")  # where `make stores` installs it
+    command = shutil.which("azurite-blob", path=f"{os.environ.get('PATH', '')}{os.pathsep}{own}")
     if command is None:
-        pytest.skip("azurite is not installed (npm install --global azurite)")
+        pytest.skip("azurite is not installed (make stores, which needs npm)")
     port = _free_port()
     options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     with (
