@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from llama_batches_nb import __version__
 from llama_batches_nb.cli import check, demo, report, sync
-from llama_batches_nb.cli.output import format_error
+from llama_batches_nb.cli.output import format_error, standard_streams
 from llama_batches_nb.sandbox_server import cli as sandbox
 
 COMMANDS = {
@@ -41,15 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The code is 0 on success and 1 on an error, which is printed to stderr; the help of `check`,
     `report` and `sync` lists their further codes.
     """
-    parsed = build_parser().parse_args(arguments)
-    try:
-        code: int = parsed.run(parsed)
-    except Exception as error:
-        print(format_error(error), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return code
+    with standard_streams():
+        parsed = build_parser().parse_args(arguments)
+        try:
+            code: int = parsed.run(parsed)
+        except Exception as error:
+            print(format_error(error), file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+        return code
 
 
 if __name__ == "__main__":

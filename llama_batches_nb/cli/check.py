@@ -12,7 +12,7 @@ import pandas as pd
 from llama_batches_nb.analysis.checks import check_rates
 from llama_batches_nb.cli.argument_types import argparse_type, parse_rate, parse_since
 from llama_batches_nb.cli.check_output import CheckResult, format_json, format_markdown, format_text
-from llama_batches_nb.cli.output import format_error, print_text
+from llama_batches_nb.cli.output import format_error
 from llama_batches_nb.dataset.outcomes import read_outcomes
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.messages import escape_line
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         has_jobs=dataset.jobs is not None,
     )
     lines = [format_json(result)] if arguments.json else format_text(result)
-    print_text("\n".join(lines))
+    print("\n".join(lines))
     _append_summary(format_markdown(result))
     return ALERT if checked.alerts else FINE
 
@@ -111,7 +111,9 @@ def _append_summary(markdown: str) -> None:
     if not path:
         return
     try:
-        with Path(path).open("a", encoding="utf-8", newline="\n") as file:
+        with Path(path).open(
+            "a", encoding="utf-8", errors="backslashreplace", newline="\n"
+        ) as file:
             file.write(markdown)
     except OSError as error:
         _fail(FINE, f"Cannot write to ${SUMMARY_VARIABLE}: {error}")

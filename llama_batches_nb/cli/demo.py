@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import textwrap
 from contextlib import ExitStack
@@ -14,7 +13,6 @@ import pandas as pd
 from llama_batches_nb.analysis.final_outcomes import final_outcomes
 from llama_batches_nb.analysis.outcomes import outcomes
 from llama_batches_nb.analysis.rates import failure_rates, format_rate
-from llama_batches_nb.cli.output import print_text
 from llama_batches_nb.dataset.export import export_parquet
 from llama_batches_nb.fetch.batches import fetch_batches
 from llama_batches_nb.fetch.jobs import fetch_jobs
@@ -156,5 +154,4 @@ def _print_next_steps(out: Path) -> None:
 
 
 def _print(text: str) -> None:
-    print_text(escape_control_chars(text))
-    sys.stderr.flush()
+    print(escape_control_chars(text), flush=True)

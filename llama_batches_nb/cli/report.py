@@ -7,7 +7,7 @@ import sys
 
 from llama_batches_nb.cli.argument_types import argparse_type
 from llama_batches_nb.cli.check import UNREADABLE
-from llama_batches_nb.cli.output import format_error, print_text
+from llama_batches_nb.cli.output import format_error
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.messages import escape_line
 from llama_batches_nb.report.write import dataset_content, write_page
@@ -50,5 +50,5 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"report: {format_error(error)}", file=sys.stderr)
         return UNREADABLE
     write_page(content, arguments.out, arguments.title)
-    print_text(f"Wrote {escape_line(arguments.out)}.")
+    print(f"Wrote {escape_line(arguments.out)}.")
     return WRITTEN

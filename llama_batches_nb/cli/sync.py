@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import NoReturn, get_args
 
 from llama_batches_nb.cli.argument_types import argparse_type
-from llama_batches_nb.cli.output import LineFormatter, format_error, print_text
+from llama_batches_nb.cli.output import LineFormatter, format_error
 from llama_batches_nb.dataset.state import STATE_FILE
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
             log.error("%s", format_error(error))  # noqa: TRY400 - no traceback
             return PARTIAL if _has_added(storage, before) else FAILED
         if has_bar:
-            print_text(escape_control_chars(str(report)))
+            print(escape_control_chars(str(report)))
         is_complete = report.complete and not (report.gone or report.unknown_jobs or warnings)
         summary = "; ".join(line.strip(" .") for line in repr(report).splitlines())
         log.log(logging.INFO if is_complete else logging.WARNING, "%s", summary)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -90,15 +92,57 @@ def test_words_of_the_server_forge_no_line_of_the_log(
         assert "\x1b" not in err
 
 
-def test_closed_output_does_not_change_the_exit_code(
-    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serve(_answer)
-    lb.sync_dataset(tmp_path / "kept", progress=False)
+@contextmanager
+def _unwritable(kind: str) -> Iterator[TextIO | None]:
+    """Yield a stream that is full, that nobody reads, or that was closed from the start."""
+    if kind == "closed":
+        yield None
+        return
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w", closefd=True) as closed:
-        for output in (closed, None):  # None: closed from the start, as by `>&-`
-            monkeypatch.setattr("sys.stdout", output)
-            arguments = ["check", str(tmp_path / "kept"), "--max-failure-rate", "5%"]
-            assert main(arguments) == check.ALERT
+    if kind == "full":
+        os.close(writer)
+        writer = os.open("/dev/full", os.O_WRONLY)
+    with os.fdopen(writer, "w", encoding="ascii") as stream:
+        yield stream
+        stream.flush()  # as at exit, where an error would change the exit code
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (0, "check kept --max-failure-rate 99.9%"),
+        (0, "report kept --out report.html"),
+        (0, "sync kept --no-names"),
+        (0, "--help"),
+        (1, "report kept --out ."),
+        (2, "check kept"),
+        (2, "nothing"),
+        (check.ALERT, "check kept --max-failure-rate 5% --json"),
+        (check.UNREADABLE, "check none --rising"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["full", "unread", "closed"])
+def test_unwritable_output_does_not_change_the_exit_code(
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    code: int,
+    arguments: str,
+) -> None:
+    if kind == "full" and not Path("/dev/full").exists():
+        pytest.skip("/dev/full is Linux's")
+    server = serve(_answer)
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", "llx-key")
+    monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", server.url)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/dev/full")
+    monkeypatch.chdir(tmp_path)
+    lb.sync_dataset("kept", names=False, progress=False)
+    with _unwritable(kind) as out, _unwritable(kind) as err, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        patch.setattr("sys.stderr", err)
+        try:
+            assert main(arguments.split()) == code
+        except SystemExit as exit_:
+            assert exit_.code == code
