@@ -108,6 +108,13 @@ def _unwritable(kind: str) -> Iterator[TextIO | None]:
         stream.flush()  # as at exit, where an error would change the exit code
 
 
+def _exit_code(arguments: list[str]) -> object:
+    try:
+        return main(arguments)
+    except SystemExit as exit_:
+        return exit_.code
+
+
 @pytest.mark.parametrize(
     ("code", "arguments"),
     [
@@ -142,7 +149,4 @@ def test_unwritable_output_does_not_change_the_exit_code(
     with _unwritable(kind) as out, _unwritable(kind) as err, monkeypatch.context() as patch:
         patch.setattr("sys.stdout", out)
         patch.setattr("sys.stderr", err)
-        try:
-            assert main(arguments.split()) == code
-        except SystemExit as exit_:
-            assert exit_.code == code
+        assert _exit_code(arguments.split()) == code
