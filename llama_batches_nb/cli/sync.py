@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn, get_args
+from typing import get_args
 
 from llama_batches_nb.cli.argument_types import argparse_type
 from llama_batches_nb.cli.output import LineFormatter, format_error
@@ -201,12 +201,16 @@ def _logging(level: int) -> Iterator[None]:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[list[int]]:
-    """Raise `KeyboardInterrupt` on SIGTERM; yield the list of the signals received."""
+    """Raise `KeyboardInterrupt` on the first SIGTERM; yield the list of the signals received.
+
+    Further ones would interrupt the clean-up.
+    """
     signals: list[int] = []
 
-    def interrupt(number: int, frame: object) -> NoReturn:
+    def interrupt(number: int, frame: object) -> None:
         signals.append(number)
-        raise KeyboardInterrupt
+        if len(signals) == 1:
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

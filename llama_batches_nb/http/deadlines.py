@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
+from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.http import threads
 
 ABORT_INTERVAL = 0.1  # seconds between aborts of an expired request, which may connect again
@@ -87,8 +88,9 @@ class Watchdog:
         with self._changed:
             self._deadlines.add(deadline)
             if not self._is_running:
-                threads.start(threads.daemon_thread(self._run, "watchdog"))
-                self._is_running = True
+                with suppress(BatchesError):  # no further thread: timeouts apply, deadlines do not
+                    threads.start(threads.daemon_thread(self._run, "watchdog"))
+                    self._is_running = True
             elif deadline.at < self._wakes_at:
                 self._changed.notify()
 

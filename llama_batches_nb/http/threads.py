@@ -18,6 +18,11 @@ def start(thread: threading.Thread) -> None:
     try:
         thread.start()
     except RuntimeError as error:
+        if "shutdown" in str(error):  # Python 3.12 and later start none while they exit
+            raise BatchesError(
+                "The interpreter is exiting, so no thread can be started. Wait for the result "
+                "before the end of the script."
+            ) from error
         raise BatchesError(
             f"No further thread can be started ({error}). Wait until other work has ended, or "
             "connect with a smaller max_workers. On Linux, `ulimit -u` shows the limit."

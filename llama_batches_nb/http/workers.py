@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import math
+import os
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
@@ -23,6 +26,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 JOIN_TIMEOUT = 0.8  # seconds for all workers of a pool, so that an interrupt takes less than one
+EXIT_TIMEOUT = 5.0  # seconds for all threads at the exit of the interpreter
 TICK = 0.2  # seconds between two calls of `tick` while no result arrives
 COALESCE_DELAY = 0.02  # seconds to collect results: each wake-up takes the GIL from the workers
 
@@ -34,12 +38,17 @@ class Cancelled(BaseException):
 
 
 class _WorkerPool:
-    """Threads that are stopped together, with the callbacks that abort their network waits."""
+    """Threads that are stopped together, with the callbacks that abort their network waits.
 
-    def __init__(self) -> None:
+    `wake_idle` is called so that threads that wait for work see that they are stopped.
+    """
+
+    def __init__(self, wake_idle: Callable[[], None] = lambda: None) -> None:
+        self._wake_idle = wake_idle
         self.stopping = threading.Event()
         self.abort_callbacks: dict[int, Callable[[], None]] = {}  # by thread identifier
         self.threads: list[threading.Thread] = []
+        _pools.add(self)
 
     def start(self, target: Callable[[], None]) -> None:
         def run() -> None:
@@ -58,14 +67,36 @@ class _WorkerPool:
         self.stopping.set()
         for abort in list(self.abort_callbacks.values()):
             abort()
+        self._wake_idle()
 
-    def stop(self) -> None:
-        """Cancel the workers and join their threads for at most `JOIN_TIMEOUT` seconds."""
+    def stop(self, timeout: float = JOIN_TIMEOUT) -> None:
+        """Cancel the workers and join their threads for at most `timeout` seconds."""
         self.cancel()
-        deadline = time.monotonic() + JOIN_TIMEOUT
+        deadline = time.monotonic() + timeout
         for thread in self.threads:
             with suppress(RuntimeError):  # not started yet: it will stop by itself
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+
+_pools: weakref.WeakSet[_WorkerPool] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Stop the threads before the interpreter kills them.
+
+    A thread that is killed inside Arrow or pandas can block the exit.
+    """
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    pools = list(_pools)
+    for pool in pools:
+        pool.cancel()
+    for pool in pools:
+        pool.stop(max(0.0, deadline - time.monotonic()))
+
+
+if hasattr(os, "register_at_fork"):  # the child has none of the threads, but their connections
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 # A thread starts with an empty context and so inherits neither.
@@ -133,7 +164,10 @@ def run_detached(fn: Callable[[], R]) -> R:
     """
     future: Future[R] = Future()
     target = partial(_run_into_future, future, fn)
-    threads.start(threads.daemon_thread(target, "detached"))
+    try:
+        threads.start(threads.daemon_thread(target, "detached"))
+    except BatchesError:
+        return fn()  # the system allows no further thread
     while not futures.wait([future], TICK).done:
         check_cancelled()
         check_deadline()
@@ -195,13 +229,16 @@ def imap_unordered(
     `max_open` returns less. `tick` is called about five times a second while no result arrives.
     Leaving the block, also by an exception or an interrupt, stops the workers.
     """
-    pool = _WorkerPool()
     pending: queue.SimpleQueue[tuple[int, T] | None] = queue.SimpleQueue()
+
+    def wake_idle() -> None:
+        for _ in pool.threads:
+            pending.put(None)
+
+    pool = _WorkerPool(wake_idle)
     try:
         yield _as_completed(pool, pending, fn, enumerate(items), max_workers, tick, max_open)
     finally:
-        for _ in pool.threads:
-            pending.put(None)
         pool.stop()
 
 
@@ -255,4 +292,6 @@ def _worker_loop(
         index, item = indexed_item
         future: Future[R] = Future()
         _run_into_future(future, partial(fn, item))
+        if pool.stopping.is_set():
+            return  # nobody reads the result, or at exit, must see that it was cancelled
         completed.put((index, item, future))
