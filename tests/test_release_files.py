@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT, BUILD = PYPROJECT["project"], PYPROJECT["build-system"]
 SCHEMAS = {
     "github-workflows": sorted(GITHUB.glob("workflows/*.yml")),
     "github-issue-forms": [
@@ -54,7 +55,11 @@ def test_matrix_classifiers_and_requirement_name_the_same_python_versions() -> N
 
 def test_conda_recipe_has_the_same_requirements() -> None:
     recipe = load(ROOT / "docs" / "release" / "recipe.yaml")
-    assert recipe["context"]["version"] == PROJECT["version"]
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest
+    assert recipe["context"]["version"] == newest[1]
+    host = set(recipe["requirements"]["host"])
+    assert {re.sub(r"(>=)", r" \1", text) for text in BUILD["requires"]} <= host
     expected = {}
     for text in PROJECT["dependencies"]:
         found = REQUIREMENT.match(text)
