@@ -56,6 +56,8 @@ class _WorkerPool:
             target()
 
         self.threads.append(threads.daemon_thread(run, str(len(self.threads))))
+        if self.stopping.is_set():  # at exit
+            return
         try:
             threads.start(self.threads[-1])
         except BatchesError:
@@ -74,7 +76,7 @@ class _WorkerPool:
         self.cancel()
         deadline = time.monotonic() + timeout
         for thread in self.threads:
-            with suppress(RuntimeError):  # not started yet: it will stop by itself
+            with suppress(RuntimeError):  # not started
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
