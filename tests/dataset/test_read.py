@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llama_batches_nb.dataset.new_files import NewFile
+from llama_batches_nb.dataset.parquet_files import read_version
 from llama_batches_nb.dataset.read import open_dataset, read_dataset
 from llama_batches_nb.dataset.state import DATASET_TABLES, State, file_name, save
 from llama_batches_nb.dataset.storage import Storage
@@ -170,6 +171,31 @@ def test_columns_of_other_versions_are_missing_or_kept(api: FakeApi, dataset: st
     assert len(frame) == 3
     assert frame.columns.tolist() == BATCHES.names
     assert "tomorrow" in pq.read_schema(pa.BufferReader(storage.get(name))).names
+
+
+def test_column_that_an_older_version_did_not_write_is_missing_until_fetched(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    for status in ("RUNNING", "COMPLETED"):
+        api.add(status)
+    sync_dataset(tmp_path)
+    storage, name = Storage(tmp_path), file_name("batches", "2025-08-01")
+    state = State.read(storage)
+    assert state is not None
+    pq.write_table(pq.read_table(tmp_path / name).drop_columns("updated_at"), tmp_path / name)
+    with (tmp_path / name).open("rb") as file:
+        state.files[name] = read_version(file, whole=True)
+    save(storage, state)
+    frame = read_dataset(tmp_path, "batches")
+    assert frame.columns.tolist() == BATCHES.names
+    assert frame.updated_at.isna().all()
+    api.end("bat-000")
+    api.batches["bat-000"] |= {"updated_at": "2025-08-01T01:00:00Z", "field_of_tomorrow": 1}
+    api.requests.clear()
+    sync_dataset(tmp_path)
+    assert api.requests["GET batch"] == 1
+    frame = read_dataset(tmp_path, "batches").set_index("batch_id")
+    assert frame.updated_at.isna().to_dict() == {"bat-000": False, "bat-001": True}
 
 
 def test_extracted_column_whose_type_differs_between_days_is_json(tmp_path: Path) -> None:
