@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import matplotlib as mpl
@@ -56,8 +57,14 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def sandbox_server() -> Iterator[SandboxServer]:
-    """One sandbox for all tests that only look, or make batches of their own."""
-    options = Options(batches=60, files=(1, 120), speed=200, **SETTLED)
+    """One sandbox for all tests that only look, or make batches of their own.
+
+    Its history ends at noon, so that it is the same at each time of day.
+    """
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    options = Options(
+        batches=60, files=(1, 120), speed=200, now=noon - timedelta(days=1), **SETTLED
+    )
     with SandboxServer.start(options, thread=True) as server:
         server.advance(3600)  # the last batches of its history still ran
         yield server

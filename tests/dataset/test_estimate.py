@@ -211,7 +211,7 @@ def test_invalid_argument_raises_before_any_request(
     assert not server.requests
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(
     batches=st.lists(
         st.lists(st.none() | st.floats(0, 1e6), min_size=1, max_size=6), min_size=1, max_size=6
