@@ -29,7 +29,8 @@ class FakeApi:
 
     The kinds are GET and POST of "batches", "directories" and "files"; GET of "batch", "jobs",
     "job" and "configurations"; and POST of "cancel" and "upload". `requests` counts them, and
-    "job IDs". As documented, only a single job with ``expand=usage`` shows what it was billed.
+    "job IDs". As documented, only a single job with ``expand=usage`` shows what it was billed. The
+    output of a job is made of its id.
     """
 
     def __init__(
@@ -194,8 +195,12 @@ class FakeApi:
     def _get_job(self, request: Request, job_id: str) -> Any:
         if job_id not in self.jobs:
             return Response({"detail": f"Job {job_id} not found"}, 404)
-        job = self._job(job_id, expand=request.query.get("expand", []))
-        return {"job": job} if "/parse/" in request.path else job
+        expand = request.query.get("expand", [])
+        job = self._job(job_id, expand=expand)
+        if "/extract/" in request.path:
+            return {"extract_result": {"of": job_id}} | job
+        pages = [{"page_number": 1, "success": True, "markdown": f"# {job_id}"}]
+        return {"job": job} | ({"markdown": {"pages": pages}} if "markdown" in expand else {})
 
     def _job(self, job_id: str, *, expand: list[str]) -> Record:
         """Return a job with its next status, and with the fields that are only sent if asked."""

@@ -263,10 +263,12 @@ def _values() -> Iterator[Fault]:
 
 
 def _in_last_item(corrupt: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
-    """Corrupt the last item of a list response, or the whole object of another."""
+    """Corrupt the last item of a list response, the job of another, else the whole object."""
 
     def corrupted(body: bytes) -> bytes:
         answer = json.loads(body)
+        if "job" in answer:
+            return json.dumps(answer | {"job": corrupt(answer["job"])}).encode()
         if "items" not in answer:
             return json.dumps(corrupt(answer)).encode()
         *others, last = answer["items"]

@@ -13,7 +13,10 @@ from tests.reliability.__main__ import NAME, fault_modes
 from tests.reliability.faults import FAULTS, Fault
 from tests.reliability.trials import CALLS, Call, run_trial
 
-READS = [call for call in CALLS if not call.writes]
+READS = [call for call in CALLS if not (call.writes or call.tolerant)]
+TOLERANT = [call for call in CALLS if call.tolerant]
+FAMILIES = groupby(FAULTS, key=lambda fault: fault.family)
+ONE_PER_FAMILY = [next(faults) for family, faults in FAMILIES if family != "429"]  # those are slow
 WRITES = [call for call in CALLS if call.writes]
 PERSISTENT = [one for one in FAULTS if one.error]
 
@@ -37,6 +40,19 @@ def test_persistent_fault(call: Call, fault: Fault, tmp_path: Path) -> None:
     assert verdict.sound, verdict
     if call.name == "fetch_batches":
         assert verdict.got >= 4  # the first page
+
+
+@pytest.mark.parametrize("call", TOLERANT, ids=str)
+@pytest.mark.parametrize("fault", ONE_PER_FAMILY, ids=str)
+def test_call_that_ignores_other_fields(call: Call, fault: Fault, tmp_path: Path) -> None:
+    for persistent in fault_modes(fault):
+        verdict = run_trial(call, fault, tmp_path / f"kept-{persistent}", persistent=persistent)
+        assert verdict.sound, verdict
+        assert verdict.whole or isinstance(verdict.error, fault.error or ()), verdict
+        if persistent:
+            assert verdict.error is not None
+        elif fault.transient:
+            assert verdict.whole
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["transient", "persistent"])
