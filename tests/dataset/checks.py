@@ -17,14 +17,19 @@ from llama_batches_nb.dataset.sync import SyncReport
 from llama_batches_nb.types import PathLike
 
 
-def fetch_tables(*, jobs: bool = False, **filters: Any) -> dict[TableName, pd.DataFrame]:
-    """Fetch what a dataset should hold, by table."""
+def fetch_tables(
+    *, jobs: bool = False, pages: bool = False, **filters: Any
+) -> dict[TableName, pd.DataFrame]:
+    """Fetch what a dataset should hold, by table; `pages` needs `jobs`."""
     tables: dict[TableName, pd.DataFrame] = {
         "batches": lb.fetch_batches(**filters, progress=False),
         "results": lb.fetch_results(**filters, progress=False),
     }
     if jobs:
         tables["jobs"] = lb.fetch_jobs(tables["results"], progress=False)
+    if pages:
+        completed = tables["jobs"].query("status == 'COMPLETED' and job_type == 'parse_v2'")
+        tables["pages"] = lb.fetch_pages(completed, progress=False)
     return tables
 
 
@@ -39,6 +44,7 @@ def assert_dataset_equal(path: PathLike, expected: dict[TableName, pd.DataFrame]
         "batches": ["batch_id"],
         "results": ["batch_id", "source_directory_file_id"],
         "jobs": ["job_id"],
+        "pages": ["job_id", "page_number"],
     }
     for table, frame in expected.items():
         by = keys[table]
@@ -65,6 +71,7 @@ def assert_rows_unique(path: PathLike) -> None:
     assert not results.duplicated(["batch_id", "source_directory_file_id"]).any()
     jobs = read_files(path, "jobs")
     assert jobs.job_id.is_unique
+    assert not read_files(path, "pages").duplicated(["job_id", "page_number"]).any()
 
 
 def read_files(path: PathLike, table: TableName) -> pd.DataFrame:
