@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from llama_batches_nb.errors import NotFoundError
 from llama_batches_nb.fetch import listing
-from llama_batches_nb.http import endpoints
+from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.endpoints import BatchRecord, DirectoryRecord
 from llama_batches_nb.lifecycle.ephemeral_directory import files_by_name
@@ -40,13 +40,19 @@ class EarlierRetries:
     def update(self) -> list[tuple[str, BatchRecord]]:
         """Read the retries that have a batch since the last call, and return their runs."""
         pages = endpoints.list_directories(self._client, include_deleted="true", **self._scope)
-        self._unfinished, found = {}, []
+        to_read = []
         for directory in listing.iter_records(DIRECTORIES, pages):
-            directory_id = directory["id"]
             if not str(directory.get("name")).startswith(DIRECTORY_PREFIX):
-                self._known_directories.add(directory_id)
-            elif directory_id not in self._done:
-                found += self._read(directory)
+                self._known_directories.add(directory["id"])
+            elif directory["id"] not in self._done:
+                to_read.append(directory)
+        with workers.imap_unordered(
+            self._read, to_read, max_workers=self._client.max_workers
+        ) as completed:
+            read = {index: future.result() for index, _, future in completed}
+        self._unfinished, found = {}, []
+        for index, directory in enumerate(to_read):
+            found += self._add(directory, *read[index])
         for run, batch in found:
             self.batches.setdefault(run, batch)
         return found
@@ -88,25 +94,36 @@ class EarlierRetries:
             and _is_valid_retry(batch)
         ]
 
-    def _read(self, directory: DirectoryRecord) -> list[tuple[str, BatchRecord]]:
+    def _read(self, directory: DirectoryRecord) -> tuple[list[BatchRecord], list[str] | None]:
+        """Return the batches of a directory, and the runs that they retry if that is known."""
         directory_id = directory["id"]
         pages = endpoints.list_batches(
             self._client, source_directory_id=directory_id, **self._scope
         )
         batches = list(listing.iter_records(BATCHES, pages))
+        if not any(map(_is_valid_retry, batches)):
+            return batches, None
+        try:
+            files = files_by_name(self._client, directory_id, self._scope).values()
+        except NotFoundError:
+            return batches, None
+        return batches, [str(file.get("unique_id")) for file in files]
+
+    def _add(
+        self, directory: DirectoryRecord, batches: list[BatchRecord], runs: list[str] | None
+    ) -> list[tuple[str, BatchRecord]]:
+        directory_id = directory["id"]
         batch = next(filter(_is_valid_retry, batches), None)
         if batch is None:
             if not batches and not directory.get("deleted_at"):
                 self._unfinished[directory_id] = directory
             return []
         self._done.add(directory_id)
-        try:
-            files = files_by_name(self._client, directory_id, self._scope).values()
-        except NotFoundError:
+        if runs is None:
             self._unreadable[str(directory["name"])] = batch
             return []
         self._known_directories.add(directory_id)
-        return [(str(file.get("unique_id")), batch) for file in files]
+        return [(run, batch) for run in runs]
 
 
 def _is_valid_retry(batch: BatchRecord) -> bool:

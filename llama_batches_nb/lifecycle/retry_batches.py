@@ -19,10 +19,13 @@ from functools import partial
 import pandas as pd
 
 from llama_batches_nb.errors import (
+    AuthenticationError,
     BatchesError,
     ConflictError,
     InvalidRequestError,
     NotFoundError,
+    RateLimitError,
+    UsageLimitError,
 )
 from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client
@@ -43,6 +46,14 @@ from llama_batches_nb.tables.schema import FILES
 from llama_batches_nb.types import Record
 
 TAKEOVER_DELAY = 20.0  # seconds without a change, for each directory of an older call
+REFUSALS = (
+    AuthenticationError,
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitError,
+    UsageLimitError,
+)
+"""Errors after which it is certain that no batch was created."""
 SETTLE_TIME = 1.0  # seconds until directories that were created at the same time are all listed
 POLL_INTERVAL = 1.0  # seconds
 
@@ -65,7 +76,11 @@ def create_retry_batches(
             raise
         found = earlier.find(name, runs)
         if n_files and not found:
-            return [_create_batch(files, directory_id, runs, earlier, client, scope)]
+            try:
+                return [_create_batch(files, directory_id, runs, earlier, client, scope)]
+            except REFUSALS:  # a later call would wait for the batch of the directory
+                _delete(directory_id, client, scope)
+                raise
         _delete(directory_id, client, scope)
     if not found:
         return []

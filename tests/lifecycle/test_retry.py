@@ -243,7 +243,22 @@ def test_retry_continues_after_error(serve: Serve) -> None:
     assert retry.batch_id.tolist() == ["bat-new-0"]
     assert has_all_files(api, "dir-new-2")
     left = [name for name, record in api.directories.items() if "deleted_at" not in record]
-    assert left == ["dir-0", "dir-new-1", "dir-new-2"]  # the create request may have taken effect
+    assert left == ["dir-0", "dir-new-2"]
+
+
+def test_earlier_retries_are_read_at_the_same_time(serve: Serve) -> None:
+    api = fake_api()
+    for n in range(8):
+        api.add_directory(f"dir-old-{n}", f"retry {n}")["deleted_at"] = START.isoformat()
+    four = threading.Barrier(4, timeout=20)
+
+    def script(request: Request) -> Any:
+        if (request.param("source_directory_id") or "").startswith("dir-old-"):
+            four.wait()
+        return api(request)
+
+    serve(script, max_workers=4)
+    assert lb.retry_failed(fetch_outcomes()).batch_id.tolist() == ["bat-new-0"]
 
 
 # --- several calls at once ----------------------------------------------------------------------
