@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
 from typing import NamedTuple
@@ -74,9 +74,12 @@ class JobRefresh:
 
     def run(self, jobs_of: dict[str, set[str] | None]) -> None:
         """Request the jobs of some batches of each day, or of all for None; keep their rows."""
-        with progress_bar(self._run.progress, "jobs", unit="job") as bar:
-            refs = (ref for day, keys in jobs_of.items() for ref in self._refs(day, keys))
-            self._add_details(self._listed(filter(self._can_be_asked, refs), bar), bar)
+        refs = (ref for day, keys in jobs_of.items() for ref in self._refs(day, keys))
+        with (
+            progress_bar(self._run.progress, "jobs", unit="job") as bar,
+            closing(self._listed(filter(self._can_be_asked, refs), bar)) as jobs,
+        ):
+            self._add_details(jobs, bar)
 
     def warn(self) -> None:
         """Warn of jobs that are left out."""
@@ -153,7 +156,7 @@ class JobRefresh:
 
     # --- requests ---------------------------------------------------------------------------
 
-    def _listed(self, refs: Iterator[JobRef], bar: ProgressBar) -> Iterator[JobRow]:
+    def _listed(self, refs: Iterator[JobRef], bar: ProgressBar) -> Generator[JobRow, None, None]:
         """List jobs and store those that run; yield those that have ended."""
         run = self._run
 
