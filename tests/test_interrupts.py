@@ -110,6 +110,36 @@ def _outputs(server: Slow, request: Request) -> Any:
     return server.hang()
 
 
+def _extractions(server: Slow, request: Request) -> Any:
+    name = request.path.rsplit("/", 1)[1]
+    if server.calm or name in ("pjb-0", "pjb-1", "pjb-2"):
+        return {"id": name, "status": "COMPLETED", "extract_result": {"total": 1}}
+    return server.hang()
+
+
+def _credits(server: Slow, request: Request) -> Any:
+    name = request.path.rsplit("/", 1)[1]
+    if name == "parse":
+        return page([{"id": id_, "status": "COMPLETED"} for id_ in request.query["job_ids"]])
+    if server.calm or name in ("pjb-0", "pjb-1", "pjb-2"):
+        return {"job": {"id": name, "status": "COMPLETED", "usage": {"credits": 1}}}
+    return server.hang()
+
+
+def _names(server: Slow, request: Request) -> Any:
+    if request.path.endswith("/directories"):
+        return page([{"id": "dir-0", "name": "Invoices"}])
+    return page([]) if server.calm else server.hang()
+
+
+def _running_jobs(server: Slow, request: Request) -> Any:
+    """Answer the first poll only."""
+    if not server.calm and len(server.requests) > 1:
+        return server.hang()
+    status = "COMPLETED" if server.calm else "RUNNING"
+    return page([{"id": id_, "status": status} for id_ in request.query["job_ids"]])
+
+
 def _running(server: Slow, request: Request) -> Any:
     """Answer the first poll only."""
     if not server.calm and len(server.requests) > 1:
@@ -198,6 +228,24 @@ FUNCTIONS = {
         WORKERS,
         ["pjb-0", "pjb-1", "pjb-2"],
         whole=10,
+    ),
+    "extractions": Case(
+        "lb.fetch_extractions(IDS[:10], progress=True)",
+        _extractions,
+        WORKERS,
+        ["pjb-0", "pjb-1", "pjb-2"],
+        whole=10,
+    ),
+    "credits": Case(
+        "lb.fetch_jobs(MAPPED[:10], usage=True, progress=True)",
+        _credits,
+        WORKERS,
+        [f"pjb-{n}" for n in range(10)],
+        whole=10,
+    ),
+    "names": Case("lb.add_names(DIRECTORIES, progress=True)", _names, WORKERS, [], whole=10),
+    "wait for jobs": Case(
+        "lb.wait_for_jobs(MAPPED[:1], progress=True)", _running_jobs, 1, ["pjb-0"], whole=1
     ),
     "wait": Case("lb.wait_for_batches('bat-0', progress=True)", _running, 1, ["bat-0"], whole=1),
     "upload": Case(
@@ -293,6 +341,11 @@ NAMES = """
     client = lb.connect("llx-any", base_url={url!r}, max_workers={workers})
     TEN = [f"bat-{{n}}" for n in range(10)]
     MAPPED = pd.DataFrame({{"job_id": [f"pjb-{{n}}" for n in range(450)], "job_type": "parse_v2"}})
+    IDS = MAPPED.job_id.tolist()
+    DIRECTORIES = pd.DataFrame({{
+        "source_directory_id": [f"dir-{{n}}" for n in range(10)],
+        "source_directory_file_id": [f"dfl-{{n}}" for n in range(10)],
+    }})
     FOLDER = {folder!r}
     UNCHECKED = {{"check_directory": False, "check_configuration": False}}
 """

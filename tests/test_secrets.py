@@ -143,9 +143,17 @@ def _interrupted(request: Request) -> Any:
     return Response(drop=True)
 
 
+ONE_JOB = pd.DataFrame({"job_id": ["pjb-1"], "job_type": "parse_v2"})
+ONE_DIRECTORY = pd.DataFrame({"source_directory_id": ["dir-1"]})
+
+
+def _one_job(request: Request) -> Any:
+    return page([{"id": "pjb-1", "status": "COMPLETED"}])
+
+
 def _save_output() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        lb.save_outputs(pd.DataFrame({"job_id": ["pjb-1"], "job_type": "parse_v2"}), folder)
+        lb.save_outputs(ONE_JOB, folder)
 
 
 def _sync_into_something_else() -> None:
@@ -182,6 +190,17 @@ ERRORS: dict[str, tuple[Script, Callable[[], object], type[BaseException]]] = {
     "dataset": (lambda request: GOOD, _sync_into_something_else, lb.DatasetError),
     "output": (_echo(403), lambda: lb.fetch_pages("pjb-1"), lb.AuthenticationError),
     "extraction": (_echo(422), lambda: lb.fetch_extractions("ejb-1"), lb.InvalidRequestError),
+    "credits": (
+        lambda request: _echo(500)(request) if request.query.get("expand") else _one_job(request),
+        lambda: lb.fetch_jobs(ONE_JOB, usage=True),
+        lb.ServerError,
+    ),
+    "names": (_echo(403), lambda: lb.add_names(ONE_DIRECTORY), lb.AuthenticationError),
+    "wait for jobs": (
+        lambda request: page([{"id": "pjb-1", "status": request.headers["authorization"]}]),
+        lambda: lb.wait_for_jobs(ONE_JOB, timeout=0),
+        lb.WaitTimeoutError,
+    ),
     "saved output": (_echo(500), _save_output, lb.ServerError),
     "Ctrl-C": (_interrupted, lb.fetch_batches, KeyboardInterrupt),
 }

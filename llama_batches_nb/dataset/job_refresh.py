@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -274,7 +275,7 @@ class JobRefresh:
         client, scope = self._run.client, self._run.scope
         if ref.job_type == "parse_v2":
             pages = ParseOutputReader(client, content, **scope).read(ref.job_id)
-            return None if pages.pages is None else pages.to_arrow()
+            return None if pages.pages is None else replace(pages, job_id=ref.job_id).to_arrow()
         job, _ = read_extract_job(client, ref.job_id, scope)
         result = job.result()
         if result is None:

@@ -190,7 +190,10 @@ def _exact_array(values: Sequence[bytes]) -> pa.Array | None:
 def _is_exact_float(text: str) -> bool:
     """Return whether the shortest text of the nearest float is the same number."""
     nearest = float(text)
-    return math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text)
+    try:
+        return math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text)
+    except ArithmeticError:  # the exponent is beyond what a Decimal can hold
+        return False
 
 
 def _to_text(value: bytes) -> str:

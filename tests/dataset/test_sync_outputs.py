@@ -116,6 +116,26 @@ def test_late_credits_and_expired_outputs_are_requested_again(
     assert len(lb.read_dataset(tmp_path, "pages")) == 1
 
 
+def test_pages_have_the_job_id_of_the_results_whatever_its_case(
+    serve: Serve, tmp_path: Path
+) -> None:
+    record = batch("bat-1", results=[mapping("dfl-1", "PJB-1")])
+
+    def script(request: Request) -> Any:
+        if request.path.endswith("/batches"):
+            return page([record | {"results": None}])
+        if request.path.endswith("/parse"):
+            return page([{"id": "PJB-1", "status": "COMPLETED"}])
+        text = {"pages": [{"page_number": 1, "text": "x"}]}
+        job = {"job": {"id": "pjb-1", "status": "COMPLETED"}, "text": text}
+        return record if request.path.endswith("/bat-1") else job
+
+    serve(script)
+    for _ in range(2):
+        lb.sync_dataset(tmp_path, outputs="text", names=False)
+        assert lb.read_dataset(tmp_path, "pages").job_id.tolist() == ["PJB-1"]
+
+
 def test_names_that_cannot_be_listed_are_left_out_with_a_warning(
     serve: Serve, tmp_path: Path
 ) -> None:

@@ -90,6 +90,9 @@ def test_number_is_kept_as_sent_in_json_text() -> None:
         (["1234567890.123456789"], False),
         (["9007199254740993", "0.5"], False),
         (["1e400"], False),
+        (["1e-99999999999999999999"], False),
+        (["0e99999999999999999999"], False),
+        (["9" * 5000], False),
     ],
 )
 def test_decimals_are_floats_only_if_no_digit_is_lost(numbers: list[str], is_float: bool) -> None:
