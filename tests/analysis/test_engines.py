@@ -262,7 +262,7 @@ QUESTIONS: dict[str, Question] = {
     "summary of mappings": lambda b, r, j: in_order(lb.summarize(b, r)),
     "summary of outcomes": lambda b, r, j: in_order(lb.summarize(b, lb.outcomes(r, j))),
     "summary of pandas batches": lambda b, r, j: lb.summarize(WORLD[0], r, j),
-    "attempts": lambda b, r, j: lb.attempts(r, FILES).value_counts("attempt").reset_index(),
+    "attempts": lambda b, r, j: lb.attempts(r, FILES).groupby("attempt").size().to_frame(),
     "final outcomes": lambda b, r, j: in_order(lb.final_outcomes(lb.outcomes(r, j), FILES)),
     "comparison": lambda b, r, j: lb.compare_configurations(
         lb.outcomes(r, j), "cfg-b", "cfg-ä", on="source_directory_file_id"

@@ -1,50 +1,46 @@
-"""Print the coverage of the intervals, false alarms and power as Markdown (`make simulate`)."""
+"""Measure intervals and marks of changes on simulated histories (`make simulate`).
+
+Coverage, false alarms and power are written into the record of decisions on intervals; the drifts
+found in the sandbox's histories are printed.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from pathlib import Path
 
-from tests.simulation import histories, sandbox_drifts
-from tests.simulation.histories import ICCS, RATE, coverage, share_found
+from tests.simulation import sandbox_drifts
+from tests.simulation.histories import ICCS, measure
 
-Measure = Callable[[float, int], float]
+PAGE = Path("docs/decisions/interval-formulas.md")
+_TABLE = re.compile(r"(<!-- simulation -->\n).*?(<!-- end of simulation -->)", re.DOTALL)
 
-ROWS: tuple[tuple[str, Measure], ...] = (
-    ("95 % interval contains the rate", lambda icc, n: coverage(icc, n, 1)[0]),
-    ("… Wilson on files", lambda icc, n: coverage(icc, n, 1, by_batch=False)[0]),
-    ("width ÷ Wilson on files", lambda icc, n: coverage(icc, n, 1)[1]),
-    ("change point: false", lambda icc, n: share_found(histories.change_point, icc, n, 2)),
-    ("CUSUM: false", lambda icc, n: share_found(histories.cusum_alarm, icc, n, 2)),
-    (
-        "interval above the week before, on files: false",
-        lambda icc, n: share_found(
-            histories.higher_than_the_week_before, icc, n, 2, by_batch=False
+
+def format_table(measures: dict[float, dict[str, float]], repeats: int) -> str:
+    """Return a table with one row per measure and one column per intraclass correlation."""
+    names = next(iter(measures.values()))
+    rows = [
+        f"| {repeats:,} histories each; ICC | {' | '.join(map(str, measures))} |",
+        f"| --- |{' --: |' * len(measures)}",
+        *(
+            f"| {name} | {' | '.join(f'{found[name]:.3f}' for found in measures.values())} |"
+            for name in names
         ),
-    ),
-    (
-        "change point: doubling found",
-        lambda icc, n: share_found(
-            histories.change_point_of_first_line, icc, n, 3, new_rate=2 * RATE
-        ),
-    ),
-    (
-        "CUSUM: doubling found",
-        lambda icc, n: share_found(
-            histories.cusum_alarm_of_first_line, icc, n, 3, new_rate=2 * RATE
-        ),
-    ),
-)
+    ]
+    return "\n".join(rows)
 
 
 def main(repeats: int) -> None:
-    """Print the table of all rows and ICCs, then the drifts of the sandbox."""
-    print(f"| {repeats:,} histories each; ICC | {' | '.join(map(str, ICCS))} |")
-    print(f"| --- |{' --: |' * len(ICCS)}", flush=True)
-    for name, measure in ROWS:
-        cells = (f"{measure(icc, repeats):.3f}" for icc in ICCS)
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
-    print()
+    """Print and write the table, then print the drifts of the sandbox."""
+    measures = {}
+    for icc in ICCS:
+        measures[icc] = measure(icc, repeats)
+        print(f"ICC {icc}: {measures[icc]}", flush=True)
+    table = format_table(measures, repeats)
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(_TABLE.sub(rf"\g<1>\n{table}\n\n\g<2>", page), encoding="utf-8")
+    print(f"\n{table}\n")
     sandbox_drifts.main(range(16))
 
 

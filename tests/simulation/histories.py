@@ -112,14 +112,36 @@ def cusum_alarm(rates: pd.DataFrame) -> bool:
 
 
 def cusum_alarm_of_first_line(rates: pd.DataFrame) -> bool:
-    """Return whether the CUSUM of the first line exceeds its limit in any week."""
-    return cusum_alarm(rates[rates["line"] == 0])
+    """Return whether the CUSUM of the first line exceeds its limit in any week from the change."""
+    first = rates[rates["line"] == 0]
+    sums = cusum(first, GROUPS, TIME).to_numpy()
+    return bool((sums[-WEEKS_AFTER:] > CUSUM_LIMIT).any())
 
 
 def higher_than_the_week_before(rates: pd.DataFrame) -> bool:
     """Return whether an interval lies above that of the week before, the rule of version 0.1."""
     previous = rates.groupby("line")["ci_high"].shift()
     return bool((rates["ci_low"] > previous).any())
+
+
+def measure(icc: float, repeats: int) -> dict[str, float]:
+    """Return coverage, width, false marks and power, each rule on the same histories."""
+    inside, width = coverage(icc, repeats, 1)
+    constant = _shares(icc, repeats, 2, RATE, (change_point, cusum_alarm))
+    on_files = share_found(higher_than_the_week_before, icc, repeats, 2, by_batch=False)
+    doubled = _shares(
+        icc, repeats, 3, 2 * RATE, (change_point_of_first_line, cusum_alarm_of_first_line)
+    )
+    return {
+        "95 % interval contains the rate": inside,
+        "Wilson on files contains it": coverage(icc, repeats, 1, by_batch=False)[0],
+        "width ÷ Wilson on files": width,
+        "change point: false": constant[0],
+        "CUSUM: false": constant[1],
+        "interval above the week before, on files: false": on_files,
+        "change point: doubling found": doubled[0],
+        "CUSUM: doubling found": doubled[1],
+    }
 
 
 def share_found(
@@ -132,8 +154,22 @@ def share_found(
     by_batch: bool = True,
 ) -> float:
     """Return the share of histories in which a rule finds what it looks for."""
+    return _shares(icc, repeats, seed, new_rate, (rule,), by_batch=by_batch)[0]
+
+
+def _shares(
+    icc: float,
+    repeats: int,
+    seed: int,
+    new_rate: float,
+    rules: tuple[Rule, ...],
+    *,
+    by_batch: bool = True,
+) -> list[float]:
     rng = np.random.default_rng(seed)
-    found = (
-        rule(simulate(rng, icc, new_rate=new_rate).rates(by_batch=by_batch)) for _ in range(repeats)
-    )
-    return sum(found) / repeats
+    found = np.zeros(len(rules))
+    for _ in range(repeats):
+        rates = simulate(rng, icc, new_rate=new_rate).rates(by_batch=by_batch)
+        found += [rule(rates) for rule in rules]
+    shares: list[float] = (found / repeats).tolist()
+    return shares

@@ -3,7 +3,8 @@
 Run `python -m tests.benchmarks.analysis [ROWS]` from the root of the repository. All read the same
 Parquet files, each in a process of its own; the shorter of two runs counts. Polars and DuckDB read
 within the query. The frames of pandas are read before, with the dtypes of the toolkit, and its
-queries are compared with DuckDB's, whose answer is converted to pandas.
+queries are compared with DuckDB's, whose answer is converted to pandas. Both answers must have the
+same sums of the columns of numbers that they share.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ COLUMNS = [
     *(*schema.BATCHES.columns, schema.OUTCOME_COLUMN),
 ]
 
-Frames = Callable[[str], Any]
+Measured = tuple[float, float, dict[str, float]]  # seconds, GiB, sums
 
 
 def _counted(outcomes: Any) -> pd.DataFrame:
@@ -67,8 +69,6 @@ OURS: dict[str, tuple[tuple[str, ...], Callable[..., pd.DataFrame]]] = {
         lambda files: lb.compare_configurations(files, "cfg-0", "cfg-1"),
     ),
 }
-CHECKED = ("n_pairs", "attempt", "runs", "n_failed", "total", "count", "rows")
-"""Columns of counts: the sum of the first one present is the same in both answers."""
 
 
 def _read_pandas(path: Path) -> pd.DataFrame:
@@ -94,24 +94,33 @@ def _query(side: str, engine: str, name: str, folder: Path) -> Callable[[], pd.D
 
 
 def measure(side: str, engine: str, name: str, folder: Path) -> None:
-    """Print the shorter time of two runs, the peak memory, and a sum of the answer."""
+    """Print the shorter time of two runs, the peak memory, and the sums of the answer's columns."""
     query = _query(side, engine, name, folder)
     times = []
     for _ in range(2):
         start = time.perf_counter()
         answer = query()
         times.append(time.perf_counter() - start)
-        checked = next((column for column in CHECKED if column in answer), None)
-        total = len(answer) if checked is None else int(answer[checked].sum())
-        del answer
-    print(json.dumps([min(times), peak() / 1024, total]))
+        numbers = answer.select_dtypes("number")
+        sums = {str(column): float(values.sum()) for column, values in numbers.items()}
+        del answer, numbers
+    print(json.dumps([min(times), peak() / 1024, sums]))
 
 
-def _measure_apart(side: str, engine: str, name: str, folder: Path) -> list[float]:
+def _measure_apart(side: str, engine: str, name: str, folder: Path) -> Measured:
     command = [sys.executable, "-m", "tests.benchmarks.analysis", side, engine, name, str(folder)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    values: list[float] = json.loads(output)
-    return values
+    seconds, memory, sums = json.loads(output)
+    return seconds, memory, sums
+
+
+def _compare(ours: dict[str, float], by_hand: dict[str, float]) -> str:
+    """Return which columns of numbers, of those in both answers, have other sums."""
+    shared = [column for column in ours if column in by_hand]
+    differ = [column for column in shared if not isclose(ours[column], by_hand[column])]
+    if not shared:
+        return " (nothing to compare!)"
+    return f" ({', '.join(differ)} differ!)" if differ else ""
 
 
 def main(n_rows: int, names: list[str], folder: Path) -> None:
@@ -122,14 +131,14 @@ def main(n_rows: int, names: list[str], folder: Path) -> None:
         flush=True,
     )
     for name in names:
-        by_hand: dict[str, list[float]] = {}
+        by_hand: dict[str, Measured] = {}
         for engine in ENGINES:
-            seconds, memory, total = _measure_apart("ours", engine, name, folder)
+            seconds, memory, sums = _measure_apart("ours", engine, name, folder)
             other = "duckdb" if engine == "pandas" else engine
             if other not in by_hand:
                 by_hand[other] = _measure_apart("by hand", other, name, folder)
-            hand_seconds, hand_memory, hand_total = by_hand[other]
-            note = "" if total == hand_total else f" ({total:,.0f} against {hand_total:,.0f}!)"
+            hand_seconds, hand_memory, hand_sums = by_hand[other]
+            note = _compare(sums, hand_sums)
             print(
                 f"| {name}{note} | {engine} | {seconds:.2f} s, {memory:.2f} GiB "
                 f"| {hand_seconds:.2f} s, {hand_memory:.2f} GiB "

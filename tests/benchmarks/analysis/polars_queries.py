@@ -40,7 +40,7 @@ def failure_rates(folder: Path) -> pl.LazyFrame:
 def ledger(folder: Path) -> pl.LazyFrame:
     in_failed = (~_RELIABLE).sum().alias("in_failed_batches")
     rows = _scan(folder, "outcomes").group_by("configuration_id", "outcome")
-    return rows.agg(pl.len().alias("total"), in_failed)
+    return rows.agg(pl.len().alias("rows"), in_failed)
 
 
 def joined(folder: Path) -> pl.LazyFrame:
@@ -72,7 +72,7 @@ def error_patterns(folder: Path) -> pl.LazyFrame:
     rows = _scan(folder, "outcomes").filter(_FAILED, _RELIABLE)
     time = pl.col("batch_created_at")
     return rows.group_by("outcome", "error_message", "job_error_message").agg(
-        pl.len().alias("total"), first_seen=time.min(), last_seen=time.max()
+        pl.len().alias("count"), first_seen=time.min(), last_seen=time.max()
     )
 
 
@@ -136,7 +136,7 @@ def compare_configurations(folder: Path) -> pl.LazyFrame:
     )
     keys = ("batch_id", "batch_id_right", "outcome", "outcome_right")
     pairs = a.join(b, on="source_directory_file_id")
-    return pairs.group_by(keys).agg(pl.len().alias("total"))
+    return pairs.group_by(keys).agg(pl.len().alias("n_pairs"))
 
 
 QUERIES: dict[str, Callable[[Path], pl.LazyFrame]] = {

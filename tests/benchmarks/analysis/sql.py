@@ -30,7 +30,7 @@ SQL = {
             count(*) as batches, sum(n * n) as squares, sum(k * k / n) as failed_squares
         from per_batch group by all order by all""",
     "ledger": """
-        select configuration_id, outcome, count(*) as total,
+        select configuration_id, outcome, count(*) as rows,
             sum((batch_status = 'FAILED')::int) as in_failed_batches
         from '{outcomes}' group by all""",
     "outcomes, counted": f"""
@@ -39,7 +39,7 @@ SQL = {
     "outcomes, all rows": f"""
         select r.*, {_OUTCOME}, j.error_message as job_error_message, j.credits from {_JOINED}""",
     "error_patterns": f"""
-        select outcome, error_message, job_error_message, count(*) as total,
+        select outcome, error_message, job_error_message, count(*) as count,
             min(batch_created_at) as first_seen, max(batch_created_at) as last_seen
         from '{{outcomes}}' where {_FAILED} and batch_status <> 'FAILED' group by all""",
     "summarize": f"""
@@ -83,7 +83,7 @@ SQL = {
                 and batch_status <> 'FAILED' and {_DECIDED}
             group by all
         )
-        select a.batch_id, b.batch_id, a.failed, b.failed, count(*) as total
+        select a.batch_id, b.batch_id, a.failed, b.failed, count(*) as n_pairs
         from firsts a join firsts b using (source_directory_file_id)
         where a.configuration_id = 'cfg-0' and b.configuration_id = 'cfg-1' group by all""",
 }
