@@ -166,25 +166,21 @@ def find_changes(
 def cusum(rates: pd.DataFrame, groups: list[str], time: str) -> pd.Series[float]:
     """Return the cumulative sum of rises of each group up to each period, for a schedule.
 
-    The rate of each period is compared with that of all periods before, in standard deviations of
-    the difference on the effective sample sizes. Deviations above `CUSUM_ALLOWANCE` add up, and the
-    sum stays at least 0 (D. M. Hawkins 1987, "Self-starting CUSUM charts for location and scale",
-    The Statistician 36, 299-316). A sum above `CUSUM_LIMIT` means that the rate has risen. Periods
-    without decided rows leave the sum as it is; rows without a time have none.
+    The rate of each period is compared with that of all periods before by the signed root of the
+    likelihood ratio on the effective sample sizes, as in `rate_changes`. Deviations above
+    `CUSUM_ALLOWANCE` add up, and the sum stays at least 0 (D. M. Hawkins 1987, "Self-starting CUSUM
+    charts for location and scale", The Statistician 36, 299-316). A sum above `CUSUM_LIMIT` means
+    that the rate has risen. Periods without decided rows leave the sum as it is; rows without a
+    time have none.
     """
     numbered = rates.reset_index(drop=True)
     sums = np.full(len(numbered), np.nan)
     for line in _lines(numbered, groups, time):
         n, k = line["n_effective"].to_numpy(), _effective_failures(line)
-        total_n, total_k, current, values = n[0], k[0], 0.0, [0.0]
-        for size, failed in zip(n[1:], k[1:], strict=True):
-            common = (total_k + failed) / (total_n + size)
-            variance = common * (1 - common) * (1 / size + 1 / total_n)
-            difference = failed / size - total_k / total_n
-            z = difference / np.sqrt(variance) if variance > 0 else 0.0
-            current = max(0.0, current + z - CUSUM_ALLOWANCE)
+        current, values = 0.0, [0.0]
+        for z in _signed_root(k.cumsum()[:-1], n.cumsum()[:-1], k[1:], n[1:]):
+            current = max(0.0, current + float(z) - CUSUM_ALLOWANCE)
             values.append(current)
-            total_n, total_k = total_n + size, total_k + failed
         sums[line.index] = values
     return pd.Series(sums, index=rates.index)
 
@@ -231,9 +227,13 @@ def _rate(line: pd.DataFrame) -> float:
 def _split_statistics(line: pd.DataFrame) -> Floats:
     """Return the signed root of the likelihood ratio of each split, after each period but one."""
     n, k = line["n_effective"].to_numpy().cumsum(), _effective_failures(line).cumsum()
-    n_1, k_1 = n[:-1], k[:-1]
-    n_2, k_2 = n[-1] - n_1, k[-1] - k_1
-    ratio = _log_likelihood(k_1, n_1) + _log_likelihood(k_2, n_2) - _log_likelihood(k[-1:], n[-1:])
+    return _signed_root(k[:-1], n[:-1], k[-1] - k[:-1], n[-1] - n[:-1])
+
+
+def _signed_root(k_1: Floats, n_1: Floats, k_2: Floats, n_2: Floats) -> Floats:
+    """Compare one common rate with two; positive if the second is higher."""
+    separate = _log_likelihood(k_1, n_1) + _log_likelihood(k_2, n_2)
+    ratio = separate - _log_likelihood(k_1 + k_2, n_1 + n_2)
     statistics: Floats = np.sign(k_2 / n_2 - k_1 / n_1) * np.sqrt(2 * np.clip(ratio, 0, None))
     return statistics
 

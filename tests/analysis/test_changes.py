@@ -184,10 +184,10 @@ def test_cusum_stays_low_without_a_change() -> None:
 
 def test_cusum_adds_up_deviations_from_the_past() -> None:
     first, second, third = path((5, 100), (15, 100), (15, 100))
-    common = 20 / 200
-    z = 0.1 / math.sqrt(common * (1 - common) * (1 / 100 + 1 / 100))
+    cells = [(5, 10), (95, 90), (15, 10), (85, 90)]  # observed, and expected of one common rate
+    g = 2 * sum(seen * math.log(seen / expected) for seen, expected in cells)
     assert first == 0
-    assert second == pytest.approx(z - 0.5)
+    assert second == pytest.approx(math.sqrt(g) - 0.5)
     assert third > second
 
 
