@@ -166,6 +166,8 @@ def path_text(path: PathLike, *, to_write: bool = False) -> str:
         raise TypeError(f"The path must be a string or a path object, not {path!r}.")
     if not text.strip():
         raise ValueError("The path is empty. Pass a file or folder, or a URL that fsspec supports.")
+    if "\0" in text:
+        raise ValueError(f"The path {text!r} has a null character, which no file name can have.")
     protocols = set(fsspec.available_protocols()) - {"file", "local"}
     if lost := [name for name in _LOST_SLASH.findall(text) if name.lower() in protocols]:
         raise ValueError(

@@ -18,6 +18,13 @@ class Limits:
     """
 
     def __init__(self, ax: Axes) -> None:
+        from matplotlib.axes import Axes
+
+        if not isinstance(ax, Axes):
+            raise TypeError(
+                f"ax must be one matplotlib Axes, not {type(ax).__name__}. plt.subplots() with "
+                "several rows or columns returns an array: pass one of its elements."
+            )
         self._ax = ax
         self._is_set = {name: not getattr(ax, f"get_autoscale{name}_on")() for name in ("x", "y")}
         self._before = {name: self._limits_before(name) for name in ("x", "y")}

@@ -199,3 +199,9 @@ def test_tilde_without_user_is_a_folder_to_save_to(
     assert lb.sync_dataset("file:~nobody-there", names=False).new == 0
     assert lb.read_dataset("~nobody-there").empty
     assert sorted(path.name for path in tmp_path.iterdir()) == ["~nobody-here", "~nobody-there"]
+
+
+@pytest.mark.parametrize("call", [lb.read_parquet, lb.read_dataset, lb.sync_dataset])
+def test_path_with_a_null_character_raises(call: Any) -> None:
+    with pytest.raises(ValueError, match="null character"):
+        call("a\0b")

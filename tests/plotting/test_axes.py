@@ -280,3 +280,10 @@ def test_frame_is_wrapped_once(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(engines, "wrap_frame", wrap)
     PLOTS[name]()
     assert wrap.call_count == 1
+
+
+@pytest.mark.parametrize("ax", ["x", np.array([1, 2], dtype=object), 5], ids=str)
+def test_ax_that_is_no_axes_raises(ax: Any) -> None:
+    batches = pd.DataFrame({"batch_id": ["bat-1"], "status": ["COMPLETED"]})
+    with pytest.raises(TypeError, match="ax must be one matplotlib Axes"):
+        lb.plot_failure_rates(batches, ax=ax)
