@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
+import ipywidgets.embed
 import pytest
 
 import llama_batches_nb as lb
@@ -205,7 +206,7 @@ def test_key_is_in_no_frame_of_connect(monkeypatch: pytest.MonkeyPatch, how: str
     _check(list(_texts_of_error(caught.value)), SECRET)
 
 
-def test_nothing_secret_is_in_a_dataset_or_report(
+def test_nothing_secret_is_in_a_dataset_report_or_saved_panel(
     sandbox_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{SECRET}@127.0.0.1:9")
@@ -214,5 +215,12 @@ def test_nothing_secret_is_in_a_dataset_or_report(
         lb.sync_dataset(tmp_path / "kept", progress=False)
         results = lb.fetch_results(limit=3, progress=False)
         lb.export_parquet(results, tmp_path / "results.parquet")
+        lb.write_report(tmp_path / "kept", tmp_path / "report.html")
+        panels = [lb.filter_panel(limit=3), lb.dashboard(), lb.create_panel()]
+        for panel in panels:
+            panel.wait(60)
+            logged.append(json.dumps(panel._repr_mimebundle_(), default=repr))
+            logged.append(json.dumps(ipywidgets.embed.embed_data([panel]), default=repr))
+            panel.close()
     written = [f.read_bytes().decode("latin-1") for f in tmp_path.rglob("*") if f.is_file()]
     _check([*written, *logged], SECRET, sandbox_server.api_key)
