@@ -91,7 +91,9 @@ def estimate_batch(
         batches_with_minutes Int64   of these, batches with a known duration
         ==================== ======= =============================================================
 
-        Expected values are missing without an earlier batch, and intervals with fewer than two.
+        Expected values are missing without an earlier batch, and intervals with fewer than two. The
+        duration of a batch is known if each of its jobs says when it ended (``updated_at``), and
+        its credits if any job answers with its usage; the last two columns count these batches.
         A file without a job counts as free; a file whose credits are not known is left out.
 
     Raises
