@@ -7,7 +7,7 @@ from itertools import chain
 
 import pandas as pd
 
-from llama_batches_nb.errors import NotFoundError
+from llama_batches_nb.errors import NotFoundError, ResponseError
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.fetch.job_selection import LeftOutJobs, expired_error, select_jobs
 from llama_batches_nb.http import endpoints
@@ -152,6 +152,11 @@ def read_extract_job(client: Client, job_id: str, scope: Record) -> tuple[JobSta
         job = endpoints.get_job_output(client, "extract_v2", job_id, decode, **scope)
     except NotFoundError as error:
         raise expired_error(job_id, error) from error
+    if job.id is None and job.status is None:
+        raise ResponseError(
+            f"The response for job {job_id} has neither an id nor a status, so it is no job. Check "
+            "that base_url is the address of the API."
+        )
     check_response_id(job_id, job.id or job_id, what="job")
     return job, sum(sizes)
 
