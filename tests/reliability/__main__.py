@@ -1,6 +1,6 @@
 """Run every function under every fault and write the table of the documentation.
 
-Run `python -m tests.reliability` from the root of the repository; it takes a minute or two.
+Run `python -m tests.reliability` from the root of the repository; it takes some minutes.
 """
 
 from __future__ import annotations

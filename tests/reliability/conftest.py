@@ -25,7 +25,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def shorten_pauses(patch: pytest.MonkeyPatch) -> None:
     """Shorten pauses before retries and between polls, and how long polls may fail."""
     patch.setattr(polling, "MIN_INTERVAL", 0.01)
-    patch.setattr(polling, "MAX_POLL_OUTAGE", 0.5)
+    patch.setattr(polling, "MAX_POLL_OUTAGE", 2.0)
     patch.setattr(transport, "FIRST_BACKOFF", 0.01)
     patch.setattr(rate_limit, "MAX_BACKOFF", 0.01)
     patch.setattr(lost_response, "RECOVERY_DELAYS", (0.0, 0.01, 0.01))

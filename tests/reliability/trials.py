@@ -287,18 +287,6 @@ CALLS = [
         lambda request: True,
     ),
     Call("sync_dataset", _sync, _results, RESULT, _is_batch_five, in_order=False),
-    Call("create_batch", _create, _made, ("batch_id",), _is_post, writes=True),
-    Call(
-        "upload_files",
-        _upload,
-        _uploaded,
-        ("source_directory_id", "display_name"),
-        _is_upload_of_b,
-        in_order=False,
-        writes=True,
-    ),
-]
-DETAIL_CALLS = [
     Call(
         "fetch_jobs(usage=True)",
         lambda api, _: lb.fetch_jobs(_references(api), usage=True, progress=False),
@@ -359,5 +347,14 @@ DETAIL_CALLS = [
         lambda request: True,
         tolerant=True,
     ),
+    Call("create_batch", _create, _made, ("batch_id",), _is_post, writes=True),
+    Call(
+        "upload_files",
+        _upload,
+        _uploaded,
+        ("source_directory_id", "display_name"),
+        _is_upload_of_b,
+        in_order=False,
+        writes=True,
+    ),
 ]
-"""Calls that ignore fields which they do not need."""
