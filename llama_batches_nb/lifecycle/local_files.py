@@ -7,6 +7,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -54,7 +55,9 @@ def _expand(path: PathLike) -> list[Path]:
         raise TypeError(f"A path must be text or a Path, not {path!r:.80}.")
     if not str(path).strip():
         raise ValueError(f"{path!r} is an empty path; use '.' for the current folder.")
-    expanded = Path(path).expanduser()
+    expanded = Path(path)
+    with suppress(RuntimeError):  # no such user: a file name that begins with ~
+        expanded = expanded.expanduser()
     if expanded.is_file():
         return [expanded]
     if expanded.is_dir():

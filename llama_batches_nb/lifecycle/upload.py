@@ -23,6 +23,7 @@ from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
 from llama_batches_nb.lifecycle.upload_targets import (
     Metadata,
     Targets,
+    check_text,
     choose_directories,
     form_fields,
 )
@@ -123,6 +124,8 @@ def upload_files(
             "pass a function that returns an id for the path of each."
         )
     fields = {file: form_fields(file, metadata, unique_id) for file in files}
+    if name is not None:
+        check_text("name", name)
     if name is not None and source_directory_id is not None:
         raise TypeError("Pass the name of a new directory or a source_directory_id, not both.")
     scope = project_params(project_id, organization_id)

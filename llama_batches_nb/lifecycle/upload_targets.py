@@ -72,8 +72,19 @@ def form_fields(
             raise TypeError(f"unique_id must be text, not {id_!r:.80}.")
         if not id_.strip():
             raise ValueError(f"unique_id of {file.name!r} is empty.")
+        check_text("unique_id", id_)
         fields["unique_id"] = id_
     return fields
+
+
+def check_text(name: str, text: object) -> None:
+    """Raise an error unless an argument is text that can be sent."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text, not {text!r:.80}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}={text!r:.80} is not valid Unicode: {error.reason}.") from error
 
 
 def _check_metadata(values: object) -> None:

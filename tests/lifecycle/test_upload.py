@@ -14,6 +14,7 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.lifecycle import upload_targets
+from llama_batches_nb.lifecycle.local_files import find_files
 from tests.conftest import Serve
 from tests.servers import Request, Response, page
 
@@ -391,3 +392,31 @@ def test_upload_names_paths_that_lead_to_the_same_file(serve: Serve, folder: Pat
     with pytest.warns(UserWarning, match=r"1 path is left out, .*link\.txt"):
         files = lb.upload_files([folder / "b.txt", folder / "link.txt", folder / "b.txt"])
     assert files.display_name.tolist() == ["b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"name": b"x"}, TypeError),
+        ({"name": 5}, TypeError),
+        ({"name": "\ud800"}, ValueError),
+        ({"unique_id": "\ud800"}, ValueError),
+    ],
+    ids=str,
+)
+def test_name_or_id_that_cannot_be_sent_raises_before_any_request(
+    serve: Serve, tmp_path: Path, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    server = serve(lambda request: {})
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(error, match=next(iter(arguments))):
+        lb.upload_files(tmp_path, progress=False, **arguments)
+    assert not server.requests
+
+
+def test_file_whose_name_begins_like_an_unknown_user_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("~nobody-here.txt").write_text("a")
+    assert [file.name for file in find_files("~nobody-here.txt")] == ["~nobody-here.txt"]
