@@ -10,12 +10,10 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from llama_batches_nb.dataset.job_refs import OUTPUT_TABLES, JobRef, unsettled_jobs
 from llama_batches_nb.dataset.run import SyncRun
 from llama_batches_nb.dataset.settling import Finding
-from llama_batches_nb.dataset.state import file_name
-from llama_batches_nb.dataset.stored_files import batch_keys
 from llama_batches_nb.errors import BatchesError, NotFoundError
 from llama_batches_nb.fetch import jobs as jobs_module
 from llama_batches_nb.fetch.extractions import read_extract_job
@@ -27,26 +25,11 @@ from llama_batches_nb.http.concurrent import iter_completed
 from llama_batches_nb.http.progress import ProgressBar, progress_bar
 from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments, extractions
-from llama_batches_nb.tables.schema import EXTRACTIONS, JOBS, PAGES, RESULTS
+from llama_batches_nb.tables.schema import JOBS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 from llama_batches_nb.types import PageContent
 
 RETENTION = timedelta(days=3)  # the service documents 48 hours
-MAX_REFS = 1000  # that are in memory together
-OUTPUT_TABLES = {"parse_v2": PAGES, "extract_v2": EXTRACTIONS}
-
-
-class JobRef(NamedTuple):
-    """A job of a batch, with what is stored of it."""
-
-    day: str
-    job_id: str
-    job_type: str
-    key: str  # of the batch
-    batch_id: str
-    status: str | None  # None if it is not stored, or had not ended
-    has_credits: bool
-    has_output: bool
 
 
 JobRow = tuple[JobRef, pa.Table | None]
@@ -71,11 +54,11 @@ class JobRefresh:
     def __init__(self, run: SyncRun) -> None:
         self._run = run
         self._skipped: Counter[str] = Counter()
-        self._expired = self._total = self._requests = 0
+        self._expired = self._total = 0
 
     def run(self, jobs_of: dict[str, set[str] | None]) -> None:
         """Request the jobs of some batches of each day, or of all for None; keep their rows."""
-        refs = (ref for day, keys in jobs_of.items() for ref in self._refs(day, keys))
+        refs = (r for day, keys in jobs_of.items() for r in unsettled_jobs(self._run, day, keys))
         with (
             progress_bar(self._run.progress, "jobs", unit="job") as bar,
             closing(self._listed(filter(self._can_be_asked, refs), bar)) as jobs,
@@ -91,61 +74,6 @@ class JobRefresh:
                 f"{self._expired:,} outputs have expired: the service deletes them after 48 hours."
             )
 
-    # --- which jobs -------------------------------------------------------------------------
-
-    def _refs(self, day: str, keys: set[str] | None) -> Iterator[JobRef]:
-        """Yield the jobs of some batches of a day of which something is missing, each once."""
-        if keys is not None and not keys:
-            return
-        stored, wanted = self._run.stored, None if keys is None else pa.array(sorted(keys))
-        columns = pa.schema(
-            [JOBS.arrow_schema.field(name) for name in ("job_id", "status", "credits")]
-        )
-        parts = stored.rows(file_name(JOBS.name, day), columns.names)
-        jobs = pa.concat_tables([columns.empty_table(), *parts]).combine_chunks()
-        tables = OUTPUT_TABLES.values() if self._run.facets.content else ()
-        outputs = [file_name(table.name, day) for table in tables]
-        ids = [
-            rows["job_id"].unique() for name in outputs for rows in stored.rows(name, ["job_id"])
-        ]
-        with_output = pa.concat_arrays([pa.array([], pa.string()), *ids])
-        seen = pa.array([None, ""], pa.string())  # neither is a job
-        for rows in self._run.changes.rows(RESULTS, day, ["batch_id", "job_id", "job_type"]):
-            if wanted is not None:
-                rows = rows.filter(pc.is_in(batch_keys(rows["batch_id"]), value_set=wanted))
-            rows = rows.filter(pc.invert(pc.is_in(rows["job_id"], value_set=seen)))
-            seen = pa.concat_arrays([seen, rows["job_id"].combine_chunks()])
-            yielded: set[str] = set()
-            for part in self._unsettled(rows, jobs, with_output).to_batches(MAX_REFS):
-                for ref in (JobRef(day, **row) for row in part.to_pylist()):
-                    if ref.job_id not in yielded:
-                        yielded.add(ref.job_id)
-                        yield ref
-
-    def _unsettled(self, rows: pa.Table, jobs: pa.Table, with_output: pa.Array) -> pa.Table:
-        """Return the jobs of results that are not stored, or of which something is missing."""
-        place = pc.index_in(rows["job_id"], value_set=jobs["job_id"])
-        status = jobs["status"].take(place)
-        has_ended = pc.is_in(status, value_set=pa.array(sorted(TERMINAL_STATUSES)))
-        has_credits = jobs["credits"].take(place).is_valid()
-        has_output = pc.is_in(rows["job_id"], value_set=with_output)
-        is_settled = has_ended
-        if self._run.facets.usage:
-            is_settled = pc.and_(is_settled, has_credits)
-        if self._run.facets.content:
-            has_none = pc.not_equal(status, "COMPLETED").fill_null(False)
-            is_settled = pc.and_(is_settled, pc.or_(has_output, has_none))
-        columns = {
-            "job_id": rows["job_id"],
-            "job_type": rows["job_type"],
-            "key": batch_keys(rows["batch_id"]),
-            "batch_id": rows["batch_id"],
-            "status": pc.if_else(has_ended, status, None),
-            "has_credits": has_credits,
-            "has_output": has_output,
-        }
-        return pa.table(columns).filter(pc.invert(is_settled))
-
     def _can_be_asked(self, ref: JobRef) -> bool:
         if ref.job_type not in endpoints.JOBS:
             self._skipped[f"of an unsupported type: {ref.job_type or 'none'}"] += 1
@@ -154,8 +82,6 @@ class JobRefresh:
         else:
             return True
         return False
-
-    # --- requests ---------------------------------------------------------------------------
 
     def _listed(self, refs: Iterator[JobRef], bar: ProgressBar) -> Generator[JobRow, None, None]:
         """List jobs and store those that run; yield those that have ended."""
@@ -183,9 +109,9 @@ class JobRefresh:
                     if jobs is None:
                         yield from ((ref, None) for ref in found)
                     else:
-                        self._count(1)
+                        self._run.requests += 1
                         yield from self._add_listed(found, jobs)
-                bar.set_postfix(f"{self._requests:,} requests")
+                run.show(bar)
 
     def _chunks(self, refs: Iterator[JobRef], bar: ProgressBar) -> Iterator[Chunk]:
         waiting: dict[str | None, list[JobRef]] = {}
@@ -240,7 +166,7 @@ class JobRefresh:
         with closing(completed):
             for group in completed:
                 for _, (ref, _), details in group:
-                    self._count(details.requests)
+                    self._run.requests += details.requests
                     self._expired += details.has_expired
                     self._add_rows(ref.day, details.row)
                     if details.output is not None:
@@ -281,12 +207,6 @@ class JobRefresh:
         if result is None:
             return None
         return extractions.to_arrow(extractions.parse_extraction(ref.job_id, result))
-
-    # --- results ----------------------------------------------------------------------------
-
-    def _count(self, n_requests: int) -> None:
-        self._requests += n_requests
-        self._run.requests += n_requests
 
     def _add_rows(self, day: str, rows: pa.Table | None) -> None:
         if rows is not None and len(rows):

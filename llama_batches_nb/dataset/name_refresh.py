@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from llama_batches_nb.dataset.plan import DayWork
 from llama_batches_nb.dataset.run import SyncRun
-from llama_batches_nb.dataset.state import DATASET_TABLES, NAME_TABLES, file_name, split_name
+from llama_batches_nb.dataset.state import DATASET_TABLES, NAME_TABLES, file_name
 from llama_batches_nb.dataset.stored_files import batch_keys
 from llama_batches_nb.errors import AuthenticationError, BatchesError, NotFoundError
 from llama_batches_nb.fetch import listing
@@ -44,8 +44,7 @@ def refresh_names(run: SyncRun, work: dict[str, DayWork]) -> None:
     }
     is_first = not {table.name for table in NAME_TABLES} <= set(run.state.tables)
     if is_first or None in run.stored.outdated:
-        days = (split_name(name)[1] for name in run.state.files_of(BATCHES.name))
-        batches_of = {day: None for day in days if day is not None}
+        batches_of = dict.fromkeys(run.state.days_of(BATCHES))
     if not batches_of:
         return
     try:

@@ -178,4 +178,7 @@ def table_of(name: str) -> Table:
 
 def _read(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
     with path.open("rb") as file:
-        yield from StoredRows(file).groups(columns)
+        written = StoredRows(file)
+        yield from written.groups(columns)
+    if written.lost:
+        raise OSError(f"{str(path)!r} cannot be read as it was written. Check the disk.")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import pyarrow as pa
 
+from llama_batches_nb.tables.schema import Table
+
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
@@ -118,13 +120,13 @@ def _read_footer(file: BinaryIO) -> bytes:
 class StoredRows:
     """The rows of a local file, read one row group at a time.
 
-    With `salvage`, what cannot be read is left out, and counted as `lost`.
+    Row groups that cannot be read are left out, and their rows counted as `lost`.
     """
 
-    def __init__(self, file: BinaryIO, *, salvage: bool = False) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         import pyarrow.parquet as pq
 
-        self.lost, self._salvage = 0, salvage
+        self.lost = 0
         try:
             self._parquet = pq.ParquetFile(file, page_checksum_verification=True)
             self.schema: pa.Schema = self._parquet.schema_arrow.remove_metadata()
@@ -140,21 +142,16 @@ class StoredRows:
                 rows.validate(full=True)
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise_if_system_error(error)
-                if not self._salvage:
-                    raise DamagedFileError(str(error)) from error
                 self.lost += self._parquet.metadata.row_group(index).num_rows
-                continue
-            yield rows
+            else:
+                yield rows
 
-    def fits(self, schema: pa.Schema) -> bool:
-        """Return whether the columns that a schema shares with the file have the same types."""
-        return (
-            all(
-                field.type == schema.field(field.name).type
-                for field in self.schema
-                if field.name in schema.names
-            )
-            and set(self.schema.names) & set(schema.names[:1]) != set()
+    def fits(self, table: Table) -> bool:
+        """Return whether the file has the key of a table, and no column of another type."""
+        types = {field.name: field.type for field in self.schema}
+        known = table.arrow_schema
+        return table.key in types and all(
+            types.get(field.name, field.type) == field.type for field in known
         )
 
 

@@ -18,7 +18,6 @@ from llama_batches_nb.dataset.state import (
     Statuses,
     SyncedRange,
     day_of,
-    split_name,
     union,
 )
 from llama_batches_nb.dataset.stored_files import batch_key
@@ -71,9 +70,8 @@ class Plan:
                 self.add_jobs_of(entry.day, key)
         self._add_listed(listed)
         self._add_outdated()
-        for name in run.state.files_of(RESULTS.name):
-            _, day = split_name(name)
-            if day and not set(run.facets.names) <= set(run.state.asked.get(day, ())):
+        for day in run.state.days_of(RESULTS):
+            if not set(run.facets.names) <= set(run.state.asked.get(day, ())):
                 self._day(day).jobs_of = None
 
     def __contains__(self, key: str) -> bool:

@@ -17,6 +17,7 @@ from llama_batches_nb.dataset.state import (
     State,
     check_folder,
     parse_name,
+    split_name,
 )
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.stored_files import find_unrecorded, observe_files
@@ -127,21 +128,23 @@ def read_dataset(
     storage, chosen = Storage(path), _table(table)
     if isinstance(filter, list | tuple):
         filter = pq.filters_to_expression(filter)  # noqa: A001
-    for attempt in range(MAX_READ_ATTEMPTS):
-        files = _checked_files(storage, chosen)
-        try:
-            opened = _to_dataset(storage, chosen, files)
-            if chosen is EXTRACTIONS:
-                opened = _with_equal_types(opened)
-            names = _column_names(chosen, opened.schema, columns)
-            rows = opened.to_table(columns=names, filter=filter)
-            return schema.to_pandas(rows, [c for c in chosen.columns if c.name in names])
-        except (pa.ArrowException, OSError) as error:
-            raise_if_system_error(error)
-            if files == _checked_files(storage, chosen) or attempt == MAX_READ_ATTEMPTS - 1:
-                _raise_if_damaged(storage, chosen, files)
-                raise
-    raise AssertionError("the last attempt returns or raises")
+    try:
+        return _read(storage, chosen, columns, filter)
+    except (pa.ArrowException, OSError) as error:
+        raise_if_system_error(error)
+        _raise_if_damaged(storage, chosen)
+        return _read(storage, chosen, columns, filter)  # a file was replaced while it was read
+
+
+def _read(
+    storage: Storage, table: Table, columns: str | Sequence[str] | None, rows: ds.Expression | None
+) -> pd.DataFrame:
+    opened = _to_dataset(storage, table, _checked_files(storage, table))
+    if table is EXTRACTIONS:
+        opened = _with_equal_types(opened)
+    names = _column_names(table, opened.schema, columns)
+    read = opened.to_table(columns=names, filter=rows)
+    return schema.to_pandas(read, [c for c in table.columns if c.name in names])
 
 
 def _table(name: str) -> Table:
@@ -179,11 +182,12 @@ def _checked_files(storage: Storage, table: Table) -> list[str]:
                 f"{storage.name!r} has no {table.name} yet. Fetch them with "
                 f"sync_dataset({storage.name!r}, {option})."
             )
-        own = [name for name in names if (parsed := parse_name(name)) and parsed[0] == table.name]
-        seen = observe_files(storage, {*own, *state.files_of(table.name)}, whole=False)
-        unrecorded = find_unrecorded(seen, state)
+        known = {*state.files, *filter(parse_name, names)}
+        own = sorted((name for name in known if split_name(name)[0] == table.name), reverse=True)
+        seen = observe_files(storage, own, whole=False)
+        unrecorded = find_unrecorded(seen, state.files, state.next_files)
         if not unrecorded:
-            return sorted(own, reverse=True)
+            return own
     name, reason = next(iter(unrecorded.items()))
     raise DatasetError(
         f"{name!r} in {storage.name!r} {reason}. Run sync_dataset, which fetches again what the "
@@ -230,9 +234,9 @@ def _with_equal_types(extracted: ds.Dataset) -> ds.Dataset:
     return ds.dataset(pa.concat_tables([extracted.schema.empty_table(), *parts]))
 
 
-def _raise_if_damaged(storage: Storage, table: Table, names: Sequence[str]) -> None:
+def _raise_if_damaged(storage: Storage, table: Table) -> None:
     """Raise a `DatasetError` that names the first unreadable file, if there is one."""
-    for name in names:
+    for name in _checked_files(storage, table):
         try:
             _to_dataset(storage, table, [name]).to_table()
         except (pa.ArrowException, OSError) as error:

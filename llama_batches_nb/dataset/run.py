@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from llama_batches_nb.dataset.new_files import Changes
 from llama_batches_nb.dataset.settling import FailedRequests, Settling
 from llama_batches_nb.dataset.state import State, save
 from llama_batches_nb.dataset.storage import Storage
-from llama_batches_nb.dataset.stored_files import StoredFiles
+from llama_batches_nb.dataset.stored_files import StoredFiles, batch_key
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.fetch.filters import BatchQuery
 from llama_batches_nb.http.client import Client
@@ -60,11 +61,9 @@ class SyncRun:
     storage: Storage
     state: State
     stored: StoredFiles
-    changes: Changes
-    settling: Settling
+    folder: Path  # for temporary files
     now: datetime
     progress: Progress
-    failed: FailedRequests = field(default_factory=FailedRequests)
     new: int = 0
     ended: int = 0
     requests: int = 0
@@ -72,6 +71,12 @@ class SyncRun:
     unknown_jobs: int = 0
     n_rows: int = 0
     truncated: list[str] = field(default_factory=list)
+    failed: FailedRequests = field(default_factory=FailedRequests)
+
+    def __post_init__(self) -> None:
+        self.changes = Changes(self.storage, self.state, self.stored, self.folder)
+        pending = {batch_key(entry.batch_id): entry for entry in self.state.pending}
+        self.settling = Settling(self.now, pending)
 
     def counted(
         self, pages: Iterable[Page[T]], bar: ProgressBar | None = None

@@ -25,6 +25,7 @@ from llama_batches_nb.tables.schema import (
     JOBS,
     PAGES,
     RESULTS,
+    Table,
 )
 
 STATE_FILE = "_sync.json"
@@ -42,6 +43,7 @@ _FILE = re.compile(
     rf"(?P<table>{'|'.join(t.name for t in DAY_TABLES)})/created=(?P<day>{_DAY})/data\.parquet"
     rf"|(?P<names>{'|'.join(t.name for t in NAME_TABLES)})/data\.parquet"
 )
+_TEMPORARY = re.compile(r"(.*/|)\.(.+)\.[0-9a-f]{8}\.tmp")
 
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 Statuses = tuple[str, ...] | None
@@ -97,11 +99,8 @@ class State(msgspec.Struct, kw_only=True):
     @classmethod
     def read(cls, storage: Storage) -> Self | None:
         """Return the state of a dataset, or None if there is none; raise if it is damaged."""
-        content = storage.get(STATE_FILE)
-        return None if content is None else cls._decode(content, storage)
-
-    @classmethod
-    def _decode(cls, content: bytes, storage: Storage) -> Self:
+        if (content := storage.get(STATE_FILE)) is None:
+            return None
         try:
             if (version := msgspec.json.decode(content, type=_Format).format) > FORMAT_VERSION:
                 raise DatasetError(
@@ -123,10 +122,10 @@ class State(msgspec.Struct, kw_only=True):
         self.pending = [p for p in self.pending if _is_valid_unicode(p.batch_id)]
         return msgspec.json.format(msgspec.json.encode(self))
 
-    def files_of(self, table: str) -> dict[str, FileVersion]:
-        """Return the files of a table, the newest day first."""
-        names = {n: v for n, v in self.files.items() if n.startswith(f"{table}/")}
-        return dict(sorted(names.items(), reverse=True))
+    def days_of(self, table: Table) -> list[str]:
+        """Return the days of which a table has a recorded file."""
+        names = map(split_name, self.files)
+        return [day for name, day in names if name == table.name and day is not None]
 
     def resume_from(self, target: SyncedRange) -> datetime | None:
         """Return the creation time from which batches may be new, or None for any time."""
@@ -197,28 +196,20 @@ def check_folder(storage: Storage, names: list[str]) -> None:
             f"{storage.name!r} has the format of an older version, which this one cannot read. "
             "Sync to a new folder. The old files are plain Parquet and stay as they are."
         )
-    others = [name for name in names if not is_own(name)]
-    if others and STATE_FILE not in names and not any(map(parse_name, names)):
+    is_dataset = STATE_FILE in names or any(map(parse_name, names))
+    others = [name for name in names if not is_temporary(name)]
+    if others and not is_dataset:
         raise DatasetError(
             f"{storage.name!r} is not a dataset: it holds other files ({others[0]!r}). Choose an "
             "empty or new folder."
         )
 
 
-def is_own(name: str) -> bool:
-    """Return whether a sync writes files with such a name."""
-    return _is_final(name) or is_temporary(name)
-
-
 def is_temporary(name: str) -> bool:
     """Return whether a file is one that a sync writes before it replaces another one."""
-    folder, _, last = name.rpartition("/")
-    match = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.tmp", last)
-    return match is not None and _is_final(f"{folder}/{match[1]}".lstrip("/"))
-
-
-def _is_final(name: str) -> bool:
-    return name == STATE_FILE or parse_name(name) is not None
+    match = _TEMPORARY.fullmatch(name)
+    final = match[1] + match[2] if match else ""
+    return final == STATE_FILE or parse_name(final) is not None
 
 
 def is_superset(statuses: Statuses, others: Statuses) -> bool:

@@ -10,7 +10,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -69,23 +69,15 @@ class Storage:
 
     def get(self, name: str) -> bytes | None:
         """Return the content of a file, or None if it does not exist."""
-        if not self._is_regular_file(name):
-            return None
-        try:
-            self.filesystem.invalidate_cache()
-            content: bytes = self.filesystem.cat_file(self.path(name))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return content
+        with self.open(name) as file:
+            return None if file is None else file.read()
 
     def put(self, name: str, content: bytes) -> None:
         """Create or replace a file atomically."""
         if self.local is not None:
-            self._check_inside(name)
-            atomic_write(self.local / name, content)
-            return
-        path = self.path(name)
-        write_bytes(self.filesystem, path, content)
+            atomic_write(self._checked_path(self.local, name), content)
+        else:
+            write_bytes(self.filesystem, self.path(name), content)
 
     @contextmanager
     def open(self, name: str, *, download: bool = True) -> Iterator[BinaryIO | None]:
@@ -96,31 +88,23 @@ class Storage:
         """
         if self.local is not None:
             path = self.local / name
-            if not path.is_file():
-                yield None
-                return
-            with path.open("rb") as file:
+            with path.open("rb") if path.is_file() else nullcontext() as file:
                 yield file
             return
         self.filesystem.invalidate_cache()
-        if not download:
-            try:
-                remote = self.filesystem.open(self.path(name), "rb", block_size=2**17)
-            except FileNotFoundError:
-                yield None
-                return
-            with remote:
-                yield remote
-            return
-        with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder:
-            copy = Path(folder, "copy")
-            try:
-                self.filesystem.get_file(self.path(name), str(copy))
-            except FileNotFoundError:
-                yield None
-                return
-            with copy.open("rb") as file:
-                yield file
+        with (
+            tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder,
+            ExitStack() as stack,
+        ):
+            remote = None
+            with suppress(FileNotFoundError):
+                if download:
+                    self.filesystem.get_file(self.path(name), f"{folder}/copy")
+                    remote = stack.enter_context(Path(folder, "copy").open("rb"))
+                else:
+                    opened = self.filesystem.open(self.path(name), "rb", block_size=2**17)
+                    remote = stack.enter_context(opened)
+            yield remote
 
     def temporary_path(self, name: str, folder: Path) -> Path:
         """Return a local path to write the next content of a file to, for `replace`.
@@ -129,15 +113,13 @@ class Storage:
         """
         if self.local is None:
             return folder / secrets.token_hex(8)
-        self._check_inside(name)
-        path = self.local / name
+        path = self._checked_path(self.local, name)
         return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
     def replace(self, name: str, content: Path) -> None:
         """Create or replace a file with a local one, in one step, and delete that."""
         if self.local is not None:
-            self._check_inside(name)
-            content.replace(self.local / name)
+            content.replace(self._checked_path(self.local, name))
             fsync_folder((self.local / name).parent)
             return
         make_parent(self.filesystem, self.path(name))
@@ -148,15 +130,14 @@ class Storage:
         """Return whether reading ends, which is not so for a named pipe."""
         return self.local is None or (self.local / name).is_file()
 
-    def _check_inside(self, name: str) -> None:
-        """Raise `DatasetError` if a file is not in the folder once symbolic links are resolved."""
-        if self.local is None:
-            return
-        if not (self.local / name).parent.resolve().is_relative_to(self.local.resolve()):
+    def _checked_path(self, folder: Path, name: str) -> Path:
+        """Return the path of a file that is in the folder once symbolic links are resolved."""
+        if not (folder / name).parent.resolve().is_relative_to(folder.resolve()):
             raise DatasetError(
                 f"{name!r} is outside {self.name!r} because of a symbolic link. Remove the link, "
                 "or choose another folder."
             )
+        return folder / name
 
 
 def path_text(path: PathLike, *, to_write: bool = False) -> str:

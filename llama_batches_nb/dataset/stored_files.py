@@ -19,6 +19,7 @@ from llama_batches_nb.dataset.parquet_files import (
 from llama_batches_nb.dataset.state import DATASET_TABLES, State, parse_name, split_name
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.messages import warn
+from llama_batches_nb.tables.schema import BATCHES, RESULTS
 
 MISSING = "is missing"
 FILE_WORKERS = 8  # files that are checked at once
@@ -58,18 +59,20 @@ def observe(file: BinaryIO | None, *, whole: bool) -> FileVersion | str:
         return f"is damaged: {error}"
 
 
-def find_unrecorded(seen: Mapping[str, FileVersion | str], state: State) -> dict[str, str]:
-    """Return the files that are not as recorded, each with the reason."""
+def find_unrecorded(
+    seen: Mapping[str, FileVersion | str], *records: Mapping[str, FileVersion]
+) -> dict[str, str]:
+    """Return the files that are not as in any of the records, each with the reason."""
     unrecorded = {}
     for name, version in seen.items():
         if isinstance(version, str):
             unrecorded[name] = version
             continue
-        recorded = [v for v in (state.files.get(name), state.next_files.get(name)) if v]
-        same = [v for v in recorded if v[:2] == version[:2]]
+        recorded = [record[name] for record in records if name in record]
+        same = [each for each in recorded if each[:2] == version[:2]]
         if not same:
             unrecorded[name] = "is damaged, or is not the file that the last sync wrote"
-        elif version.crc32 is not None and version.crc32 not in [v.crc32 for v in same]:
+        elif version.crc32 is not None and version.crc32 not in [each.crc32 for each in same]:
             unrecorded[name] = "is damaged: its checksum is wrong"
     return unrecorded
 
@@ -78,35 +81,38 @@ class StoredFiles:
     """The files of a dataset as a sync finds them.
 
     `outdated` days have a file that is not as recorded: all their batches are fetched again, and a
-    row stays until the API has answered about its batch.
+    row stays until the API has answered about its batch. The day of the files of names is None.
     """
 
     def __init__(self, storage: Storage, state: State, names: Iterable[str]) -> None:
-        self._storage, self._is_local = storage, storage.local is not None
-        own = {name for name in names if parse_name(name)}
-        self._seen = observe_files(storage, {*own, *state.files}, whole=self._is_local)
-        unrecorded = find_unrecorded(self._seen, State(files=state.files))
-        self.names = own
+        self._storage = storage
+        self.names = {name for name in names if parse_name(name)}
+        is_local = storage.local is not None
+        self._seen = observe_files(storage, {*self.names, *state.files}, whole=is_local)
+        unrecorded = find_unrecorded(self._seen, state.files)
         self.outdated = {split_name(name)[1] for name in unrecorded}
         self.overtaken: set[str | None] = set()
         """Days with a file that another sync has replaced meanwhile."""
         self.project_ids: set[str] = set()
-        self._keys: dict[str, pa.Array] = {}
         self.outdated_ids: dict[str, dict[str, str]] = {day: {} for day in self.outdated if day}
         """By outdated day: the ids of its batches by their keys."""
-        for name in sorted(own):
+        self._keys: dict[str, pa.Array] = {}
+        for name in sorted(self.names):
             table, day = split_name(name)
-            if day and (table == "batches" or (table == "results" and day in self.outdated)):
-                columns = ["batch_id", *(["project_id"] if table == "batches" else [])]
-                parts = list(self.rows(name, columns))
-                keys = [batch_keys(part["batch_id"]) for part in parts]
-                self._keys[day] = pa.concat_arrays([self._keys.get(day, _NO_KEYS), *keys]).unique()
-                if day in self.outdated:
-                    ids = [id_ for part in parts for id_ in part["batch_id"].to_pylist()]
-                    self.outdated_ids[day] |= {batch_key(id_): id_ for id_ in ids}
-                for part in parts:
-                    if "project_id" in part.column_names:
-                        self.project_ids |= set(part["project_id"].unique().to_pylist()) - {None}
+            if day and (table == BATCHES.name or (table == RESULTS.name and day in self.outdated)):
+                self._add_batches(name, day)
+
+    def _add_batches(self, name: str, day: str) -> None:
+        """Remember the batches and the projects that a file has rows of."""
+        keys = [self._keys.get(day, pa.array([], pa.string()))]
+        for rows in self.rows(name, ["batch_id", "project_id"]):
+            keys.append(batch_keys(rows["batch_id"]))
+            if day in self.outdated:
+                ids = rows["batch_id"].unique().to_pylist()
+                self.outdated_ids[day] |= {batch_key(batch_id): batch_id for batch_id in ids}
+            if "project_id" in rows.column_names:
+                self.project_ids |= set(rows["project_id"].drop_null().unique().to_pylist())
+        self._keys[day] = pa.concat_arrays(keys).unique()
 
     def locate(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """Return the days that have each batch."""
@@ -133,21 +139,18 @@ class StoredFiles:
     def open(self, name: str) -> Iterator[StoredRows | None]:
         """Open a file to read its rows, or yield None if there is none or it is unreadable."""
         table, day = split_name(name)
+        where, stored = f"{name!r} in {self._storage.name!r}", None
         with self._storage.open(name) as file:
-            seen, before = observe(file, whole=self._is_local), self._seen.get(name, MISSING)
-            if seen[:2] != before[:2]:
+            if observe(file, whole=False)[:2] != self._seen.get(name, MISSING)[:2]:
                 self.overtaken.add(day)
-            try:
-                stored = None if file is None else StoredRows(file, salvage=True)
-            except DamagedFileError as error:
-                warn(f"{name!r} in {self._storage.name!r} is damaged and is rebuilt: {error}")
-                stored = None
-            if stored is not None and not stored.fits(DATASET_TABLES[table].arrow_schema):
-                warn(f"{name!r} in {self._storage.name!r} has other column types and is rebuilt.")
+            if file is not None:
+                try:
+                    stored = StoredRows(file)
+                except DamagedFileError as error:
+                    warn(f"{where} is damaged and is rebuilt: {error}")
+            if stored is not None and not stored.fits(DATASET_TABLES[table]):
+                warn(f"{where} has other column types and is rebuilt.")
                 stored = None
             yield stored
             if stored is not None and stored.lost:
                 warn(f"{stored.lost:,} rows of {name!r} are damaged; they are fetched again.")
-
-
-_NO_KEYS = pa.array([], pa.string())

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Unpack, get_args
 
 from llama_batches_nb.dataset.name_refresh import refresh_names
-from llama_batches_nb.dataset.new_files import Changes
 from llama_batches_nb.dataset.refresh import Refresh
 from llama_batches_nb.dataset.run import Facets, SyncRun
-from llama_batches_nb.dataset.settling import Settling
 from llama_batches_nb.dataset.state import (
     DATASET_TABLES,
     DamagedStateError,
@@ -25,7 +23,7 @@ from llama_batches_nb.dataset.state import (
     save,
 )
 from llama_batches_nb.dataset.storage import Storage, path_text
-from llama_batches_nb.dataset.stored_files import StoredFiles, batch_key
+from llama_batches_nb.dataset.stored_files import StoredFiles
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.fetch.filters import (
     BatchFilters,
@@ -220,17 +218,7 @@ def sync_dataset(
         stored = StoredFiles(storage, state, existing)
         before = _row_counts(state)
         run = SyncRun(
-            client,
-            query,
-            scope,
-            facets,
-            storage,
-            state,
-            stored,
-            Changes(storage, state, stored, Path(folder)),
-            Settling(now, {batch_key(entry.batch_id): entry for entry in state.pending}),
-            now,
-            progress,
+            client, query, scope, facets, storage, state, stored, Path(folder), now, progress
         )
         work = Refresh(run).run()
         if names:
