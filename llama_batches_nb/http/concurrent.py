@@ -24,7 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DECODE_BATCH_SIZE = 16  # results that are decoded together
-MAX_OPEN_BYTES = 48 * 2**20  # of results that are requested or wait to be used
+MAX_OPEN_BYTES = 24 * 2**20  # of results that are requested or wait to be used
 FIRST_OPEN = 2  # calls until the size of a result is known
 
 DecodeBatch = Callable[[list[R]], list[Any]]
