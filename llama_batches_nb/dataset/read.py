@@ -123,17 +123,14 @@ def read_dataset(
     >>> done.status.unique().tolist()
     ['COMPLETED']
     """
-    import pyarrow.parquet as pq
-
     storage, chosen = Storage(path), _table(table)
-    if isinstance(filter, list | tuple):
-        filter = pq.filters_to_expression(filter)  # noqa: A001
+    conditions = _parse_filter(filter)
     try:
-        return _read(storage, chosen, columns, filter)
+        return _read(storage, chosen, columns, conditions)
     except (pa.ArrowException, OSError) as error:
         raise_if_system_error(error)
         _raise_if_damaged(storage, chosen)
-        return _read(storage, chosen, columns, filter)  # a file was replaced while it was read
+        return _read(storage, chosen, columns, conditions)  # a file was replaced while it was read
 
 
 def _read(
@@ -145,6 +142,23 @@ def _read(
     names = _column_names(table, opened.schema, columns)
     read = opened.to_table(columns=names, filter=rows)
     return schema.to_pandas(read, [c for c in table.columns if c.name in names])
+
+
+def _parse_filter(given: object) -> ds.Expression | None:
+    """Return a filter as an expression; one condition may stand without a list."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if given is None or isinstance(given, pc.Expression):
+        return given
+    is_condition = isinstance(given, tuple) and len(given) == 3 and isinstance(given[0], str)
+    try:
+        return pq.filters_to_expression([given] if is_condition else given)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            'filter must be a list of conditions such as ("status", "==", "COMPLETED"), or a '
+            f"pyarrow expression, not {given!r:.80}."
+        ) from error
 
 
 def _table(name: str) -> Table:

@@ -64,6 +64,12 @@ def test_read_selects_columns_and_rows(dataset: str) -> None:
     )
     assert frame.columns.tolist() == ["error_message", "batch_status", "batch_id"]
     assert frame.error_message.tolist() == ["no such file"] * 2
+    one = read_dataset(dataset, filter=("batch_id", "==", "bat-000"))
+    assert set(one.batch_id) == {"bat-000"}
+    wrong: list[Any] = [[], 5, "batch_id == 'bat-000'", ("batch_id", "=="), [("batch_id", "~", 1)]]
+    for conditions in wrong:
+        with pytest.raises((TypeError, ValueError), match="filter must be a list of conditions"):
+            read_dataset(dataset, filter=conditions)
     assert read_dataset(dataset, columns="batch_id").columns.tolist() == ["batch_id"]
     assert len(read_dataset(dataset, columns=[])) == len(read_dataset(dataset))
 
