@@ -176,7 +176,7 @@ class SavedFiles:
     def _load_journal(self) -> None:
         with suppress(FileNotFoundError):
             for line in self._journal.read_bytes().splitlines():
-                with suppress(msgspec.DecodeError, ValueError):  # the last line may be cut short
+                with suppress(msgspec.DecodeError, ValueError):  # a line may be cut short
                     if (file := _parse(msgspec.json.decode(line))) is not None:
                         self._add(file, replace=True)
 
@@ -197,7 +197,8 @@ class SavedFiles:
                         entry.unlink()
 
     def _append(self, files: Iterable[SavedFile]) -> None:
-        lines = b"".join(msgspec.json.encode(file) + b"\n" for file in files)
+        # a line begins with the line end, so that none is joined to one that a kill cut short
+        lines = b"".join(b"\n" + msgspec.json.encode(file) for file in files)
         with self._journal.open("ab") as journal:
             journal.write(lines)
 

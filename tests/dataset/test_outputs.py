@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb.dataset.saved_files import JOURNAL, MANIFEST
+from llama_batches_nb.dataset.saved_files import JOURNAL, MANIFEST, SavedFile, SavedFiles
 from llama_batches_nb.tables.schema import OUTPUTS
 from tests.conftest import Serve
 from tests.output_api import OutputApi, failed_page, markdown_page
@@ -457,3 +457,16 @@ def test_killed_process_loses_nothing(api: Api, serve: Serve, folder: Path) -> N
     for i in range(n):
         assert (folder / contents[f"pjb-{i}"]).read_text() == f"# File {i}"
     assert not (folder / JOURNAL).exists()
+
+
+def test_record_that_a_kill_cut_short_costs_no_other_record(tmp_path: Path) -> None:
+    first, second, third = (SavedFile(f"dfl-{n}", "markdown", f"{n}.md") for n in range(3))
+    SavedFiles(tmp_path).plan([first, second])
+    whole = (tmp_path / JOURNAL).read_bytes()
+    for size in range(len(whole) // 2 + 2, len(whole)):
+        (tmp_path / JOURNAL).write_bytes(whole[:size])
+        SavedFiles(tmp_path).plan([third])
+        later = SavedFiles(tmp_path)
+        assert later.find(("dfl-0", "markdown")) == first
+        assert later.find(("dfl-1", "markdown")) is None
+        assert later.find(("dfl-2", "markdown")) == third
