@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,7 @@ class Panel(widgets.VBox):
         own_class = f"lb-{self.model_id}"
         self.add_class("lb-panel").add_class(own_class)
         self._saved = SavedHtml(
-            self.title, own_class, lambda: self._saved_html(), lambda: repr(self)
+            self.title, own_class, lambda: self._saved_html(), lambda: self._saved_text()
         )
         self.runner = TaskRunner(
             on_error=self.show_error,
@@ -58,13 +58,17 @@ class Panel(widgets.VBox):
     def _on_view(self, _: object) -> None:
         """Send the whole state to a new page, which missed the changes made while it loaded."""
         with self.runner.lock:
-            for widget in () if self._closed else (*_descendants(self), self):
+            if self._closed:
+                return
+            for widget in (*_descendants(self), self):
                 widget.layout.send_state()
                 widget.send_state()
+            self._saved.update()  # the page may show a captured output
 
-    def set_content(self, *parts: widgets.Widget) -> None:
-        """Put widgets under the heading."""
-        self.children = (self._header, *parts)
+    def set_content(self, *parts: widgets.Widget, beside: Sequence[widgets.Widget] = ()) -> None:
+        """Put widgets under the heading and, in one row with it, others `beside` it."""
+        heading = widgets.HBox([self._header, *beside]).add_class("lb-top")
+        self.children = (heading, *parts)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the panel has finished its work, at most `timeout` seconds."""
@@ -149,18 +153,23 @@ class Panel(widgets.VBox):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         bundle = dict(super()._repr_mimebundle_() or {})
-        return {**bundle, "text/plain": repr(self), "text/html": self._saved.html()}
+        return {**bundle, "text/plain": self._saved_text(), "text/html": self._saved.html()}
 
     def _ipython_display_(self) -> None:
         """Show the panel, followed by its saved copy."""
         if not self._closed:
-            hint = f"{self.title}: run the cell to use the panel. It last showed:"
+            hint = f"{self.title}: run the cell to use the panel."
             view = {**self._repr_mimebundle_(), "text/html": f"<p><i>{hint}</i></p>"}
             display({**view, "text/plain": hint}, raw=True)  # the numbers are in the saved copy
         self._saved.show(live=not self._closed)
 
-    def __repr__(self) -> str:
+    def _saved_text(self) -> str:
+        """Return what the panel shows as one line, for formats without HTML."""
         return escape_control_chars(f"<{self.title}: {self._text()}>")
+
+    def __repr__(self) -> str:
+        # Without numbers: a notebook keeps the text of a container such as `Tab` as it was.
+        return f"<{type(self).__name__} with the DataFrames .batches, .results, .jobs and .files>"
 
 
 def _close_earlier_panels(panel: Panel) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from IPython import get_ipython
+from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.display import DisplayHandle, display
 
 from llama_batches_nb.panels.markup import SAVED_CSS
@@ -41,14 +43,24 @@ class SavedHtml:
         return (
             f"<style>{SAVED_CSS}body:has(.{panel}) .lb-saved.of-{panel}{{display:none}}</style>"
             f'<div class="lb-saved of-{panel} tex2jax_ignore mathjax_ignore">'
-            f"<p><b>{self._title}</b></p>{self._content()}</div>"
+            f"<p><b>{self._title}</b>, as last shown:</p>{self._content()}</div>"
         )
 
     def show(self, *, live: bool = True) -> None:
-        """Add the copy to the output of a cell; while `live`, `update` replaces it."""
-        output = display(_Copy(self.html(), self._text()), display_id=True)
-        if live and output is not None:
+        """Add the copy to the output of a cell; while `live`, `update` replaces it.
+
+        A live copy is empty until it is first replaced. In an `Output` widget or in captured
+        output, where that is not possible, it thus says nothing rather than something outdated.
+        """
+        if not live:
+            display(_Copy(self.html(), self._text()))
+            return
+        output = display(_Copy("", ""), display_id=True)
+        if output is not None:
             self._outputs.append(output)
+            publisher = getattr(get_ipython(), "display_pub", None)
+            if not isinstance(publisher, CapturingDisplayPublisher):
+                output.update(_Copy(self.html(), self._text()))
 
     def update(self) -> None:
         """Replace each copy that is shown by one of what the panel shows now."""

@@ -109,14 +109,18 @@ class Lab(Process):
         *cells: str,
         name: str = "notebook",
         theme: Theme = "JupyterLab Light",
+        run: bool = True,
     ) -> Notebook:
-        """Write a notebook of these cells, open it and run it."""
+        """Write a notebook of these cells, open it and, by default, run it."""
         self._set("themes", {"theme": theme})
         notebook = Notebook(page, self.root / f"{name}.ipynb")
         notebooks.write(notebook.path, cells)
         page.goto(f"{self.url}/{self.pages}/{notebook.path.name}?reset&token={self._token}")
         page.locator(CELLS).first.wait_for()
-        notebook.run_all()
+        if run:
+            notebook.run_all()
+        else:
+            notebook.wait_until_idle()
         return notebook
 
     def open_again(self, notebook: Notebook, *, kernel: bool = True, trusted: bool = True) -> None:

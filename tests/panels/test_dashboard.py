@@ -222,7 +222,7 @@ def test_dataset_source_needs_no_key(folder: Path, keep: Keep[Dashboard]) -> Non
     board = keep(lb.dashboard(source=folder))
     board.wait()
     assert len(board.batches) == 60
-    assert "dataset &#x27;" in board.children[0].value
+    assert "dataset &#x27;" in board._header.value
     _check(board)
     board.filter_by(*_choices(board)[2])
     board.wait()
@@ -368,7 +368,7 @@ def test_saved_copy_has_the_headline_charts_and_tables(board: Dashboard) -> None
     assert "Cost by configuration" in saved
     assert board._rates.value in saved
     assert markup.text(board.patterns.frame["pattern"][0]) in saved
-    assert repr(board) == (
+    assert board._saved_text() == (
         f"<Dashboard: {board._headline_text}; 60 batches; .batches is their DataFrame>"
     )
 

@@ -148,7 +148,7 @@ def _state(panel: FilterPanel) -> dict[str, Any]:
         "table": panel.table.html(),
         "counts": panel._counts.value,
         "html": panel._html(),
-        "text": repr(panel),
+        "text": panel._saved_text(),
     }
 
 
@@ -536,7 +536,7 @@ def test_new_panel_says_what_to_do(on_history: lb.Client, keep: Keep[FilterPanel
     assert panel.jobs is None
     assert panel.files is None
     assert panel.selected.columns.tolist() == [column.name for column in BATCHES.columns]
-    assert repr(panel) == "<Batches: 0 batches; .batches is their DataFrame>"
+    assert panel._saved_text() == "<Batches: 0 batches; .batches is their DataFrame>"
 
 
 def test_no_match_says_what_to_widen(serve: Serve, keep: Keep[FilterPanel]) -> None:

@@ -192,9 +192,9 @@ def test_panel_closed_during_create_keeps_the_batch(serve: Serve) -> None:
 
 def test_saved_notebook_shows_the_batches(open_panel: OpenPanel) -> None:
     panel = open_panel(fake_api())
-    assert "no batch created" in repr(panel)
+    assert "no batch created" in panel._saved_text()
     panel.create().wait()
-    assert "bat-new-0 COMPLETED" in repr(panel)
+    assert "bat-new-0 COMPLETED" in panel._saved_text()
     saved = panel._repr_mimebundle_()["text/html"]
     assert "COMPLETED</b>: 1 succeeded, 1 failed" in saved
     assert AGENTIC not in panel._text()
