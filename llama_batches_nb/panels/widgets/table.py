@@ -249,7 +249,7 @@ class DataTable(widgets.VBox):
                 ascending=ascending,
                 kind="stable",
                 na_position="last",
-                key=key and (lambda values: values.map(key, na_action="ignore")),
+                key=key and partial(_sort_keys, key),
             )
         self._sorted = rows
         self._draw()
@@ -319,3 +319,12 @@ class DataTable(widgets.VBox):
         for widget in (*self._row_buttons, *self._row_look.values()):
             widget.close()
         super().close()
+
+
+def _sort_keys(key: Callable[[Any], Any], values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return what values are sorted by; the key of equal texts is computed once."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values.map(key, na_action="ignore")
+    codes, known = pd.factorize(values)
+    ranks = pd.Series([key(value) for value in known], dtype=object).rank(method="dense")
+    return pd.Series(ranks.reindex(codes).to_numpy(), values.index)
