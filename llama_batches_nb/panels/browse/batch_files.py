@@ -25,6 +25,7 @@ from llama_batches_nb.panels.browse.credit_loader import CreditLoader
 from llama_batches_nb.panels.browse.file_output import FileOutput
 from llama_batches_nb.panels.browse.query import FetchedFrames
 from llama_batches_nb.panels.task_runner import TaskRunner
+from llama_batches_nb.panels.widgets.name_lookup import NameIndex
 from llama_batches_nb.panels.widgets.progress import StatusLine
 from llama_batches_nb.panels.widgets.table import DataTable
 from llama_batches_nb.panels.widgets.table_cells import TableColumn
@@ -32,13 +33,7 @@ from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import FILES, RESULTS
 from llama_batches_nb.tables.statuses import FAILURE_OUTCOMES, TERMINAL_STATUSES
 
-FILE_COLUMNS = (
-    TableColumn(
-        "display_name",
-        "File",
-        "minmax(120px,2fr)",
-        lambda f: markup.cut_name(str(f.display_name), 0),
-    ),
+COLUMNS = (
     TableColumn("outcome", "Outcome", "130px", lambda f: markup.status(f.outcome)),
     TableColumn(
         "message",
@@ -67,6 +62,7 @@ class BatchFiles(widgets.VBox):
         self._loaded: _LoadedFiles | None = None
         self._is_live = False
         self._files_by_directory: dict[str, pd.DataFrame] = {}
+        self._names = NameIndex("file", "dfl-")
         self._title = widgets.HTML()
         self._status = StatusLine()
         self.only_failures = widgets.ToggleButton(
@@ -76,7 +72,10 @@ class BatchFiles(widgets.VBox):
         row = widgets.HBox([self.only_failures, self._status], layout={"flex_flow": "row wrap"})
         self.output = FileOutput(runner, get_client)
         self.table = DataTable(
-            FILE_COLUMNS,
+            [
+                TableColumn("display_name", "File", "minmax(120px,2fr)", self._name_html),
+                *COLUMNS,
+            ],
             key="source_directory_file_id",
             noun="file",
             on_select=self.output.show,
@@ -176,6 +175,9 @@ class BatchFiles(widgets.VBox):
 
     def _show_files(self, batch: pd.Series[Any], loaded: _LoadedFiles, files: pd.DataFrame) -> None:
         self.frame, self._loaded = files, loaded
+        names = files[["source_directory_file_id", "display_name"]].dropna()
+        names = names.rename(columns={"display_name": "name"})
+        self._names = NameIndex("file", "dfl-", names[names["name"] != names.iloc[:, 0]])
         if len(files):
             self._status.finish(format_failures(files))
         elif batch.status in TERMINAL_STATUSES:
@@ -183,6 +185,13 @@ class BatchFiles(widgets.VBox):
         else:
             self._status.finish("The files will be known when the batch has finished")
         self._draw()
+
+    def _name_html(self, file: pd.Series[Any]) -> str:
+        """Return the name of a file, which stays different from the others where it is cut off."""
+        id_ = file["source_directory_file_id"]
+        if str(id_) in self._names.by_id:
+            return self._names.html(id_)
+        return markup.cut_name(str(file["display_name"]), 0)
 
     def _draw(self, *, keep_place: bool = False) -> None:
         if self.frame is None or self._loaded is None:

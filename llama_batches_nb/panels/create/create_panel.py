@@ -240,7 +240,7 @@ class CreatePanel(Panel):
     def _show_failures(self, run: BatchRun) -> None:
         self._batch_files.only_failures.value = True
         frames = FetchedFrames(run.batch, run.results, run.jobs)
-        self._batch_files.show(frames.summary().iloc[0], frames, fetch=False)
+        self._batch_files.show(frames.summary().iloc[0], frames, fetch=True)
 
     def _refresh(self) -> None:
         """Show what the next click creates, or why it cannot, and enable the buttons to match."""
