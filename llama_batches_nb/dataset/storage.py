@@ -23,6 +23,7 @@ from llama_batches_nb.types import PathLike
 if TYPE_CHECKING:
     import pyarrow.fs as pa_fs
 
+MAX_DEPTH = 3  # of results/created=2026-11-27/data.parquet
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
 """Protocols without folders: creating the folder of a file could create a bucket."""
 
@@ -61,10 +62,14 @@ class Storage:
         return bool(self.filesystem.isfile(self.root))
 
     def names(self) -> list[str]:
-        """List all files in the folder and its sub-folders; empty if it does not exist."""
+        """List the files in the folder and its sub-folders; empty if it does not exist.
+
+        On a local disk, files deeper than those of a dataset are left out: it may be a home folder.
+        """
         self.filesystem.invalidate_cache()
         start = len(self.path(""))
-        names = sorted(path[start:] for path in self.filesystem.find(self.root) if path[start:])
+        found = self.filesystem.find(self.root, maxdepth=MAX_DEPTH if self.local else None)
+        names = sorted(path[start:] for path in found if path[start:])
         return [name for name in names if self._is_regular_file(name)]
 
     def get(self, name: str) -> bytes | None:

@@ -205,3 +205,11 @@ def test_tilde_without_user_is_a_folder_to_save_to(
 def test_path_with_a_null_character_raises(call: Any) -> None:
     with pytest.raises(ValueError, match="null character"):
         call("a\0b")
+
+
+def test_folders_deeper_than_those_of_a_dataset_are_not_searched(tmp_path: Path) -> None:
+    deep = tmp_path / "results" / "created=2026-11-27" / "deeper"
+    deep.mkdir(parents=True)
+    for folder in (deep, deep.parent):
+        (folder / "data.parquet").write_bytes(b"")
+    assert Storage(tmp_path).names() == ["results/created=2026-11-27/data.parquet"]
