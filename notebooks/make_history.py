@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -381,11 +382,10 @@ def main() -> None:
     arguments = parser.parse_args()
     started = time.perf_counter()
     state = write(arguments.path, options_for(arguments.rows, arguments.seed))
-    counts = {
-        name: sum(version.rows for version in state.files_of(name).values())
-        for name in ("batches", "results", "jobs")
-    }
-    rows = ", ".join(f"{n:,} {name}" for name, n in counts.items())
+    counts: Counter[str] = Counter()
+    for name, version in state.files.items():
+        counts[name.split("/")[0]] += version.rows
+    rows = ", ".join(f"{counts[name]:,} {name}" for name in ("batches", "results", "jobs"))
     print(f"{arguments.path}: {rows} in {time.perf_counter() - started:.0f} s")
 
 

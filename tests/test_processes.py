@@ -197,7 +197,9 @@ def test_three_signals_end_a_sync_like_one(
                 time.sleep(0.05)
             _, err = process.communicate(timeout=SOON)
     assert process.returncode in (code, -number), err  # a shell shows both as `code`
-    assert "Stopped." in err.splitlines()[-1]
+    # a second Ctrl-C may end the clean-up before it has logged; a second SIGTERM does not
+    expected = ("Stopped.", "KeyboardInterrupt") if number == signal.SIGINT else ("Stopped.",)
+    assert any(text in err.splitlines()[-1] for text in expected), err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

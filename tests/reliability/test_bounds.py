@@ -12,7 +12,7 @@ import pytest
 
 import llama_batches_nb as lb
 from llama_batches_nb.http import transport
-from llama_batches_nb.lifecycle import lost_response
+from llama_batches_nb.lifecycle import lost_response, polling
 from tests.reliability.leaks import no_leaks
 from tests.reliability.raw_server import RawServer, Step, response_head
 from tests.servers import Request
@@ -112,7 +112,10 @@ def test_write_ends_when_its_response_drips(
 
 @pytest.mark.parametrize("drip", ["header", "interim responses", "chunk size"])
 @pytest.mark.parametrize("n_batches", [1, 3, 20])
-def test_wait_ends_at_its_timeout_when_responses_drip(drip: str, n_batches: int) -> None:
+def test_wait_ends_at_its_timeout_when_responses_drip(
+    drip: str, n_batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "MAX_POLL_OUTAGE", 300.0)
     ids = [f"bat-{n}" for n in range(n_batches)]
     started = time.monotonic()
     with (
