@@ -7,7 +7,7 @@ subtitle and the legend, and takes the place of the title of the chart.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llama_batches_nb.plotting.colours import MUTED, ink, is_for_page
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
     from matplotlib.text import Text
-    from matplotlib.transforms import Bbox
+    from matplotlib.transforms import BboxBase
 
 LINE_HEIGHT = 1.35  # in font sizes
 MIN_LINE_LENGTH = 24  # characters
@@ -107,11 +107,11 @@ def _wrap_parts(parts: Sequence[str], width: float, size: float) -> list[str]:
     return list(map(escape, lines))
 
 
-def _extent_with_x_axis(ax: Axes):  # type: ignore[no-untyped-def]
+def _extent_with_x_axis(ax: Axes) -> Callable[[RendererBase], BboxBase]:
     """Return a function that returns the extent of the axes with ticks and label of the x axis."""
     from matplotlib.transforms import Bbox
 
-    def extent(renderer: RendererBase) -> Bbox:
+    def extent(renderer: RendererBase) -> BboxBase:
         with_labels = ax.xaxis.get_tightbbox(renderer)
         return ax.bbox if with_labels is None else Bbox.union([ax.bbox, with_labels])
 
