@@ -27,17 +27,27 @@ import contextlib, faulthandler, io, json, signal, sys, traceback
 
 faulthandler.enable()
 names = {"__name__": "__main__"}
-for line in sys.stdin:
-    wrote, error, trace = io.StringIO(), "", ""
+
+def run(line, wrote):
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         with contextlib.redirect_stdout(wrote):
             exec(compile(json.loads(line), "<cell>", "exec"), names)
     except BaseException as caught:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return caught
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+for line in sys.stdin:
+    wrote, error, trace = io.StringIO(), "", ""
+    try:
+        caught = run(line, wrote)
+    except KeyboardInterrupt as again:  # one more before the first was handled
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        caught = again
+    if caught:
         sys.last_value = caught
         error, trace = type(caught).__name__, "".join(traceback.format_exception(caught))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     print(json.dumps([error, trace, wrote.getvalue()]), flush=True)
 """
 
