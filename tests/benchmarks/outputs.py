@@ -9,13 +9,10 @@ need at this latency; the disk may not add to it.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -25,6 +22,7 @@ from requests.adapters import HTTPAdapter
 
 import llama_batches_nb as lb
 from tests.benchmarks import memory
+from tests.benchmarks.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,29 +48,15 @@ def job_id(n: int) -> str:
     return f"pjb-{n:05}"
 
 
-def serve(ready: Connection) -> None:
-    """Answer every request with the pages of the job that it asks for, after the latency."""
-    size = len(body_of(JOB_ID))
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % size
-    before_id, after_id = body_of(JOB_ID).split(JOB_ID.encode())
+class PagesOfJobs:
+    """Respond with the pages of the job that is asked for."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                request = await reader.readuntil(b"\r\n\r\n")
-                wanted = request.partition(b"/parse/")[2][: len(JOB_ID)]
-                await asyncio.sleep(LATENCY)
-                writer.write(head + before_id + wanted + after_id)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+    def __init__(self) -> None:
+        self.before_id, self.after_id = body_of(JOB_ID).split(JOB_ID.encode())
 
-    async def run() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        ready.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(run())
+    def __call__(self, path: str) -> bytes:
+        wanted = path.partition("/parse/")[2][: len(JOB_ID)]
+        return b"".join((self.before_id, wanted.encode(), self.after_id))
 
 
 def bare(url: str, n_jobs: int) -> int:
@@ -121,12 +105,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--saved", type=int, default=SAVED, help="files for save_outputs")
     given = parser.parse_args()
-    receiver, ready = multiprocessing.Pipe(duplex=False)
-    context = multiprocessing.get_context("spawn")
-    server = context.Process(target=serve, args=(ready,), daemon=True)
-    server.start()
-    try:
-        url = f"http://127.0.0.1:{receiver.recv()}"
+    with serving(PagesOfJobs(), LATENCY) as url:
         for name, run, n_jobs in (
             ("fetch_pages", fetched, FETCHED),
             ("save_outputs", saved, given.saved),
@@ -144,9 +123,6 @@ def main() -> None:
                 f"{MAX_RATIO}), {memory.peak() - before:.0f} MiB",
                 flush=True,
             )
-    finally:
-        server.terminate()
-        server.join()
 
 
 if __name__ == "__main__":

@@ -8,21 +8,19 @@ another process answers at once. With `--shape`, only that shape is measured.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import multiprocessing
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import llama_batches_nb as lb
 from tests.benchmarks.memory import peak
 from tests.benchmarks.outputs import body_of
+from tests.benchmarks.serving import serving
 from tests.servers import batch, mapping
 
 MAX_MIB = 500
@@ -46,46 +44,29 @@ SHAPES = {
 }
 
 
-def serve(shape: Shape, ready: Connection) -> None:
-    """Answer as the API does about batches of completed jobs."""
-    output = body_of("pjb-0", shape.pages, shape.size)
-    before_id, after_id = output.split(b"pjb-0", 1)
+class Api:
+    """Respond as the API does about batches of completed jobs."""
 
-    def respond(path: str) -> bytes:
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.before_id, self.after_id = body_of("pjb-0", shape.pages, shape.size).split(b"pjb-0", 1)
+
+    def __call__(self, path: str) -> bytes:
         url = urlsplit(path)
         *_, kind, name = url.path.split("/")
         if kind == "parse":
-            return b"".join((before_id, name.encode(), after_id))
+            return b"".join((self.before_id, name.encode(), self.after_id))
         if name == "parse":
             ids = parse_qs(url.query)["job_ids"]
             return json.dumps({"items": [{"id": i, "status": "COMPLETED"} for i in ids]}).encode()
-        numbers = range(0, shape.jobs, FILES)
+        numbers = range(0, self.shape.jobs, FILES)
         if name == "batches":
             listed = [batch(f"bat-{n}", results=None) for n in numbers]
             return json.dumps({"items": listed, "total_size": len(listed)}).encode()
         first = int(name.partition("-")[2])
-        jobs = range(first, min(first + FILES, shape.jobs))
+        jobs = range(first, min(first + FILES, self.shape.jobs))
         results = [mapping(f"dfl-{n}", f"pjb-{n}") for n in jobs]
         return json.dumps(batch(name, results=results)).encode()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                request = await reader.readuntil(b"\r\n\r\n")
-                body = respond(request.split(maxsplit=2)[1].decode())
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
-                writer.write(b"Content-Length: %d\r\n\r\n" % len(body))
-                writer.write(body)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def run() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        ready.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(run())
 
 
 def child(url: str, path: str) -> None:
@@ -100,20 +81,11 @@ def child(url: str, path: str) -> None:
 
 
 def measure(shape: Shape) -> dict[str, Any]:
-    receiver, ready = multiprocessing.Pipe(duplex=False)
-    context = multiprocessing.get_context("spawn")
-    server = context.Process(target=serve, args=(shape, ready), daemon=True)
-    server.start()
-    try:
-        url = f"http://127.0.0.1:{receiver.recv()}"
-        with tempfile.TemporaryDirectory() as path:
-            command = [sys.executable, "-m", __spec__.name, "--child", url, path]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-    finally:
-        server.terminate()
-        server.join()
+    with serving(Api(shape)) as url, tempfile.TemporaryDirectory() as path:
+        command = [sys.executable, "-m", __spec__.name, "--child", url, path]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def main() -> None:
