@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from llama_batches_nb.cli.argument_types import argparse_type
+import pandas as pd
+
+from llama_batches_nb.cli.argument_types import argparse_type, parse_since
 from llama_batches_nb.cli.check import UNREADABLE
 from llama_batches_nb.cli.output import format_error
 from llama_batches_nb.dataset.storage import Storage
@@ -39,13 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="HTML file to write or replace, or a URL (default: %(default)s)",
     )
+    add(
+        "--since",
+        type=argparse_type(parse_since),
+        metavar="TIME",
+        help="only files of batches created since then: an age such as 7d, 12h or 30min, or a time "
+        "(ISO 8601, UTC by default)",
+    )
     add("--title", help="heading of the page (default: Batch report)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the report and return the exit code."""
+    since = arguments.since and pd.Timestamp(arguments.since)
     try:
-        content = dataset_content(arguments.path.name)
+        content = dataset_content(arguments.path.name, since)
     except Exception as error:  # whatever its type, there is nothing to report
         print(f"report: {format_error(error)}", file=sys.stderr)
         return UNREADABLE

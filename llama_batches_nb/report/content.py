@@ -31,6 +31,7 @@ class Facts:
 
     written: pd.Timestamp
     as_of: pd.Timestamp | None = None
+    since: pd.Timestamp | None = None  # batches created before are left out
     dataset: str | None = None
     projects: Sequence[str] = ()
     has_jobs: bool = True

@@ -72,6 +72,8 @@ def _scope(content: Content) -> str:
     ]
     if facts.dataset:
         rows.insert(1, ("Dataset", html.isolated(facts.dataset)))
+    if facts.since is not None:
+        rows.insert(-1, ("Filter", f"batches created since {_time(facts.since)}"))
     if content.rates is not None:
         rows.append(("Configurations", f"{len(content.rates):,}"))
     return html.definitions(rows)

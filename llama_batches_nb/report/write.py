@@ -79,16 +79,23 @@ def write_report(source: IntoFrame | PathLike, path: PathLike, *, title: str | N
     _write(local, target, format_page(content, title).encode())
 
 
-def dataset_content(path: PathLike) -> Content:
-    """Return the content of the report of a dataset; raise the errors of `read_dataset`."""
+def dataset_content(path: PathLike, since: pd.Timestamp | None = None) -> Content:
+    """Return the content of the report of a dataset; raise the errors of `read_dataset`.
+
+    With `since`, only files of batches created since then are in it.
+    """
     dataset = read_outcomes(path)
-    files = engines.from_pandas(dataset.files)
+    rows = dataset.files
+    if since is not None:
+        rows = rows[rows["batch_created_at"] >= since]
+    files = engines.from_pandas(rows)
     costs = None
     if dataset.jobs is not None:
         costs = add_outcomes(files, engines.from_pandas(dataset.jobs), cost_parts=True)
     facts = Facts(
         written=pd.Timestamp.now("UTC"),
         as_of=dataset.as_of,
+        since=since,
         dataset=re.split(r"[/\\]", path_text(path).rstrip("/\\"))[-1],  # its folder may be private
         projects=sorted(dataset.batches["project_id"].dropna().unique()),
         has_jobs=dataset.jobs is not None,

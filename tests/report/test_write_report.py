@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from llama_batches_nb.__main__ import main
 from llama_batches_nb.analysis.rates import format_rate
 from llama_batches_nb.cli.check import UNREADABLE
 from tests.conftest import Serve
-from tests.fake_api import FakeApi
+from tests.fake_api import START, FakeApi
 
 KEY = "llx-AbCdEf0123456789"
 HOSTILE = f"\x1b</td></svg><script src='https://evil.test/x.js'></script><b>&\u202e{KEY}"
@@ -200,6 +200,12 @@ def test_dataset_report_and_command_line(
     assert "Dataset history" in page.text
     assert str(tmp_path) not in out.read_text("utf-8")
     assert f"Written {before:%Y-%m-%d}" in page.text
+    since = (START + timedelta(hours=2)).isoformat()
+    assert main(["report", str(tmp_path / "history"), "--out", str(out), "--since", since]) == 0
+    text = Outline(out.read_text("utf-8")).text
+    assert "Filter batches created since 2" in text
+    assert "Runs of files 3 " in text  # of the last of three batches
+    capsys.readouterr()
     assert main(["report", str(tmp_path / "nothing"), "--out", str(out)]) == UNREADABLE
     assert "No dataset in" in capsys.readouterr().err
     assert main(["report", str(tmp_path / "history"), "--out", str(tmp_path)]) == 1
