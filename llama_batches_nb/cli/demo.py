@@ -98,8 +98,10 @@ def _load_history(out: Path, limit: int | None) -> None:
     jobs = fetch_jobs(results)
     _print(f"   {format_count(len(batches), 'batch')}: {_counts(batches.status)}.")
     files = outcomes(results, jobs)
-    _print(f"   {format_count(len(files), 'file')}: {_counts(files.outcome)}.")
-    still_failing = int(failure_rates(final_outcomes(files))["failed"].sum())
+    final = final_outcomes(files)
+    runs = f"{format_count(len(files), 'run')} of {format_count(len(final), 'file')}"
+    _print(f"   {runs}: {_counts(files.outcome)}.")
+    still_failing = int(failure_rates(final)["failed"].sum())
     still = f"{format_count(still_failing, 'file')} still {agree(still_failing, 'fails')}"
     _print(f"   {still}: no run succeeded.\n")
 
@@ -149,7 +151,7 @@ def _print_next_steps(out: Path) -> None:
              files = lb.outcomes(results, jobs)
              lb.failure_rates(files, by=["configuration_id", "source_directory_id"])
              lb.plot_failure_rates(files, by="configuration_id", freq="W")
-        or run `make lab` for the notebooks in JupyterLab.""")
+        In a checkout, `make lab` opens the notebooks in JupyterLab.""")
     )
 
 
