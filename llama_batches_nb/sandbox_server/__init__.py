@@ -50,7 +50,7 @@ def sandbox(*, thread: bool = False, **options: Unpack[SandboxOptions]) -> Sandb
     Raises
     ------
     ImportError
-        If the extra is missing: ``pip install 'llama_batches_nb[sandbox]'``.
+        If the extra is missing: ``pip install "llama_batches_nb[sandbox]"``.
     ValueError, TypeError
         If an option is invalid.
     RuntimeError

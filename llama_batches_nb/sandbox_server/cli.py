@@ -152,5 +152,5 @@ def require_extra() -> None:
     missing = [name for name in REQUIRED_MODULES if find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"The sandbox needs {' and '.join(missing)}: pip install 'llama_batches_nb[sandbox]'"
+            f'The sandbox needs {", ".join(missing)}: pip install "llama_batches_nb[sandbox]"'
         )
