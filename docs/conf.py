@@ -45,6 +45,7 @@ nb_merge_streams = True
 copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "pydata_sphinx_theme"
+html_context = {"default_mode": "auto"}
 html_title = "llama_batches_nb"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
