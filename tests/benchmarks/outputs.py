@@ -49,7 +49,7 @@ def job_id(n: int) -> str:
 
 
 class PagesOfJobs:
-    """Respond with the pages of the job that is asked for."""
+    """Respond with the pages of the requested job."""
 
     def __init__(self) -> None:
         self.before_id, self.after_id = body_of(JOB_ID).split(JOB_ID.encode())
