@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,8 @@ from llama_batches_nb.dataset.state import DATASET_TABLES, STATE_FILE, State
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import SyncReport
 from llama_batches_nb.types import PathLike
+
+EVERY_CALL = bool(os.environ.get("EVERY_CALL"))  # `make reliability`: all cases, not a sample
 
 
 def fetch_tables(

@@ -58,10 +58,16 @@ def memory_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         filesystem.rm("/tests", recursive=True)
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Return a local path at which nothing exists yet."""
+    return str(tmp_path / "new" / "dataset")
+
+
 @pytest.fixture(params=["local", "url"])
-def path(request: pytest.FixtureRequest, tmp_path: Path, memory_url: str) -> str:
+def each_path(request: pytest.FixtureRequest, path: str, memory_url: str) -> str:
     """Return a local path and a URL at which nothing exists yet."""
-    return str(tmp_path / "new" / "dataset") if request.param == "local" else memory_url
+    return path if request.param == "local" else memory_url
 
 
 @pytest.fixture(scope="session")

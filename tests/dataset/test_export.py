@@ -520,10 +520,10 @@ def test_folder_of_different_tables_is_refused(tmp_path: Path) -> None:
         lb.read_parquet(tmp_path)
 
 
-def test_synced_dataset_is_refused(api: FakeApi, path: str) -> None:
-    lb.sync_dataset(path)
+def test_synced_dataset_is_refused(api: FakeApi, each_path: str) -> None:
+    lb.sync_dataset(each_path)
     with pytest.raises(lb.DatasetError, match="read_dataset or open_dataset"):
-        lb.read_parquet(path)
+        lb.read_parquet(each_path)
 
 
 def test_files_stay_until_new_ones_are_listed(

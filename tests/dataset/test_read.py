@@ -32,8 +32,7 @@ from tests.dataset.checks import (
 from tests.fake_api import FakeApi
 
 
-@pytest.fixture
-def dataset(api: FakeApi, path: str) -> str:
+def create(api: FakeApi, path: str) -> str:
     """Create a dataset with three files per table."""
     for n, status in enumerate(("COMPLETED", "FAILED", "RUNNING")):
         api.add(status, hours=24 * n)
@@ -41,19 +40,29 @@ def dataset(api: FakeApi, path: str) -> str:
     return path
 
 
+@pytest.fixture
+def dataset(api: FakeApi, path: str) -> str:
+    return create(api, path)
+
+
+@pytest.fixture
+def each_dataset(api: FakeApi, each_path: str) -> str:
+    return create(api, each_path)
+
+
 def first_file(storage: Storage, folder: str) -> str:
     return next(name for name in storage.names() if name.startswith(f"{folder}/"))
 
 
-def test_dtypes_match_fetched_frames_with_and_without_rows(dataset: str) -> None:
+def test_dtypes_match_fetched_frames_with_and_without_rows(each_dataset: str) -> None:
     for table, fetched in fetch_tables(jobs=True).items():
-        rows = read_dataset(dataset, table)
+        rows = read_dataset(each_dataset, table)
         assert len(rows) == len(fetched)
         assert rows.dtypes.equals(fetched.dtypes)
-        no_rows = read_dataset(dataset, table, filter=[("job_type", "==", "nothing")])
+        no_rows = read_dataset(each_dataset, table, filter=[("job_type", "==", "nothing")])
         assert no_rows.empty
         assert no_rows.dtypes.equals(rows.dtypes)
-        assert open_dataset(dataset, table).schema == DATASET_TABLES[table].arrow_schema
+        assert open_dataset(each_dataset, table).schema == DATASET_TABLES[table].arrow_schema
 
 
 def test_read_selects_columns_and_rows(dataset: str) -> None:
@@ -131,26 +140,28 @@ def test_folder_that_is_no_dataset_raises(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-def test_missing_file_is_named_and_fetched_again(dataset: str) -> None:
-    storage = Storage(dataset)
+def test_missing_file_is_named_and_fetched_again(each_dataset: str) -> None:
+    storage = Storage(each_dataset)
     name = first_file(storage, "results")
     storage.filesystem.rm_file(storage.path(name))
     for function in (open_dataset, read_dataset):
         with pytest.raises(DatasetError, match=f"'{name}' .*is missing"):
-            function(dataset)
-    assert len(read_dataset(dataset, "batches")) == 3
-    sync_dataset(dataset, jobs=True)
-    assert_dataset_complete(dataset, jobs=True)
+            function(each_dataset)
+    assert len(read_dataset(each_dataset, "batches")) == 3
+    sync_dataset(each_dataset, jobs=True)
+    assert_dataset_complete(each_dataset, jobs=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1" * 9, None])
-def test_damaged_file_is_named_and_restored_by_a_sync(dataset: str, content: bytes | None) -> None:
-    storage = Storage(dataset)
+def test_damaged_file_is_named_and_restored_by_a_sync(
+    each_dataset: str, content: bytes | None
+) -> None:
+    storage = Storage(each_dataset)
     name = first_file(storage, "results")
     original = storage.get(name) or b""
     storage.put(name, original[:4] + b"\xff" * 60 + original[64:] if content is None else content)
     with pytest.raises(DatasetError, match=f"'{name}' in .* damaged"):
-        read_dataset(dataset)
+        read_dataset(each_dataset)
     if storage.local is None and content is None:
         storage.filesystem.rm_file(storage.path(name))
     for other in storage.names() if content is not None else ():
@@ -158,8 +169,8 @@ def test_damaged_file_is_named_and_restored_by_a_sync(dataset: str, content: byt
             storage.put(other, content or b"")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sync_dataset(dataset, jobs=True)
-    assert_dataset_complete(dataset, jobs=True)
+        sync_dataset(each_dataset, jobs=True)
+    assert_dataset_complete(each_dataset, jobs=True)
 
 
 def test_columns_of_other_versions_are_missing_or_kept(api: FakeApi, dataset: str) -> None:

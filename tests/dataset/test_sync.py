@@ -26,20 +26,19 @@ from tests.fake_api import START, FakeApi
 from tests.servers import Request, page
 
 
-@pytest.mark.parametrize("jobs", [False, True])
-def test_sync_matches_fetched_frames(path: str, jobs: bool) -> None:
-    options = Options(batches=40, files=(1, 60), speed=0)
+def test_sync_matches_fetched_frames(each_path: str) -> None:
+    options = Options(batches=20, files=(1, 60), speed=0)
     with (
         SandboxServer.start(options, thread=True) as server,
         lb.connect(server.api_key, base_url=server.url),
     ):
-        report = sync_dataset(path, jobs=jobs)
-        assert report.new == report.total["batches"] == 40
-        assert_dataset_complete(path, jobs=jobs)
+        report = sync_dataset(each_path, jobs=True)
+        assert report.new == report.total["batches"] == 20
+        assert_dataset_complete(each_path, jobs=True)
         server.advance(24 * 3600)
-        report = sync_dataset(path, jobs=jobs)
+        report = sync_dataset(each_path, jobs=True)
         assert report.new == report.open == 0
-        assert_dataset_complete(path, jobs=jobs)
+        assert_dataset_complete(each_path, jobs=True)
 
 
 def test_sync_of_empty_project_creates_empty_dataset(api: FakeApi, path: str) -> None:
@@ -75,22 +74,22 @@ def test_invalid_argument_raises_before_any_request(
 # --- what a sync requests -----------------------------------------------------------------------
 
 
-def test_second_sync_fetches_only_new_batches(api: FakeApi, path: str) -> None:
+def test_second_sync_fetches_only_new_batches(api: FakeApi, each_path: str) -> None:
     for _ in range(30):
         api.add()
-    assert sync_dataset(path, jobs=True).requests == 8 + 30 + 1
+    assert sync_dataset(each_path, jobs=True).requests == 8 + 30 + 1
     assert api.requests == {"GET batches": 8, "GET batch": 30, "job IDs": 60, "GET jobs": 1}
     api.requests.clear()
-    sync_dataset(path, jobs=True)
+    sync_dataset(each_path, jobs=True)
     assert api.requests == {"GET batches": 1}
     api.add()
     api.add("FAILED", files=0)
     api.requests.clear()
-    report = sync_dataset(path, jobs=True)
+    report = sync_dataset(each_path, jobs=True)
     assert api.requests == {"GET batches": 1, "GET batch": 2, "job IDs": 2, "GET jobs": 1}
     assert (report.new, report.requests) == (2, 4)
     assert report.added == {"batches": 2, "results": 4, "jobs": 2}
-    assert_dataset_complete(path, jobs=True)
+    assert_dataset_complete(each_path, jobs=True)
 
 
 def test_open_batches_are_fetched_again_until_they_end(api: FakeApi, path: str) -> None:
@@ -228,7 +227,7 @@ def test_sync_without_jobs_keeps_stored_jobs(api: FakeApi, path: str) -> None:
 
 
 def test_many_syncs_keep_one_file_per_table_and_day(api: FakeApi, path: str) -> None:
-    for n in range(25):
+    for n in range(10):
         api.add("RUNNING" if n % 5 == 4 else "COMPLETED")
         sync_dataset(path, jobs=n % 3 == 0)
     sync_dataset(path, jobs=True)

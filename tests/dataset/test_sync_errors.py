@@ -30,30 +30,30 @@ from tests.servers import Request, Response, page
 BROKEN = Response({"detail": "broken"}, 400)
 
 
-def test_error_keeps_batches_fetched_before(api: FakeApi, path: str) -> None:
+def test_error_keeps_batches_fetched_before(api: FakeApi, each_path: str) -> None:
     for _ in range(40):
         api.add()
     api.faults = {"bat-003": BROKEN}
     with pytest.raises(lb.InvalidRequestError, match="broken"):
-        sync_dataset(path)
-    n_stored = len(read_dataset(path, "batches"))
+        sync_dataset(each_path)
+    n_stored = len(read_dataset(each_path, "batches"))
     assert 0 < n_stored < 40
-    assert read_dataset(path).batch_id.nunique() == n_stored
+    assert read_dataset(each_path).batch_id.nunique() == n_stored
     api.faults.clear()
     api.requests.clear()
-    sync_dataset(path)
+    sync_dataset(each_path)
     assert api.requests["GET batch"] == 40 - n_stored
-    assert_dataset_complete(path)
+    assert_dataset_complete(each_path)
 
 
 @pytest.mark.parametrize("status", [400, 500])
 def test_failed_batch_does_not_affect_others(api: FakeApi, path: str, status: int) -> None:
     api.add("RUNNING")
-    for _ in range(100):
+    for _ in range(40):
         api.add()
     broken = Response({"detail": "broken"}, status)
-    api.faults = {"bat-000": broken, "bat-099": broken}
-    for n_stored in (99, 102):
+    api.faults = {"bat-000": broken, "bat-039": broken}
+    for n_stored in (39, 42):
         with pytest.raises(lb.BatchesError, match="broken") as caught:
             sync_dataset(path, jobs=True)
         assert caught.value.status_code == status
@@ -71,12 +71,12 @@ def test_failed_batch_does_not_affect_others(api: FakeApi, path: str, status: in
 
 
 def test_sync_stops_after_a_few_failed_requests(api: FakeApi, path: str) -> None:
-    for _ in range(300):
+    for _ in range(120):
         api.add()
     api.faults = dict.fromkeys(api.batches, BROKEN)
     with pytest.raises(lb.InvalidRequestError, match="broken"):
         sync_dataset(path)
-    assert api.requests["GET batch"] < 150
+    assert api.requests["GET batch"] < 100
     api.faults.clear()
     sync_dataset(path)
     assert_dataset_complete(path)
@@ -208,10 +208,12 @@ def test_folder_with_other_files_is_unchanged(api: FakeApi, tmp_path: Path) -> N
     assert not api.requests
 
 
-def test_key_of_another_project_is_refused_and_changes_nothing(api: FakeApi, path: str) -> None:
+def test_key_of_another_project_is_refused_and_changes_nothing(
+    api: FakeApi, each_path: str
+) -> None:
     api.add("RUNNING")
     api.add()
-    sync_dataset(path, jobs=True)
+    sync_dataset(each_path, jobs=True)
     expected = fetch_tables(jobs=True)
     own = dict(api.batches)
     api.batches.clear()
@@ -220,14 +222,14 @@ def test_key_of_another_project_is_refused_and_changes_nothing(api: FakeApi, pat
         if old:
             api.batches["bat-x"]["created_at"] = "2020-01-01T00:00:00Z"
         with pytest.raises(DatasetError, match=r"holds batches of project prj-1.*project prj-2"):
-            sync_dataset(path)
-        assert_dataset_equal(path, expected)
-    Storage(path).filesystem.rm_file(Storage(path).path("_sync.json"))
+            sync_dataset(each_path)
+        assert_dataset_equal(each_path, expected)
+    Storage(each_path).filesystem.rm_file(Storage(each_path).path("_sync.json"))
     with pytest.raises(DatasetError, match="holds batches of project prj-1"):
-        sync_dataset(path)
+        sync_dataset(each_path)
     api.batches = own
-    sync_dataset(path, jobs=True)
-    assert_dataset_equal(path, expected)
+    sync_dataset(each_path, jobs=True)
+    assert_dataset_equal(each_path, expected)
 
 
 def test_newer_format_raises_and_unknown_fields_are_ignored(api: FakeApi, path: str) -> None:

@@ -33,6 +33,7 @@ from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server as SandboxServer
 from tests.conftest import Serve
 from tests.dataset.checks import (
+    EVERY_CALL,
     assert_dataset_complete,
     assert_dataset_equal,
     assert_no_other_files,
@@ -113,11 +114,11 @@ def is_emulated(path: str) -> bool:
     return urlsplit(path).scheme in EMULATORS
 
 
-def call_step(path: str) -> int:
-    """Return a step between the calls that are tried: all of them would take minutes."""
-    if os.environ.get("EVERY_CALL"):  # `make reliability`
-        return 1
-    return 40 if is_emulated(path) else 3
+def calls_to_try(path: str, first: int) -> range:
+    """Return the calls at which a sync is stopped: all of them take minutes."""
+    if EVERY_CALL:
+        return range(first, 200)
+    return range(first + 25, 200, 200) if is_emulated(path) else range(first, 200, 12)
 
 
 @pytest.mark.parametrize(("error", "first"), [(Killed, 1), (OSError, 2)])
@@ -132,7 +133,7 @@ def test_sync_stopped_at_any_call_of_the_store_loses_and_doubles_nothing(
     api.add(hours=31)
     api.add(hours=60)
     expected = fetch_tables(jobs=True, pages=True)
-    for n in range(first, 200, call_step(store)):
+    for n in calls_to_try(store, first):
         restore(store, before)
         with fail_at(n, error) as calls, suppress(error):
             sync_dataset(store, outputs="markdown")
@@ -159,7 +160,8 @@ def test_older_copy_of_any_file_is_noticed_and_replaced(api: FakeApi, store: str
     newest = copies[-1]
     put_back = [item for older in copies[:-1] for item in older.items()]
     changed = [(name, content) for name, content in put_back if content != newest[name]]
-    for name, content in changed[:: len(changed) if is_emulated(store) else 1]:
+    step = 1 if EVERY_CALL else len(changed) if is_emulated(store) else 4
+    for name, content in changed[::step]:
         restore(store, newest | {name: content})
         with pytest.raises(DatasetError, match="Run sync_dataset"):
             read_tables(store)
@@ -182,12 +184,11 @@ def test_no_flipped_bit_is_silent(api: FakeApi, tmp_path: Path) -> None:
     for n in range(40):
         api.add("RUNNING" if n % 7 == 0 else "COMPLETED")
     sync_dataset(tmp_path, jobs=True)
-    rng = random.Random(7)
+    rng, n_flips, n_noticed = random.Random(7), 250 if EVERY_CALL else 60, 0
     tables: list[TableName] = ["batches", "results", "jobs"]
     expected = {table: read_dataset(tmp_path, table) for table in tables}
     files = [name for name in Storage(tmp_path).names() if name.endswith(".parquet")]
-    n_noticed = 0
-    for _ in range(250):
+    for _ in range(n_flips):
         name = rng.choice(files)
         original = (tmp_path / name).read_bytes()
         content = bytearray(original)
@@ -201,7 +202,8 @@ def test_no_flipped_bit_is_silent(api: FakeApi, tmp_path: Path) -> None:
         else:
             pd.testing.assert_frame_equal(frame, expected[table])
         (tmp_path / name).write_bytes(original)
-    assert n_noticed > 180  # the other bits change no value; how many there are depends on Arrow
+    print(f"{n_noticed} of {n_flips} flipped bits were noticed, and the others changed no value")
+    assert n_noticed > n_flips * 0.6  # how many change no value depends on Arrow
 
 
 # --- killed at any time -------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def test_process_killed_at_random_times_loses_and_doubles_nothing(tmp_path: Path
         assert parent.stdin is not None
         assert parent.stdout is not None
         exit_statuses = Counter[int]()
-        for turn in range(12):
+        for turn in range(60 if EVERY_CALL else 4):
             path = tmp_path / f"dataset-{turn // 4}"
             parent.stdin.write(f"{path}\n")
             parent.stdin.flush()
@@ -368,4 +370,6 @@ class SyncMachine(RuleBasedStateMachine):
 
 
 TestSyncMachine = SyncMachine.TestCase
-TestSyncMachine.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+TestSyncMachine.settings = settings(
+    max_examples=100 if EVERY_CALL else 4, stateful_step_count=20, deadline=None
+)
