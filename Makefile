@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo lab dashboard test quick browser stores check format bench conformance docs offline audit pictures reliability simulate soak clean
+.PHONY: help demo lab dashboard test coverage quick browser stores check format bench conformance docs offline audit pictures reliability simulate soak clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,8 +23,11 @@ dashboard: $(VENV)/.lab ## serve the dashboard as a web page at the URL it print
 test: check browser stores ## run all checks, tests, examples and notebooks
 	@# Some tests depend on the time that processes, kernels and browsers take. What fails while all
 	@# cores are busy is run once more, alone; what fails twice is a failure.
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered \
+	$(BIN)/python -m pytest -n auto --dist loadgroup \
 		|| $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+
+coverage: check browser stores ## run all tests and list the lines that none of them reaches; takes longer
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
 
 quick: $(VENV)/.test ## run the unit tests of the core, without generated examples
 	$(BIN)/python -m pytest -n auto -q -p no:schemathesis -m 'not hypothesis and not dask and not slow' \
