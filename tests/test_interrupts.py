@@ -354,6 +354,9 @@ LEFT = """
     import gc, socket, sys, threading
     from tqdm.std import tqdm
     stop = sys.last_value
+    for thread in threading.enumerate():
+        if thread.name == "llama_batches_nb_watchdog":  # told to end, at its own time
+            thread.join(10)
     partial = getattr(stop, "partial", None)
     print(json.dumps({
         "partial": None if partial is None else partial.iloc[:, 0].tolist(),

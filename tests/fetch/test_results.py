@@ -17,6 +17,7 @@ import pytest
 import llama_batches_nb as lb
 from tests.conftest import Serve
 from tests.servers import Request, Response, Script, batch, interrupt, mapping, page
+from tests.threads import threads_left
 
 
 def numbered(n_files: int = 2) -> Script:
@@ -217,7 +218,7 @@ def test_interrupt_stops_at_once_with_partial_rows(serve: Serve) -> None:
     release.set()
     assert took < 5
     assert set(caught.value.partial.batch_id) == {"bat-0", "bat-1"}  # type: ignore[attr-defined]
-    assert not [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
+    assert not threads_left()
     assert len(lb.fetch_results("bat-0")) == 2  # the next call works
 
 
@@ -282,7 +283,7 @@ def test_interrupt_aborts_a_body_without_a_length() -> None:
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with lb.connect("llx-1", base_url=url) as client, pytest.raises(KeyboardInterrupt):
         lb.fetch_results("bat-1", client=client)
-    assert not [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
+    assert not threads_left()
     end.set()
     thread.join()
     listening.close()

@@ -9,17 +9,14 @@ from collections.abc import Iterator
 import pytest
 
 from llama_batches_nb.http import workers
-
-
-def _worker_threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
+from tests.threads import threads_left
 
 
 def test_each_item_is_returned_once_with_its_index() -> None:
     with workers.imap_unordered(lambda n: n * n, range(100), max_workers=4) as completed:
         results = {index: (item, future.result()) for index, item, future in completed}
     assert results == {n: (n, n * n) for n in range(100)}
-    assert not _worker_threads()
+    assert not threads_left()
 
 
 def test_items_are_read_only_slightly_ahead() -> None:
@@ -57,7 +54,7 @@ def test_leaving_the_block_wakes_sleeping_workers(error: type[BaseException]) ->
             next(completed)
             raise error
     assert time.monotonic() - started < 5
-    assert not _worker_threads()
+    assert not threads_left()
 
 
 def test_interrupt_while_a_worker_starts_is_raised(
@@ -110,7 +107,7 @@ def test_background_task_runs_in_its_own_thread() -> None:
     go.set()
     task.join(10)
     assert (was_running, done.is_set(), task.running) == (True, True, False)
-    assert not _worker_threads()
+    assert not threads_left()
 
 
 def test_stopped_task_ends_at_its_next_step() -> None:
@@ -175,4 +172,4 @@ def test_stopping_a_task_stops_its_workers() -> None:
     task.stop()
     task.join(10)
     assert not task.running
-    assert not _worker_threads()
+    assert not threads_left()

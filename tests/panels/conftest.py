@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -17,12 +15,12 @@ from llama_batches_nb.panels.base import Panel
 from llama_batches_nb.sandbox_server.options import Options
 from llama_batches_nb.sandbox_server.process import Server
 from tests.sandbox_options import SETTLED
+from tests.threads import threads_left
 
 P = TypeVar("P", bound=Panel)
 Keep = Callable[[P], P]
 
 END = datetime(2026, 8, 1, 12, tzinfo=UTC)
-SOON = 10.0  # seconds within which a cancelled thread ends
 
 
 @pytest.fixture(scope="session")
@@ -55,18 +53,6 @@ def keep() -> Iterator[Callable[[Panel], Panel]]:
         panel.close()
     assert not threads_left()
     assert not [type(one).__name__ for name, one in _instances.items() if name not in before]
-
-
-def threads_left() -> list[str]:
-    """Return the names of our threads that are still running after `SOON` seconds."""
-    until = time.monotonic() + SOON
-    while (left := _threads()) and time.monotonic() < until:
-        left[0].join(0.1)
-    return [thread.name for thread in left]
-
-
-def _threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("llama_batches_nb")]
 
 
 def texts(panel: widgets.Widget) -> list[str]:

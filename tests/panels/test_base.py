@@ -16,7 +16,8 @@ from llama_batches_nb.http import workers
 from llama_batches_nb.panels import base as panels
 from llama_batches_nb.panels import saved_html
 from llama_batches_nb.panels.base import Panel
-from tests.panels.conftest import Keep, alert_of, threads_left
+from tests.panels.conftest import Keep, alert_of
+from tests.threads import threads_left
 
 KEY = "llx-very-secret"
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -26,8 +26,9 @@ from llama_batches_nb.panels.browse.sources import DatasetSource
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from tests.conftest import Serve
 from tests.panels import queries
-from tests.panels.conftest import Keep, alert_of, texts, threads_left
+from tests.panels.conftest import Keep, alert_of, texts
 from tests.servers import Request, Response, Script, Server, batch, mapping, page
+from tests.threads import threads_left
 
 MADE = {"id": "pjb-2", "status": "COMPLETED"}
 NAME = """<img src=x onerror="document.title='pwned'">"""

@@ -11,7 +11,7 @@ import pytest
 from llama_batches_nb import messages
 from llama_batches_nb.http import workers
 from llama_batches_nb.panels.task_runner import TaskRunner
-from tests.panels.conftest import SOON, threads_left
+from tests.threads import SOON, threads_left
 
 
 class Log:

@@ -9,7 +9,7 @@ import pytest
 
 import llama_batches_nb as lb
 from tests.conftest import Serve
-from tests.panels.conftest import alert_of, texts, threads_left
+from tests.panels.conftest import alert_of, texts
 from tests.panels.create.conftest import (
     AGENTIC,
     HOSTILE_NAME,
@@ -25,6 +25,7 @@ from tests.panels.create.conftest import (
     wait_until,
 )
 from tests.servers import Request, Response, batch, mapping
+from tests.threads import threads_left
 
 
 @pytest.mark.parametrize(
