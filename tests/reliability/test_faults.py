@@ -1,4 +1,8 @@
-"""Under every fault: all rows exactly once or the documented error, and nothing leaked."""
+"""Under faults: all rows exactly once or the documented error, and nothing leaked.
+
+Every fault meets `fetch_results` and `create_batch`; the other calls meet one fault of each family.
+`make reliability` runs all pairs.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,21 @@ TOLERANT = [call for call in CALLS if call.tolerant]
 FAMILIES = groupby(FAULTS, key=lambda fault: fault.family)
 ONE_PER_FAMILY = [next(faults) for family, faults in FAMILIES if family != "429"]  # those are slow
 WRITES = [call for call in CALLS if call.writes]
-PERSISTENT = [one for one in FAULTS if one.error]
+EVERY_FAULT = ("fetch_results", "create_batch")
 
 
-@pytest.mark.parametrize("call", READS, ids=str)
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def pairs(calls: list[Call], faults: list[Fault]) -> pytest.MarkDecorator:
+    """Parametrize a test by calls and those of the faults that each of them meets."""
+    chosen = [
+        pytest.param(call, fault, id=f"{fault}-{call}")
+        for call in calls
+        for fault in faults
+        if call.name in EVERY_FAULT or fault in ONE_PER_FAMILY
+    ]
+    return pytest.mark.parametrize(("call", "fault"), chosen)
+
+
+@pairs(READS, FAULTS)
 def test_transient_fault(call: Call, fault: Fault, tmp_path: Path) -> None:
     verdict = run_trial(call, fault, tmp_path / "kept", persistent=False)
     if fault.error is None or fault.transient:
@@ -32,8 +46,7 @@ def test_transient_fault(call: Call, fault: Fault, tmp_path: Path) -> None:
         assert verdict.sound, verdict
 
 
-@pytest.mark.parametrize("call", READS, ids=str)
-@pytest.mark.parametrize("fault", PERSISTENT, ids=str)
+@pairs(READS, [fault for fault in FAULTS if fault.error])
 def test_persistent_fault(call: Call, fault: Fault, tmp_path: Path) -> None:
     verdict = run_trial(call, fault, tmp_path / "kept", persistent=True)
     assert isinstance(verdict.error, fault.error or lb.BatchesError)
@@ -42,8 +55,7 @@ def test_persistent_fault(call: Call, fault: Fault, tmp_path: Path) -> None:
         assert verdict.got >= 4  # the first page
 
 
-@pytest.mark.parametrize("call", TOLERANT, ids=str)
-@pytest.mark.parametrize("fault", ONE_PER_FAMILY, ids=str)
+@pairs(TOLERANT, FAULTS)
 def test_call_that_ignores_other_fields(call: Call, fault: Fault, tmp_path: Path) -> None:
     for persistent in fault_modes(fault):
         verdict = run_trial(call, fault, tmp_path / f"kept-{persistent}", persistent=persistent)
@@ -56,8 +68,7 @@ def test_call_that_ignores_other_fields(call: Call, fault: Fault, tmp_path: Path
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["transient", "persistent"])
-@pytest.mark.parametrize("call", WRITES, ids=str)
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pairs(WRITES, FAULTS)
 def test_writes_happen_once_and_are_reported(
     call: Call, fault: Fault, persistent: bool, tmp_path: Path
 ) -> None:
