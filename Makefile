@@ -74,7 +74,7 @@ pictures: browser ## make the pictures of the README and the documentation
 	$(BIN)/python -m tests.pictures
 
 offline: ## build, install from local wheels only, and run the main job
-	rm -rf dist
+	rm -rf dist/online dist/wheels dist/offline dist/demo
 	$(PYTHON) -m venv dist/online
 	dist/online/bin/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir dist/wheels '.[sandbox]'
 	$(PYTHON) -m venv dist/offline
