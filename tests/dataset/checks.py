@@ -17,7 +17,8 @@ from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.sync import SyncReport
 from llama_batches_nb.types import PathLike
 
-EVERY_CALL = bool(os.environ.get("EVERY_CALL"))  # `make reliability`: all cases, not a sample
+EVERY_CALL = int(os.environ.get("EVERY_CALL", "0"))
+"""With 1, all cases are tried and not a sample, as in `make reliability`; with n, each n-th."""
 
 
 def fetch_tables(

@@ -14,6 +14,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.conftest import Serve
+from tests.dataset.checks import EVERY_CALL
 from tests.dataset.stores import EMULATORS, new_bucket
 from tests.fake_api import FakeApi
 
@@ -89,9 +90,19 @@ def bucket(
 @pytest.fixture(params=["memory", *EMULATED])
 def store(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return a URL at which nothing exists yet, of each store."""
+    yield from _new_url(request)
+
+
+def _new_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param in EMULATORS:
         environment = request.getfixturevalue("emulators")(request.param)
         with new_bucket(request.param, environment) as url:
             yield f"{url}/dataset"
     else:
         yield request.getfixturevalue("memory_url")
+
+
+@pytest.fixture(params=["memory", *(EMULATED if EVERY_CALL else [])])
+def sampled_store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return a URL of a store in memory; of each store only in `make reliability`."""
+    yield from _new_url(request)

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import fsspec
 import pandas as pd
@@ -42,7 +41,6 @@ from tests.dataset.checks import (
     read_files,
     sync_dataset,
 )
-from tests.dataset.stores import EMULATORS
 from tests.fake_api import START, TERMINAL, FakeApi
 from tests.servers import Request, Server, interrupt, mapping
 
@@ -110,21 +108,22 @@ def restore(path: str, files: dict[str, bytes]) -> None:
         storage.put(name, content)
 
 
-def is_emulated(path: str) -> bool:
-    return urlsplit(path).scheme in EMULATORS
-
-
-def calls_to_try(path: str, first: int) -> range:
-    """Return the calls at which a sync is stopped: all of them take minutes."""
-    if EVERY_CALL:
-        return range(first, 200)
-    return range(first + 25, 200, 200) if is_emulated(path) else range(first, 200, 12)
-
-
 @pytest.mark.parametrize(("error", "first"), [(Killed, 1), (OSError, 2)])
 def test_sync_stopped_at_any_call_of_the_store_loses_and_doubles_nothing(
-    api: FakeApi, store: str, error: type[BaseException], first: int
+    api: FakeApi, sampled_store: str, error: type[BaseException], first: int
 ) -> None:
+    n = stop_at(api, sampled_store, error, range(first, 200, EVERY_CALL or 12))
+    assert n > 20  # also between the tables of a day
+
+
+def test_sync_killed_between_two_files_of_a_day_loses_and_doubles_nothing(
+    api: FakeApi, store: str
+) -> None:
+    stop_at(api, store, Killed, range(26, 27))
+
+
+def stop_at(api: FakeApi, store: str, error: type[BaseException], calls_to_try: range) -> int:
+    """Stop syncs at calls of the store; return the last call that a sync has reached."""
     for hours in (0, 1, 30):
         api.add("RUNNING", hours=hours)
     sync_dataset(store, outputs="markdown")
@@ -133,7 +132,7 @@ def test_sync_stopped_at_any_call_of_the_store_loses_and_doubles_nothing(
     api.add(hours=31)
     api.add(hours=60)
     expected = fetch_tables(jobs=True, pages=True)
-    for n in calls_to_try(store, first):
+    for n in calls_to_try:
         restore(store, before)
         with fail_at(n, error) as calls, suppress(error):
             sync_dataset(store, outputs="markdown")
@@ -144,10 +143,11 @@ def test_sync_stopped_at_any_call_of_the_store_loses_and_doubles_nothing(
         read_dataset(store)  # the old and the new files are recorded
         sync_dataset(store, outputs="markdown")
         assert_dataset_equal(store, expected)
-    assert n > 20  # also between the tables of a day
+    return n
 
 
-def test_older_copy_of_any_file_is_noticed_and_replaced(api: FakeApi, store: str) -> None:
+def test_older_copy_of_any_file_is_noticed_and_replaced(api: FakeApi, sampled_store: str) -> None:
+    store = sampled_store
     copies = []
     for n in range(3):
         api.add("RUNNING", hours=8 * n)
@@ -160,8 +160,7 @@ def test_older_copy_of_any_file_is_noticed_and_replaced(api: FakeApi, store: str
     newest = copies[-1]
     put_back = [item for older in copies[:-1] for item in older.items()]
     changed = [(name, content) for name, content in put_back if content != newest[name]]
-    step = 1 if EVERY_CALL else len(changed) if is_emulated(store) else 4
-    for name, content in changed[::step]:
+    for name, content in changed[:: EVERY_CALL or 4]:
         restore(store, newest | {name: content})
         with pytest.raises(DatasetError, match="Run sync_dataset"):
             read_tables(store)

@@ -23,7 +23,7 @@ from tests.dataset.checks import (
     fetch_tables,
     sync_dataset,
 )
-from tests.dataset.test_sync_interrupted import STORE_CALLS, copy_of, is_emulated, restore
+from tests.dataset.test_sync_interrupted import STORE_CALLS, copy_of, restore
 from tests.fake_api import FakeApi
 from tests.servers import Request
 
@@ -124,12 +124,13 @@ def interleave(api: FakeApi, path: str, first_steps: int, second_steps: int) -> 
 
 
 @pytest.mark.usefixtures("stepped")
-def test_interleaved_syncs_lose_and_double_nothing(api: FakeApi, store: str) -> None:
+def test_interleaved_syncs_lose_and_double_nothing(api: FakeApi, sampled_store: str) -> None:
+    store = sampled_store
     for hours in (0, 1, 23.5):
         api.add("RUNNING", hours=hours)
     sync_dataset(store, jobs=True)
     before, world = copy_of(store), {k: dict(b) for k, b in api.batches.items()}
-    limits = [30] if is_emulated(store) else range(4, 80, STEP)
+    limits = range(4, 80, 3 * EVERY_CALL or 24)  # all pairs of calls would take hours
     n_tried = 0
     for first_steps in limits:
         for second_steps in limits:
@@ -143,9 +144,6 @@ def test_interleaved_syncs_lose_and_double_nothing(api: FakeApi, store: str) -> 
             if was_done:
                 break
     assert n_tried >= len(limits)
-
-
-STEP = 3 if EVERY_CALL else 24  # all pairs of calls would take hours
 
 
 def test_sync_whose_files_another_sync_replaces_is_incomplete(
