@@ -23,7 +23,7 @@ from tests.dataset.sync_processes import SyncProcesses
 from tests.fake_api import FakeApi
 
 KEY = ["batch_id", "source_directory_file_id"]
-REPLACED = (duckdb.Error, pl.exceptions.ComputeError)
+REPLACED = (duckdb.Error, pl.exceptions.ComputeError, pl.exceptions.PanicException)
 """Errors of readers that look at a file twice, when it is replaced in between."""
 N_READS = int(os.environ.get("DATASET_READS", "40"))  # `make reliability` reads more
 

@@ -228,7 +228,7 @@ def test_sync_without_jobs_keeps_stored_jobs(api: FakeApi, path: str) -> None:
 
 def test_many_syncs_keep_one_file_per_table_and_day(api: FakeApi, path: str) -> None:
     for n in range(10):
-        api.add("RUNNING" if n % 5 == 4 else "COMPLETED")
+        api.add("RUNNING" if n % 5 == 4 else "COMPLETED", hours=4 * n)
         sync_dataset(path, jobs=n % 3 == 0)
     sync_dataset(path, jobs=True)
     assert_dataset_complete(path, jobs=True)
