@@ -355,7 +355,7 @@ LEFT = """
     from tqdm.std import tqdm
     stop = sys.last_value
     for thread in threading.enumerate():
-        if thread.name == "llama_batches_nb_watchdog":  # told to end, at its own time
+        if thread.name == "llama_batches_nb_watchdog":  # it ends at its own time
             thread.join(10)
     partial = getattr(stop, "partial", None)
     print(json.dumps({
