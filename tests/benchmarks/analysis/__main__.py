@@ -101,7 +101,7 @@ def measure(side: str, engine: str, name: str, folder: Path) -> None:
         start = time.perf_counter()
         answer = query()
         times.append(time.perf_counter() - start)
-        numbers = answer.select_dtypes("number")
+        numbers = answer.select_dtypes("number", exclude="timedelta")
         sums = {str(column): float(values.sum()) for column, values in numbers.items()}
         del answer, numbers
     print(json.dumps([min(times), peak() / 1024, sums]))
