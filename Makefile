@@ -55,6 +55,7 @@ format: $(VENV)/.test ## format the code and apply safe fixes
 
 bench: $(VENV)/.test ## compare the speed with the official SDK, the raw bytes and hand-written queries
 	$(BIN)/python -m tests.benchmarks.fetching
+	$(BIN)/python -m tests.benchmarks.compression
 	$(BIN)/python -m tests.benchmarks.analysis
 	$(BIN)/python -m tests.benchmarks.patterns
 	$(BIN)/python -m tests.benchmarks.syncing

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 
 import llama_batches_nb as lb
 from tests.benchmarks import memory
-from tests.benchmarks.serving import serving
+from tests.benchmarks.serving import Link, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--saved", type=int, default=SAVED, help="files for save_outputs")
     given = parser.parse_args()
-    with serving(PagesOfJobs(), LATENCY) as url:
+    with serving(PagesOfJobs(), Link(latency=LATENCY)) as url:
         for name, run, n_jobs in (
             ("fetch_pages", fetched, FETCHED),
             ("save_outputs", saved, given.saved),
