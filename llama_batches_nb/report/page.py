@@ -15,6 +15,7 @@ from llama_batches_nb.plotting.failure_rates import plot_failure_rates
 from llama_batches_nb.report import html
 from llama_batches_nb.report.content import TIME, Content
 
+MAX_NAMED_CHANGES = 3  # in the first line
 MAX_GROUPS = 20
 MAX_PERIODS = 12
 MAX_PATTERNS = 20
@@ -49,11 +50,25 @@ def _headline(content: Content) -> str:
     sentences = [f"<strong>{html.text(_rate_sentence(content))}</strong>"]
     failing = content.still_failing
     if failing is not None and content.files is not None:
-        n_files = len(content.files)
-        sentences.append(f"Still failing: {len(failing):,} of {format_count(n_files, 'file')}.")
+        n_files = format_count(len(content.files), "different file")
+        sentences.append(f"Still failing after all runs: {len(failing):,} of {n_files}.")
     if content.changes is not None:
-        sentences.append(f"Changes of a rate found: {len(content.changes) or 'none'}.")
+        sentences.append(_changed(content.changes, content.group))
     return html.paragraph(" ".join(sentences))
+
+
+def _changed(changes: pd.DataFrame, group: str | None) -> str:
+    """Return which rates have changed, or how many if they are more than a line holds."""
+    if not len(changes):
+        return "No change of a rate was found."
+    if len(changes) > MAX_NAMED_CHANGES:
+        return f"Changes of a rate found: {len(changes):,}."
+    named = (
+        f"{_group_name(row, group)} from {_percent(row['rate_before'])} to "
+        f"{_percent(row['rate_after'])} since {row['since']:%d %B %Y}"
+        for row in _rows(changes)
+    )
+    return f"Changed: {'; '.join(named)}."
 
 
 def _rate_sentence(content: Content) -> str:
@@ -112,7 +127,8 @@ def _changes(content: Content) -> str:
     name = PERIOD_NAMES[content.freq or "W"]
     sentences = [
         f"{_group_name(row, content.group)}: "
-        f"{row['rate_before']:.1%} before {row['since']:%d %B %Y}, {row['rate_after']:.1%} since."
+        f"{_percent(row['rate_before'])} before {row['since']:%d %B %Y}, "
+        f"{_percent(row['rate_after'])} since."
         for row in _rows(content.changes)
     ]
     if sentences:
@@ -152,7 +168,7 @@ def _patterns(content: Content) -> str:
             [
                 f'<code class="message">{_message(row["example"], MAX_MESSAGE)}</code>',
                 f"{row['count']:,}",
-                f"{row['share']:.1%}",
+                _percent(row["share"]),
                 html.text(row["layer"]),
                 _date(row["last_seen"]),
             ]
@@ -255,7 +271,7 @@ def certainty(content: Content) -> Iterator[str]:
         yield (
             f"{format_count(undecided, 'run')} of {total:,} {agree(undecided, 'is')} undecided: "
             "still running, cancelled or not known. With them the rate is between "
-            f"{failed / total:.1%} and {(failed + undecided) / total:.1%}."
+            f"{_percent(failed / total)} and {_percent((failed + undecided) / total)}."
         )
     if not pd.isna(rate["unreliable"]) and rate["unreliable"]:
         n = int(rate["unreliable"])
@@ -267,11 +283,14 @@ def certainty(content: Content) -> Iterator[str]:
         yield "The jobs are not known: only files for which no job was created count as failed."
     if content.changes is not None:
         yield (
-            "A change is reported where chance alone would report one in 5 % of reports (a change "
-            "point test over all configurations)."
+            "Changes are found by a change point test that takes all configurations and dates into "
+            "account."
         )
     if content.files is not None and content.files["file_id"].isna().any():
-        yield "Retries of a file in another directory count as another file where it is not known."
+        yield (
+            "Where the content of a file is not known (file_id), its retry in another directory "
+            "counts as another file."
+        )
 
 
 def _footer(content: Content) -> str:
@@ -283,7 +302,11 @@ def _rate_cells(row: pd.Series[Any]) -> list[str]:
     if not row["decided"]:
         return [*counts, NOT_KNOWN, NOT_KNOWN]
     low, high = 100 * row["ci_low"], 100 * row["ci_high"]
-    return [*counts, f"{100 * row['failure_rate']:.1f} %", f"{low:.1f}–{high:.1f} %"]
+    return [*counts, _percent(row["failure_rate"]), f"{low:.1f}–{high:.1f} %"]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[pd.Series[Any]]:

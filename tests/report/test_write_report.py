@@ -87,9 +87,10 @@ def test_numbers_are_those_of_the_functions(
     rate = lb.failure_rates(files).iloc[0]
     assert f"Failure rate: {format_rate(rate)}." in text
     n_failing = int(lb.final_outcomes(files).outcome.eq("job_failed").sum())
-    assert f"Still failing: {n_failing} of 600 files." in text
+    assert f"Still failing after all runs: {n_failing} of 600 different files." in text
     (change,) = lb.rate_changes(files, by="configuration_id").itertuples()
-    assert f"{change.rate_before:.1%} before {change.since:%d %B %Y}" in text
+    before = f"{change.rate_before:.1%}".replace("%", " %")
+    assert f"{before} before {change.since:%d %B %Y}" in text
     assert f"{files.credits.sum():,.0f} credits, of which {n_failing:,} on failed files" in text
     assert "Page 3 is blank" in text
     assert "cfg-1" in text
