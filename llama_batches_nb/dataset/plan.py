@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -12,10 +12,7 @@ import pyarrow as pa
 
 from llama_batches_nb.dataset.run import SyncRun
 from llama_batches_nb.dataset.state import (
-    EPOCH,
-    UNKNOWN_DAY,
     PendingBatch,
-    Statuses,
     SyncedRange,
     day_of,
     union,
@@ -42,12 +39,11 @@ class DayWork:
 
 
 class Listed(NamedTuple):
-    """A batch in a list, and the statuses with which it is wanted."""
+    """A batch in a list."""
 
     batch_id: str
     created_at: datetime | None
     status: str
-    statuses: Statuses
 
 
 class Plan:
@@ -56,10 +52,11 @@ class Plan:
     def __init__(self, run: SyncRun, bar: ProgressBar) -> None:
         self.days: dict[str, DayWork] = {}
         self._run, self._bar, self._target = run, bar, target_range(run.query)
+        outdated, pending = run.stored.outdated_ids, run.settling.pending
+        if outdated:  # they may have lost batches: this and each other filter lists all again
+            run.state.covered = []
         listed = self._list_new()
         self._newest = max((b.created_at for b in listed.values() if b.created_at), default=None)
-        self._list_outdated(listed)
-        outdated, pending = run.stored.outdated_ids, run.settling.pending
         keys = [*listed, *pending, *(key for ids in outdated.values() for key in ids)]
         self._days_of = run.stored.locate(keys)
         for key, entry in pending.items():
@@ -115,8 +112,8 @@ class Plan:
 
     def _add_listed(self, listed: dict[str, Listed]) -> None:
         """Plan to fetch the batches that are new; those that may match later are pending."""
-        pending = self._run.settling.pending
-        for key, (batch_id, created_at, status, statuses) in listed.items():
+        pending, statuses = self._run.settling.pending, self._target.statuses
+        for key, (batch_id, created_at, status) in listed.items():
             if key in pending:
                 pending[key].statuses = union(pending[key].statuses, statuses)
             elif key not in self:
@@ -143,41 +140,20 @@ class Plan:
     # --- lists ------------------------------------------------------------------------------
 
     def _list_new(self) -> dict[str, Listed]:
-        target = self._target
-        since = self._run.state.resume_from(target)
+        run, target = self._run, self._target
+        since = run.state.resume_from(target)
         if target.after is not None:
             since = max(since or target.after, target.after)
         if since is not None and since > target.until:
-            if not any(entry.fetch for entry in self._run.settling.pending.values()):
+            if not any(entry.fetch for entry in run.settling.pending.values()):
                 return {}
             since = target.until  # nothing is new: list only to check that the server responds
-        return self._list(msgspec.structs.replace(target, after=since))
-
-    def _list_outdated(self, listed: dict[str, Listed]) -> None:
-        """List again what earlier syncs listed of the days whose files are not as recorded."""
-        run, days = self._run, self._run.stored.outdated_ids
-        if not days:
-            return
-        n_truncated = len(run.truncated)
-        first, last = period(days)
-        for past in run.state.covered:
-            start, end = max(first, past.after or first), min(last, past.until)
-            if start <= end:
-                part = msgspec.structs.replace(past, after=start, until=end)
-                for key, batch in self._list(part).items():
-                    statuses = listed.get(key, batch).statuses
-                    listed[key] = batch._replace(statuses=union(statuses, batch.statuses))
-        if len(run.truncated) > n_truncated:
-            run.state.covered = []  # the next sync of each filter lists all
-
-    def _list(self, wanted: SyncedRange) -> dict[str, Listed]:
-        run = self._run
-        until = None if wanted.until == END else format_time("until", wanted.until)
+        until = None if target.until == END else format_time("until", target.until)
         pages = endpoints.list_batches(
             run.client,
             page_size=run.query.page_size,
-            source_directory_id=wanted.source_directory_id,
-            created_at_on_or_after=format_time("since", wanted.after),
+            source_directory_id=target.source_directory_id,
+            created_at_on_or_after=format_time("since", since),
             created_at_on_or_before=until,
             **run.scope,
         )
@@ -186,17 +162,8 @@ class Plan:
         for record in listing.iter_records(BATCHES, counted, on_truncated=on_truncated):
             run.check_project(record.get("project_id"))
             batch_id, created = listing.record_id(BATCHES, record), listing.created_at(record)
-            status = str(record.get("status"))
-            found[batch_key(batch_id)] = Listed(batch_id, created, status, wanted.statuses)
+            found[batch_key(batch_id)] = Listed(batch_id, created, str(record.get("status")))
         return found
-
-
-def period(days: Iterable[str]) -> tuple[datetime, datetime]:
-    """Return the first and the last instant of some days."""
-    if UNKNOWN_DAY in days:
-        return EPOCH, END
-    first, last = (date.fromisoformat(day) for day in (min(days), max(days)))
-    return datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
 
 
 def target_range(query: BatchQuery) -> SyncedRange:

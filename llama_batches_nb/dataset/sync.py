@@ -179,8 +179,9 @@ def sync_dataset(
 
     A sync replaces the files of the days that it changes, each in one step. ``_sync.json`` records
     the files, and what to request again. A day with a file that is not as recorded, because
-    it is damaged, or was replaced by another sync or by an older copy, is fetched again; rows stay
-    unless the API answers about their batch. Several syncs may therefore run at once.
+    it is damaged, or was replaced by another sync or by an older copy, is fetched again, and all
+    batches are listed again, by the next sync of each filter; rows stay unless the API answers
+    about their batch. Several syncs may therefore run at once.
 
     New batches are found by creation time, starting one hour before the newest batch listed so
     far. A batch that appears with an earlier creation time is not found.

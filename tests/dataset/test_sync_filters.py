@@ -83,7 +83,7 @@ def test_batch_that_only_later_matches_is_fetched_then(api: FakeApi, path: str) 
     assert_dataset_complete(path, status="FAILED")
 
 
-# --- files that are lost, listed again for all filters with which they were synced ---------------
+# --- files that are lost: all is listed again, by each filter with which it was synced -----------
 
 
 def remove_day(path: str, day: str) -> None:
@@ -93,27 +93,16 @@ def remove_day(path: str, day: str) -> None:
             storage.filesystem.rm_file(storage.path(name))
 
 
-@pytest.mark.parametrize(
-    "filters", [{"status": "FAILED"}, {"source_directory_id": "dir-0"}], ids=str
-)
-def test_lost_day_is_fetched_again_by_a_narrower_sync(
-    api: FakeApi, path: str, filters: dict[str, Any]
-) -> None:
+def test_lost_day_is_fetched_again_by_the_next_sync_of_its_filter(api: FakeApi, path: str) -> None:
     for _ in range(4):
         api.add()
-    sync_dataset(path)
-    remove_day(path, "2025-08-01")
-    sync_dataset(path, **filters)
-    assert_dataset_complete(path)
-
-
-def test_lost_day_before_a_gap_of_listed_ranges_is_fetched_again(api: FakeApi, path: str) -> None:
-    api.add()
-    sync_dataset(path)
     api.add(hours=100)
-    sync_dataset(path, created_at_on_or_after=hours_after_start(90))
+    sync_dataset(path)
+    sync_dataset(path, source_directory_id="dir-0")
     remove_day(path, "2025-08-01")
     sync_dataset(path, created_at_on_or_after=hours_after_start(90))
+    sync_dataset(path, source_directory_id="dir-0")
+    sync_dataset(path)
     assert_dataset_complete(path)
 
 
@@ -122,18 +111,6 @@ def test_lost_batches_without_creation_time_are_fetched_again(api: FakeApi, path
     api.batches[api.add()]["created_at"] = None
     sync_dataset(path)
     remove_day(path, "unknown")
-    sync_dataset(path)
-    assert_dataset_complete(path)
-
-
-def test_listing_of_lost_day_does_not_count_as_listing_of_this_filter(
-    api: FakeApi, path: str
-) -> None:
-    for hours in (0, 1, 50, 30, 51):
-        api.add(hours=hours)
-    sync_dataset(path, source_directory_id="dir-0")
-    remove_day(path, "2025-08-03")
-    sync_dataset(path, created_at_on_or_before=hours_after_start(2))
     sync_dataset(path)
     assert_dataset_complete(path)
 
