@@ -95,17 +95,14 @@ def rate_changes(
     >>> f"{change.since:%d %B}: {change.rate_before:.0%} before, {change.rate_after:.0%} after"
     '20 July: 0% before, 49% after'
     """
-    if isinstance(alpha, bool) or not hasattr(alpha, "__float__"):
-        raise TypeError(f"alpha must be a number such as 0.05, not {alpha!r}.")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha={alpha!r} must be between 0 and 1, such as 0.05.")
+    alpha = arguments.parse_share("alpha", alpha, 0.05)
     frame = engines.wrap_frame("frame_or_rates", frame_or_rates)
     columns = engines.column_names(frame)
     is_rates = set(columns) >= set(RESULT_COLUMNS)
     if is_rates:
         rates = engines.select_to_pandas(frame, *columns)
     else:
-        rates = failure_rates(frame_or_rates, by=by, freq=freq or DEFAULT_FREQ)
+        rates = failure_rates(frame_or_rates, by=by, freq=DEFAULT_FREQ if freq is None else freq)
     groups, time = split_keys(rates)
     if time is None:
         raise ValueError(

@@ -129,7 +129,7 @@ def compare_configurations(
     14 files failed under only one configuration, 0 of them under cfg-2 (test by pairs of batches:
     p = 0.016).
     """
-    confidence = arguments.parse_confidence(confidence)
+    confidence = arguments.parse_share("confidence", confidence, 0.95)
     file = arguments.parse_column_names("on", on)
     if not file:
         raise ValueError("on is empty: pass one or more columns that identify a file.")

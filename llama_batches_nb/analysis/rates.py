@@ -158,7 +158,7 @@ def compute_rates(
     tz: str = "UTC",
 ) -> pd.DataFrame:
     """Compute the result of `failure_rates` for a wrapped frame."""
-    confidence = arguments.parse_confidence(confidence)
+    confidence = arguments.parse_share("confidence", confidence, 0.95)
     keys = arguments.parse_group_columns(by, reserved=RESULT_COLUMNS)
     parse_time_zone(tz)
     kind = detect_kind(rows)
@@ -273,10 +273,10 @@ def _sum_clusters(rows: Frame, keys: list[str]) -> pd.DataFrame:
 
 def _cluster_column(rows: Frame, kind: FrameKind, cluster: str | None) -> str | None:
     """Return the column of the clusters; None if rows are independent or it is not known."""
+    if not isinstance(cluster, str | None):
+        raise TypeError(f"cluster must be a column name or None, not {cluster!r:.80}.")
     if cluster is None or (cluster == "batch_id" and kind is BATCHES_KIND):
         return None
-    if not isinstance(cluster, str):
-        raise TypeError(f"cluster must be a column name or None, not {cluster!r}.")
     existing = engines.column_names(rows)
     if cluster == "batch_id" and cluster not in existing:
         return "job_id" if kind is PAGES_KIND and "job_id" in existing else None

@@ -144,7 +144,10 @@ def read_parquet(path: PathLike) -> pd.DataFrame:
         raise
     except Exception as error:  # invalid content can raise any type
         if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
-            raise  # an error of the file system; for invalid content Arrow raises a bare OSError
+            # an error of the file system; for invalid content Arrow raises a bare OSError
+            if str(error):
+                raise
+            raise type(error)(f"{name!r} cannot be read: {type(error).__name__}") from error
         raise DatasetError(f"{name!r} is not Parquet or is damaged: {error}") from error
 
 

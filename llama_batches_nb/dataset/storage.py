@@ -147,13 +147,25 @@ class Storage:
 
 def path_text(path: PathLike, *, to_write: bool = False) -> str:
     """Return a path or URL as text, or raise an error if it is neither."""
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
-        raise TypeError(f"The path must be a string or a path object, not {path!r}.")
+        raise TypeError(f"The path must be a string or a path object, not {path!r:.80}.")
     if not text.strip():
         raise ValueError("The path is empty. Pass a file or folder, or a URL that fsspec supports.")
     if "\0" in text:
         raise ValueError(f"The path {text!r} has a null character, which no file name can have.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The path {text!r} has half a character, which no file name can have."
+        ) from error
+    protocol = text.partition("://")[0].rpartition("::")[2]
+    if "://" in text and protocol.lower() not in fsspec.available_protocols():
+        raise ValueError(
+            f"fsspec knows no protocol {protocol!r}, as in {text!r:.80}. Check the spelling, or "
+            "install the package for it."
+        )
     protocols = set(fsspec.available_protocols()) - {"file", "local"}
     if lost := [name for name in _LOST_SLASH.findall(text) if name.lower() in protocols]:
         raise ValueError(

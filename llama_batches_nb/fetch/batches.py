@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from llama_batches_nb.fetch import listing
-from llama_batches_nb.fetch.filters import BatchQuery
+from llama_batches_nb.fetch.filters import BatchQuery, project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
@@ -148,8 +148,7 @@ def get_batch(
     """
     table = with_raw(BATCHES, parse_bool("raw", raw))
     requested_id = parse_single_id("batch_id", batch_id)
-    record = endpoints.get_batch(
-        get_client(client), requested_id, project_id=project_id, organization_id=organization_id
-    )
+    scope = project_params(project_id, organization_id)
+    record = endpoints.get_batch(get_client(client), requested_id, **scope)
     records.check_response_id(requested_id, listing.record_id(BATCHES, record))
     return records.to_pandas(table, [record])

@@ -78,7 +78,12 @@ def fetch_directories(
     scope = project_params(project_id, organization_id)
     client = get_client(client)
     pages = endpoints.list_directories(
-        client, name=name, types=types, include_deleted=deleted, page_size=page_size, **scope
+        client,
+        name=arguments.parse_text("name", name),
+        types=types,
+        include_deleted=deleted,
+        page_size=page_size,
+        **scope,
     )
     return listing.records_to_frame(
         table,
@@ -146,7 +151,7 @@ def fetch_configurations(
     client = get_client(client)
     pages = endpoints.list_configurations(
         client,
-        name=name,
+        name=arguments.parse_text("name", name),
         product_type=product_type,
         latest_only=latest,
         page_size=page_size,

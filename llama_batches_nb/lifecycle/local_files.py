@@ -43,8 +43,8 @@ def find_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     links = [file for file in dict.fromkeys(matches) if file.absolute() not in paths_kept]
     if n := len(links):
         warn(
-            f"{format_count(n, 'path')} {agree(n, 'is')} left out, since the file behind is "
-            f"uploaded already: {format_list(map(str, links))}."
+            f"{format_count(n, 'path')} {agree(n, 'is')} left out, because another path leads to "
+            f"the same file, which is uploaded once: {format_list(map(str, links))}."
         )
     return files
 

@@ -87,7 +87,9 @@ def filter_panel(
         status=arguments.parse_choices("status", status, BATCH_STATUSES) or (),
         source_directory_id=_parse_optional_id("source_directory_id", source_directory_id),
         configuration_id=_parse_optional_id("configuration_id", configuration_id),
-        job_type=job_type and arguments.parse_choice("job_type", job_type, JOB_TYPES),
+        job_type=None
+        if job_type is None
+        else arguments.parse_choice("job_type", job_type, JOB_TYPES),
         since=_parse_day("created_at_on_or_after", created_at_on_or_after),
         until=_parse_day("created_at_on_or_before", created_at_on_or_before),
         limit=arguments.parse_int("limit", limit),

@@ -5,7 +5,7 @@ import re
 import textwrap
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal, TypedDict, get_args
 
 MAX_FILES = 1000  # files per batch, as in the API
@@ -146,17 +146,18 @@ class Options:
     retry_after: float = 1.0
 
     def __post_init__(self) -> None:
-        if not API_KEY.fullmatch(self.api_key):
+        if not isinstance(self.api_key, str) or not API_KEY.fullmatch(self.api_key):
             raise ValueError("api_key: must be printable ASCII without spaces, and not empty")
         for name in ("seed", "port", "batches", "days"):
             if not isinstance(getattr(self, name), Integral):
-                raise TypeError(f"{name}={getattr(self, name)!r}: must be a whole number")
+                raise TypeError(f"{name}={getattr(self, name)!r:.80}: must be a whole number")
         for name in ("usage_in_lists", "bill_failed_jobs", "object_details"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name}={getattr(self, name)!r}: must be True or False")
         for name, choices in (("plan", get_args(Plan)), ("total_size", get_args(TotalSize))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}={getattr(self, name)!r}: must be {' or '.join(choices)}")
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in choices:
+                raise ValueError(f"{name}={value!r:.80}: must be {' or '.join(choices)}")
         if not isinstance(self.now, datetime | None):
             raise TypeError(f"now={self.now!r}: must be a datetime")
         if self.now is not None and self.now.year not in YEARS:
@@ -177,7 +178,8 @@ class Options:
             raise ValueError("error_rate + drop_rate + throttle_rate: must not exceed 1")
         try:
             low, high = self.file_range
-            is_valid = 1 <= low <= high <= MAX_FILES
+            are_whole = all(isinstance(n, Integral) for n in self.file_range)
+            is_valid = are_whole and 1 <= low <= high <= MAX_FILES
         except (TypeError, ValueError):
             is_valid = False
         if not is_valid:
@@ -188,6 +190,8 @@ class Options:
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
+        if not _is_number(value):
+            raise TypeError(f"{name}={value!r:.80}: must be a number")
         if not low <= value <= high:
             raise ValueError(f"{name}={value!r}: must be from {low} to {high}")
 
@@ -195,6 +199,10 @@ class Options:
     def file_range(self) -> tuple[int, int]:
         """Smallest and largest number of files per batch."""
         return (self.files, self.files) if isinstance(self.files, int) else self.files
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _parameters_section() -> str:

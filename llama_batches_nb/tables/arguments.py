@@ -89,8 +89,8 @@ def parse_choices(
 
 def parse_choice(name: str, value: str, known: tuple[str, ...]) -> str:
     """Return the value if it is one of the known ones."""
-    if value not in known:
-        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, known))}.")
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}={value!r:.80} must be one of {', '.join(map(repr, known))}.")
     return value
 
 
@@ -98,7 +98,7 @@ def parse_int(name: str, value: int | None, *, minimum: int = 1) -> int | None:
     """Return an integer that is at least `minimum`."""
     if value is None:
         return None
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool | type) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}.")
     if value.__index__() < minimum:
         raise ValueError(f"{name}={value!r} must be at least {minimum}.")
@@ -113,20 +113,38 @@ def parse_seconds(
         return None
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if not _is_number(value):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}.")
     if not value >= 0 or (positive and value == 0):
         raise ValueError(f"{name}={value!r} must be {'more than' if positive else 'at least'} 0.")
     return float(value)
 
 
-def parse_confidence(value: float) -> float:
-    """Return a confidence level, which is between 0 and 1."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise TypeError(f"confidence must be a number such as 0.95, not {value!r}.")
+def parse_share(name: str, value: float, example: float) -> float:
+    """Return a number between 0 and 1, such as a confidence level."""
+    if not _is_number(value):
+        raise TypeError(f"{name} must be a number such as {example}, not {value!r:.80}.")
     if not 0 < value < 1:
-        raise ValueError(f"confidence={value!r} must be between 0 and 1, such as 0.95.")
+        raise ValueError(f"{name}={value!r} must be between 0 and 1, such as {example}.")
     return float(value)
+
+
+def _is_number(value: object) -> bool:
+    is_single = hasattr(value, "__float__") and not isinstance(value, bool | type)
+    return is_single and not hasattr(value, "__len__")
+
+
+def parse_text(name: str, value: str | None) -> str | None:
+    """Return text that can be sent."""
+    if not isinstance(value, str | None):
+        raise TypeError(f"{name} must be text, not {value!r:.80}.")
+    if value is not None and _has_surrogates(value):
+        raise ValueError(f"{name}={value!r:.80} has half a character, which cannot be sent.")
+    return value
+
+
+def _has_surrogates(text: str) -> bool:
+    return any(unicodedata.category(char) == "Cs" for char in text)
 
 
 def parse_bool(name: str, value: bool) -> bool:
@@ -204,10 +222,12 @@ def parse_messages(name: str, value: object) -> pd.Series[Any]:
     index = value.index if isinstance(value, pd.Series) else None
     messages = pd.Series(_list_items(value), index=index, dtype=object)
     messages = messages.where(messages.notna(), None)
+    texts = []
     for message in messages:
         if not isinstance(message, str | None):
             raise TypeError(f"{name}: each message must be text or missing, not {message!r:.80}.")
-    return messages
+        texts.append(message and message.encode(errors="replace").decode())
+    return pd.Series(texts, index=messages.index, dtype=object)
 
 
 def _iter_ids(column: str, value: Any) -> list[Any]:

@@ -202,9 +202,18 @@ def test_tilde_without_user_is_a_folder_to_save_to(
 
 
 @pytest.mark.parametrize("call", [lb.read_parquet, lb.read_dataset, lb.sync_dataset])
-def test_path_with_a_null_character_raises(call: Any) -> None:
-    with pytest.raises(ValueError, match="null character"):
-        call("a\0b")
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("a\0b", "null character"),
+        ("a\ud800b", "half a character"),
+        ("foo://bucket/x", "no protocol 'foo'"),
+        ("simplecache::foo://x", "no protocol 'foo'"),
+    ],
+)
+def test_impossible_path_raises(call: Any, path: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call(path)
 
 
 def test_folders_deeper_than_those_of_a_dataset_are_not_searched(tmp_path: Path) -> None:

@@ -214,16 +214,16 @@ def test_integer_below_minimum_raises(value: Any) -> None:
         arguments.parse_int("limit", value)
 
 
-@pytest.mark.parametrize("value", [1.0, "1", True, [1]])
+@pytest.mark.parametrize("value", [1.0, "1", True, [1], int])
 def test_non_integer_raises(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^limit must be an integer"):
         arguments.parse_int("limit", value)
 
 
-@pytest.mark.parametrize("value", ["0.95", None, True])
+@pytest.mark.parametrize("value", ["0.95", None, True, float, np.array([0.5])])
 def test_confidence_of_wrong_type_raises(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^confidence must be a number"):
-        arguments.parse_confidence(value)
+        arguments.parse_share("confidence", value, 0.95)
 
 
 @pytest.mark.parametrize(
@@ -263,6 +263,9 @@ def test_seconds_of_wrong_type_raise(value: Any) -> None:
 
 def test_single_choice_must_be_known() -> None:
     assert arguments.parse_choice("errors", "warn", ("raise", "warn")) == "warn"
+    for odd in (None, pd.NA, ["warn"], np.array(["warn", "warn"]), pd.DataFrame({"a": ["warn"]})):
+        with pytest.raises(ValueError, match=r"(?s)^errors=.* must be one of"):
+            arguments.parse_choice("errors", odd, ("raise", "warn"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="errors='ignore' must be one of 'raise', 'warn'"):
         arguments.parse_choice("errors", "ignore", ("raise", "warn"))
 
