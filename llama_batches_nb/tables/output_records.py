@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from contextlib import suppress
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import pyarrow as pa
 
 from llama_batches_nb.errors import ResponseError
+from llama_batches_nb.messages import format_list, warn
 from llama_batches_nb.tables.schema import CONFIDENCE_COLUMNS, PAGES
 from llama_batches_nb.tables.statuses import JOB_STATUSES
 
@@ -25,12 +28,14 @@ _ESCAPE = re.compile(
 """An escape in JSON: a pair of surrogates, a lone one, or any other."""
 
 NO_JSON = msgspec.Raw(b"")
+_DECODE_ERRORS = (msgspec.DecodeError, ValueError, TypeError)  # TypeError: a member is missing
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Page(msgspec.Struct):
     """A page of a parse job's output; only the requested kind of content is there."""
 
-    page_number: int | None = None
+    page_number: Int64 | None = None
     success: bool | None = None
     error: str | None = None
     markdown: str | None = None
@@ -71,7 +76,7 @@ class StoredContent(msgspec.Struct):
 class PageConfidence(msgspec.Struct):
     """How sure the service is of a page, from 0 to 1."""
 
-    page_number: int | None = None
+    page_number: Int64 | None = None
     confidence: float | None = None
 
 
@@ -140,22 +145,70 @@ class ParseResponse(msgspec.Struct):
 
 
 def decode(body: bytes | msgspec.Raw, kind: type[T], description: str) -> T:
-    """Decode JSON. Raise `ValueError` if it is not JSON, `ResponseError` if it has other fields.
+    """Decode JSON. Raise `ValueError` if it is not JSON, `ResponseError` if all of it is odd.
 
-    `description` names the output for the message.
+    A value of another type than documented is left out with a warning, as if it were missing.
+    `description` names the output for the messages.
     """
-    content = bytes(body)
-    try:
+    found, odd = _decode_leniently(bytes(body), kind)
+    if isinstance(found, msgspec.UnsetType):
+        json.loads(bytes(body))  # raises ValueError if it is not JSON
+        raise ResponseError(f"The server sent no JSON as documented for {description}.")
+    _warn_odd(odd, description)
+    return found
+
+
+def _warn_odd(odd: list[str], description: str) -> None:
+    if odd:
+        warn(
+            f"The server sent another type than documented for {description}; left out: "
+            f"{format_list(odd)}."
+        )
+
+
+def _decode_leniently(content: bytes, kind: type[T]) -> tuple[T | msgspec.UnsetType, list[str]]:
+    """Return what can be decoded, and the paths of what cannot."""
+    with suppress(*_DECODE_ERRORS):
+        return msgspec.json.decode(content, type=kind), []
+    odd: list[str] = []
+    return _decode_parts(_replace_lone_surrogates(content), kind, "$", odd), odd
+
+
+def _decode_parts(content: bytes, kind: Any, path: str, odd: list[str]) -> Any:
+    """Decode JSON without its values of another type, whose paths are added to `odd`.
+
+    Returns UNSET if there is nothing else.
+    """
+    with suppress(*_DECODE_ERRORS):
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, ValueError):
-        content = _replace_lone_surrogates(content)
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, ValueError) as error:
-        json.loads(content)  # raises ValueError if it is not JSON
-        raise ResponseError(
-            f"The server sent an unexpected JSON structure for {description}: {error}."
-        ) from error
+    if get_origin(kind) in (Union, UnionType):  # with None
+        kind = get_args(kind)[0]
+    with suppress(*_DECODE_ERRORS):
+        if get_origin(kind) is list:
+            items = msgspec.json.decode(content, type=list[msgspec.Raw])
+            parts = [
+                _decode_parts(bytes(item), get_args(kind)[0], f"{path}[{n}]", odd)
+                for n, item in enumerate(items)
+            ]
+            return [part for part in parts if part is not msgspec.UNSET]
+        if get_origin(kind) is dict or hasattr(kind, "__struct_fields__"):
+            members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+            kinds = _member_kinds(kind, members)
+            found = {
+                name: _decode_parts(bytes(members[name]), kinds[name], f"{path}.{name}", odd)
+                for name in members.keys() & kinds.keys()
+            }
+            kept = {name: part for name, part in found.items() if part is not msgspec.UNSET}
+            return kept if get_origin(kind) is dict else kind(**kept)
+    odd.append(path)
+    return msgspec.UNSET
+
+
+def _member_kinds(kind: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return the types of an object's members."""
+    if get_origin(kind) is dict:
+        return dict.fromkeys(names, get_args(kind)[1])
+    return {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
 def decode_stored_pages(body: bytes, kind: str, description: str) -> list[Page]:
@@ -165,14 +218,17 @@ def decode_stored_pages(body: bytes, kind: str, description: str) -> list[Page]:
     without pages: it becomes one page without a number.
     """
     for shape in (Pages, dict[str, Pages], list[Page]):
-        try:
-            found: Any = decode(body, shape, description)
-        except (ResponseError, ValueError):
-            continue
+        odd: list[str] = []
+        found: Any = None
+        with suppress(ValueError):  # it is not JSON
+            found, odd = _decode_leniently(body, shape)
         if isinstance(found, dict):
             found = found.get(kind)
-        pages: list[Page] | None = found.pages if isinstance(found, Pages) else found
-        if pages is not None and (not pages or any(p.page_number is not None for p in pages)):
+        pages: list[Page] | None = found.pages if isinstance(found, Pages) else found or None
+        if isinstance(pages, list) and (
+            any(page.page_number is not None for page in pages) or not (pages or odd)
+        ):
+            _warn_odd(odd, description)
             return pages
     if kind == "items":
         raise ResponseError(f"The server stores {description} in an unexpected format.")

@@ -366,9 +366,6 @@ def test_text_that_utf8_cannot_hold_is_replaced(serve: Serve, body: bytes, conte
 @pytest.mark.parametrize(
     "body",
     [
-        {"job": {"status": "COMPLETED"}, "markdown": {"pages": [{"page_number": "one"}]}},
-        {"job": {"status": "COMPLETED"}, "markdown": ["a"]},
-        {"job": {"status": "COMPLETED"}, "markdown": {"pages": [{"page_number": 2**70}]}},
         {"status": "COMPLETED"},
         [],
     ],
@@ -377,6 +374,37 @@ def test_unexpected_structure_is_a_response_error(serve: Serve, body: Any) -> No
     serve(lambda request: body, max_retries=0)
     with pytest.raises(lb.ResponseError):
         lb.fetch_pages("pjb-1")
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"page_number": "one"}, {"success", "content"}),
+        ({"page_number": 2**70}, {"success", "content"}),
+        ({"success": "yes"}, {"page_number", "success", "content"}),  # as it has content
+        ({"markdown": {"a": 1}}, {"page_number", "success"}),
+        ({"error": ["a"]}, {"page_number", "success", "content"}),
+    ],
+)
+def test_odd_value_of_a_page_costs_only_itself(
+    api: OutputApi, server: Server, change: Any, kept: set[str]
+) -> None:
+    odd = markdown_page(2) | change
+    api.add_parse_job("pjb-1", markdown_page(1), odd, markdown_page(3, "\ud800"))
+    with pytest.warns(UserWarning, match=rf"job pjb-1; left out: .*{next(iter(change))}"):
+        pages = lb.fetch_pages("pjb-1")
+    whole = ["page_number", "success", "content"]
+    assert pages[whole].notna().to_numpy().tolist() == [
+        [True] * 3, [name in kept for name in whole], [True] * 3
+    ]  # fmt: skip
+    lb.export_parquet(pages, "memory://odd-pages.parquet")
+    pd.testing.assert_frame_equal(lb.read_parquet("memory://odd-pages.parquet"), pages)
+
+
+def test_page_that_is_no_object_is_left_out(api: OutputApi, server: Server) -> None:
+    api.add_parse_job("pjb-1", markdown_page(1), "page")  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match=r"left out: '\$.markdown.pages\[1\]'"):
+        assert lb.fetch_pages("pjb-1").page_number.tolist() == [1]
 
 
 def test_bar_shows_files_pages_and_megabytes(api: OutputApi, server: Server, capsys: Any) -> None:
