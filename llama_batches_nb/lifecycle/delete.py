@@ -64,8 +64,8 @@ def delete_directories(
     Raises
     ------
     ValueError, TypeError
-        If the argument holds no ids, or a directory is not ephemeral: those are created by people
-        and indexes. Nothing is deleted.
+        If an id is not usable, or a directory is not ephemeral: those are created by people and
+        indexes. Nothing is deleted.
     NotFoundError
         If the project has no such directory. Nothing is deleted.
     ConflictError
@@ -87,10 +87,10 @@ def delete_directories(
     [True]
     """
     ids = arguments.parse_ids("source_directory_id", directories)
-    if not ids:
-        raise ValueError("There are no directories to delete: the argument is empty.")
     arguments.parse_bool("dry_run", dry_run)
     scope = project_params(project_id, organization_id)
+    if not ids:
+        return _to_frame([], set())
     client = get_client(client)
     found = _find(client, ids, scope)
     left = [id_ for id_ in ids if not found[id_].get("deleted_at")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import llama_batches_nb as lb
@@ -32,6 +33,8 @@ def test_dry_run_returns_what_the_call_would_delete(on_sandbox: lb.Client, tmp_p
     again = lb.delete_directories(ids, dry_run=False)
     assert again.deleted.all()
     assert again.deleted_at.notna().all()
+    none = lb.delete_directories(planned[:0], dry_run=False)
+    pd.testing.assert_frame_equal(none, planned[:0])
 
 
 def test_other_directories_are_refused_by_name(on_sandbox: lb.Client, tmp_path: Path) -> None:
@@ -43,7 +46,7 @@ def test_other_directories_are_refused_by_name(on_sandbox: lb.Client, tmp_path: 
     assert ephemeral in set(lb.fetch_directories().source_directory_id)
 
 
-@pytest.mark.parametrize("argument", [[], "", 3, ["dir-1", 2]])
+@pytest.mark.parametrize("argument", ["", 3, ["dir-1", 2]])
 def test_invalid_argument_sends_no_request(serve: Serve, argument: Any) -> None:
     server = serve(lambda request: page([]))
     with pytest.raises((ValueError, TypeError)):
