@@ -46,6 +46,17 @@ def parse_rate(text: str) -> float:
     )
 
 
+def add_since(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--since` of commands that read a dataset."""
+    parser.add_argument(
+        "--since",
+        type=argparse_type(parse_since),
+        metavar="TIME",
+        help="only files of batches created since then: an age such as 7d, 12h or 30min, or a time "
+        "(ISO 8601, UTC by default)",
+    )
+
+
 def parse_since(text: str, now: datetime | None = None) -> datetime:
     """Return the time of an age such as ``7d`` or ``12h``, or of an ISO 8601 text."""
     now = now or datetime.now(UTC)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from llama_batches_nb.analysis.checks import check_rates
-from llama_batches_nb.cli.argument_types import argparse_type, parse_rate, parse_since
+from llama_batches_nb.cli.argument_types import add_since, argparse_type, parse_rate
 from llama_batches_nb.cli.check_output import CheckResult, format_json, format_markdown, format_text
 from llama_batches_nb.cli.output import format_error
 from llama_batches_nb.dataset.outcomes import read_outcomes
@@ -55,13 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="check each group of files on its own, such as by configuration_id",
     )
-    add(
-        "--since",
-        type=argparse_type(parse_since),
-        metavar="TIME",
-        help="only files of batches created since then: an age such as 7d, 12h or 30min, or a time "
-        "(ISO 8601, UTC by default)",
-    )
+    add_since(parser)
     add(
         "--rising",
         action="store_true",

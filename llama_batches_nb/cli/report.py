@@ -7,7 +7,7 @@ import sys
 
 import pandas as pd
 
-from llama_batches_nb.cli.argument_types import argparse_type, parse_since
+from llama_batches_nb.cli.argument_types import add_since, argparse_type
 from llama_batches_nb.cli.check import UNREADABLE
 from llama_batches_nb.cli.output import format_error
 from llama_batches_nb.dataset.storage import Storage
@@ -41,13 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="HTML file to write or replace, or a URL (default: %(default)s)",
     )
-    add(
-        "--since",
-        type=argparse_type(parse_since),
-        metavar="TIME",
-        help="only files of batches created since then: an age such as 7d, 12h or 30min, or a time "
-        "(ISO 8601, UTC by default)",
-    )
+    add_since(parser)
     add("--title", help="heading of the page (default: Batch report)")
 
 
