@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from llama_batches_nb.dataset.read import read_dataset
+from llama_batches_nb.dataset.read import TableName, read_dataset
 from llama_batches_nb.dataset.sync import SyncReport
 from tests.dataset.checks import assert_dataset_complete, sync_dataset
 from tests.fake_api import FakeApi
@@ -44,41 +46,70 @@ def late_batch(api: FakeApi, path: str, monkeypatch: pytest.MonkeyPatch) -> Late
     return LateBatch(api, path, monkeypatch)
 
 
-def test_null_results_that_arrive_later_are_kept(late_batch: LateBatch) -> None:
-    results = late_batch.record["results"]
-    for arrives in (1, 25):
-        late_batch.record["results"] = None
-        for hours in HOURS:
-            if hours == arrives:
-                late_batch.record["results"] = results
-            late_batch.sync(hours, jobs=True)
-        assert_dataset_complete(late_batch.path, jobs=True)
-    assert not late_batch.warnings
+def withhold(batch: LateBatch, fact: str) -> Callable[[], object]:
+    """Let the API leave out one fact of the batch; return a function that lets it arrive."""
+    record, job = batch.record, batch.api.jobs["pjb-0-0"]
+    complete = {"results": record["results"], "usage": job["usage"]}
+    if fact == "results":
+        record["results"] = None
+    elif fact == "reference":
+        record["results"] = [mapping("dfl-0-0", None), *record["results"][1:]]
+    elif fact == "job":
+        del batch.api.jobs["pjb-0-0"]
+    elif fact == "credits":
+        job["usage"] = {"credits": None}
+    else:
+        batch.api.faults["pjb-0-0"] = lambda answer: (
+            {"job": answer["job"]} if "job" in answer else answer
+        )
+
+    def arrive() -> None:
+        record["results"], job["usage"] = complete["results"], complete["usage"]
+        batch.api.jobs["pjb-0-0"] = job
+        batch.api.faults.clear()
+
+    return arrive
 
 
-def test_null_results_are_given_up_once_with_a_warning(late_batch: LateBatch) -> None:
-    late_batch.record["results"] = None
-    asked = []
-    for hours in HOURS:
-        late_batch.sync(hours)
-        asked.append(late_batch.api.requests["GET batch"])
-    assert asked == [1, 1, 1, 1, 0, 0]
-    (warning,) = late_batch.warnings
-    assert warning.startswith("1 batch still without results or jobs after 24 hours")
-    assert "bat-000" in warning
-
-
-def test_missing_reference_arrives_or_is_given_up(late_batch: LateBatch) -> None:
-    complete = late_batch.record["results"]
-    late_batch.record["results"] = [mapping("dfl-0-0", None), *complete[1:]]
-    for hours in (0, 1):
-        late_batch.sync(hours, jobs=True)
-        assert late_batch.api.requests["GET batch"] == 1
-    late_batch.record["results"] = complete
-    late_batch.sync(2, jobs=True)
-    assert_dataset_complete(late_batch.path, jobs=True)
-    late_batch.sync(3, jobs=True)
+@pytest.mark.parametrize("arrives", [1, 25, None], ids=["second", "last", "never"])
+@pytest.mark.parametrize(
+    ("fact", "given_up"),
+    [
+        ("results", "1 batch still without results or jobs"),
+        ("reference", "1 batch still without results or jobs"),
+        ("job", "1 job still unknown to the API"),
+        ("credits", "1 job still without credits"),
+        ("output", "1 job still without output"),
+    ],
+)
+def test_late_fact_is_kept_or_given_up_after_a_day_with_a_warning(
+    late_batch: LateBatch, tmp_path: Path, fact: str, given_up: str, arrives: int | None
+) -> None:
+    for job in late_batch.api.jobs.values():
+        job["usage"] = {"credits": 3.0}
+    arrive = withhold(late_batch, fact)
+    options: dict[str, Any] = {"usage": True, "outputs": "markdown"}
+    for hours in (0, 1, 25):
+        if hours == arrives:
+            arrive()
+        late_batch.sync(hours, **options)
+        assert late_batch.api.requests.total() > 1 or hours == 25
+    late_batch.sync(26, **options)
     assert late_batch.api.requests == {"GET batches": 1}
+    if arrives is None:
+        (warning,) = late_batch.warnings
+        assert warning.startswith(f"{given_up} after 24 hours")
+        assert "bat-000" in warning
+    else:
+        assert not late_batch.warnings
+    sync_dataset(tmp_path / "again", **options)
+    tables: list[TableName] = ["batches", "results", "jobs", "pages"]
+    for table in tables:  # as in a dataset that is synced only now
+        expected = read_dataset(tmp_path / "again", table)
+        pd.testing.assert_frame_equal(
+            read_dataset(late_batch.path, table).sort_values(list(expected)[:2], ignore_index=True),
+            expected.sort_values(list(expected)[:2], ignore_index=True),
+        )
 
 
 def test_empty_answer_does_not_remove_results(late_batch: LateBatch) -> None:
