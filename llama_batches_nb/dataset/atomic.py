@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def hidden_path(path: Path) -> Path:
+    """Return a path next to another one, to write its next content to."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
 @contextmanager
 def temporary_path(path: Path) -> Iterator[Path]:
     """Yield a path next to another one, and delete what is left there."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = hidden_path(path)
     try:
         yield temporary
     finally:

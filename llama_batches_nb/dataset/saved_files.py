@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
+from llama_batches_nb.dataset.atomic import temporary_path
 from llama_batches_nb.dataset.export import export_parquet, read_parquet
 from llama_batches_nb.dataset.output_names import safe_stem
 from llama_batches_nb.errors import DatasetError, DatasetLockedError
@@ -103,7 +103,11 @@ class SavedFiles:
             saved = msgspec.structs.replace(file, sha256=sha256)
             found = self._adopt(saved, len(content))
             if found is None:
-                replace_file(self.folder / file.path, content)
+                # Not flushed to the disk, which would take longer than the request: if the machine
+                # fails, the checksum does not match, and the next call fetches the file again.
+                with temporary_path(self.folder / file.path) as temporary:
+                    temporary.write_bytes(content)
+                    temporary.replace(self.folder / file.path)
             else:
                 saved = msgspec.structs.replace(saved, path=found)
             with self._lock:
@@ -225,23 +229,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # filelock tries again if it locked a file that is removed
             (folder / LOCK_FILE).unlink()
         lock.release()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that it has either its old or its new content if the process is killed.
-
-    It is not flushed to the disk, which would take longer than the request. If the machine fails,
-    the checksum in the manifest does not match, and the next call fetches the file again.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def _parse(row: Any) -> SavedFile | None:

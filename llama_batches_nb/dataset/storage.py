@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import fsspec
 
-from llama_batches_nb.dataset.atomic import atomic_write, fsync_folder
+from llama_batches_nb.dataset.atomic import atomic_write, fsync_folder, hidden_path
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.types import PathLike
 
@@ -118,8 +118,7 @@ class Storage:
         """
         if self.local is None:
             return folder / secrets.token_hex(8)
-        path = self._checked_path(self.local, name)
-        return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        return hidden_path(self._checked_path(self.local, name))
 
     def replace(self, name: str, content: Path) -> None:
         """Create or replace a file with a local one, in one step, and delete that."""
