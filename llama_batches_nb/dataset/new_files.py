@@ -66,7 +66,7 @@ class NewFile:
     def rows(self, columns: list[str]) -> Iterator[pa.Table]:
         """Yield the rows of the finished file."""
         if self._writer is not None:
-            yield from _read(self._writer.path, columns)
+            yield from self._read(self._writer.path, columns)
 
     def publish(self) -> None:
         """Replace the file in one step."""
@@ -94,11 +94,18 @@ class NewFile:
         if before is not None:
             try:
                 before.close()
-                for rows in _read(before.path):
+                for rows in self._read(before.path):
                     self._writer.write(extractions.conform(rows, wanted))
             finally:
                 before.abort()
         return self._writer
+
+    def _read(self, path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        with path.open("rb") as file:
+            written = StoredRows(file, self._table)
+            yield from written.groups(columns)
+        if written.lost:
+            raise OSError(f"{str(path)!r} cannot be read as it was written. Check the disk.")
 
 
 class Changes:
@@ -174,11 +181,3 @@ class Changes:
 def table_of(name: str) -> Table:
     """Return the table of a file."""
     return DATASET_TABLES[split_name(name)[0]]
-
-
-def _read(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    with path.open("rb") as file:
-        written = StoredRows(file)
-        yield from written.groups(columns)
-    if written.lost:
-        raise OSError(f"{str(path)!r} cannot be read as it was written. Check the disk.")

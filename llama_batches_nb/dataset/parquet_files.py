@@ -118,12 +118,12 @@ def _read_footer(file: BinaryIO) -> bytes:
 
 
 class StoredRows:
-    """The rows of a local file, read one row group at a time.
+    """The rows of a local file of a table, read one row group at a time.
 
     Row groups that cannot be read are left out, and their rows counted as `lost`.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, table: Table) -> None:
         import pyarrow.parquet as pq
 
         self.lost = 0
@@ -133,6 +133,10 @@ class StoredRows:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise_if_system_error(error)
             raise DamagedFileError(str(error)) from error
+        types = {field.name: field.type for field in self.schema}
+        known = table.arrow_schema
+        if table.key not in types or any(types.get(f.name, f.type) != f.type for f in known):
+            raise DamagedFileError("it has other column types")
 
     def groups(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield the rows of each row group; columns that do not exist are left out."""
@@ -145,14 +149,6 @@ class StoredRows:
                 self.lost += self._parquet.metadata.row_group(index).num_rows
             else:
                 yield rows
-
-    def fits(self, table: Table) -> bool:
-        """Return whether the file has the key of a table, and no column of another type."""
-        types = {field.name: field.type for field in self.schema}
-        known = table.arrow_schema
-        return table.key in types and all(
-            types.get(field.name, field.type) == field.type for field in known
-        )
 
 
 def dataset_format() -> ds.ParquetFileFormat:

@@ -145,12 +145,9 @@ class StoredFiles:
                 self.overtaken.add(day)
             if file is not None:
                 try:
-                    stored = StoredRows(file)
+                    stored = StoredRows(file, DATASET_TABLES[table])
                 except DamagedFileError as error:
                     warn(f"{where} is damaged and is rebuilt: {error}")
-            if stored is not None and not stored.fits(DATASET_TABLES[table]):
-                warn(f"{where} has other column types and is rebuilt.")
-                stored = None
             yield stored
             if stored is not None and stored.lost:
                 warn(f"{stored.lost:,} rows of {name!r} are damaged; they are fetched again.")
