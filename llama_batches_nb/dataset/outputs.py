@@ -227,15 +227,10 @@ class _OutputWriter:
 
 def _create_folder(folder: PathLike) -> Path:
     """Create the folder, or raise `OSError` if it cannot be written."""
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"folder must be the path of a folder, not {folder!r}.")
-    name = os.fspath(folder)
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"folder={folder!r} is not the path of a folder.")
-    path = local_path(name)
+    path = local_path(folder)
     if path is None:
         raise ValueError(
-            f"folder={name!r} is a URL; save_outputs writes to a local folder. Copy it from there."
+            f"folder={folder!r} is a URL; save_outputs needs a local folder. Copy it from there."
         )
     path = path.absolute()
     try:
