@@ -58,13 +58,14 @@ class SyncedRange(msgspec.Struct, frozen=True):
     after: AwareDatetime | None
     until: AwareDatetime
 
-    def covers(self, other: SyncedRange) -> bool:
-        """Return whether this listing included all batches of `other` that it had reached."""
-        return (
-            self.source_directory_id in (None, other.source_directory_id)
-            and is_superset(self.statuses, other.statuses)
-            and (self.after is None or (other.after is not None and self.after <= other.after))
-        )
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The filters apart from times; the last listing of each is recorded."""
+        return self.source_directory_id, self.statuses
+
+    def includes(self, after: datetime | None) -> bool:
+        """Return whether the listing began no later."""
+        return self.after is None or (after is not None and self.after <= after)
 
 
 class PendingBatch(msgspec.Struct, kw_only=True):
@@ -129,19 +130,20 @@ class State(msgspec.Struct, kw_only=True):
 
     def resume_from(self, target: SyncedRange) -> datetime | None:
         """Return the creation time from which batches may be new, or None for any time."""
-        until = [past.until for past in self.covered if past.covers(target)]
-        return max(EPOCH, *until) - CLOCK_SKEW if until else None
+        for past in self.covered:
+            if past.key == target.key and past.includes(target.after):
+                return max(EPOCH, past.until) - CLOCK_SKEW
+        return None
 
     def add_synced_range(self, new: SyncedRange) -> None:
-        """Record a completed listing, merged with an earlier one of the same filters."""
-        key = (new.source_directory_id, new.statuses)
+        """Record a completed listing, joined to an earlier one of the same filters."""
         for past in self.covered:
-            is_same = (past.source_directory_id, past.statuses) == key and past.covers(new)
-            if is_same and (new.after is None or new.after <= max(EPOCH, past.until) - CLOCK_SKEW):
+            if past.key == new.key and past.includes(new.after):
+                if new.after is not None and new.after > max(EPOCH, past.until) - CLOCK_SKEW:
+                    return  # nothing between them was listed
                 until = max(new.until, past.until)
                 new = msgspec.structs.replace(new, after=past.after, until=until)
-        others = [p for p in self.covered if not (new.covers(p) and p.until <= new.until)]
-        self.covered = [*others, new]
+        self.covered = [*(past for past in self.covered if past.key != new.key), new]
 
 
 class DamagedStateError(DatasetError):
@@ -210,11 +212,6 @@ def is_temporary(name: str) -> bool:
     match = _TEMPORARY.fullmatch(name)
     final = match[1] + match[2] if match else ""
     return final == STATE_FILE or parse_name(final) is not None
-
-
-def is_superset(statuses: Statuses, others: Statuses) -> bool:
-    """Return whether `statuses` include all `others`."""
-    return statuses is None or (others is not None and set(others) <= set(statuses))
 
 
 def union(statuses: Statuses, others: Statuses) -> Statuses:
