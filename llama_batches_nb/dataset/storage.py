@@ -160,7 +160,8 @@ def path_text(path: PathLike, *, to_write: bool = False) -> str:
             f"The path {text!r} has half a character, which no file name can have."
         ) from error
     protocol = text.partition("://")[0].rpartition("::")[2]
-    if "://" in text and protocol.lower() not in fsspec.available_protocols():
+    known = {*fsspec.available_protocols(), *fsspec.registry}  # the second has registered classes
+    if "://" in text and known.isdisjoint([protocol, protocol.lower()]):
         raise ValueError(
             f"fsspec knows no protocol {protocol!r}, as in {text!r:.80}. Check the spelling, or "
             "install the package for it."

@@ -12,6 +12,7 @@ from typing import Any
 import fsspec
 import pandas as pd
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import llama_batches_nb as lb
 from llama_batches_nb.dataset.storage import Storage
@@ -214,6 +215,11 @@ def test_tilde_without_user_is_a_folder_to_save_to(
 def test_impossible_path_raises(call: Any, path: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call(path)
+
+
+def test_registered_protocol_is_known() -> None:
+    fsspec.register_implementation("registered", MemoryFileSystem, clobber=True)
+    assert Storage("registered://bucket/x").local is None
 
 
 def test_folders_deeper_than_those_of_a_dataset_are_not_searched(tmp_path: Path) -> None:
