@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -41,6 +42,13 @@ def on_history(history: Server) -> Iterator[lb.Client]:
 @pytest.fixture
 def keep() -> Iterator[Callable[[Panel], Panel]]:
     """Close panels after the test, and check that no widget and no thread remains."""
+    with closing_panels() as keep:
+        yield keep
+
+
+@contextmanager
+def closing_panels() -> Iterator[Callable[[Panel], Panel]]:
+    """Close the panels given, and check that no widget and no thread remains."""
     before = set(_instances)
     panels: list[Panel] = []
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -16,17 +17,31 @@ from llama_batches_nb.panels.dashboard.dashboard import Dashboard
 from llama_batches_nb.panels.dashboard.overview import CONFIGURATION, DIRECTORY, PATTERN
 from tests.conftest import Serve
 from tests.panels import queries
-from tests.panels.conftest import Keep, alert_of, texts
+from tests.panels.conftest import Keep, alert_of, closing_panels, texts
 from tests.servers import Request, Response, batch, mapping, page
 
 NAME = "<img src=x onerror=alert(1)> $\\frac$"
 
 
+@pytest.fixture(scope="module")
+def fetched(history: Any) -> Iterator[Dashboard]:
+    with (
+        closing_panels() as keep,
+        lb.connect(history.api_key, base_url=history.url),
+    ):
+        board = cast("Dashboard", keep(lb.dashboard()))
+        board.fetch().wait()
+        yield board
+
+
 @pytest.fixture
-def board(on_history: lb.Client, keep: Keep[Dashboard]) -> Dashboard:
-    board = keep(lb.dashboard())
-    board.fetch().wait()
-    return board
+def board(on_history: lb.Client, fetched: Dashboard) -> Iterator[Dashboard]:
+    """A dashboard that tests share, without filters."""
+    yield fetched
+    fetched.split.value = ""
+    if _chips(fetched):
+        fetched.clear()
+    fetched.wait()
 
 
 @pytest.fixture(scope="module")
@@ -369,9 +384,7 @@ def test_saved_copy_has_the_headline_charts_and_tables(board: Dashboard) -> None
     )
 
 
-def test_click_during_a_fetch_is_ignored(on_history: lb.Client, keep: Keep[Dashboard]) -> None:
-    board = keep(lb.dashboard())
-    board.fetch().wait()
+def test_click_during_a_fetch_is_ignored(board: Dashboard) -> None:
     assert board.outcomes is not None
     whole = len(board.outcomes)
     chosen = board.outcomes.configuration_id[0]
