@@ -97,14 +97,15 @@ class SyncRun:
         self.state.pending = list(self.settling.pending.values())
         save(self.storage, self.state)
 
-    def check_project(self, project_id: str | None) -> None:
+    def check_project(self, project_id: object) -> None:
         """Raise `DatasetError` for a batch of another project than the stored ones."""
         known = self.stored.project_ids
-        if known and project_id not in {None, *known}:
+        if not isinstance(project_id, str):
+            return
+        if known and project_id not in known:
             raise DatasetError(
                 f"{self.storage.name!r} holds batches of project {', '.join(known)}, "
                 f"but the API returned batches of project {project_id}. Connect to the first "
                 "project, or sync to another folder. Nothing was changed."
             )
-        if project_id is not None:
-            known.add(project_id)
+        known.add(project_id)

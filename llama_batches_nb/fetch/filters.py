@@ -25,6 +25,7 @@ from llama_batches_nb.tables.arguments import (
     parse_int,
     parse_single_id,
 )
+from llama_batches_nb.tables.records import value_at
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
 from llama_batches_nb.types import BatchStatus, DirectoryIds, Record, TimeLike
@@ -165,7 +166,11 @@ def _check_directory_exists(client: Client, directory_id: str, params: Record) -
     scope = {name: params[name] for name in ("project_id", "organization_id")}
     try:
         pages = endpoints.list_directories(client, include_deleted="true", **scope)
-        names = {record.get("id"): record.get("name") for page in pages for record in page.items}
+        names = {
+            str(value_at(record, ("id",))): value_at(record, ("name",))
+            for page in pages
+            for record in page.items
+        }
     except BatchesError:
         return
     if not names or directory_id in names:

@@ -9,6 +9,7 @@ from functools import partial
 import pandas as pd
 
 from llama_batches_nb.errors import attach_partial
+from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
@@ -119,6 +120,8 @@ def create_batch(
         raise ValueError("Expected one source_directory_id or several, got 0.")
     configuration = arguments.parse_single_id("configuration_id", configuration_id)
     arguments.parse_choice("job_type", job_type, JOB_TYPES)
+    arguments.parse_bool("check_directory", check_directory)
+    arguments.parse_bool("check_configuration", check_configuration)
     scope = project_params(project_id, organization_id)
     client = get_client(client)
     body: Record = {
@@ -170,7 +173,7 @@ def create_once(client: Client, body: Record, scope: Record) -> BatchRecord:
 
     def send() -> BatchRecord:
         batch = endpoints.create_batch(client, body, **scope)
-        records.to_arrow(BATCHES, [batch])  # raises ResponseError if it is not a batch
+        listing.record_id(BATCHES, batch)  # raises ResponseError if it is not a batch
         return batch
 
     with note_on_interrupt(finder.interrupt_note()):

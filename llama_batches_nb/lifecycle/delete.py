@@ -156,7 +156,7 @@ def _check_unused(client: Client, ids: list[str], scope: Record) -> None:
         for batch in listing.iter_records(
             BATCHES, endpoints.list_batches(client, status=status, **scope)
         )
-        if batch.get("source_directory_id") in wanted
+        if str(batch.get("source_directory_id")) in wanted
     ]
     if running:
         raise ConflictError(

@@ -12,6 +12,7 @@ from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.endpoints import BatchRecord, DirectoryRecord
 from llama_batches_nb.lifecycle.ephemeral_directory import files_by_name
+from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, DIRECTORIES
 from llama_batches_nb.types import Record
 
@@ -89,7 +90,7 @@ class EarlierRetries:
         return [
             batch["id"]
             for batch in listing.iter_records(BATCHES, pages)
-            if batch.get("source_directory_id") not in self._known_directories
+            if str(batch.get("source_directory_id")) not in self._known_directories
             and _job(batch) in jobs
             and _is_valid_retry(batch)
         ]
@@ -131,9 +132,8 @@ def _is_valid_retry(batch: BatchRecord) -> bool:
 
 
 def _job(batch: BatchRecord) -> tuple[str | None, str | None]:
-    config = batch.get("config")
-    job: Record = dict((config and config.get("job")) or {})
-    return job.get("type"), job.get("configuration_id")
+    job = records.value_at(batch, ("config", "job"))
+    return records.value_at(job, ("type",)), records.value_at(job, ("configuration_id",))
 
 
 def _sort_key(directory: DirectoryRecord) -> tuple[datetime, str]:

@@ -12,7 +12,6 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.endpoints import FileRecord
 from llama_batches_nb.lifecycle.lost_response import send_once
-from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import DIRECTORIES, FILES
 from llama_batches_nb.types import Record
 
@@ -63,7 +62,7 @@ def add_file(
 
     def send_and_check() -> FileRecord:
         file = send()
-        records.to_arrow(FILES, [file])  # raises ResponseError if it is not a file
+        listing.record_id(FILES, file)  # raises ResponseError if it is not a file
         return file
 
     def find(_: BatchesError) -> FileRecord | None:

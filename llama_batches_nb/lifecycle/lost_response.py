@@ -6,10 +6,10 @@ the server for what it created before sending it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from llama_batches_nb.errors import (
     AuthenticationError,
@@ -105,7 +105,7 @@ class CreatedBatchFinder:
             self.running = [
                 batch["id"]
                 for batch in self._with_requested_job(before)
-                if batch.get("status") in UNFINISHED_STATUSES
+                if str(batch.get("status")) in UNFINISHED_STATUSES
             ]
             self._known_ids = before.keys()
 
@@ -182,8 +182,7 @@ class CreatedBatchFinder:
 
     def _with_requested_job(self, batches: dict[str, BatchRecord]) -> list[BatchRecord]:
         def has_requested_job(batch: BatchRecord) -> bool:
-            config: Mapping[str, Any] = batch.get("config") or {}
-            job = config.get("job") or {}
-            return all(job.get(field) == value for field, value in self._job.items())
+            job = records.value_at(batch, ("config", "job"))
+            return all(records.value_at(job, (f,)) == value for f, value in self._job.items())
 
         return [batch for batch in batches.values() if has_requested_job(batch)]

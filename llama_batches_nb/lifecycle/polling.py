@@ -23,6 +23,7 @@ from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.progress import ProgressBar
 from llama_batches_nb.http.transport import MAX_RETRY_AFTER
 from llama_batches_nb.messages import format_count, format_list, plural
+from llama_batches_nb.tables.schema import Table
 from llama_batches_nb.types import Record
 
 MIN_INTERVAL, MAX_INTERVAL = 0.5, 30.0  # seconds between polls
@@ -157,3 +158,13 @@ def count_statuses(
     counts = Counter(str(r.get("status", "unknown")) if r else "unknown" for r in records)
     known = [*order]
     return Counter({status: counts[status] for status in dict.fromkeys([*known, *counts])})
+
+
+def check_statuses(table: Table, records: Iterable[Mapping[str, Any]]) -> None:
+    """Raise `ResponseError` for a status that is no text: a wait for it would not end."""
+    for record in records:
+        if not isinstance(record.get("status"), str | None):
+            raise ResponseError(
+                f"The server sent {table.row} {record['id']} with a 'status' that is no text: "
+                f"{record['status']!r:.80}."
+            )

@@ -12,6 +12,7 @@ from itertools import islice
 from llama_batches_nb.errors import BatchesError, InvalidRequestError, NotFoundError
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
+from llama_batches_nb.tables.records import value_at
 from llama_batches_nb.types import Record
 
 MAX_FILES_PER_BATCH = 1000
@@ -51,7 +52,9 @@ def check_configuration(
     """Raise if a saved configuration does not exist, or is for another job type."""
     pages = endpoints.list_configurations(client, timeout=CHECK_TIMEOUT, **scope)
     try:
-        configurations = {record.get("id"): record for page in pages for record in page.items}
+        configurations = {
+            str(value_at(record, ("id",))): record for page in pages for record in page.items
+        }
     except BatchesError:
         return
     if configuration_id in configurations:

@@ -16,7 +16,12 @@ from llama_batches_nb.http import endpoints, workers
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.lifecycle.polling import MAX_OVERRUN, Poller, count_statuses
+from llama_batches_nb.lifecycle.polling import (
+    MAX_OVERRUN,
+    Poller,
+    check_statuses,
+    count_statuses,
+)
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES, TERMINAL_STATUSES
@@ -135,7 +140,7 @@ class BatchPoller(Poller):
         return [
             batch_id
             for batch_id, record in self._records.items()
-            if record is None or record.get("status") not in TERMINAL_STATUSES
+            if record is None or str(record.get("status")) not in TERMINAL_STATUSES
         ]
 
     def statuses(self) -> Counter[str]:
@@ -165,8 +170,8 @@ class BatchPoller(Poller):
                 self._update({batch_id: record})
 
     def _update(self, batches: dict[str, BatchRecord]) -> None:
-        """Keep batches as polled, or raise `ResponseError` if one is malformed."""
-        records.to_arrow(BATCHES, list(batches.values()))
+        """Keep batches as polled, or raise `ResponseError` if one has no usable status."""
+        check_statuses(BATCHES, batches.values())
         self._records.update(batches)
 
     def _poll_list(self, ids: set[str], deadline: float) -> None:

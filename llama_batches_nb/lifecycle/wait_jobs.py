@@ -20,7 +20,12 @@ from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import iter_completed
 from llama_batches_nb.http.endpoints import JobRecord
 from llama_batches_nb.http.progress import Progress, progress_bar
-from llama_batches_nb.lifecycle.polling import MAX_OVERRUN, Poller, count_statuses
+from llama_batches_nb.lifecycle.polling import (
+    MAX_OVERRUN,
+    Poller,
+    check_statuses,
+    count_statuses,
+)
 from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import arguments, engines, records
 from llama_batches_nb.tables.schema import JOBS, RESULTS
@@ -186,7 +191,8 @@ class JobPoller(Poller):
         jobs = [
             job_id
             for job_id, job in self._records.items()
-            if job_id not in gone and (job is None or job.get("status") not in TERMINAL_STATUSES)
+            if job_id not in gone
+            and (job is None or str(job.get("status")) not in TERMINAL_STATUSES)
         ]
         return [*jobs, *self._incomplete]
 
@@ -246,7 +252,7 @@ class JobPoller(Poller):
         except NotFoundError:
             return {}
         by_id = {listing.record_id(JOBS, job): job for job in jobs}
-        records.to_arrow(JOBS, list(by_id.values()))  # raises ResponseError if one is malformed
+        check_statuses(JOBS, by_id.values())
         return by_id
 
     def _update(self, requested: list[str], jobs: dict[str, JobRecord]) -> None:

@@ -19,7 +19,16 @@ import pyarrow.json as pa_json
 from llama_batches_nb.errors import ResponseError
 from llama_batches_nb.messages import agree, format_count, format_list, warn
 from llama_batches_nb.tables import schema
-from llama_batches_nb.tables.schema import BATCHES, MAPPINGS, RESULTS, Column, Table, with_raw
+from llama_batches_nb.tables.schema import (
+    BATCHES,
+    MAPPINGS,
+    RESULTS,
+    Column,
+    ColumnType,
+    Table,
+    with_raw,
+)
+from llama_batches_nb.types import Record
 
 
 def to_pandas(table: Table, records: Iterable[Mapping[str, Any]], **constants: str) -> pd.DataFrame:
@@ -28,17 +37,29 @@ def to_pandas(table: Table, records: Iterable[Mapping[str, Any]], **constants: s
 
 
 def to_arrow(table: Table, records: Sequence[Mapping[str, Any]], **constants: str) -> pa.Table:
-    """Return one Arrow row per record, or raise `ResponseError` if a value has the wrong type."""
+    """Return one Arrow row per record.
+
+    A value that its column cannot hold is missing, with a warning, so that one odd value does not
+    cost the other rows. A record without its key raises `ResponseError`.
+    """
+    if table.key not in constants:
+        _check_keys(table, records)
     arrays = []
     for column in table.columns:
         if column.name in constants:
             values: list[Any] = [constants[column.name]] * len(records)
         else:
-            values = _extract_column(table, column, records)
-        arrays.append(_to_arrow_array(table, column, values))
-    if arrays[0].null_count:
-        raise ResponseError(f"The server sent a {table.row} without {table.columns[0].path[-1]!r}.")
+            values = _extract_column(column, records)
+        arrays.append(_to_arrow_array(column, values))
     return pa.Table.from_arrays(arrays, schema=table.arrow_schema)
+
+
+def _check_keys(table: Table, records: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `ResponseError` for a record that is no object or lacks the table's key."""
+    (key,) = table.columns[0].path
+    for record in records:
+        if not isinstance(record, dict) or not isinstance(record.get(key), str):
+            raise ResponseError(f"The server sent a {table.row} without {key!r}: {record!r:.80}.")
 
 
 class _BatchId(msgspec.Struct):
@@ -54,7 +75,8 @@ def validate_batch_json(batch_id: str, body: bytes) -> bytes:
         returned_id = _ID_DECODER.decode(body).id
     except (msgspec.DecodeError, ValueError):
         batch = json.loads(body)
-        results_from_record(batch)
+        _check_keys(BATCHES, [batch])
+        _check_keys(MAPPINGS, _results_list(batch))
         returned_id = batch["id"]
     check_response_id(batch_id, returned_id)
     return body
@@ -80,20 +102,29 @@ def parse_batches_with_results(
     if not raw:
         with suppress(pa.ArrowInvalid, ValueError):
             return _parse_with_arrow(bodies)
-    batches = [json.loads(body) for body in bodies]
-    results = [results_from_record(batch, raw=raw) for batch in batches]
-    return to_arrow(BATCHES, batches), results
+    records = [json.loads(body) for body in bodies]
+    batches = to_arrow(BATCHES, records)
+    results = [
+        _join_mappings(batches.slice(n, 1), record, raw=raw) for n, record in enumerate(records)
+    ]
+    return batches, results
 
 
-def results_from_record(batch: Any, *, raw: bool = False) -> pa.Table:
+def results_from_record(batch: Record, *, raw: bool = False) -> pa.Table:
     """Return one row per file of a batch; ``null`` results are an empty list."""
-    if not isinstance(batch, dict):
-        raise ResponseError(f"A batch is not a JSON object: {str(batch)[:80]!r}.")
+    return _join_mappings(to_arrow(BATCHES, [batch]), batch, raw=raw)
+
+
+def _join_mappings(batch: pa.Table, record: Record, *, raw: bool) -> pa.Table:
+    mappings = to_arrow(with_raw(MAPPINGS, raw), _results_list(record))
+    return _join_batches(batch, [len(mappings)], mappings)
+
+
+def _results_list(batch: Record) -> list[Any]:
     results = batch.get("results")
     if not isinstance(results, list | None):
         raise ResponseError(f"The results of batch {batch.get('id')} are not a list.")
-    mappings = to_arrow(with_raw(MAPPINGS, raw), results or [])
-    return _join_batches(to_arrow(BATCHES, [batch]), [len(mappings)], mappings)
+    return results or []
 
 
 def _parse_with_arrow(bodies: Sequence[bytes]) -> tuple[pa.Table, list[pa.Table]]:
@@ -139,68 +170,81 @@ def _join_batches(batches: pa.Table, sizes: list[int], mappings: pa.Table) -> pa
     return pa.table(columns, schema=with_raw(RESULTS, raw).arrow_schema)
 
 
-def _extract_column(
-    table: Table, column: Column, records: Sequence[Mapping[str, Any]]
-) -> list[Any]:
+def value_at(record: object, path: Iterable[str]) -> Any:
+    """Return the value at a path of a record, or None if something on the way is no object."""
+    for key in path:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record
+
+
+def _extract_column(column: Column, records: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Return each record's value of the column, or None if a key is missing."""
-    values = _values_at(table, column.path, records)
+    values = _values_at(column.path, records)
     if column.other_path:
-        others = _values_at(table, column.other_path, records)
+        others = _values_at(column.other_path, records)
         values = [b if a is None else a for a, b in zip(values, others, strict=True)]
     return values
 
 
-def _values_at(
-    table: Table, path: Sequence[str], records: Sequence[Mapping[str, Any]]
-) -> list[Any]:
+def _values_at(path: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Any]:
     values: list[Any] = list(records)
-    try:
-        for key in path:
+    for n, key in enumerate(path):
+        try:
             values = [None if value is None else value.get(key) for value in values]
-    except AttributeError:
-        raise ResponseError(
-            f"The server sent a {table.row} with an unexpected JSON structure at "
-            f"{'.'.join(path)!r}."
-        ) from None
+        except AttributeError:
+            odd = [value for value in values if not isinstance(value, dict | None)]
+            _warn_missing(".".join(path[:n]), odd, "object")
+            values = [value.get(key) if isinstance(value, dict) else None for value in values]
     return values
 
 
-def _to_arrow_array(table: Table, column: Column, values: list[Any]) -> pa.Array:
-    arrow_type = column.field.type
+_NOUNS: dict[ColumnType, str] = {
+    "string": "text",
+    "category": "text",
+    "time": "ISO 8601 time in the years 1 to 9999",
+    "Float64": "number",
+    "Int64": "64-bit integer",
+    "boolean": "boolean",
+}
+_CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
+
+
+def _to_arrow_array(column: Column, values: list[Any]) -> pa.Array:
+    """Return the values as Arrow; warn of those that are missing because of their type."""
     try:
-        if column.type == "time":
-            return pa.array(_parse_timestamps(column, values), arrow_type)
-        if column.type == "json":
-            return pa.array([_format_json(value) for value in values], arrow_type)
-        if column.type == "Int64" and any(isinstance(v, float) and v % 1 for v in values):
-            raise ValueError("it has a fraction")  # Arrow would drop it
-        try:
-            return pa.array(values, arrow_type)
-        except UnicodeEncodeError:
-            return pa.array([_replace_surrogates(value) for value in values], arrow_type)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise ResponseError(
-            f"The server sent a {table.row} whose {'.'.join(column.path)!r} is not a "
-            f"{'text' if column.type in ('string', 'category') else column.type}: {error}"
-        ) from error
-
-
-def _parse_timestamps(column: Column, values: Sequence[str | None]) -> list[datetime | None]:
-    """Parse ISO 8601 times; one that no datetime can hold in UTC is missing, with a warning."""
-    times: list[datetime | None] = []
-    too_far = []
+        return _convert(column, values)
+    except _CONVERSION_ERRORS:
+        arrays, odd = [], []
     for value in values:
         try:
-            times.append(_parse_timestamp(value))
-        except OverflowError:
-            times.append(None)
-            too_far.append(str(value))
-    if n := len(too_far):
-        warn(
-            f"{format_count(n, 'value')} of {column.name} {agree(n, 'is')} missing, because the "
-            f"time is not in the years 1 to 9999 in UTC: {format_list(too_far)}."
-        )
-    return times
+            arrays.append(_convert(column, [value]))
+        except _CONVERSION_ERRORS:
+            arrays.append(pa.nulls(1, column.field.type))
+            odd.append(value)
+    _warn_missing(column.name, odd, _NOUNS[column.type])
+    return pa.concat_arrays(arrays)
+
+
+def _convert(column: Column, values: list[Any]) -> pa.Array:
+    arrow_type = column.field.type
+    if column.type == "time":
+        return pa.array([_parse_timestamp(value) for value in values], arrow_type)
+    if column.type == "json":
+        return pa.array([_format_json(value) for value in values], arrow_type)
+    if column.type == "Int64" and any(isinstance(v, float) and v % 1 for v in values):
+        raise ValueError("it has a fraction")  # Arrow would drop it
+    try:
+        return pa.array(values, arrow_type)
+    except UnicodeEncodeError:
+        return pa.array([_replace_surrogates(value) for value in values], arrow_type)
+
+
+def _warn_missing(name: str, odd: list[Any], noun: str) -> None:
+    n = len(odd)
+    warn(
+        f"{format_count(n, 'value')} of {name} {agree(n, 'is')} missing, because the server sent "
+        f"no {noun}: {format_list(str(value)[:80] for value in odd)}."
+    )
 
 
 def _parse_timestamp(text: str | None) -> datetime | None:

@@ -167,14 +167,11 @@ def test_long_outage_is_raised(serve: Serve, clock: Clock) -> None:
     assert polling.MAX_POLL_OUTAGE <= clock() - started < 1.3 * polling.MAX_POLL_OUTAGE
 
 
-@pytest.mark.parametrize("field", [{"status": ["COMPLETED"]}, {"created_at": "yesterday"}])
-def test_malformed_batches_are_raised_after_outage(
-    serve: Serve, clock: Clock, field: dict[str, Any]
-) -> None:
+def test_status_that_is_no_text_is_raised_after_outage(serve: Serve, clock: Clock) -> None:
     ids = [f"bat-{n}" for n in range(4)]
-    serve(lambda request: page([batch(i, **{"status": "RUNNING", **field}) for i in ids]))
+    serve(lambda request: page([batch(i) | {"status": ["COMPLETED"]} for i in ids]))
     started = clock()
-    with pytest.raises(lb.ResponseError, match=next(iter(field))):
+    with pytest.raises(lb.ResponseError, match="'status'"):
         _wait(ids, clock)
     assert clock() - started >= polling.MAX_POLL_OUTAGE
 

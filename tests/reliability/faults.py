@@ -228,21 +228,21 @@ def _json() -> Iterator[Fault]:
         "number instead of an id": lambda item: {**item, "id": 5},
         "text instead of an object": lambda item: "bat-1",
         "null instead of an object": lambda item: None,
-        "number instead of text": lambda item: {**item, "status": 5},
-        "object instead of text": lambda item: {**item, "status": {"is": "COMPLETED"}},
-        "text instead of a time": lambda item: {**item, "created_at": "yesterday"},
-        "number instead of a time": lambda item: {**item, "created_at": 1_700_000_000},
     }.items():
         yield fault(name, _in_last_item(corrupt), transient=False)
 
 
 def _values() -> Iterator[Fault]:
-    family = "unknown values and fields"
+    family = "unknown values and fields"  # or of another type: they are missing, with a warning
 
     def fault(name: str, **fields: Any) -> Fault:
         corrupt = _in_last_item(lambda item: {**item, **fields})
         return Fault(family, name, lambda body: [response(corrupt(body))])
 
+    yield fault("number instead of text", project_id=5, error_message=5)
+    yield fault("object instead of text", project_id={"is": "prj-1"}, error_message={})
+    yield fault("text instead of a time", created_at="yesterday")
+    yield fault("number instead of a time", created_at=1_700_000_000)
     yield fault("unknown field", tomorrow={"is": ["another", 1, None]})
     yield fault("deeply nested unknown field", tomorrow=json.loads("[" * 50 + "]" * 50))
     for name, text in {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -80,6 +81,7 @@ def run_trial(call: Call, fault: Fault, folder: Path, *, persistent: bool) -> Ve
     with no_leaks():
         responses = _faulty_responses(call, api, fault, persistent=persistent)
         with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),  # of values left out
             RawServer(responses) as server,
             lb.connect(KEY, base_url=server.url, timeout=fault.timeout, max_retries=retries),
         ):
