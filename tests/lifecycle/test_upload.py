@@ -278,11 +278,11 @@ def test_resumed_upload_names_the_invalid_record_of_an_earlier_file(
 ) -> None:
     def answer(request: Request) -> Any:
         if request.path.endswith("/files"):
-            return page([file_record("b.txt") | {"created_at": "soon"}])
+            return page([file_record("b.txt") | {"id": None}])
         return {"id": "dir-1"}
 
     serve(answer)
-    with pytest.raises(lb.ResponseError, match="'created_at' is not a time"):
+    with pytest.raises(lb.ResponseError, match="without 'id'"):
         lb.upload_files(folder / "b.txt", source_directory_id="dir-1")
 
 
