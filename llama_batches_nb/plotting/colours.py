@@ -27,31 +27,36 @@ _lock = Lock()
 
 
 def group_colours(ax: Axes, columns: Sequence[str], groups: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Return the colour of each group, which it keeps in all charts of the process.
+    """Return the colour of each group, which it keeps in the charts of the process.
 
-    A group gets the colour that the hash of its key says, or the next one that fewer groups have.
-    So the first groups of a column differ, and a group mostly has the same colour tomorrow.
+    A group gets the colour that the hash of its key says, or the next one that fewer groups have,
+    so it mostly has the same colour tomorrow. If two groups of one chart have the same colour, the
+    second one changes to a colour that the chart does not have yet.
     """
     palette = _palette(ax)
     if not columns:
         return [palette[0]] * len(groups)
+    keys = [_group_key(group) for group in groups]
     with _lock:
         slots = _slots.setdefault(tuple(map(str, columns)), {})
-        for group in groups:
-            key = _group_key(group)
-            if key not in slots:
-                slots[key] = _free_slot(key, Counter(slots.values()))
-        found = [slots[_group_key(group)] for group in groups]
-    return [palette[slot % len(palette)] for slot in found]
+        in_chart = {slots[key]: key for key in reversed(keys) if key in slots}
+        for key in keys:
+            free = [slot for slot in range(len(COLOURS)) if slot not in in_chart]
+            if key not in slots or (in_chart[slots[key]] != key and free):
+                slots[key] = _choose_slot(key, free, Counter(slots.values()))
+                in_chart.setdefault(slots[key], key)
+        return [palette[slots[key] % len(palette)] for key in keys]
 
 
 def _group_key(group: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple("" if pd.isna(value) else f"={value}" for value in group)
 
 
-def _free_slot(key: tuple[str, ...], used: Counter[int]) -> int:
+def _choose_slot(key: tuple[str, ...], free: Sequence[int], used: Counter[int]) -> int:
+    """Return one of the free slots, or of all if none is free."""
     first, n = zlib.crc32(repr(key).encode("utf-8", "replace")), len(COLOURS)
-    return min(((first + step) % n for step in range(n)), key=lambda slot: used[slot])
+    in_turn = [(first + step) % n for step in range(n)]
+    return min((slot for slot in in_turn if slot in free or not free), key=lambda slot: used[slot])
 
 
 def _palette(ax: Axes) -> Sequence[str]:

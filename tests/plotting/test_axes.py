@@ -24,6 +24,7 @@ from matplotlib.text import Text
 
 import llama_batches_nb as lb
 from llama_batches_nb.plotting import headings, layout
+from llama_batches_nb.plotting.colours import group_colours
 from llama_batches_nb.plotting.names import MIN_LENGTH, shorten_names
 from llama_batches_nb.tables import engines
 from tests.plotting.drawing import daily_batches, heading, labels, legend, line_data, points, render
@@ -208,6 +209,18 @@ def test_small_axes_of_subfigures_are_drawn_without_warnings(layout: Any) -> Non
     with BytesIO() as file:
         figure.savefig(file, format="png", dpi=50)
         assert file.getvalue()
+
+
+def test_groups_of_one_chart_differ_after_charts_of_many_groups() -> None:
+    ax = Figure().subplots()
+    names = [(f"supplier {n}",) for n in range(60)]
+    for first in range(0, 60, 7):
+        group_colours(ax, ["supplier"], names[first : first + 7])
+    some = names[:60:10]
+    assert len(set(group_colours(ax, ["supplier"], some))) == 6
+    assert (
+        group_colours(ax, ["supplier"], some[::-1]) == group_colours(ax, ["supplier"], some)[::-1]
+    )
 
 
 def test_group_has_one_colour_in_all_charts() -> None:
