@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -75,14 +75,17 @@ STORE_CALLS = ("names", "get", "put", "open", "replace")
 
 
 @contextmanager
-def fail_at(n: int, error: type[BaseException]) -> Iterator[list[int]]:
-    """Let the n-th call of the store fail, before or after it, and all later ones if killed."""
+def fail_at(
+    n: int, error: type[BaseException], counted: Sequence[str] = STORE_CALLS
+) -> Iterator[list[int]]:
+    """Let the n-th of the counted calls of the store fail, and all later calls if killed."""
     calls = [0]
 
     def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **options: Any) -> Any:
-            calls[0] += 1
-            if calls[0] == n or (calls[0] > n and error is Killed):
+            is_counted = call.__name__ in counted
+            calls[0] += is_counted
+            if (calls[0] == n and is_counted) or (calls[0] >= n and error is Killed):
                 raise error
             return call(*arguments, **options)
 
@@ -112,18 +115,24 @@ def restore(path: str, files: dict[str, bytes]) -> None:
 def test_sync_stopped_at_any_call_of_the_store_loses_and_doubles_nothing(
     api: FakeApi, sampled_store: str, error: type[BaseException], first: int
 ) -> None:
-    n = stop_at(api, sampled_store, error, range(first, 200, EVERY_CALL or 12))
-    assert n > 20  # also between the tables of a day
+    stopped = stop_at(api, sampled_store, error, range(first, 200, EVERY_CALL or 12))
+    assert stopped[-1] > 20
 
 
 def test_sync_killed_between_two_files_of_a_day_loses_and_doubles_nothing(
     api: FakeApi, store: str
 ) -> None:
-    stop_at(api, store, Killed, range(26, 27))
+    assert stop_at(api, store, Killed, range(2, 4), ["replace"]) == [2, 3]
 
 
-def stop_at(api: FakeApi, store: str, error: type[BaseException], calls_to_try: range) -> int:
-    """Stop syncs at calls of the store; return the last call that a sync has reached."""
+def stop_at(
+    api: FakeApi,
+    store: str,
+    error: type[BaseException],
+    calls_to_try: range,
+    counted: Sequence[str] = STORE_CALLS,
+) -> list[int]:
+    """Stop syncs at counted calls of the store; return the calls at which one was stopped."""
     for hours in (0, 1, 30):
         api.add("RUNNING", hours=hours)
     sync_dataset(store, outputs="markdown")
@@ -132,18 +141,20 @@ def stop_at(api: FakeApi, store: str, error: type[BaseException], calls_to_try: 
     api.add(hours=31)
     api.add(hours=60)
     expected = fetch_tables(jobs=True, pages=True)
+    stopped = []
     for n in calls_to_try:
         restore(store, before)
-        with fail_at(n, error) as calls, suppress(error):
+        with fail_at(n, error, counted) as calls, suppress(error):
             sync_dataset(store, outputs="markdown")
         if calls[0] < n:
             break
+        stopped.append(n)
         assert_rows_unique(store)
         assert len(read_files(store, "batches")) >= 3
         read_dataset(store)  # the old and the new files are recorded
         sync_dataset(store, outputs="markdown")
         assert_dataset_equal(store, expected)
-    return n
+    return stopped
 
 
 def test_older_copy_of_any_file_is_noticed_and_replaced(api: FakeApi, sampled_store: str) -> None:
