@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def hidden_path(path: Path) -> Path:
@@ -49,6 +52,18 @@ def open_fsynced(path: Path) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def explain_full_disk(path: Path | str, advice: str) -> Iterator[None]:
+    """Add a path and what to do to the error of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        message = f"Cannot write to the disk: {os.strerror(error.errno)}. {advice}"
+        raise OSError(error.errno, message, str(path)) from error
 
 
 def remove_path(path: Path) -> None:

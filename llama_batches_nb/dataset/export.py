@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrameT
 
-from llama_batches_nb.dataset.atomic import atomic_replace, open_fsynced
+from llama_batches_nb.dataset.atomic import atomic_replace, explain_full_disk, open_fsynced
 from llama_batches_nb.dataset.export_folders import (
     is_replaceable,
     read_folder,
@@ -60,7 +60,7 @@ def export_parquet(
     Raises
     ------
     OSError
-        If the path cannot be written, for example because its folder does not exist.
+        If the path cannot be written, because its folder does not exist or the disk is full.
     FileExistsError
         If `partition_by` is given and the path exists, but was not written by `export_parquet`; if
         it is a URL and exists; or if another process exports to the same folder at that time.
@@ -82,18 +82,19 @@ def export_parquet(
     table = _to_arrow(pandas)
     _check_partitions(table, keys)
     local = local_path(text)
-    if local is None:
+    with explain_full_disk(local or tempfile.gettempdir(), "Free some space, then export again"):
+        if local is None:
+            if keys:
+                upload_folder(table, text, keys)
+            else:
+                _upload_file(table, text)
+            return frame
+        _check_target(local, is_folder=bool(keys))
         if keys:
-            upload_folder(table, text, keys)
+            write_folder(table, local, keys)
         else:
-            _upload_file(table, text)
-        return frame
-    _check_target(local, is_folder=bool(keys))
-    if keys:
-        write_folder(table, local, keys)
-    else:
-        with atomic_replace(local) as temporary:
-            _write_file(table, temporary)
+            with atomic_replace(local) as temporary:
+                _write_file(table, temporary)
     return frame
 
 

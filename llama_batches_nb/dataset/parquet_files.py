@@ -11,6 +11,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -75,7 +76,8 @@ class FileWriter:
     def abort(self) -> None:
         """Close and delete the file, unless it has been renamed."""
         self._writer.is_open = False  # or its finalizer would write to the closed file
-        self._file.close()
+        with suppress(OSError):  # what is still in memory does not fit on a full disk
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 

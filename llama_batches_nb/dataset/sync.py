@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Unpack, get_args
 
+from llama_batches_nb.dataset.atomic import explain_full_disk
 from llama_batches_nb.dataset.name_refresh import refresh_names
 from llama_batches_nb.dataset.refresh import Refresh
 from llama_batches_nb.dataset.run import Facets, SyncRun
@@ -157,6 +158,8 @@ def sync_dataset(
     DatasetError
         If the folder is not a dataset, has the format of an older or a newer version, or holds
         batches of another project or pages of another kind. Nothing is changed.
+    OSError
+        If a file cannot be written, for example because the disk is full. Completed days are kept.
     BatchesError
         If a request fails. Everything fetched is kept: when only a few batches or jobs cannot be
         fetched, the sync completes without them before it raises, and the next sync fetches them.
@@ -212,10 +215,16 @@ def sync_dataset(
     started, now = time.monotonic(), utc_now()
     existing = storage.names()
     check_folder(storage, existing)
-    state = _read_state(storage, existing)
-    _check_content(storage, state, facets, existing)
-    _remove_old_temporary_files(storage, existing, now)
-    with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder:
+    with (
+        explain_full_disk(
+            storage.local or tempfile.gettempdir(),
+            "Completed days are kept. Free some space, then sync again",
+        ),
+        tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as folder,
+    ):
+        state = _read_state(storage, existing)
+        _check_content(storage, state, facets, existing)
+        _remove_old_temporary_files(storage, existing, now)
         stored = StoredFiles(storage, state, existing)
         before = _row_counts(state)
         run = SyncRun(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -89,6 +92,17 @@ def read_files(path: PathLike, table: TableName) -> pd.DataFrame:
     ]
     frame: pd.DataFrame = pa.concat_tables([empty, *parts]).to_pandas()
     return frame
+
+
+@contextmanager
+def full_disk(free: int) -> Iterator[None]:
+    """Limit the size of a file to `free` bytes, as a disk does that has so many left."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def sync_dataset(path: PathLike, **options: Any) -> SyncReport:

@@ -6,8 +6,6 @@ import errno
 import json
 import os
 import re
-import resource
-import signal
 import subprocess
 import sys
 import textwrap
@@ -24,6 +22,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.dataset.saved_files import JOURNAL, MANIFEST, SavedFile, SavedFiles
 from llama_batches_nb.tables.schema import OUTPUTS
 from tests.conftest import Serve
+from tests.dataset.checks import full_disk
 from tests.output_api import OutputApi, failed_page, markdown_page
 from tests.servers import Server, page
 
@@ -385,15 +384,8 @@ def test_too_large_a_file_for_the_disk_keeps_the_others(
 ) -> None:
     files = outcomes_of(api, 3)
     api.add_parse_job("pjb-1", markdown_page(1, "x" * 200_000))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(OSError, match="call save_outputs again") as caught:
-            lb.save_outputs(files, folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
+    with pytest.raises(OSError, match="call save_outputs again") as caught, full_disk(100_000):
+        lb.save_outputs(files, folder)
     assert caught.value.errno == errno.EFBIG
     assert "file 1.pdf" in str(caught.value)
     assert not [p for p in folder.iterdir() if p.name.endswith(".tmp")]

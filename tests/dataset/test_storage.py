@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import llama_batches_nb as lb
 from llama_batches_nb.dataset.storage import Storage
+from tests.dataset.checks import full_disk
 from tests.fake_api import FakeApi
 
 
@@ -59,13 +59,8 @@ def test_path_of_file_is_file(tmp_path: Path) -> None:
 def test_full_disk_keeps_existing_file(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     storage.put("one", b"old")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            storage.put("one", bytes(1000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(OSError, match="too large"), full_disk(100):
+        storage.put("one", bytes(1000))
     assert storage.names() == ["one"]
     assert storage.get("one") == b"old"
 

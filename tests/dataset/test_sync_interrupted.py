@@ -38,6 +38,7 @@ from tests.dataset.checks import (
     assert_no_other_files,
     assert_rows_unique,
     fetch_tables,
+    full_disk,
     read_files,
     sync_dataset,
 )
@@ -214,6 +215,29 @@ def test_no_flipped_bit_is_silent(api: FakeApi, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(original)
     print(f"{n_noticed} of {n_flips} flipped bits were noticed, and the others changed no value")
     assert n_noticed > n_flips * 0.6  # how many change no value depends on Arrow
+
+
+def test_full_disk_keeps_stored_rows_and_next_sync_completes(api: FakeApi, path: str) -> None:
+    for hours in (0, 1, 30):
+        api.add("RUNNING", hours=hours)
+    sync_dataset(path, outputs="markdown")
+    before = copy_of(path)
+    api.end("bat-000")
+    api.add(hours=31)
+    expected = fetch_tables(jobs=True, pages=True)
+    sync_dataset(path, outputs="markdown")
+    assert_dataset_equal(path, expected)
+    sizes = sorted({len(content) for name, content in copy_of(path).items() if "=" in name})
+    for free in (0, *(size - 1 for size in sizes[::3])):
+        restore(path, before)
+        with pytest.raises(OSError, match="sync again") as error, full_disk(free):
+            sync_dataset(path, outputs="markdown")
+        assert path in str(error.value)
+        assert not [name for name in Storage(path).names() if name.endswith(".tmp")]
+        assert_rows_unique(path)
+        assert len(read_dataset(path, "batches")) >= 3
+        sync_dataset(path, outputs="markdown")
+        assert_dataset_equal(path, expected)
 
 
 # --- killed at any time -------------------------------------------------------------------------
