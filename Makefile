@@ -91,6 +91,7 @@ audit: $(VENV)/.test ## check the installed packages against known security advi
 reliability: $(VENV)/.stores ## run every function under every fault; updates the tables in docs
 	$(BIN)/python -m tests.reliability
 	$(BIN)/python -m tests.reliability.datasets
+	$(BIN)/python -m tests.reliability.exits
 	EVERY_CALL=1 DATASET_READS=1000 $(BIN)/python -m pytest --timeout 0 tests/dataset/test_readers.py \
 		tests/dataset/test_writers.py tests/dataset/test_sync_interrupted.py
 
