@@ -36,6 +36,7 @@ class OutputApi:
         self.stored: dict[str, bytes] = {}  # replaces the stored JSON of a job's output
         self.redirects = 0
         self.expired_urls = 0
+        self.signature = "s"  # of presigned URLs
         self.requests: Counter[str] = Counter()
         self.downloads: list[Request] = []
         self.faults: dict[str, list[Response]] = {}
@@ -80,7 +81,7 @@ class OutputApi:
             if name.endswith("_content_metadata"):
                 content = name.removesuffix("_content_metadata")
                 if record.get(content) is not None:
-                    url = f"{self.url}/store/{job_id}?expand={content}&signature=s"
+                    url = f"{self.url}/store/{job_id}?expand={content}&signature={self.signature}"
                     stored = {"size_bytes": 1, "exists": True, "presigned_url": url}
                     response["result_content_metadata"] = {CONTENT_KEYS[content]: stored}
             elif name in CONTENT_KEYS and job_id in self.too_large:

@@ -24,24 +24,18 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from textwrap import dedent
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import nbformat
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import requests
-from nbclient import NotebookClient
 
 import llama_batches_nb as lb
 from llama_batches_nb.http import transport
 from llama_batches_nb.lifecycle import lost_response
-from llama_batches_nb.sandbox_server.options import Options
-from llama_batches_nb.sandbox_server.process import Server as SandboxServer
-from tests.browser.notebooks import write
 from tests.servers import (
     Request,
     Response,
@@ -538,99 +532,6 @@ def test_sandbox_does_not_reveal_other_keys(
         text = "".join(process.communicate(timeout=30))
     assert "llx-sandbox" in first + text
     assert not leaks(first + text)
-
-
-# --- a notebook ---------------------------------------------------------------------------------
-
-CELLS = {
-    "strict": """
-        import logging, sys, warnings
-        warnings.simplefilter("error")
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
-        for noisy in ("asyncio", "Comm", "matplotlib"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-    """,
-    "connect": """
-        import llama_batches_nb as lb
-        client = lb.connect()
-        display(client, vars(client), client.settings, lb.fetch_batches(limit=3))
-    """,
-    "filter_panel": "panel = lb.filter_panel(limit=5)\npanel.wait(60)\npanel",
-    "its code": "print(panel.code, panel.batches)",
-    "dashboard": "board = lb.dashboard()\nboard.wait(60)\nboard",
-    "create_panel": """
-        made = lb.create_panel(
-            source_directory_id=lb.fetch_directories(limit=1), configuration_id="cfg-PARSE_AGENTIC"
-        )
-        made.wait(60)
-        made.create().wait(60)
-        made
-    """,
-    "its code too": "print(made.code, made.batches)",
-    "verbose": "%xmode Verbose",
-    "an error": "lb.get_batch('bat-none')",
-    "an error of a worker": "lb.fetch_results(['bat-none', 'bat-other'])",
-    "no client": "lb.connect(base_url='http://10.0.0.1')",
-    "a wrong key": "lb.connect('llx-wrong', base_url=client.base_url)\nlb.fetch_batches()",
-    "Ctrl-C": """
-        from http.client import HTTPConnection
-
-        send = HTTPConnection.send
-
-        def press(self, data):
-            HTTPConnection.send = send
-            raise KeyboardInterrupt
-
-        HTTPConnection.send = press
-        lb.fetch_batches(client=client)
-    """,
-}
-"""The cells of a notebook that shows many objects and raises many errors."""
-
-
-@pytest.mark.notebook
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client
-def test_key_is_in_no_saved_notebook_or_panel(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    write(tmp_path / "seen.ipynb", tuple(map(dedent, CELLS.values())))
-    notebook = nbformat.read(tmp_path / "seen.ipynb", 4)  # type: ignore[no-untyped-call]
-    options = Options(batches=30, files=(1, 9), speed=1000, api_key=KEY)
-    with SandboxServer.start(options, thread=True) as server:
-        monkeypatch.setenv("LLAMA_CLOUD_API_KEY", KEY)
-        monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", server.url)
-        NotebookClient(
-            notebook,
-            timeout=120,
-            kernel_name="python3",
-            allow_errors=True,
-            resources={"metadata": {"path": str(tmp_path)}},
-        ).execute()
-    outputs = {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
-    failed = {
-        name: output.ename
-        for name, shown in outputs.items()
-        for output in shown
-        if output.output_type == "error"
-    }
-    assert failed == {
-        "an error": "NotFoundError",
-        "an error of a worker": "NotFoundError",
-        "no client": "ValueError",
-        "a wrong key": "AuthenticationError",
-        "Ctrl-C": "KeyboardInterrupt",
-    }
-    saved = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"].state
-    assert len(saved) > 100
-    content = json.dumps(notebook)
-    for seen in (
-        "lb.fetch_batches(",
-        "lb.create_batch(",
-        "DEBUG:urllib3",
-        "Most frequent error patterns",
-    ):
-        assert seen in content
-    assert not leaks(content)
 
 
 # --- destinations -------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from llama_batches_nb.errors import (
 from llama_batches_nb.fetch.job_selection import expired_error
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
+from llama_batches_nb.http.hidden import Hidden
 from llama_batches_nb.tables import output_records
 from llama_batches_nb.tables.output_records import JobStatusRecord, Metadata, Page, ParseResponse
 from llama_batches_nb.tables.records import check_response_id
@@ -105,16 +106,16 @@ class ParseOutputReader:
 
     def _locate(
         self, job_id: str, sizes: list[int], cause: BatchesError | None
-    ) -> tuple[ParseResponse, str | None]:
+    ) -> tuple[ParseResponse, Hidden[str] | None]:
         """Return a job with the presigned URL of its output, if it has one."""
         try:
             response = self._get(job_id, f"{self._content}_content_metadata", sizes)
         except (InvalidRequestError, ResponseError, NotFoundError) as error:
             raise cause or error from error
-        url = response.presigned_url()
-        if url is None and cause is not None:
+        stored = response.stored_content()
+        if stored is None and cause is not None:
             raise cause
-        return response, url
+        return response, None if stored is None else Hidden(stored.presigned_url or "")
 
     def _get(self, job_id: str, expand: str, sizes: list[int]) -> ParseResponse:
         def decode(body: bytes) -> ParseResponse:

@@ -62,14 +62,20 @@ class Client:
         *,
         timeout: float | None = None,
         decode: Decode = json.loads,
+        is_output: bool = False,
     ) -> Any:
         """Send a GET request and return `decode` of the response body, by default its JSON.
 
         Parameters that are None are not sent. With `timeout`, in seconds, there is one attempt
-        that takes no longer.
+        that takes no longer. `is_output` is for `Transport.send`.
         """
         return self._transport.send(
-            "GET", path, self._with_project_params(params), timeout=timeout, decode=decode
+            "GET",
+            path,
+            self._with_project_params(params),
+            timeout=timeout,
+            decode=decode,
+            is_output=is_output,
         )
 
     def post(self, path: str, params: Params, *, idempotent: bool, **body: Any) -> Any:
@@ -87,7 +93,7 @@ class Client:
             "DELETE", path, self._with_project_params(params), decode=lambda content: None
         )
 
-    def download(self, url: str) -> bytes:
+    def download(self, url: Hidden[str]) -> bytes:
         """Return the content at a presigned URL of the API; the key is not sent there.
 
         Raises `NotFoundError` if the URL has expired.

@@ -195,7 +195,7 @@ def get_job_output(
     """Return `decode` of the response body; it raises `ValueError` if the body is not JSON."""
     path = f"{JOBS[job_type]}/{_path_segment(job_id)}"
     params = {"expand": list(expand) or None, **scope}
-    return cast("T", client.get(path, params, decode=decode))
+    return cast("T", client.get(path, params, decode=decode, is_output=True))
 
 
 def list_directories(

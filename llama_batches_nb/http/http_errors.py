@@ -24,6 +24,7 @@ from llama_batches_nb.errors import (
     ServerError,
     UsageLimitError,
 )
+from llama_batches_nb.http.presigned_urls import mask_signatures
 from llama_batches_nb.http.settings import EU_BASE_URL, Settings, mask_texts, proxy_secrets
 
 ABOUT_PLAN = re.compile(
@@ -56,7 +57,7 @@ def connection_error(request_line: str, error: Exception, settings: Settings) ->
     Neither it nor its cause refers to the request, whose headers hold the key.
     """
     not_sent = was_not_sent(error)
-    reason = mask_texts(_root_cause_message(error), proxy_secrets())
+    reason = mask_texts(mask_signatures(_root_cause_message(error)), proxy_secrets())
     reason = settings.key.redact_message(reason).rstrip(".")
     failure = ConnectionFailedError(
         f"{request_line}: no complete response: {reason}. {_connection_hint(error, settings)}",
@@ -116,7 +117,7 @@ def status_error(request_line: str, response: requests.Response, settings: Setti
         failure = error(ServerError, "The service failed; try again later.")
         return RetryableError(failure) if status in RETRIED_STATUSES else failure
     if 300 <= status < 400:
-        location = redact(response.headers.get("Location", ""))
+        location = redact(mask_signatures(response.headers.get("Location", "")))
         return error(
             ResponseError,
             f"The server redirects to {location!r}. Redirects are not followed because they could "

@@ -1,12 +1,61 @@
-"""Check the presigned URLs of large results, which a server chooses and no key is sent to."""
+"""Check presigned URLs, which a server chooses and no key is sent to, and keep them out of logs."""
 
 from __future__ import annotations
 
 import ipaddress
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import AnyStr
 from urllib.parse import urlsplit
 
 from llama_batches_nb.errors import ResponseError
 from llama_batches_nb.http.settings import is_loopback
+
+_URL = re.compile(r"https?:(?:\\?/){2}[^\s\"'<>]+", re.I)
+_SIGNATURE = re.compile(
+    r"((?:[?&]|\\u0026)(?:x-(?:amz|goog)-(?:signature|security-token|credential)|signature|sig)=)"
+    r"(?:[^&\\]|\\/)+",
+    re.I,
+)
+"""What gives access in the presigned URLs of S3, Google Cloud Storage, Azure and CloudFront."""
+_HINTS = ("ignature=", "sig=")  # much faster to find than a URL
+_HINTS_BYTES = tuple(hint.encode() for hint in _HINTS)
+_URL_BYTES, _SIGNATURE_BYTES = (re.compile(it.pattern.encode(), re.I) for it in (_URL, _SIGNATURE))
+
+_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
+_thread = threading.local()
+
+
+def mask_signatures(text: AnyStr) -> AnyStr:
+    """Mask what gives access in presigned URLs of text or bytes, whether plain or in JSON."""
+    if isinstance(text, str):
+        if not any(hint in text for hint in _HINTS):
+            return text
+        return _URL.sub(lambda url: _SIGNATURE.sub(r"\1***", url[0]), text)
+    if not any(hint in text for hint in _HINTS_BYTES):
+        return text
+    return _URL_BYTES.sub(lambda url: _SIGNATURE_BYTES.sub(rb"\1***", url[0]), text)
+
+
+@contextmanager
+def no_request_log() -> Iterator[None]:
+    """Keep urllib3 from logging the requests of this thread, with their URLs."""
+    _thread.is_silent = True
+    try:
+        yield
+    finally:
+        _thread.is_silent = False
+
+
+def _is_logged(record: logging.LogRecord) -> bool:
+    return not getattr(_thread, "is_silent", False)
+
+
+for _name in _LOGGERS:
+    logging.getLogger(_name).addFilter(_is_logged)
 
 
 def check_presigned_url(url: str, base_url: str) -> None:

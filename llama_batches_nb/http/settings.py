@@ -27,6 +27,8 @@ FIXED_HEADERS = frozenset(
     {"authorization", "host", "connection", "content-length", "content-type", "transfer-encoding"}
 )
 """Names, in lower case, that only the client itself sets."""
+SECRET_NAME = re.compile(r"token|secret|key|auth|cookie|passw|credential", re.I)
+"""Names of headers whose values are masked in data, too, where the others may also occur."""
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 MIN_REDACTED_LENGTH = 8  # characters; a shorter key, of a private server, may be part of words
@@ -66,8 +68,13 @@ class BearerAuth(AuthBase):
         return request
 
     def redact(self, text: AnyStr) -> AnyStr:
-        """Mask the key in text or bytes from a server, whether plain or escaped as in JSON."""
-        return _mask(text, self._reveal(), MIN_REDACTED_LENGTH)
+        """Mask the key in text or bytes from a server, whether plain or escaped as in JSON.
+
+        Also mask the values of headers that are named as secrets, such as ``X-Token``.
+        """
+        for secret in (self._reveal(), *header_secrets(_named_as_secrets(self._headers()))):
+            text = _mask(text, secret, MIN_REDACTED_LENGTH)
+        return text
 
     def redact_message(self, text: str) -> str:
         """Mask the key and the values of headers in a text that becomes part of a message.
@@ -87,6 +94,10 @@ class BearerAuth(AuthBase):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("An API key cannot be pickled: call lb.connect() in the other process.")
+
+
+def _named_as_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if SECRET_NAME.search(name)}
 
 
 def header_secrets(headers: Mapping[str, str]) -> list[str]:
@@ -115,13 +126,20 @@ def mask_texts(text: AnyStr, secrets: Iterable[str]) -> AnyStr:
 def _mask(text: AnyStr, secret: str, min_length: int) -> AnyStr:
     if len(secret) < min_length:
         return text
-    in_json = SecretStr(json.dumps(secret)[1:-1])
-    for form in {SecretStr(secret), in_json, SecretStr(in_json.replace("/", "\\/"))}:
+    for form in _written_forms(secret):
         if isinstance(text, bytes):
             text = text.replace(form.encode(), b"***")
         else:
             text = text.replace(form, "***")
     return text
+
+
+def _written_forms(secret: str) -> set[SecretStr]:
+    """Return text as it is, in JSON, and in JSON that is quoted in JSON, as a body in a message."""
+    in_json = json.dumps(secret)[1:-1]
+    escaped = [in_json, json.dumps(in_json)[1:-1]]
+    slashes = [text.replace("/", "\\/") for text in escaped]
+    return {SecretStr(text) for text in (secret, *escaped, *slashes)}
 
 
 MAX_NUMBER = 1_000_000  # of any numeric setting

@@ -21,7 +21,7 @@ from llama_batches_nb.errors import NotFoundError, ResponseError, ServerError
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.adapter import AbortableAdapter
 from llama_batches_nb.http.deadlines import Watchdog
-from llama_batches_nb.http.hidden import Hidden, HiddenBytes, HiddenMapping
+from llama_batches_nb.http.hidden import Hidden, HiddenBytes, HiddenMapping, raise_unseen
 from llama_batches_nb.http.http_errors import (
     RetryableError,
     connection_error,
@@ -30,7 +30,12 @@ from llama_batches_nb.http.http_errors import (
     was_not_sent,
 )
 from llama_batches_nb.http.multipart import MultipartStream
-from llama_batches_nb.http.presigned_urls import check_presigned_url, describe_url
+from llama_batches_nb.http.presigned_urls import (
+    check_presigned_url,
+    describe_url,
+    mask_signatures,
+    no_request_log,
+)
 from llama_batches_nb.http.rate_limit import RateLimiter
 from llama_batches_nb.http.settings import (
     BearerAuth,
@@ -104,9 +109,13 @@ class Transport:
         idempotent: bool = True,
         timeout: float | None = None,
         decode: Decode = json.loads,
+        is_output: bool = False,
         **body: Any,
     ) -> Any:
         """Send a request and return `decode` of the response body, by default its JSON.
+
+        Signatures in its URLs are masked, unless it `is_output`: the text of a document, or the
+        presigned URL of one.
 
         A request that is not `idempotent` is retried only if the server cannot have acted on it:
         after a 429, or if no connection was made. With `timeout`, in seconds, there is one attempt
@@ -122,7 +131,9 @@ class Transport:
             try:
                 with self.rate_limiter.acquire(timeout or math.inf) as sent_at:
                     seconds = min(max_seconds, max(MIN_TIME, deadline - time.monotonic()))
-                    response = self._send_once(method, path, params, read_timeout, seconds, body)
+                    response = self._send_once(
+                        method, path, params, read_timeout, seconds, body, is_output
+                    )
                 self.rate_limiter.on_success(is_retry=was_rate_limited)
                 # after releasing the limiter
                 return _decode_body(request_line, response, decode, self._settings.key)
@@ -148,7 +159,7 @@ class Transport:
             if retry_after is None:
                 workers.sleep(_backoff(failures))
 
-    def download(self, url: str) -> bytes:
+    def download(self, url: Hidden[str]) -> bytes:
         """Return the content at a presigned URL, which is requested without the key.
 
         Raises `NotFoundError` if the URL has expired. It does not use the API's rate limit.
@@ -164,26 +175,23 @@ class Transport:
                 raise error
             workers.sleep(error.retry_after or _backoff(failures))
 
-    def _download_once(self, url: str) -> bytes:
+    def _download_once(self, url: Hidden[str]) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
-            check_presigned_url(url, self._settings.base_url)
+            check = partial(_check_hidden_url, url, self._settings.base_url)
+            raise_unseen(check, ResponseError)
             response = self._open_presigned(url)
             if not 300 <= response.status_code < 400:
                 break
-            location = response.headers.get("Location", "")
-            try:
-                url = urljoin(url, location)
-            except ValueError:
-                url = location  # is refused
+            url = _redirect_url(url, response)
         else:
             raise ResponseError(
-                f"The download from {describe_url(url)} was redirected {MAX_REDIRECTS} times and "
-                "more, so it is stopped. Try again later."
+                f"The download from {describe_url(url.reveal())} was redirected {MAX_REDIRECTS} "
+                "times and more, so it is stopped. Try again later."
             )
         status = response.status_code
         if 200 <= status < 300:
             return response.content
-        message = f"The download from {describe_url(url)} returned HTTP {status}"
+        message = f"The download from {describe_url(url.reveal())} returned HTTP {status}"
         if status in EXPIRED_STATUSES:
             raise NotFoundError(f"{message}: its URL has expired.", status_code=status)
         if status == 429 or status >= 500:
@@ -192,17 +200,17 @@ class Transport:
             raise RetryableError(failed)
         raise ResponseError(f"{message}.", status_code=status)
 
-    def _open_presigned(self, url: str) -> requests.Response:
+    def _open_presigned(self, url: Hidden[str]) -> requests.Response:
         """Return the complete response of a presigned URL; redirects are not followed."""
-        request_line = f"GET {describe_url(url)}"
+        request_line = f"GET {describe_url(url.reveal())}"
         timeout = self._settings.timeout
-        environment = self._environment_of(url)
+        environment = self._environment_of(url.reveal())
         headers = {"Accept": "*/*", "User-Agent": self._session.headers["User-Agent"]}
         failed: Exception | None = None
         try:
-            with self._time_limit(MAX_TIMEOUTS * timeout):
-                response = self._session.get_adapter(url).send(
-                    requests.Request("GET", url, headers=headers).prepare(),
+            with no_request_log(), self._time_limit(MAX_TIMEOUTS * timeout):
+                response = self._session.get_adapter(url.reveal()).send(
+                    requests.Request("GET", url.reveal(), headers=headers).prepare(),
                     timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                     **environment,
                 )
@@ -216,11 +224,12 @@ class Transport:
             raise failed  # outside `except`: its context would hold the URL
         return response
 
-    def _redact(self, body: Mapping[str, Any], content: bytes) -> bytes:
-        """Mask the key, and secrets of the request, in the content of its response."""
+    def _redact(self, body: Mapping[str, Any], is_output: bool, content: bytes) -> bytes:
+        """Mask the key, signatures and secrets of the request in the content of its response."""
         values = body["json"].values() if "json" in body else ()
         secrets = [text for one in values if isinstance(one, Hidden) for text in one.secrets()]
-        return self._settings.key.redact(mask_texts(content, secrets))
+        content = self._settings.key.redact(mask_texts(content, secrets))
+        return HiddenBytes(content) if is_output else mask_signatures(content)
 
     @contextmanager
     def _time_limit(self, seconds: float) -> Iterator[None]:
@@ -245,6 +254,7 @@ class Transport:
         read_timeout: float,
         seconds: float,
         body: Mapping[str, Any],
+        is_output: bool,
     ) -> requests.Response:
         """Send a request once and return its complete, successful response."""
         request_line = f"{method} {path}"
@@ -271,7 +281,8 @@ class Transport:
                     timeout=(min(CONNECT_TIMEOUT, read_timeout), read_timeout),
                     **self._environment,
                 )
-                _read_body(response, partial(self._redact, body), MAX_BODY_BYTES)
+                is_raw = is_output and response.status_code < 300
+                _read_body(response, partial(self._redact, body, is_raw), MAX_BODY_BYTES)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             connection_failure = connection_error(request_line, error, self._settings)
         except BaseException as error:  # drop the frames that hold the request and so the key
@@ -285,6 +296,19 @@ class Transport:
         if 200 <= response.status_code < 300:
             return response
         raise status_error(request_line, response, self._settings)
+
+
+def _check_hidden_url(url: Hidden[str], base_url: str) -> None:
+    check_presigned_url(url.reveal(), base_url)
+
+
+def _redirect_url(url: Hidden[str], response: requests.Response) -> Hidden[str]:
+    """Return where a presigned URL redirects to."""
+    location = response.headers.get("Location", "")
+    try:
+        return Hidden(urljoin(url.reveal(), location))
+    except ValueError:
+        return Hidden(location)  # is refused
 
 
 def _encode_json(value: Any) -> HiddenBytes:
@@ -324,14 +348,16 @@ def _decode_body(
     try:
         return decode(response.content)
     except (ValueError, RecursionError) as error:
-        start = key.redact_message(response.content[:1000].decode(errors="replace"))
+        start = mask_signatures(
+            key.redact_message(response.content[:1000].decode(errors="replace"))
+        )
         failure = ResponseError(
             f"{request_line} returned HTTP {response.status_code} with a non-JSON body: "
             f"{start[:80]!r}. "
             "Check that base_url is the address of the API.",
             status_code=response.status_code,
         )
-        failure.__cause__ = error
+        failure.__cause__ = ValueError(str(error))  # the error itself holds the body
         if "html" in response.headers.get("Content-Type", ""):
             raise failure from None
         raise RetryableError(failure) from None  # the body may have been cut short

@@ -72,6 +72,9 @@ class StoredContent(msgspec.Struct):
     exists: bool | None = None
     presigned_url: str | None = None
 
+    def __repr__(self) -> str:
+        return f"StoredContent(size_bytes={self.size_bytes}, exists={self.exists}, …)"
+
 
 class PageConfidence(msgspec.Struct):
     """How sure the service is of a page, from 0 to 1."""
@@ -136,11 +139,11 @@ class ParseResponse(msgspec.Struct):
         raw = bytes(self.items)
         return None if raw in (b"", b"null") else raw
 
-    def presigned_url(self) -> str | None:
-        """Return the URL of the stored output, if it exists."""
+    def stored_content(self) -> StoredContent | None:
+        """Return where the output is stored, if it exists."""
         for stored in (self.result_content_metadata or {}).values():
             if stored.presigned_url and stored.exists is not False:
-                return stored.presigned_url
+                return stored
         return None
 
 

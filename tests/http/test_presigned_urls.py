@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import llama_batches_nb as lb
-from llama_batches_nb.http.presigned_urls import check_presigned_url, describe_url
+from llama_batches_nb.http.presigned_urls import (
+    check_presigned_url,
+    describe_url,
+    mask_signatures,
+)
 
 CLOUD = "https://api.cloud.llamaindex.ai"
 SANDBOX = "http://127.0.0.1:8000"
@@ -58,3 +64,25 @@ def test_other_address_is_refused_without_showing_its_signature(url: str, base_u
 
 def test_description_leaves_out_path_and_query() -> None:
     assert describe_url("https://user:pw@host:443/a/b?signature=s") == "https://host/…"
+
+
+S3 = "https://bucket.s3.amazonaws.com/a?X-Amz-Expires=9&X-Amz-Signature="
+
+
+@pytest.mark.parametrize(
+    "start", [S3, "https://a.blob.core.windows.net/b?sv=2024&sig=", "http://127.0.0.1/c?signature="]
+)
+def test_signature_is_masked_in_text_and_json(start: str) -> None:
+    text = f"cannot read {start}pl4nt/ed%2F&x=1 or '{start}pl4nted'."
+    assert mask_signatures(text) == f"cannot read {start}***&x=1 or '{start}***'."
+    for written in (json.dumps({"a": text}), json.dumps({"a": text}).replace("/", "\\/")):
+        for escaped in (written, written.replace("&", "\\u0026")):
+            found = json.loads(mask_signatures(escaped.encode()))
+            assert found == {"a": mask_signatures(text)}
+
+
+@pytest.mark.parametrize(
+    "text", ["https://example.com/?page=2&design=x", "sig=a&b", "the signature=none of it"]
+)
+def test_other_text_is_not_masked(text: str) -> None:
+    assert mask_signatures(text) == text
