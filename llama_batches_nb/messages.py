@@ -51,6 +51,15 @@ def format_count(n: int, noun: str) -> str:
     return f"{n:,} {noun if n == 1 else plural(noun)}"
 
 
+def format_bytes(n: float) -> str:
+    """Return a number of bytes as text: ``1.5 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000 or unit == "GB":
+            return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"
+        n /= 1000
+    raise AssertionError
+
+
 def plural(noun: str) -> str:
     """Return the plural of a regular noun."""
     if noun.endswith("y") and noun[-2] not in "aeiou":

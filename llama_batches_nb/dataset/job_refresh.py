@@ -22,7 +22,7 @@ from llama_batches_nb.fetch.parse_output import ParseOutputReader
 from llama_batches_nb.fetch.usage import fetch_billed_job
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.concurrent import iter_completed
-from llama_batches_nb.http.progress import ProgressBar, progress_bar
+from llama_batches_nb.http.progress import ProgressBar
 from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments, extractions
 from llama_batches_nb.tables.schema import JOBS
@@ -56,13 +56,10 @@ class JobRefresh:
         self._skipped: Counter[str] = Counter()
         self._expired = self._total = 0
 
-    def run(self, jobs_of: dict[str, set[str] | None]) -> None:
+    def run(self, jobs_of: dict[str, set[str] | None], bar: ProgressBar) -> None:
         """Request the jobs of some batches of each day, or of all for None; keep their rows."""
         refs = (r for day, keys in jobs_of.items() for r in unsettled_jobs(self._run, day, keys))
-        with (
-            progress_bar(self._run.progress, "jobs", unit="job") as bar,
-            closing(self._listed(filter(self._can_be_asked, refs), bar)) as jobs,
-        ):
+        with closing(self._listed(filter(self._can_be_asked, refs), bar)) as jobs:
             self._add_details(jobs, bar)
 
     def warn(self) -> None:
@@ -105,12 +102,12 @@ class JobRefresh:
         with closing(completed):
             for group in completed:
                 for _, (_, found), jobs in group:
-                    bar.advance(len(found))
-                    if jobs is None:
-                        yield from ((ref, None) for ref in found)
-                    else:
-                        self._run.requests += 1
-                        yield from self._add_listed(found, jobs)
+                    ended: list[JobRow] = [(ref, None) for ref in found]
+                    if jobs is not None:
+                        run.requests += 1
+                        ended = list(self._add_listed(found, jobs))
+                    bar.advance(len(found) - len(ended))
+                    yield from ended
                 run.show(bar)
 
     def _chunks(self, refs: Iterator[JobRef], bar: ProgressBar) -> Iterator[Chunk]:
@@ -152,6 +149,7 @@ class JobRefresh:
         def on_error(job: JobRow, error: BatchesError) -> bool:
             ref, row = job
             self._add_rows(ref.day, row)
+            bar.advance()
             what = f"the credits and the output of job {ref.job_id}"
             return self._on_failure([ref], what, error)
 
@@ -174,6 +172,8 @@ class JobRefresh:
                         self._run.changes.add(table, ref.day, details.output, ids)
                     for what in details.lacking:
                         self._mark(ref, what)
+                bar.advance(len(group))
+                self._run.show(bar)
 
     def _fetch_details(self, job: JobRow) -> Details:
         (ref, row), run = job, self._run

@@ -43,9 +43,11 @@ class Refresh:
         with progress_bar(run.progress, "sync", unit="batch") as bar:
             self._plan = Plan(run, bar)
             bar.set_total(sum(len(work.fetch) for work in self._plan.days.values()))
+            asks_jobs = bool(run.facets.names and self._plan.days)
             try:
-                for days in self._plan.groups():
-                    self._refresh_days(days, bar)
+                with progress_bar(run.progress if asks_jobs else False, "jobs", unit="job") as jobs:
+                    for days in self._plan.groups():
+                        self._refresh_days(days, bar, jobs)
             finally:
                 run.changes.discard()
         self._plan.record_listing()
@@ -56,13 +58,13 @@ class Refresh:
             warn(message)
         return self._plan.days
 
-    def _refresh_days(self, days: list[str], bar: ProgressBar) -> None:
+    def _refresh_days(self, days: list[str], bar: ProgressBar, jobs: ProgressBar) -> None:
         """Fetch what some days lack, and replace their files."""
         run, error = self._run, None
         try:
             self._fetch(days, bar)
             if run.facets.names:
-                self._jobs.run({day: self._plan.days[day].jobs_of for day in days})
+                self._jobs.run({day: self._plan.days[day].jobs_of for day in days}, jobs)
         except DatasetError:
             raise
         except BatchesError as caught:

@@ -18,6 +18,7 @@ from llama_batches_nb.fetch.filters import BatchQuery
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.pagination import Page
 from llama_batches_nb.http.progress import Progress, ProgressBar
+from llama_batches_nb.messages import format_count
 from llama_batches_nb.types import PageContent
 
 T = TypeVar("T")
@@ -90,7 +91,8 @@ class SyncRun:
 
     def show(self, bar: ProgressBar) -> None:
         """Show the counts after a bar."""
-        bar.set_postfix(f"{self.n_rows:,} rows, {self.requests:,} requests")
+        rows, requests = format_count(self.n_rows, "row"), format_count(self.requests, "request")
+        bar.set_postfix(f"{rows}, {requests}")
 
     def save_pending(self) -> None:
         """Record what the next sync is to request again."""

@@ -122,6 +122,7 @@ def iter_completed(
         except BatchesError:
             yield results
             raise
+        progress.show_rate_limit_wait(0)
         yield results
 
 

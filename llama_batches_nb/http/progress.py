@@ -13,12 +13,20 @@ from tqdm.std import tqdm
 
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.interrupts import ignore_repeated_interrupts
-from llama_batches_nb.messages import escape_control_chars, format_count
+from llama_batches_nb.messages import escape_control_chars, format_bytes, format_count
 
 Progress: TypeAlias = bool | Callable[..., Any] | None
 """Whether to show a bar, or a class like `tqdm.tqdm`. None: in notebooks and terminals only."""
 
 DELAY = 0.4  # seconds before a bar appears by default: shorter calls show none
+MIN_BAR_WIDTH = 10  # columns
+LAYOUTS = (
+    "{l_bar}{bar}{r_bar}",
+    "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
+    "{desc}: {n_fmt}/{total_fmt}{postfix}",
+)
+"""What a bar shows, from wide to narrow terminals."""
+LAYOUT_WITHOUT_TOTAL = "{desc}: {n_fmt}{unit}{postfix}"
 
 
 class ProgressBar:
@@ -63,16 +71,50 @@ class ProgressBar:
     def _show(self, refresh: bool = True) -> None:
         # Bars other than tqdm's may not take `refresh`.
         options = {} if refresh else {"refresh": False}
-        self._bar.set_postfix_str(" · ".join(filter(None, (self._note, self._pause))), **options)
+        self._bar.set_postfix_str(" · ".join(filter(None, (self._pause, self._note))), **options)
 
     def __enter__(self) -> ProgressBar:
         self._exit_stack.enter_context(ignore_repeated_interrupts())
-        self._exit_stack.callback(self._bar.close)
+        self._exit_stack.callback(self._close)
         self._exit_stack.enter_context(workers.wait_listener(self.show_rate_limit_wait))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._exit_stack.close()
+
+    def _close(self) -> None:
+        """Close the bar; its last state stays, without a wait that an error has ended."""
+        if self._pause:
+            self._pause = ""
+            self._show(refresh=False)
+        self._bar.close()
+
+
+class FittingBar(tqdm):  # type: ignore[type-arg]
+    """A bar that leaves out its rate and its graph where the text after it would be cut off."""
+
+    monitor_interval = 0  # else tqdm keeps a thread
+
+    @staticmethod
+    def format_meter(
+        *_: Any, ncols: int | None = None, bar_format: str | None = None, **options: Any
+    ) -> str:
+        """Return the line of the bar; tqdm passes its `format_dict`."""
+        n, total, unit = options["n"], options["total"], options["unit"]
+
+        def format_as(layout: str | None, ncols: int | None = None) -> str:
+            text = tqdm.format_meter(ncols=ncols, bar_format=layout, **options)
+            return text.replace(f"s/{unit}", f"s/{unit.strip()}")
+
+        if ncols is None or bar_format is not None:
+            return format_as(bar_format, ncols)
+        if not total or n > total:
+            full = format_as(None)
+            return full if len(full) <= ncols else format_as(LAYOUT_WITHOUT_TOTAL, ncols)
+        for layout in LAYOUTS[:-1]:
+            if len(format_as(layout.replace("{bar}", " " * MIN_BAR_WIDTH))) <= ncols:
+                return format_as(layout, ncols)
+        return format_as(LAYOUTS[-1], ncols)
 
 
 class AmountReceived:
@@ -88,7 +130,7 @@ class AmountReceived:
             self._bytes += n_bytes
 
     def __str__(self) -> str:
-        return f"{format_count(self._rows, self._noun)}, {self._bytes / 1e6:,.1f} MB"
+        return f"{format_count(self._rows, self._noun)}, {format_bytes(self._bytes)}"
 
 
 def progress_bar(
@@ -100,13 +142,12 @@ def progress_bar(
     if progress is not None and not isinstance(progress, bool):
         raise TypeError(f"progress must be True, False or None, not {progress!r}.")
     in_notebook = _in_notebook()
-    kind: type[tqdm[Any]] = tqdm
+    kind: type[tqdm[Any]] = FittingBar
     if in_notebook and progress is not False:
         kind = _notebook_bar()
     shown = progress if progress is not None else in_notebook or sys.stderr.isatty()
-    quiet = type("Bar", (kind,), {"monitor_interval": 0})  # else tqdm keeps a thread
     return ProgressBar(
-        quiet(
+        kind(
             desc=desc,
             unit=f" {unit}",
             total=total,
@@ -123,7 +164,7 @@ def _notebook_bar() -> type[tqdm[Any]]:
     from IPython.display import display
     from tqdm.notebook import tqdm as notebook_tqdm  # it imports ipywidgets
 
-    class NotebookBar(notebook_tqdm):  # type: ignore[type-arg]
+    class NotebookBar(FittingBar, notebook_tqdm):  # type: ignore[type-arg]
         _display_handle: Any = None
 
         def display(self, *args: Any, **options: Any) -> None:

@@ -107,3 +107,32 @@ def test_total_below_the_count_is_ignored(serve: Serve) -> None:
         assert (shown._bar.n, shown._bar.total) == (4, 10)
         shown.set_count(3)
         assert shown._bar.n == 3
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("total", [98, None])
+def test_text_after_the_bar_is_shown_in_a_narrow_terminal(width: int, total: int | None) -> None:
+    text = "rate limit, waiting 2 s · 637 pages, 0.8 MB"
+    line = progress.FittingBar.format_meter(
+        n=95,
+        total=total,
+        elapsed=24,
+        ncols=width,
+        prefix="saving",
+        unit=" file",
+        rate=0.5,
+        postfix=text,
+    )
+    assert text in line
+    assert len(line) <= width
+    assert (" 2.00s/file, " in line) == (width == 120)
+
+
+def test_wait_is_not_part_of_the_last_state(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress_bar(True, "things", unit="thing", total=3) as shown:
+        shown.set_postfix("5 rows")
+        shown.show_rate_limit_wait(7)
+        assert "rate limit, waiting 7 s · 5 rows" in capsys.readouterr().err
+    last = capsys.readouterr().err.rpartition("\r")[2]
+    assert "5 rows" in last
+    assert "waiting" not in last

@@ -9,7 +9,7 @@ import pytest
 
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.progress import progress_bar
-from llama_batches_nb.panels.widgets.progress import StatusLine, format_bytes
+from llama_batches_nb.panels.widgets.progress import StatusLine
 from tests.conftest import Serve
 from tests.servers import Response, batch, page, responses_in_turn
 
@@ -48,13 +48,6 @@ def test_bar_of_bytes_shows_units(meter: StatusLine) -> None:
         shown.advance(1_234_567)
         shown.refresh()
         assert "1.2 MB of 5.0 MB" in meter.value
-
-
-@pytest.mark.parametrize(
-    ("n", "words"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2,500.0 GB")]
-)
-def test_format_bytes(n: float, words: str) -> None:
-    assert format_bytes(n) == words
 
 
 def test_notes_are_escaped(meter: StatusLine) -> None:

@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from llama_batches_nb.lifecycle.preflight import MAX_FILES_PER_BATCH
-from llama_batches_nb.messages import format_list
-from llama_batches_nb.panels.widgets.progress import format_bytes
+from llama_batches_nb.messages import format_bytes, format_list
 
 MAX_UPLOAD = 10_000_000  # bytes; servers close a connection that sends more in one message
 MAX_NAME = 255  # bytes, the limit of common file systems

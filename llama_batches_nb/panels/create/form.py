@@ -8,7 +8,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from llama_batches_nb.http.client import Client
-from llama_batches_nb.messages import format_count
+from llama_batches_nb.messages import format_bytes, format_count
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.create import browser_files
 from llama_batches_nb.panels.create.batch_spec import BatchSpec
@@ -16,7 +16,6 @@ from llama_batches_nb.panels.create.browser_files import MAX_UPLOAD, BrowserFile
 from llama_batches_nb.panels.create.file_count import FileCount
 from llama_batches_nb.panels.task_runner import TaskRunner
 from llama_batches_nb.panels.widgets.name_lookup import NameIndex
-from llama_batches_nb.panels.widgets.progress import format_bytes
 from llama_batches_nb.tables.statuses import JOB_TYPES
 
 TYPING_DELAY = 0.4  # seconds without a keystroke before the directory with a typed id is counted

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from llama_batches_nb.http import workers
-from llama_batches_nb.messages import plural
+from llama_batches_nb.messages import format_bytes, plural
 from llama_batches_nb.panels import markup
 
 MIN_REDRAW_INTERVAL = 0.15  # seconds
@@ -88,12 +88,3 @@ class _Bar:
 
     def close(self) -> None:
         """Keep the last state."""
-
-
-def format_bytes(n: float) -> str:
-    """Return a number of bytes as text: ``1.5 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000 or unit == "GB":
-            return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"
-        n /= 1000
-    raise AssertionError
