@@ -14,6 +14,8 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.tables import records
 from llama_batches_nb.tables.schema import BATCHES, FILES, JOBS
+from tests.conftest import Serve
+from tests.servers import Response
 from tests.strategies import results_of
 
 Call = tuple[Callable[..., Any], dict[str, pd.DataFrame], dict[str, list[str]]]
@@ -249,3 +251,45 @@ def test_frame_is_not_changed(
     before = frame.copy(deep=True)
     function(**{**frames, argument: frame})
     pd.testing.assert_frame_equal(frame, before)
+
+
+# --- True or False ------------------------------------------------------------------------------
+
+OTHER_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "add_names": (RESULT_FRAME,),
+    "cancel_batch": ("bat-1",),
+    "create_batch": ("dir-1", "cfg-1"),
+    "delete_directories": ("dir-1",),
+    "estimate_batch": ("dir-1", "cfg-1"),
+    "fetch_extractions": ("ejb-1",),
+    "fetch_files": ("dir-1",),
+    "fetch_jobs": (RESULT_FRAME,),
+    "fetch_pages": ("pjb-1",),
+    "get_batch": ("bat-1",),
+    "retry_failed": (RESULT_FRAME,),
+    "save_outputs": (RESULT_FRAME, "saved"),
+    "sync_dataset": ("kept",),
+    "upload_files": (__file__,),
+    "wait_for_batches": ("bat-1",),
+    "wait_for_jobs": (RESULT_FRAME,),
+}
+SWITCHES = [
+    (name, parameter.name)
+    for name in lb.__all__
+    if inspect.isfunction(function := getattr(lb, name))
+    for parameter in inspect.signature(function).parameters.values()
+    if str(parameter.annotation) in ("bool", "bool | None", "Progress")
+]
+
+
+@pytest.mark.parametrize(("name", "switch"), SWITCHES, ids=str)
+def test_switch_is_checked_before_any_request(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, switch: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server = serve(lambda request: Response(status=500), max_retries=0)
+    for value in (JOB_FRAME, "yes", 1):
+        with pytest.raises(TypeError, match=f"{switch}=?.* must be True.*False") as caught:
+            getattr(lb, name)(*OTHER_ARGUMENTS.get(name, ()), **{switch: value})
+        assert len(str(caught.value)) < 200
+    assert not server.requests

@@ -243,7 +243,13 @@ FUNCTIONS = {
         [f"pjb-{n}" for n in range(10)],
         whole=10,
     ),
-    "names": Case("lb.add_names(DIRECTORIES, progress=True)", _names, WORKERS, [], whole=10),
+    "names": Case(
+        "lb.add_names(DIRECTORIES, progress=True)",
+        _names,
+        WORKERS,
+        [f"dir-{n}" for n in range(10)],
+        whole=10,
+    ),
     "wait for jobs": Case(
         "lb.wait_for_jobs(MAPPED[:1], progress=True)", _running_jobs, 1, ["pjb-0"], whole=1
     ),

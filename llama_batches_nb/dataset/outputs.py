@@ -28,7 +28,7 @@ from llama_batches_nb.fetch.job_selection import LeftOutJobs
 from llama_batches_nb.fetch.parse_output import ParseOutputReader
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
-from llama_batches_nb.http.progress import AmountReceived, Progress, progress_bar
+from llama_batches_nb.http.progress import AmountReceived, Progress, check_progress, progress_bar
 from llama_batches_nb.messages import agree, format_count, warn
 from llama_batches_nb.tables import arguments
 from llama_batches_nb.types import ErrorMode, IntoFrame, PageContent, PathLike, Record
@@ -134,6 +134,7 @@ def save_outputs(
     """
     arguments.parse_choice("content", content, get_args(PageContent))
     arguments.parse_choice("errors", errors, ("raise", "warn"))
+    check_progress(progress)
     select_columns(files)
     path = _create_folder(folder)
     client = get_client(client)

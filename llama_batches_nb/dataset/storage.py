@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 3  # of results/created=2026-11-27/data.parquet
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
 """Protocols without folders: creating the folder of a file could create a bucket."""
+READ_ONLY = frozenset({"http", "https"})
 
 _LOST_SLASH = re.compile(r"(?:^|[/\\])([A-Za-z][A-Za-z0-9+.-]+):(?:[/\\](?![/\\])|$)")
 _FILE_URL = re.compile(r"^(?:file|local):(?://(?:localhost(?=/))?)?", re.IGNORECASE)
@@ -166,6 +167,11 @@ def path_text(path: PathLike, *, to_write: bool = False) -> str:
             f"fsspec knows no protocol {protocol!r}, as in {text!r:.80}. Check the spelling, or "
             "install the package for it."
         )
+    if to_write and "://" in text and protocol.lower() in READ_ONLY:
+        raise ValueError(
+            f"{text!r:.80} cannot be written, because {protocol} can only be read. Pass a local "
+            "path, or a URL of a store such as s3://…."
+        )
     protocols = set(fsspec.available_protocols()) - {"file", "local"}
     if lost := [name for name in _LOST_SLASH.findall(text) if name.lower() in protocols]:
         raise ValueError(
@@ -198,9 +204,16 @@ def open_filesystem(path: PathLike) -> tuple[fsspec.AbstractFileSystem, str]:
     local = local_path(path)
     if local is not None:
         return fsspec.filesystem("file"), local.absolute().as_posix()
-    filesystem, root = fsspec.url_to_fs(
-        path_text(path), use_listings_cache=False, skip_instance_cache=True
-    )
+    text = path_text(path)
+    try:
+        filesystem, root = fsspec.url_to_fs(
+            text, use_listings_cache=False, skip_instance_cache=True
+        )
+    except ImportError as error:
+        raise ImportError(
+            f"Cannot open {text!r:.80}, because a package for its protocol is missing: {error}. "
+            "Install it with pip, and restart the kernel."
+        ) from error
     return filesystem, root
 
 

@@ -10,13 +10,13 @@ import narwhals as nw
 import pandas as pd
 from narwhals.typing import IntoFrameT
 
-from llama_batches_nb.errors import BatchesError, NotFoundError
+from llama_batches_nb.errors import BatchesError, NotFoundError, attach_partial
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import fetch_concurrently
-from llama_batches_nb.http.progress import Progress, progress_bar
+from llama_batches_nb.http.progress import Progress, check_progress, progress_bar
 from llama_batches_nb.tables import engines, records
 from llama_batches_nb.tables.schema import (
     CONFIGURATIONS,
@@ -81,7 +81,8 @@ def add_names(
     ValueError, TypeError
         If it is no frame, or has none of the columns; no request is sent.
     BatchesError
-        If a list cannot be fetched.
+        If a list cannot be fetched. ``.partial``, like that of a `KeyboardInterrupt`, holds the
+        frame with the names that were fetched.
 
     Examples
     --------
@@ -96,48 +97,75 @@ def add_names(
     existing = engines.column_names(eager)
     if not {DIRECTORY_ID, CONFIGURATION_ID, FILE_ID}.intersection(existing):
         engines.check_columns(eager, DIRECTORY_ID)
+    check_progress(progress)
     scope = project_params(project_id, organization_id)
     client = get_client(client)
-    columns: dict[str, list[str | None]] = {}
-    if DIRECTORY_ID in existing:
-        directories = endpoints.list_directories(client, include_deleted="true", **scope)
-        names = unique_names(_list_names(DIRECTORIES, directories, "name"))
-        columns["directory"] = _replace(eager[DIRECTORY_ID].to_list(), names)
-    if CONFIGURATION_ID in existing:
-        configurations = endpoints.list_configurations(client, **scope)
-        names = unique_names(_list_names(CONFIGURATIONS, configurations, "name"))
-        columns["configuration"] = _replace(eager[CONFIGURATION_ID].to_list(), names)
-    if FILE_ID in existing:
-        columns["display_name"] = file_names(eager, client, scope, progress)
-    named = _with_columns(eager, columns)
-    if isinstance(frame, pd.DataFrame):
-        named = engines.restore_index(named, frame)
-    return cast("IntoFrameT", named)
+    directory_names: dict[str, str] = {}
+    configuration_names: dict[str, str] = {}
+    found: dict[str, str] = {}
+
+    def named() -> Any:
+        columns: dict[str, list[str | None]] = {}
+        if DIRECTORY_ID in existing:
+            columns["directory"] = _replace(eager[DIRECTORY_ID].to_list(), directory_names)
+        if CONFIGURATION_ID in existing:
+            columns["configuration"] = _replace(
+                eager[CONFIGURATION_ID].to_list(), configuration_names
+            )
+        if FILE_ID in existing:
+            columns["display_name"] = _replace_files(eager, found)
+        result = _with_columns(eager, columns)
+        if isinstance(frame, pd.DataFrame):
+            result = engines.restore_index(result, frame)
+        return result
+
+    with attach_partial(named):
+        if DIRECTORY_ID in existing:
+            directories = endpoints.list_directories(client, include_deleted="true", **scope)
+            directory_names |= unique_names(_list_names(DIRECTORIES, directories, "name"))
+        if CONFIGURATION_ID in existing:
+            configurations = endpoints.list_configurations(client, **scope)
+            configuration_names |= unique_names(_list_names(CONFIGURATIONS, configurations, "name"))
+        if {FILE_ID, DIRECTORY_ID}.issubset(existing):
+            _fetch_file_names(found, eager, client, scope, progress)
+    return cast("IntoFrameT", named())
 
 
-def file_names(
-    frame: nw.DataFrame[Any], client: Client, scope: Record, progress: Progress = None
-) -> list[str | None]:
+def file_names(frame: nw.DataFrame[Any], client: Client, scope: Record) -> list[str | None]:
     """Return the display name of the file in each row, or its id if no name is known."""
-    existing = engines.column_names(frame)
-    ids = frame[FILE_ID].to_list()
-    known: list[Any] = [None] * len(ids)
-    if "display_name" in existing:
-        known = frame["display_name"].to_list()
-    is_known = [isinstance(name, str) and name != "" for name in known]
-    names: Names = {}
-    if DIRECTORY_ID in existing:
-        rows = zip(frame[DIRECTORY_ID].to_list(), ids, is_known, strict=True)
-        directories = dict.fromkeys(
-            directory
-            for directory, file, named in rows
-            if _is_id(directory) and _is_id(file) and not named
-        )
-        names = _directory_file_names([*directories], client, scope, progress)
-    replaced = _replace(ids, names)
+    found: dict[str, str] = {}
+    if DIRECTORY_ID in engines.column_names(frame):
+        _fetch_file_names(found, frame, client, scope, None)
+    return _replace_files(frame, found)
+
+
+def _replace_files(frame: nw.DataFrame[Any], names: Names) -> list[str | None]:
+    """Return the name of the file in each row: the one that the frame has, else from `names`."""
+    replaced = _replace(frame[FILE_ID].to_list(), names)
+    return [old or new for old, new in zip(_known_file_names(frame), replaced, strict=True)]
+
+
+def _known_file_names(frame: nw.DataFrame[Any]) -> list[str | None]:
+    """Return the name of the file in each row that the frame already has."""
+    if "display_name" not in engines.column_names(frame):
+        return [None] * len(frame)
+    return [name if _is_id(name) else None for name in frame["display_name"].to_list()]
+
+
+def _directories_to_list(frame: nw.DataFrame[Any]) -> list[str]:
+    """Return the directories of the files without a name."""
+    rows = zip(
+        frame[DIRECTORY_ID].to_list(),
+        frame[FILE_ID].to_list(),
+        _known_file_names(frame),
+        strict=True,
+    )
     return [
-        name if named else other
-        for name, named, other in zip(known, is_known, replaced, strict=True)
+        *dict.fromkeys(
+            directory
+            for directory, file, name in rows
+            if _is_id(directory) and _is_id(file) and not name
+        )
     ]
 
 
@@ -155,10 +183,15 @@ def unique_names(names: Mapping[str, str | None]) -> dict[str, str]:
     }
 
 
-def _directory_file_names(
-    directory_ids: list[str], client: Client, scope: Record, progress: Progress
-) -> Names:
-    """Return the names of the files in directories; those that do not exist have none."""
+def _fetch_file_names(
+    found: dict[str, str],
+    frame: nw.DataFrame[Any],
+    client: Client,
+    scope: Record,
+    progress: Progress,
+) -> None:
+    """Add the names of a frame's files; those in directories that do not exist have none."""
+    directory_ids = _directories_to_list(frame)
 
     def fetch_one(directory_id: str) -> dict[str, str | None]:
         pages = endpoints.list_directory_files(
@@ -169,8 +202,6 @@ def _directory_file_names(
     def skip_missing(_: str, error: BatchesError) -> bool:
         return isinstance(error, NotFoundError)
 
-    found: dict[str, str] = {}
-
     def keep(parts: list[dict[str, str | None]]) -> pd.DataFrame:
         for part in parts:
             found.update({id_: name for id_, name in part.items() if name})
@@ -180,7 +211,6 @@ def _directory_file_names(
         fetch_concurrently(
             fetch_one, directory_ids, keep, client=client, progress=bar, on_error=skip_missing
         )
-    return found
 
 
 def _list_names(table: Table, pages: Iterable[Any], field: str) -> dict[str, str | None]:

@@ -133,14 +133,19 @@ class AmountReceived:
         return f"{format_count(self._rows, self._noun)}, {format_bytes(self._bytes)}"
 
 
+def check_progress(progress: Progress) -> None:
+    """Raise `TypeError` for what is no switch, before a request that precedes the bar."""
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise TypeError(f"progress must be True, False or None, not {progress!r:.80}.")
+
+
 def progress_bar(
     progress: Progress, desc: str, *, unit: str, total: int | None = None, **options: Any
 ) -> ProgressBar:
     """Open a bar."""
     if callable(progress):
         return ProgressBar(progress(desc=desc, unit=unit, total=total, **options))
-    if progress is not None and not isinstance(progress, bool):
-        raise TypeError(f"progress must be True, False or None, not {progress!r}.")
+    check_progress(progress)
     in_notebook = _in_notebook()
     kind: type[tqdm[Any]] = FittingBar
     if in_notebook and progress is not False:

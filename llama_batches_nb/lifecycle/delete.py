@@ -14,7 +14,7 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.endpoints import DirectoryRecord
-from llama_batches_nb.http.progress import Progress, progress_bar
+from llama_batches_nb.http.progress import Progress, check_progress, progress_bar
 from llama_batches_nb.messages import agree, format_count, format_list
 from llama_batches_nb.tables import arguments, records
 from llama_batches_nb.tables.schema import BATCHES, DIRECTORIES
@@ -88,6 +88,7 @@ def delete_directories(
     """
     ids = arguments.parse_ids("source_directory_id", directories)
     arguments.parse_bool("dry_run", dry_run)
+    check_progress(progress)
     scope = project_params(project_id, organization_id)
     if not ids:
         return _to_frame([], set())

@@ -26,8 +26,18 @@ def find_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
             f"paths must be a path, a pattern or an iterable of them, not {paths!r:.80}."
         )
     items = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    matches = [file for path in items for file in _expand(path)]
-    kept = {file.resolve(): file for file in reversed(matches)}
+    try:
+        matches = [file for path in items for file in _expand(path)]
+        kept = {file.resolve(): file for file in reversed(matches)}
+    except OSError as error:
+        if error.errno is None:  # our own
+            raise
+        raise type(error)(
+            error.errno,
+            f"Cannot read a file or folder: {error.strerror}. Nothing was uploaded; change its "
+            "permissions, or pass the files without it",
+            error.filename,
+        ) from error
     files = list(kept.values())[::-1]
     if not files:
         raise ValueError("There are no files to upload: the folder or the list is empty.")
@@ -87,7 +97,7 @@ def _files_below(folder: Path) -> list[Path]:
     """Return the files of a folder and its sub-folders, except hidden ones, in order."""
     found: list[Path] = []
     broken: list[str] = []
-    for root, folders, names in os.walk(folder, onerror=_raise_unreadable):
+    for root, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for path in (Path(root, name) for name in names if not name.startswith(".")):
             if path.is_file():
@@ -104,10 +114,5 @@ def _files_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _raise_unreadable(error: OSError) -> NoReturn:
-    raise type(error)(
-        error.errno,
-        f"Cannot read the folder: {error.strerror}. Nothing was uploaded; change its permissions, "
-        "or pass the files without it",
-        error.filename,
-    ) from error
+def _raise(error: OSError) -> NoReturn:
+    raise error

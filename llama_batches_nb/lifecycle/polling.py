@@ -30,7 +30,7 @@ MIN_INTERVAL, MAX_INTERVAL = 0.5, 30.0  # seconds between polls
 INTERVAL_PER_ELAPSED = 0.1  # seconds between polls, per second waited so far
 MIN_REQUEST_TIMEOUT, MAX_REQUEST_TIMEOUT = 0.2, 30.0  # seconds
 MAX_POLL_OUTAGE = 300.0  # seconds for which consecutive polls may fail, or find nothing
-NEW_GRACE = 30.0  # seconds for which something never seen so far may be unknown to the server
+NEW_GRACE = 4.0  # seconds for which something new may be unknown to the server
 MAX_OVERRUN = 2.0  # seconds for which a poll of many requests may continue after the deadline
 
 _TRANSIENT_ERRORS = (

@@ -152,6 +152,7 @@ def retry_failed(
     engines.check_columns(
         result_frame, *_REQUIRED_COLUMNS, *(() if has_outcome else ("job_id", "error_message"))
     )
+    arguments.parse_bool("dry_run", dry_run)
     if job_type is not None:
         arguments.parse_choice("job_type", job_type, JOB_TYPES)
     configuration = (

@@ -16,7 +16,7 @@ from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
 from llama_batches_nb.http.endpoints import FileRecord
-from llama_batches_nb.http.progress import Progress, progress_bar
+from llama_batches_nb.http.progress import Progress, check_progress, progress_bar
 from llama_batches_nb.lifecycle.ephemeral_directory import add_file, unique_name
 from llama_batches_nb.lifecycle.local_files import find_files
 from llama_batches_nb.lifecycle.lost_response import note_on_interrupt
@@ -134,6 +134,7 @@ def upload_files(
         ids = parse_ids("source_directory_id", source_directory_id)
         if not ids:
             raise ValueError("source_directory_id is empty: omit it to create a directory.")
+    check_progress(progress)
     client = get_client(client)
     targets = choose_directories(client, files, ids, name or unique_name("upload"), scope)
     upload = _Upload(client, targets, fields, scope)
@@ -192,6 +193,11 @@ class _Upload:
             raise BatchesError(f"Cannot read {file}: {error.strerror or error}.") from error
         with content:
             before = os.fstat(content.fileno())
+            if before.st_size == 0 and content.read(1):
+                raise BatchesError(
+                    f"{file} does not say how long it is, as files of /proc do not. Copy it, and "
+                    "upload the copy."
+                )
             record = endpoints.upload_directory_file(
                 self.client,
                 self.targets.directory_of[file],

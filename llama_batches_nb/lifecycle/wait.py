@@ -45,7 +45,7 @@ def wait_for_batches(
     """Wait until all batches are ``COMPLETED``, ``FAILED`` or ``CANCELLED``.
 
     Failed polls are tolerated for up to five minutes, as is a batch that the server no longer
-    knows; one that it never knew, for half a minute. An interrupt or a timeout ends the wait, not
+    knows; one that it never knew, for four seconds. An interrupt or a timeout ends the wait, not
     the batches: stop them with `cancel_batch`.
 
     Parameters

@@ -63,6 +63,8 @@ def sandbox(*, thread: bool = False, **options: Unpack[SandboxOptions]) -> Sandb
     ...     len(lb.fetch_batches())
     20
     """
+    if not isinstance(thread, bool):
+        raise TypeError(f"thread must be True or False, not {thread!r:.80}.")
     return Sandbox(Server.start(Options(**options), thread=thread))
 
 

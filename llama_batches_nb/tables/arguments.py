@@ -150,7 +150,7 @@ def _has_surrogates(text: str) -> bool:
 def parse_bool(name: str, value: bool) -> bool:
     """Return True or False, or raise `TypeError` for any other value."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}.")
+        raise TypeError(f"{name} must be True or False, not {value!r:.80}.")
     return value
 
 

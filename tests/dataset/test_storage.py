@@ -12,6 +12,7 @@ import fsspec
 import pandas as pd
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import known_implementations
 
 import llama_batches_nb as lb
 from llama_batches_nb.dataset.storage import Storage
@@ -142,6 +143,20 @@ def test_chain_of_urls_is_not_written(call: str, path: str, tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"chain of URLs|is a URL|from a cache"):
         WRITERS[call](path.format(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", WRITERS)
+def test_http_url_is_not_written(call: str) -> None:
+    with pytest.raises(ValueError, match=r"can only be read|is a URL"):
+        WRITERS[call]("https://127.0.0.1:9/kept")
+
+
+@pytest.mark.parametrize("call", READERS)
+def test_missing_package_of_a_protocol_is_named(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = {"class": "fsspec_of_nobody.FileSystem", "err": "needs fsspec_of_nobody"}
+    monkeypatch.setitem(known_implementations, "nobody", missing)
+    with pytest.raises(ImportError, match=r"Cannot open 'nobody://x'.*Install it with pip"):
+        READERS[call]("nobody://x")
 
 
 @pytest.mark.parametrize("call", READERS)

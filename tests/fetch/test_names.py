@@ -14,6 +14,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.tables.schema import STRING_DTYPE
 from tests.conftest import Serve
 from tests.fake_api import FakeApi
+from tests.servers import Request, Response, page
 
 
 @pytest.fixture
@@ -119,3 +120,25 @@ def test_empty_frame_gets_text_columns(api: FakeApi, serve: Serve) -> None:
     serve(api)
     named = lb.add_names(pd.DataFrame({"configuration_id": pd.Series([], dtype="str")}))
     assert named.configuration.dtype == STRING_DTYPE
+
+
+def test_error_has_frame_with_the_names_so_far(serve: Serve) -> None:
+    def script(request: Request) -> Any:
+        if request.path.endswith("/directories"):
+            return page([{"id": "dir-1", "name": "Invoices"}])
+        if request.path.endswith("dir-1/files"):
+            return page([{"id": "dfl-1", "display_name": "a.pdf"}])
+        return Response(status=500)
+
+    serve(script, max_retries=0, max_workers=1)
+    frame = pd.DataFrame(
+        {
+            "source_directory_id": ["dir-1", "dir-2"],
+            "source_directory_file_id": ["dfl-1", "dfl-2"],
+        }
+    )
+    with pytest.raises(lb.ServerError) as caught:
+        lb.add_names(frame)
+    expected = frame.assign(directory=["Invoices", "dir-2"], display_name=["a.pdf", "dfl-2"])
+    assert caught.value.partial is not None
+    assert caught.value.partial.to_dict("list") == expected.to_dict("list")

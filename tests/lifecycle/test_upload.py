@@ -346,19 +346,20 @@ def test_broken_links_are_named_and_hidden_files_left_out(
     assert files.display_name.tolist() == ["00.txt"]
 
 
+@pytest.mark.parametrize("what", ["scandir", "stat"])
 def test_unreadable_folder_raises_before_any_request(
-    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     server = serve(lambda request: {})
-    scandir = os.scandir
+    read = getattr(os, what)
 
-    def refuse(path: Any) -> Any:
-        if str(path).endswith("deep"):
+    def refuse(path: Any, **options: Any) -> Any:
+        if "deep" in str(path):
             raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
+        return read(path, **options)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(PermissionError, match=r"Cannot read the folder: .*deep"):
+    monkeypatch.setattr(os, what, refuse)
+    with pytest.raises(PermissionError, match=r"Cannot read a file or folder: .*deep"):
         lb.upload_files(folder)
     assert not server.requests
 
@@ -384,6 +385,14 @@ def test_upload_names_file_that_changes_meanwhile(serve: Serve, folder: Path) ->
     serve(append_and_answer)
     with pytest.warns(UserWarning, match=r"1 of 1 file changed during the upload.*'b\.txt'"):
         assert len(lb.upload_files(folder / "b.txt")) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_file_of_unknown_length_is_refused(serve: Serve) -> None:
+    server = serve(lambda request: {"id": "dir-1"})
+    with pytest.raises(lb.BatchesError, match=r"/proc/cpuinfo does not say how long it is"):
+        lb.upload_files("/proc/cpuinfo")
+    assert [request.path for request in server.requests] == ["/api/v1/beta/directories"]
 
 
 def test_upload_names_paths_that_lead_to_the_same_file(serve: Serve, folder: Path) -> None:
