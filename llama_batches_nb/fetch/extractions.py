@@ -154,8 +154,8 @@ def read_extract_job(client: Client, job_id: str, scope: Record) -> tuple[JobSta
         raise expired_error(job_id, error) from error
     if job.id is None and job.status is None:
         raise ResponseError(
-            f"The response for job {job_id} has neither an id nor a status, so it is no job. Check "
-            "that base_url is the address of the API."
+            f"The response for job {job_id} has neither an id nor a status, so it is not a job. "
+            "Check that base_url is the address of the API."
         )
     check_response_id(job_id, job.id or job_id, what="job")
     return job, sum(sizes)

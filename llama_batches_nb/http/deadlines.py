@@ -56,7 +56,7 @@ def on_expiry(abort: Callable[[], None]) -> None:
 def check_deadline() -> None:
     """Raise `TimeoutError` if this thread's request has taken too long."""
     if (deadline := _current.get()) is not None and deadline.passed:
-        raise TimeoutError(f"no answer within {deadline.seconds:g} s")
+        raise TimeoutError(f"no response within {deadline.seconds:g} s")
 
 
 class Watchdog:

@@ -23,7 +23,9 @@ def find_project(get: Callable[[str, Record], Any], project_id: str | None) -> R
     projects: list[Record] = [project for page in pages for project in page.items]
     for project in projects:
         if not isinstance(project, dict):
-            raise ResponseError(f"The server returned a project that is no object: {project!r:.80}")
+            raise ResponseError(
+                f"The server returned a project that is not a JSON object: {project!r:.80}"
+            )
     if project_id is not None:
         for project in projects:
             if project.get("id") == project_id:

@@ -79,11 +79,11 @@ class RateLimiter:
         while (wait := self.try_acquire(deadline)) > 0:
             if self._clock() + wait > deadline:
                 raise RateLimitError(
-                    f"Not sent within {timeout:g} s: the rate limit leaves no turn for another "
-                    f"{max(wait, 0):.0f} s. Try again later."
+                    f"Not sent within {timeout:g} s: the rate limit allows the next request "
+                    f"in {max(wait, 0):.0f} s. Try again later."
                     if wait < math.inf
                     else f"Not sent within {timeout:g} s: all {self._max_workers} workers of the "
-                    "client wait for responses. Try again later."
+                    "client are waiting for responses. Try again later."
                 )
             workers.report_wait(self.pause_left())
             self._sleep(min(wait, POLL_INTERVAL))

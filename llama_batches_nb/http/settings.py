@@ -254,7 +254,7 @@ def _parse_headers(text: str) -> dict[str, str]:
 def _check_header(source: str, name: object, value: object) -> None:
     """Raise if a header cannot be sent; a message never has its value."""
     if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"{source}: a header's name and value must be text; {name!r:.40} is not.")
+        raise TypeError(f"{source}: names and values must be text; check {name!r:.40}.")
     if not HEADER_NAME.fullmatch(name):
         raise ValueError(f"{source}: {name!r:.40} is not the name of a header.")
     if name.lower() in FIXED_HEADERS:

@@ -21,9 +21,9 @@ def start(thread: threading.Thread) -> None:
         if "shutdown" in str(error):  # Python 3.12 and later start none while they exit
             raise BatchesError(
                 "The interpreter is exiting, so no thread can be started. Wait for the result "
-                "before the end of the script."
+                "before the script ends."
             ) from error
         raise BatchesError(
-            f"No further thread can be started ({error}). Wait until other work has ended, or "
+            f"Cannot start another thread ({error}). Wait until other work has ended, or "
             "connect with a smaller max_workers. On Linux, `ulimit -u` shows the limit."
         ) from error

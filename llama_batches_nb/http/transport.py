@@ -185,8 +185,8 @@ class Transport:
             url = _redirect_url(url, response)
         else:
             raise ResponseError(
-                f"The download from {describe_url(url.reveal())} was redirected {MAX_REDIRECTS} "
-                "times and more, so it is stopped. Try again later."
+                f"The download from {describe_url(url.reveal())} was redirected more than "
+                f"{MAX_REDIRECTS} times. Try again later."
             )
         status = response.status_code
         if 200 <= status < 300:
@@ -334,8 +334,8 @@ def _read_body(
                 size += len(chunk)
                 if size > max_bytes:
                     raise ResponseError(
-                        f"The response is larger than {max_bytes:,} bytes, which no response "
-                        "of the API is. Check that base_url is the address of the API."
+                        f"The response is larger than {max_bytes:,} bytes, more than any "
+                        "response of the API. Check that base_url is the address of the API."
                     )
         except urllib3.exceptions.HTTPError as error:
             raise requests.exceptions.ChunkedEncodingError(error) from error

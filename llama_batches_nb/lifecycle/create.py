@@ -160,8 +160,8 @@ def _keep_created(created: list[BatchRecord], rest: list[str]) -> Iterator[None]
             error.add_note(
                 f"{len(created):,} of {format_count(n_directories, 'batch')} "
                 f"{agree(len(created), 'was')} created before this error; "
-                "see .partial. Do not create the same again: call create_batch for the others, "
-                "once it is known whether the first of them was created: "
+                "see .partial. To avoid duplicates, check whether the first of the remaining "
+                "directories has a batch, then call create_batch for those without one: "
                 f"{', '.join(rest)}."
             )
             raise

@@ -161,7 +161,7 @@ def _check_unused(client: Client, ids: list[str], scope: Record) -> None:
     ]
     if running:
         raise ConflictError(
-            f"Batches over these directories have not ended: {format_list(running)}. Nothing was "
+            f"Batches of these directories have not ended: {format_list(running)}. Nothing was "
             "deleted; wait for them with wait_for_batches, or cancel them with cancel_batch."
         )
 

@@ -161,10 +161,10 @@ def count_statuses(
 
 
 def check_statuses(table: Table, records: Iterable[Mapping[str, Any]]) -> None:
-    """Raise `ResponseError` for a status that is no text: a wait for it would not end."""
+    """Raise `ResponseError` for a status that is not text: a wait for it would not end."""
     for record in records:
         if not isinstance(record.get("status"), str | None):
             raise ResponseError(
-                f"The server sent {table.row} {record['id']} with a 'status' that is no text: "
+                f"The server sent {table.row} {record['id']} whose 'status' is not text: "
                 f"{record['status']!r:.80}."
             )

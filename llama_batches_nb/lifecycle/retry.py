@@ -253,10 +253,10 @@ def _warn_unaccounted(to_retry: pd.DataFrame, runs: pd.DataFrame, earlier: Earli
     ids = set(earlier.unaccounted(since, jobs)) - set(runs["batch_id"]) - known
     if ids:
         warn(
-            "Whether the files were retried before is not certain: "
-            f"{format_count(len(ids), 'batch')} with the same configuration ran files that are "
-            f"unknown, because the directory no longer exists: {format_list(sorted(ids))}. "
-            "If these files were among them, cancel the new batches with cancel_batch."
+            f"These files may already have been retried: {format_count(len(ids), 'batch')} with "
+            "the same configuration ran over directories that no longer exist, so the files of "
+            f"{format_list(sorted(ids))} are unknown. If they include these files, cancel the new "
+            "batches with cancel_batch."
         )
 
 

@@ -120,8 +120,8 @@ def upload_files(
     sizes = {file: file.stat().st_size for file in files}
     if isinstance(unique_id, str) and len(files) > 1:
         raise ValueError(
-            f"unique_id={unique_id!r:.80} would be that of {format_count(len(files), 'file')}: "
-            "pass a function that returns an id for the path of each."
+            f"unique_id={unique_id!r:.80} would be shared by {format_count(len(files), 'file')}: "
+            "pass a function that takes a path and returns the id of that file."
         )
     fields = {file: form_fields(file, metadata, unique_id) for file in files}
     if name is not None:
@@ -195,8 +195,8 @@ class _Upload:
             before = os.fstat(content.fileno())
             if before.st_size == 0 and content.read(1):
                 raise BatchesError(
-                    f"{file} does not say how long it is, as files of /proc do not. Copy it, and "
-                    "upload the copy."
+                    f"{file} has content but a size of 0, as files in /proc do. Copy it and upload "
+                    "the copy."
                 )
             record = endpoints.upload_directory_file(
                 self.client,
@@ -217,7 +217,7 @@ class _Upload:
             warn(
                 f"{len(self.changed):,} of {format_count(len(self.fields), 'file')} changed during "
                 f"the upload, so a copy may be incomplete: {format_list(sorted(self.changed))}. "
-                "Upload what is named here again, to another directory, once it no longer changes."
+                "Once they no longer change, upload these files again, to another directory."
             )
 
 

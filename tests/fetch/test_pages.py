@@ -278,7 +278,7 @@ def test_endless_redirects_end_with_an_error(api: OutputApi, server: Server) -> 
     api.add_parse_job("pjb-1", markdown_page(1))
     api.too_large["pjb-1"] = 413
     api.redirects = 100
-    with pytest.raises(lb.ResponseError, match="redirected 5 times"):
+    with pytest.raises(lb.ResponseError, match="redirected more than 5 times"):
         lb.fetch_pages("pjb-1")
 
 

@@ -344,7 +344,7 @@ def test_check_says_whose_project_the_key_is(serve: Serve) -> None:
 @pytest.mark.parametrize("project_id", [None, "prj-1"])
 def test_check_rejects_projects_that_are_no_objects(serve: Serve, project_id: str | None) -> None:
     server = serve(lambda request: page(["prj-1", None]))
-    with pytest.raises(lb.ResponseError, match="a project that is no object: 'prj-1'"):
+    with pytest.raises(lb.ResponseError, match="a project that is not a JSON object: 'prj-1'"):
         lb.connect(KEY, base_url=server.url, project_id=project_id, check=True)
 
 

@@ -355,7 +355,7 @@ def test_503_with_retry_after_pauses_all_workers(serve: Serve) -> None:
     assert len(early) <= 4
 
 
-@pytest.mark.parametrize(("n_free_slots", "words"), [(0, "1 workers"), (1, "another 60 s")])
+@pytest.mark.parametrize(("n_free_slots", "words"), [(0, "1 workers"), (1, "request in 60 s")])
 def test_request_with_a_timeout_does_not_wait_longer_for_its_turn(
     n_free_slots: int, words: str
 ) -> None:

@@ -349,7 +349,7 @@ def test_retry_names_batches_that_may_have_retried_its_files(serve: Serve, is_li
     lb.delete_directories("dir-new-0", dry_run=False)
     if not is_listed:
         del api.directories["dir-new-0"]
-    with pytest.warns(UserWarning, match="retried before is not certain.*'bat-new-0'"):
+    with pytest.warns(UserWarning, match="may already have been retried.*'bat-new-0'"):
         second = lb.retry_failed(failed.head(2))
     assert second.batch_id.tolist() == ["bat-new-1"]
 
