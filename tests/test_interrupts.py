@@ -247,7 +247,7 @@ FUNCTIONS = {
         "lb.add_names(DIRECTORIES, progress=True)",
         _names,
         WORKERS,
-        [f"dir-{n}" for n in range(10)],
+        [],
         whole=10,
     ),
     "wait for jobs": Case(

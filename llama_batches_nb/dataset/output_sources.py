@@ -16,7 +16,7 @@ from llama_batches_nb.fetch.job_selection import (
     reason_without_output,
 )
 from llama_batches_nb.fetch.jobs import JOB_IDS_PER_REQUEST, fetch_chunk
-from llama_batches_nb.fetch.names import file_names
+from llama_batches_nb.fetch.names import find_file_names
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.tables import arguments, engines
@@ -94,7 +94,7 @@ def find_names(sources: Sequence[SourceFile], client: Client, scope: Record) -> 
         },
         dtype=object,
     )
-    names = file_names(nw.from_native(frame, eager_only=True), client, scope)
+    names = find_file_names(nw.from_native(frame, eager_only=True), client, scope)
     return [name or source.key for name, source in zip(names, sources, strict=True)]
 
 

@@ -82,7 +82,7 @@ def add_names(
         If it is no frame, or has none of the columns; no request is sent.
     BatchesError
         If a list cannot be fetched. ``.partial``, like that of a `KeyboardInterrupt`, holds the
-        frame with the names that were fetched.
+        rows whose files were listed, with their names.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def add_names(
     client = get_client(client)
     directory_names: dict[str, str] = {}
     configuration_names: dict[str, str] = {}
-    found: dict[str, str] = {}
+    file_names: dict[str, Names] = {}  # by directory
 
     def named() -> Any:
         columns: dict[str, list[str | None]] = {}
@@ -113,13 +113,18 @@ def add_names(
                 eager[CONFIGURATION_ID].to_list(), configuration_names
             )
         if FILE_ID in existing:
-            columns["display_name"] = _replace_files(eager, found)
+            columns["display_name"] = _replace_files(eager, file_names)
         result = _with_columns(eager, columns)
         if isinstance(frame, pd.DataFrame):
             result = engines.restore_index(result, frame)
         return result
 
-    with attach_partial(named):
+    def partial() -> Any:
+        directories = eager[DIRECTORY_ID].to_list() if DIRECTORY_ID in existing else []
+        is_complete = [id_ in file_names for id_ in directories] or [False] * len(eager)
+        return nw.from_native(named(), eager_only=True).filter(is_complete).to_native()
+
+    with attach_partial(partial):
         if DIRECTORY_ID in existing:
             directories = endpoints.list_directories(client, include_deleted="true", **scope)
             directory_names |= unique_names(_list_names(DIRECTORIES, directories, "name"))
@@ -127,20 +132,21 @@ def add_names(
             configurations = endpoints.list_configurations(client, **scope)
             configuration_names |= unique_names(_list_names(CONFIGURATIONS, configurations, "name"))
         if {FILE_ID, DIRECTORY_ID}.issubset(existing):
-            _fetch_file_names(found, eager, client, scope, progress)
+            _fetch_file_names(file_names, eager, client, scope, progress)
     return cast("IntoFrameT", named())
 
 
-def file_names(frame: nw.DataFrame[Any], client: Client, scope: Record) -> list[str | None]:
+def find_file_names(frame: nw.DataFrame[Any], client: Client, scope: Record) -> list[str | None]:
     """Return the display name of the file in each row, or its id if no name is known."""
-    found: dict[str, str] = {}
+    found: dict[str, Names] = {}
     if DIRECTORY_ID in engines.column_names(frame):
         _fetch_file_names(found, frame, client, scope, None)
     return _replace_files(frame, found)
 
 
-def _replace_files(frame: nw.DataFrame[Any], names: Names) -> list[str | None]:
-    """Return the name of the file in each row: the one that the frame has, else from `names`."""
+def _replace_files(frame: nw.DataFrame[Any], found: Mapping[str, Names]) -> list[str | None]:
+    """Return the name of the file in each row: the one that the frame has, else that found."""
+    names = {id_: name for of_directory in found.values() for id_, name in of_directory.items()}
     replaced = _replace(frame[FILE_ID].to_list(), names)
     return [old or new for old, new in zip(_known_file_names(frame), replaced, strict=True)]
 
@@ -184,27 +190,27 @@ def unique_names(names: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _fetch_file_names(
-    found: dict[str, str],
+    found: dict[str, Names],
     frame: nw.DataFrame[Any],
     client: Client,
     scope: Record,
     progress: Progress,
 ) -> None:
-    """Add the names of a frame's files; those in directories that do not exist have none."""
+    """Add the names of a frame's files by directory, without those that do not exist."""
     directory_ids = _directories_to_list(frame)
 
-    def fetch_one(directory_id: str) -> dict[str, str | None]:
+    def fetch_one(directory_id: str) -> tuple[str, dict[str, str | None]]:
         pages = endpoints.list_directory_files(
             client, directory_id, include_deleted="true", **scope
         )
-        return _list_names(FILES, pages, "display_name")
+        return directory_id, _list_names(FILES, pages, "display_name")
 
     def skip_missing(_: str, error: BatchesError) -> bool:
         return isinstance(error, NotFoundError)
 
-    def keep(parts: list[dict[str, str | None]]) -> pd.DataFrame:
-        for part in parts:
-            found.update({id_: name for id_, name in part.items() if name})
+    def keep(parts: list[tuple[str, dict[str, str | None]]]) -> pd.DataFrame:
+        for directory_id, names in parts:
+            found[directory_id] = {id_: name for id_, name in names.items() if name}
         return records.to_pandas(FILES, [])
 
     with progress_bar(progress, "names", unit="directory", total=len(directory_ids)) as bar:
