@@ -92,6 +92,7 @@ reliability: $(VENV)/.stores ## run every function under every fault; updates th
 	$(BIN)/python -m tests.reliability
 	$(BIN)/python -m tests.reliability.datasets
 	$(BIN)/python -m tests.reliability.exits
+	$(BIN)/python -m tests.reliability.parallel
 	EVERY_CALL=1 DATASET_READS=1000 $(BIN)/python -m pytest --timeout 0 tests/dataset/test_readers.py \
 		tests/dataset/test_writers.py tests/dataset/test_sync_interrupted.py
 
