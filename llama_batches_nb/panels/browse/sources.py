@@ -15,6 +15,7 @@ from llama_batches_nb.fetch.batches import fetch_batches
 from llama_batches_nb.fetch.jobs import fetch_jobs
 from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.http.client import Client, get_client
+from llama_batches_nb.http.pagination import MAX_PAGE_SIZE
 from llama_batches_nb.http.progress import Progress
 from llama_batches_nb.http.workers import Cancelled
 from llama_batches_nb.panels.browse.query import FetchedFrames, Query
@@ -53,7 +54,13 @@ class ApiSource:
         frames = FetchedFrames()
         for table in TABLE_NAMES[: TABLE_NAMES.index(depth) + 1]:
             try:
-                frame = self._fetch_table(table, query, frames, progress)
+                if table == "batches":
+                    frame, is_whole = self._fetch_first_page(query, progress)
+                    if not is_whole:
+                        yield frames.with_frame(table, frame, partial=True)
+                        frame = self._fetch_table(table, query, frames, progress)
+                else:
+                    frame = self._fetch_table(table, query, frames, progress)
             except (BatchesError, Cancelled) as error:
                 # Some jobs without the others would give wrong failure rates.
                 if error.partial is not None and table != "jobs":
@@ -78,6 +85,14 @@ class ApiSource:
             usage = ["usage=True"] if frames.usage else []
             lines.append(call("jobs", "fetch_jobs", ["results", *usage, *self._client_argument]))
         return lines
+
+    def _fetch_first_page(self, query: Query, progress: Progress) -> tuple[pd.DataFrame, bool]:
+        """Return the newest batches, as one page of the list, and whether these are all."""
+        filters = _api_filters(query)
+        wanted = filters.pop("limit", None)
+        limit = min(wanted or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
+        page = fetch_batches(**filters, limit=limit, client=self._client, progress=progress)
+        return _filter_batches(query, page), len(page) < limit or limit == wanted
 
     def _fetch_table(
         self, table: str, query: Query, frames: FetchedFrames, progress: Progress
