@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -65,9 +65,12 @@ class Panel(widgets.VBox):
                 widget.send_state()
             self._saved.update()  # the page may show a captured output
 
-    def set_content(self, *parts: widgets.Widget) -> None:
-        """Put widgets under the heading."""
-        self.children = (self._header, *parts)
+    def set_content(self, *parts: widgets.Widget, beside: Sequence[widgets.Widget] = ()) -> None:
+        """Put widgets under the heading and, in one row with it, others `beside` it."""
+        heading: widgets.Widget = self._header
+        if beside:
+            heading = widgets.HBox([self._header, *beside]).add_class("lb-top")
+        self.children = (heading, *parts)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the panel has finished its work, at most `timeout` seconds."""

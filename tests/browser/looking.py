@@ -14,6 +14,11 @@ NARROW: ViewportSize = {"width": 420, "height": 900}
 TOO_WIDE = """panel => [document.scrollingElement, panel, ...panel.querySelectorAll('.widget-box')]
     .filter(each => !each.closest('.lb-table') && each.scrollWidth > each.clientWidth + 1)
     .map(each => `${each.className}: ${each.scrollWidth} > ${each.clientWidth}`)"""
+MOVING = """panel => [panel, ...panel.querySelectorAll('*')].filter(
+    each => ['', '::before', '::after'].some(part => {
+        const style = getComputedStyle(each, part || null);
+        return style.transitionDuration !== '0s' || style.animationName !== 'none';
+    })).map(each => each.className)"""
 LISTEN = """panel => {
     window.announcements = [];
     new MutationObserver(() => {
@@ -40,6 +45,11 @@ def check_names(panel: Locator) -> None:
 def check_width(panel: Locator) -> None:
     """Check that only tables scroll horizontally."""
     assert panel.evaluate(TOO_WIDE) == []
+
+
+def check_stillness(panel: Locator) -> None:
+    """Check that nothing is animated, as a page asks that prefers reduced motion."""
+    assert panel.evaluate(MOVING) == []
 
 
 def tab_to(control: Locator) -> None:

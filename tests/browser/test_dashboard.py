@@ -46,12 +46,16 @@ def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None
     expect(board.get_by_role("img", name=re.compile("^Failure rate|[Ff]ailed"))).not_to_have_count(
         0
     )
-    axe.check(board)
+    axe.check(board, "dashboard")
     shoot(board, "dashboard-dark")
     headline, chips = board.locator(".lb-headline"), board.locator(".lb-chip")
     expect(headline).to_contain_text(re.compile(r"^Failed [\d.]+ %.*files still fail|file still"))
     everything = headline.inner_text()
-    assert _bounds(board.locator(".lb-chart"))["y"] < 400
+    chart = _bounds(board.locator(".lb-chart"))
+    assert chart["y"] < 400
+    assert chart["y"] + chart["height"] < 900  # the whole chart is on the first screen
+    controls = [_bounds(control) for control in board.locator(".lb-filters > *").all()]
+    assert len({round(each["y"] + each["height"]) for each in controls}) == 1  # one row
 
     board.get_by_role("button", name="Agentic", exact=True).first.click()
     expect(chips).to_have_text("Configuration: Agentic ✕")
@@ -66,7 +70,7 @@ def test_click_filters_the_dashboard_in_jupyterlab(lab: Lab, page: Page) -> None
     board.get_by_role("button", name="Copy as code").click()
     text = board.get_by_label("Code", exact=True)
     expect(text).to_have_value(re.compile("pattern_ids"))
-    axe.check(board)
+    axe.check(board, "dashboard, filtered, with code")
     n_files = int(notebook.execute("print(len(board.outcomes))"))
     assert int(notebook.execute(text.input_value() + CHECK)) == n_files
 
@@ -98,6 +102,8 @@ def test_nothing_moves_while_the_dashboard_loads(voila: Voila, page: Page) -> No
     expect(board).to_contain_text("Set the filters, then click Fetch.")
     tables = [table for table in board.locator(".lb-table").all() if table.is_visible()]
     assert len(tables) == 7
+    page.emulate_media(reduced_motion="reduce")
+    looking.check_stillness(board)
     parts = [board.locator(".lb-chart"), *tables]
     before = [_bounds(part)["y"] for part in parts]
     board.get_by_role("button", name="Fetch", exact=True).click()
@@ -112,7 +118,7 @@ def test_what_got_worse_and_why_by_keyboard(voila: Voila, page: Page, tmp_path: 
     page.set_viewport_size({"width": 1280, "height": 2800})
     voila.open(page, f"{BOARD}board.fetch()")
     board = _drawn(page)
-    axe.check(board)
+    axe.check(board, "dashboard, served")
     shoot(board, "dashboard")
     headline, chips = board.locator(".lb-headline"), board.locator(".lb-chip")
     expect(headline).to_contain_text(re.compile(r"▲ from [\d.]+ % since"))

@@ -41,7 +41,7 @@ def test_filter_sort_select_and_copy_code(lab: Lab, page: Page, tmp_path: Path) 
     notebook = lab.open(page, PANEL)
     panel = looking.panel_in(page)
     expect(page.locator(".lb-saved")).to_be_hidden()  # the twin, while the panel lives
-    axe.check(panel)
+    axe.check(panel, "filter panel, before a fetch")
     shoot(panel, "filter-panel-before")
     looking.listen(panel)
     panel.get_by_role("button", name="Fetch", exact=True).press("Enter")
@@ -107,7 +107,7 @@ def test_filter_sort_select_and_copy_code(lab: Lab, page: Page, tmp_path: Path) 
     expect(panel).to_contain_text("batches.parquet (20)")
     assert (tmp_path / "taken" / "results.parquet").exists()
     looking.check_names(panel)
-    axe.check(panel)
+    axe.check(panel, "filter panel, a file and code")
     assert notebook.execute(THREADS) == "[]\n"
     shoot(panel, "filter-panel")
 
@@ -144,7 +144,7 @@ def test_get_the_text_of_yesterdays_batch_by_keyboard(
     output = panel.locator(".lb-output")
     expect(output).to_contain_text("Page 1")
     expect(output.locator("pre").first).to_have_text(re.compile(r"\w{3}"))
-    axe.check(panel)
+    axe.check(panel, "filter panel, text of a file")
 
 
 def test_saved_notebook_shows_results_without_kernel(lab: Lab, page: Page) -> None:
@@ -168,7 +168,7 @@ def test_saved_notebook_shows_results_without_kernel(lab: Lab, page: Page) -> No
     expect(panel).to_contain_text(
         re.compile(r"\d+ files?: failed|known when the batch has finished|No files")
     )
-    axe.check(panel)
+    axe.check(panel, "filter panel, a batch")
     shoot(panel, "filter-panel-dark")
     expect(page.locator(".lb-saved")).to_be_hidden()
     notebook.save()
@@ -242,7 +242,7 @@ def test_narrow_window_shows_an_error_and_recovers(voila: Voila, page: Page) -> 
     alert = panel.get_by_role("alert")
     expect(alert).to_contain_text(url.removeprefix("http://"))
     looking.check_width(panel)
-    axe.check(panel)
+    axe.check(panel, "filter panel, error, narrow")
     shoot(page, "filter-panel-error-narrow")
     with Server.start(Options(**{**vars(options), "port": port}), thread=True):
         panel.get_by_role("button", name="Fetch", exact=True).click()

@@ -32,4 +32,4 @@ def test_report_fits_and_is_accessible(
         assert requests == [path.as_uri()]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         shoot(page, f"report-{width}-{scheme}")
-        axe.check(page.locator("html"))
+        axe.check(page.locator("html"), "report")

@@ -49,7 +49,8 @@ class FilterPanel(Panel):
         self.filters = Filters(query)
         self.include = widgets.Dropdown(
             description="Include",
-            options=[("files and jobs", "jobs"), ("files", "results"), ("batches only", "batches")],
+            options=[("jobs", "jobs"), ("files", "results"), ("batches", "batches")],
+            tooltip="Jobs: also files. Files: also batches.",
         )
         self.fetch_button = widgets.Button(description="Fetch", button_style="primary")
         self.stop_button = widgets.Button(description="Stop", disabled=True)
@@ -75,13 +76,17 @@ class FilterPanel(Panel):
             self._report_files if self.offers_report else None,
         )
         self._files = BatchFiles(self.runner, lambda: self.client, self._on_credits)
-        self.filters.add(self.include, self.fetch_button, self.stop_button, self._status)
-        self.set_content(*self._content())
+        self.filters.add(self.include, self.fetch_button, self.stop_button)
+        self.set_content(*self._content(), beside=self._beside_heading())
         self.runner.start("names", self._load_names)  # last: the panel is whole
 
     def _report_files(self) -> pd.DataFrame:
         """Return the outcomes that a report is of."""
         return self._frames.outcomes
+
+    def _beside_heading(self) -> list[widgets.Widget]:
+        """Return what tells how far the work is."""
+        return [self._status]
 
     def _content(self) -> list[widgets.Widget]:
         """Return what is under the heading."""

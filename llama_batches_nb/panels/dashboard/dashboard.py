@@ -95,9 +95,11 @@ class Dashboard(FilterPanel):
         # Last, since it starts a task that may draw the dashboard.
         super().__init__(client, query, source)
 
+    def _beside_heading(self) -> list[widgets.Widget]:
+        return [*super()._beside_heading(), self._note]
+
     def _content(self) -> list[widgets.Widget]:
         self.table.title.value = "<h4>Batches</h4>"
-        self.filters.add(self._note)
         self.costs = Costs(
             lambda: self.filters.configurations,
             partial(self._on_select_group, CONFIGURATION),
