@@ -64,11 +64,12 @@ def text(value: Any) -> str:
 
 
 def status(value: Any) -> str:
-    """Return a status or outcome with its mark."""
+    """Return a status or outcome with its mark, which the style sheet draws: it is no text."""
     if _is_missing(value):
         return MISSING
     mark, colour = STATUS_MARKS.get(str(value), UNKNOWN_MARK)
-    return f'<span style="color:{colour}" aria-hidden="true">{mark}</span> {escape(str(value))}'
+    style = f'class="lb-mark" data-mark="{mark}" style="color:{colour}"'
+    return f'<span {style} aria-hidden="true"></span> {escape(str(value))}'
 
 
 def batch_status(value: Any, failure_rate: Any) -> str:

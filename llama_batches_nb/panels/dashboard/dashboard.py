@@ -200,6 +200,10 @@ class Dashboard(FilterPanel):
         changes = [
             partial(setattr, self._headline, "value", headline.html()),
             partial(setattr, self._rates, "value", self._rates_chart(overview)),
+            *(
+                partial(group.show, overview.rates_by(name), filters.get(name))
+                for name, group in self.groups.items()
+            ),
             partial(self.open_batches.show, overview.open_batches(), empty="No open batches."),
             partial(self.slowest.show, overview.slowest_batches(), empty="No batch has ended."),
             partial(self.table.show, self._summary[is_shown], empty=NO_MATCH, keep_place=True),
@@ -210,10 +214,6 @@ class Dashboard(FilterPanel):
             partial(self.costs.show, overview.costs(), filters.get(CONFIGURATION)),
             partial(
                 self.costs.loader.offer, overview.shown, frames.jobs, fetch=self._source.is_live
-            ),
-            *(
-                partial(group.show, overview.rates_by(name), filters.get(name))
-                for name, group in self.groups.items()
             ),
         ]
 
