@@ -30,6 +30,7 @@ RUN = """async part => {
 }"""
 
 IS_DARK = "() => document.body.dataset.jpThemeLight === 'false'"
+HAS_THEMES = "() => !!window.jupyterapp?.commands.hasCommand('apputils:change-theme')"
 SET_THEME = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"
 
 
@@ -50,7 +51,7 @@ def check(part: Locator, state: str) -> None:
 def _themes(page: Page) -> Iterator[None]:
     """Show a page in its theme and, in JupyterLab, in the other one."""
     yield
-    if not page.evaluate("() => 'jupyterapp' in window"):
+    if not page.evaluate(HAS_THEMES):
         return
     is_dark = page.evaluate(IS_DARK)
     for dark in (not is_dark, is_dark):
