@@ -62,7 +62,7 @@ class BatchRow(widgets.VBox):
         self._cancel_requested = self._can_stop = False
         self._cancel_note = ""
 
-        self._head = widgets.HTML()
+        self._head, self._title = widgets.HTML(), widgets.HTML()
         self._bar = widgets.HTML(INDETERMINATE_BAR)
         self.status_line = StatusLine()
         self.retry_prompt = RetryPrompt(
@@ -88,14 +88,14 @@ class BatchRow(widgets.VBox):
             self.save_button,
             self.folder,
         ]
-        head = _row([self._head, self._bar, self.status_line])
+        head = _row([self._head, self.status_line, self._bar, self._title])
         super().__init__([head, _row(self._buttons), self.retry_prompt])
         self.add_class("lb-run")
         self._show_buttons()
 
     def html(self) -> str:
         """Return the row as plain HTML."""
-        return f"<p>{self._head.value}</p>"
+        return f"<p>{self._head.value} {self._title.value}</p>"
 
     def show_preparing(self, text: str, *, can_stop: bool = False) -> None:
         """Show a step before the batch exists, with a button to cancel it if it `can_stop`."""
@@ -218,10 +218,8 @@ class BatchRow(widgets.VBox):
         batch_id = markup.short_id(self.run.batch_id)
         status = markup.batch_status(self.run.status, failure_rate)
         result = f": {result}" if result else ""
-        self._head.value = (
-            f'{batch_id} <span role="status"><b>{status}</b>{result}</span> '
-            f'<span class="lb-muted">· {markup.text(self.run.title)}</span>'
-        )
+        self._head.value = f'{batch_id} <span role="status"><b>{status}</b>{result}</span>'
+        self._title.value = f'<span class="lb-muted">{markup.text(self.run.title)}</span>'
 
     def _show_elapsed(self, note: str = "") -> None:
         """Show the time outside the status element: screen readers should not repeat it."""

@@ -73,7 +73,7 @@ class BatchForm(widgets.VBox):
             [either, self.upload, widgets.HTML(DROP_ZONE_HTML)], layout={"flex_flow": "row wrap"}
         )
         source = [self.directory, self.file_count, upload.add_class("lb-row")]
-        super().__init__([_form_row(source), _form_row([self.configuration, self.job_type])])
+        super().__init__([_form_row(source), _form_row([self.job_type, self.configuration])])
 
     @property
     def files(self) -> tuple[BrowserFile, ...]:
@@ -234,7 +234,8 @@ class BatchForm(widgets.VBox):
 
 def _combobox(label: str, value: str) -> widgets.Combobox:
     """Return a text field with options, which reports each keystroke."""
-    return widgets.Combobox(description=label, placeholder="select or type an id", value=value)
+    box = widgets.Combobox(description=label, placeholder="select or type an id", value=value)
+    return box.add_class("lb-name-control")
 
 
 def _form_row(controls: Sequence[widgets.Widget]) -> widgets.HBox:
