@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page
@@ -14,20 +15,11 @@ from playwright.sync_api import Locator, Page
 from tests.browser.pictures import FOLDER
 
 HEAD = (
-    "| state | theme | rules passed | violated | contrast undecided |\n"
-    "| --- | --- | --: | --: | --: |\n"
+    "| state | theme | rules passed | violated | contrast undecided | lowest computed |\n"
+    "| --- | --- | --: | --: | --: | --: |\n"
 )
-RUN = """async part => {
-    const {passes, violations, incomplete} = await axe.run(part);
-    const undecided = incomplete.filter(rule => rule.id.startsWith('color-contrast'));
-    const list = rules => rules.flatMap(rule => rule.nodes.map(
-        node => `${rule.id}: ${node.html.slice(0, 160)}: ${
-            node.failureSummary} ${node.any.map(each => each.message)}`));
-    const dark = document.querySelector('[data-jp-theme-light="false"], [theme="dark"]');
-    const scheme = matchMedia('(prefers-color-scheme: dark)').matches;
-    return {theme: dark || scheme ? 'dark' : 'light', passed: passes.length,
-            violations: list(violations), undecided: list(undecided)};
-}"""
+LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
+RUN = Path(__file__).with_suffix(".js").read_text()
 
 IS_DARK = "() => document.body.dataset.jpThemeLight === 'false'"
 HAS_THEMES = "() => !!window.jupyterapp?.commands.hasCommand('apputils:change-theme')"
@@ -46,6 +38,7 @@ def check(part: Locator, state: str) -> None:
         _keep(state, found)
         assert not found["violations"], "\n".join(found["violations"])
         assert not found["undecided"], "\n".join(found["undecided"])
+        assert [each for each in found["computed"] if each[0] < LEAST_CONTRAST] == []
 
 
 def _themes(page: Page) -> Iterator[None]:
@@ -66,6 +59,10 @@ def _keep(state: str, found: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = path.read_text().removeprefix(HEAD).splitlines() if path.exists() else []
     start = f"| {state} | {found['theme']} |"
-    row = f"{start} {found['passed']} | {len(found['violations'])} | {len(found['undecided'])} |"
+    lowest = min((contrast for contrast, _ in found["computed"]), default=None)
+    row = (
+        f"{start} {found['passed']} | {len(found['violations'])} | {len(found['undecided'])} | "
+        f"{'' if lowest is None else format(lowest, '.1f')} |"
+    )
     kept = [each for each in rows if not each.startswith(start)]
     path.write_text(HEAD + "\n".join(sorted([*kept, row])) + "\n")
