@@ -60,6 +60,7 @@ bench: $(VENV)/.test ## compare the speed with the official SDK, the raw bytes a
 	$(BIN)/python -m tests.benchmarks.patterns
 	$(BIN)/python -m tests.benchmarks.syncing
 	$(BIN)/python -m tests.benchmarks.outputs
+	$(BIN)/python -m tests.benchmarks.panels
 	$(BIN)/python -m tests.benchmarks.sync_outputs
 
 conformance: $(VENV)/.test ## run the official SDK's own tests against the sandbox

@@ -1,7 +1,7 @@
 // Check a part of a page with axe-core, and compute the contrasts that axe-core does not decide: that
-// of a text in an SVG, and that of a list, whose options lie on it. `contrast` uses the formula of
-// WCAG: for a text in an SVG with the page's background and with every filled shape under the text,
-// for a list with each option.
+// of a text in an SVG, that of a list, whose options lie on it, and that of the cells of a report's
+// table that a narrow page cuts off. `contrast` uses the formula of WCAG: for a text in an SVG with
+// the page's background and with every filled shape under the text, for a list with each option.
 async part => {
     const pixel = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
     const rgba = (colour, opacity = 1) => {
@@ -43,6 +43,8 @@ async part => {
     const contrast = element => {
         if (element.matches('select')) return Math.min(...[...element.options].map(
             option => ratio(rgba(getComputedStyle(option).color), background(option))));
+        if (element.matches('.scroll *'))
+            return ratio(rgba(getComputedStyle(element).color), background(element));
         const {fill, fillOpacity} = getComputedStyle(element);
         const page = background(element.ownerSVGElement);
         const shapes = shapesUnder(element).map(shape => {
@@ -56,7 +58,8 @@ async part => {
     const list = rules => rules.flatMap(rule => rule.nodes.map(
         node => `${rule.id}: ${node.html.slice(0, 160)}: ${
             node.failureSummary} ${node.any.map(each => each.message)}`));
-    const computed = [], isComputed = node => node.element.matches('svg text, select');
+    const computed = [];
+    const isComputed = node => node.element.matches('svg text, select, .scroll *');
     const undecided = incomplete.filter(rule => rule.id.startsWith('color-contrast'));
     for (const rule of undecided) {
         computed.push(...rule.nodes.filter(isComputed));
