@@ -18,7 +18,7 @@ HEAD = (
     "| state | theme | rules passed | violated | contrast undecided | lowest computed |\n"
     "| --- | --- | --: | --: | --: | --: |\n"
 )
-LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
+MIN_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 RUN = Path(__file__).with_suffix(".js").read_text()
 
 IS_DARK = "() => document.body.dataset.jpThemeLight === 'false'"
@@ -38,7 +38,7 @@ def check(part: Locator, state: str) -> None:
         _keep(state, found)
         assert not found["violations"], "\n".join(found["violations"])
         assert not found["undecided"], "\n".join(found["undecided"])
-        assert [each for each in found["computed"] if each[0] < LEAST_CONTRAST] == []
+        assert [each for each in found["computed"] if each[0] < MIN_CONTRAST] == []
 
 
 def _themes(page: Page) -> Iterator[None]:
