@@ -61,7 +61,7 @@ def times(n: int) -> dict[str, tuple[float, float]]:
         limit, table = MAX_TIME[n], panel.table
         found = {"first row": (first_row(panel), FIRST_PAGE_TIME)}
 
-        def search_anew(words: str) -> None:
+        def first_search(words: str) -> None:
             table.search.value = ""
             table.redraw()  # forgets the texts
             table.search.value = words
@@ -70,7 +70,7 @@ def times(n: int) -> dict[str, tuple[float, float]]:
             table.sort(name)
             table.sort(name, ascending=False)
 
-        found["first search"] = best(lambda: search_anew("agentic completed")), limit
+        found["first search"] = best(lambda: first_search("agentic completed")), limit
         found["next search"] = best(lambda: search_in_turn(table)) / 2, limit
         table.search.value = ""
         for name in ("status", "source_directory_id", "created_at", "batch_id"):

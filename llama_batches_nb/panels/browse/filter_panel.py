@@ -85,7 +85,7 @@ class FilterPanel(Panel):
         return self._frames.outcomes
 
     def _beside_heading(self) -> list[widgets.Widget]:
-        """Return what reports how far the work is."""
+        """Return the widget that shows how far the work is."""
         return [self._status]
 
     def _content(self) -> list[widgets.Widget]:
