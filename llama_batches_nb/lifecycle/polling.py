@@ -30,7 +30,7 @@ MIN_INTERVAL, MAX_INTERVAL = 0.5, 30.0  # seconds between polls
 INTERVAL_PER_ELAPSED = 0.1  # seconds between polls, per second waited so far
 MIN_REQUEST_TIMEOUT, MAX_REQUEST_TIMEOUT = 0.2, 30.0  # seconds
 MAX_POLL_OUTAGE = 300.0  # seconds for which consecutive polls may fail, or find nothing
-NEW_GRACE = 4.0  # seconds for which something new may be unknown to the server
+NEW_GRACE = 10.0  # seconds for which something never seen so far may be unknown to the server
 MAX_OVERRUN = 2.0  # seconds for which a poll of many requests may continue after the deadline
 
 _TRANSIENT_ERRORS = (
@@ -114,13 +114,13 @@ class Poller(ABC):
             pause = max(poll_interval or interval, self._client.rate_limit_delay())
             self._pause(min(pause, deadline - now), bar)
 
-    def _is_gone(self, name: str, *, seen: bool, grace: float = NEW_GRACE) -> bool:
+    def _is_gone(self, name: str, *, seen: bool) -> bool:
         """Note that the server does not know something; return whether that is final.
 
         What was seen before is given up as late as after an outage.
         """
         since = self._missing_since.setdefault(name, self._clock())
-        return self._clock() >= since + (MAX_POLL_OUTAGE if seen else grace)
+        return self._clock() >= since + (MAX_POLL_OUTAGE if seen else NEW_GRACE)
 
     def _request_timeout(self, deadline: float) -> float:
         return max(MIN_REQUEST_TIMEOUT, min(MAX_REQUEST_TIMEOUT, deadline - self._clock()))

@@ -45,8 +45,8 @@ def wait_for_batches(
     """Wait until all batches are ``COMPLETED``, ``FAILED`` or ``CANCELLED``.
 
     Failed polls are tolerated for up to five minutes, as is a batch that the server no longer
-    knows; one that it never knew, for four seconds. An interrupt or a timeout ends the wait, not
-    the batches: stop them with `cancel_batch`.
+    knows, such as one of a frame; an id that it never knew, for ten seconds. An interrupt or a
+    timeout ends the wait, not the batches: stop them with `cancel_batch`.
 
     Parameters
     ----------
@@ -93,7 +93,9 @@ def wait_for_batches(
     ids = arguments.parse_ids("batch_id", batches)
     timeout = arguments.parse_seconds("timeout", timeout)
     poll_interval = arguments.parse_seconds("poll_interval", poll_interval, positive=True)
-    poller = BatchPoller(get_client(client), ids, project_params(project_id, organization_id))
+    scope = project_params(project_id, organization_id)
+    is_known = isinstance(batches, pd.DataFrame | pd.Series) and "status" in batches
+    poller = BatchPoller(get_client(client), ids, scope, is_known=is_known)
     with (
         progress_bar(progress, "waiting", unit="batch", total=len(ids)) as bar,
         attach_partial(poller.frame),
@@ -120,11 +122,13 @@ class BatchPoller(Poller):
         ids: list[str],
         scope: Record,
         *,
+        is_known: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = workers.sleep,
     ) -> None:
         super().__init__(client, scope, clock=clock, sleep=sleep)
         self._records: dict[str, BatchRecord | None] = dict.fromkeys(ids)
+        self._is_known = is_known  # the server has returned these batches
         self._direct_ids: dict[str, None] = {}  # fetched one by one, the next ones first
 
     def frame(self) -> pd.DataFrame:
@@ -162,7 +166,8 @@ class BatchPoller(Poller):
             try:
                 record = endpoints.get_batch(self._client, batch_id, timeout=timeout, **self._scope)
             except NotFoundError:
-                if self._is_gone(batch_id, seen=self._records[batch_id] is not None):
+                seen = self._is_known or self._records[batch_id] is not None
+                if self._is_gone(batch_id, seen=seen):
                     raise
             else:
                 self._missing_since.pop(batch_id, None)

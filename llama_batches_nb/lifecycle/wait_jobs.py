@@ -32,7 +32,6 @@ from llama_batches_nb.tables.schema import JOBS, RESULTS
 from llama_batches_nb.tables.statuses import JOB_STATUSES, TERMINAL_STATUSES
 from llama_batches_nb.types import BatchIds, Record
 
-UNKNOWN_JOB_GRACE = 10.0  # seconds for which a job or batch never seen so far may be missing
 MAX_REFERENCE_WAIT = 600.0  # seconds to ask an ended batch for missing job references
 MAX_REFERENCE_AGE = timedelta(hours=1)  # of an ended batch; an older one is fetched only once
 
@@ -261,9 +260,7 @@ class JobPoller(Poller):
             if job_id in jobs:
                 self._records[job_id] = jobs[job_id]
                 self._missing_since.pop(job_id, None)
-            elif self._is_gone(
-                job_id, seen=self._records[job_id] is not None, grace=UNKNOWN_JOB_GRACE
-            ):
+            elif self._is_gone(job_id, seen=self._records[job_id] is not None):
                 self._gone.append(job_id)
 
     def _ask_batches(self, deadline: float) -> None:
@@ -277,7 +274,7 @@ class JobPoller(Poller):
         for batch_id in filter(answers.__contains__, batch_ids):
             if (answer := answers[batch_id]) is not None:
                 self._read_batch(batch_id, *answer)
-            elif self._is_gone(batch_id, seen=batch_id in self.refetched, grace=UNKNOWN_JOB_GRACE):
+            elif self._is_gone(batch_id, seen=batch_id in self.refetched):
                 del self._incomplete[batch_id]
                 self._unknown_batches.append(batch_id)
 

@@ -190,17 +190,17 @@ def test_retry_after_of_minutes_is_raised(serve: Serve) -> None:
     assert caught.value.retry_after == 600
 
 
-def test_new_batch_may_be_unknown_for_a_moment(serve: Serve, clock: Clock) -> None:
-    serve(responses_in_turn([Response(status=404), Response(status=404), batch("bat-1")]))
-    assert _wait(["bat-1"], clock).status.tolist() == ["COMPLETED"]
-
-
-def test_unknown_batch_is_raised_after_grace_period(serve: Serve, clock: Clock) -> None:
-    serve(lambda request: Response(status=404))
-    started = clock()
+def test_batch_of_a_frame_may_be_unknown_to_the_server_for_longer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "NEW_GRACE", 0.0)
+    created = pd.DataFrame({"batch_id": ["bat-1"], "status": ["PENDING"]})
+    missing = Response(status=404)
+    serve(responses_in_turn([missing, missing, batch("bat-1", "COMPLETED")]))
+    assert lb.wait_for_batches(created).status.tolist() == ["COMPLETED"]
+    serve(responses_in_turn([missing, batch("bat-1", "COMPLETED")]))
     with pytest.raises(lb.NotFoundError):
-        _wait(["bat-1"], clock)
-    assert polling.NEW_GRACE <= clock() - started < 2 * polling.NEW_GRACE
+        lb.wait_for_batches(created.batch_id)
 
 
 @pytest.mark.parametrize("fault", [Response(status=404), Response(status=500), Response(drop=True)])

@@ -193,7 +193,7 @@ def test_job_unknown_to_the_list_is_given_up_with_a_warning(api: FakeApi, clock:
     api.add_job("pjb-1")
     started = clock()
     poller = _wait(_results(api, mapping("dfl-1", "pjb-1"), mapping("dfl-2", "pjb-2")), clock)
-    assert wait_jobs.UNKNOWN_JOB_GRACE <= clock() - started < 2 * wait_jobs.UNKNOWN_JOB_GRACE
+    assert polling.NEW_GRACE <= clock() - started < 2 * polling.NEW_GRACE
     assert poller.frame().job_id.tolist() == ["pjb-1"]
     with pytest.warns(UserWarning, match=r"does not know 1 of 2 jobs: 'pjb-2'"):
         poller.warn_missing()
