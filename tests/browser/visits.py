@@ -47,7 +47,7 @@ class Dashboard(Process):
             folder=folder,
             env={name: value for name, value in os.environ.items() if not FOREIGN.match(name)},
         )
-        self.wait_until_it_answers("/static/voila.js")
+        self.wait_until_it_answers("/voila/static/voila.js")
 
     def processes(self) -> list[int]:
         """Return the ids of the server and of all processes below it."""
