@@ -43,7 +43,7 @@ async part => {
     const contrast = element => {
         if (element.matches('select')) return Math.min(...[...element.options].map(
             option => ratio(rgba(getComputedStyle(option).color), background(option))));
-        if (element.matches('.scroll *'))
+        if (!element.matches('svg text'))
             return ratio(rgba(getComputedStyle(element).color), background(element));
         const {fill, fillOpacity} = getComputedStyle(element);
         const page = background(element.ownerSVGElement);
