@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeAlias
 
-from tqdm.std import tqdm
+from tqdm.std import TqdmDefaultWriteLock, tqdm  # type: ignore[attr-defined]
 
 from llama_batches_nb.http import workers
 from llama_batches_nb.http.interrupts import ignore_repeated_interrupts
@@ -115,6 +115,11 @@ class FittingBar(tqdm):  # type: ignore[type-arg]
             if len(format_as(layout.replace("{bar}", " " * MIN_BAR_WIDTH))) <= ncols:
                 return format_as(layout, ncols)
         return format_as(LAYOUTS[-1], ncols)
+
+
+# tqdm's default lock is also one between processes. To make it chooses the start method of
+# processes, which the user may want to set, and leaves semaphores of workers that are killed.
+FittingBar.set_lock(TqdmDefaultWriteLock.th_lock)
 
 
 class AmountReceived:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from typing import Any
 
@@ -136,3 +137,20 @@ def test_wait_is_not_part_of_the_last_state(capsys: pytest.CaptureFixture[str]) 
     last = capsys.readouterr().err.rpartition("\r")[2]
     assert "5 rows" in last
     assert "waiting" not in last
+
+
+START_METHOD = """
+import multiprocessing, sys
+import llama_batches_nb as lb
+
+with lb.connect("llx-1", base_url=sys.argv[1]):
+    lb.fetch_batches(progress=True)
+multiprocessing.set_start_method("spawn")
+"""
+
+
+def test_bar_leaves_the_start_method_of_processes_to_the_user(serve: Serve) -> None:
+    url = serve(lambda request: page([batch("bat-1")])).url
+    command = [sys.executable, "-c", START_METHOD, url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
