@@ -1,11 +1,11 @@
-"""Ctrl-C pressed more than once."""
+"""When Ctrl-C takes effect."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -28,6 +28,31 @@ def ignore_repeated_interrupts() -> Iterator[None]:
             ignored_until = time.monotonic() + GRACE_PERIOD
             signal.default_int_handler(number, frame)
 
+    with _handler(handle):
+        yield
+
+
+@contextmanager
+def defer_interrupts() -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of a short block, such as an import.
+
+    A module of another package that is interrupted while it is imported may not be importable
+    again. The handler is replaced only where it is Python's own: in the main thread.
+    """
+    interrupted: list[tuple[int, FrameType | None]] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        interrupted.append((number, frame))
+
+    with _handler(handle):
+        yield
+    for number, frame in interrupted[:1]:
+        signal.default_int_handler(number, frame)
+
+
+@contextmanager
+def _handler(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle SIGINT in the block, if Python's own handler would, in the main thread."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield

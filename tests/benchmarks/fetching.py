@@ -2,9 +2,10 @@
 
 Run `python -m tests.benchmarks.fetching` from the root of the repository. Case A has network
 latency, case B none. `growth` shows the time per row as the number of batches grows, `listing` the
-effect of fetching the pages of a long list in parallel. A sandbox in a separate process serves the
-same cached bytes to all contestants. Times run from the first request to the last frame, without
-creating the client. Memory is the peak of a fresh process beyond its memory after the imports.
+effect of fetching the pages of a long list in parallel, `first` the time of a new process until its
+first frame. A sandbox in a separate process serves the same cached bytes to all contestants. Times
+of the cases run from the first request to the last frame, without creating the client. Memory is
+the peak of a fresh process beyond its memory after the imports.
 """
 
 from __future__ import annotations
@@ -44,7 +45,29 @@ PATH = "/api/v2/batches"
 EXPAND = {"expand": "results"}
 GROWTH_FILES, GROWTH_BATCHES = 20, (10, 100, 1_000, 10_000)
 LISTING, LISTING_PAGES = Options(batches=10_000, files=1, latency=0.05, speed=0), (1_000, 100)
-IMPORTS = 5
+FIRST_PAGE, FIRST_ROUNDS = Options(batches=300, files=1, speed=0), 15
+TIMED = """
+import sys, time
+started = time.perf_counter()
+url, key = sys.argv[1:]
+{}
+print(time.perf_counter() - started)
+"""
+FIRST_REQUEST = {
+    "pandas and requests": TIMED.format("""
+import json, pandas, requests
+session = requests.Session()
+session.trust_env = False
+session.headers["Authorization"] = f"Bearer {key}"
+response = session.get(f"{url}/api/v2/batches", params={"page_size": 1000})
+pandas.DataFrame(json.loads(response.content)["items"])
+"""),
+    "llama_batches_nb": TIMED.format("""
+import llama_batches_nb as lb
+lb.connect(key, base_url=url)
+lb.fetch_batches(progress=False)
+"""),
+}
 
 
 @dataclass(frozen=True)
@@ -288,25 +311,28 @@ def listing(rounds: int) -> None:
                 )
 
 
-def imports() -> None:
-    """Print how long our import takes, beside the import of pandas."""
-    program = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
-    with tempfile.TemporaryDirectory() as cache:
+def first_request(rounds: int) -> None:
+    """Print how long a new process takes until it has a frame, beside pandas and requests alone."""
+    times: dict[str, list[float]] = {name: [] for name in FIRST_REQUEST}
+    with Server.start(FIRST_PAGE) as server, tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        for module in ("pandas", "llama_batches_nb"):
-            command = [sys.executable, "-c", program.format(module)]
-            times = [
-                float(subprocess.check_output(command, env=environment))
-                for _ in range(1 + IMPORTS)  # the first fills the cache
-            ][1:]
-            print(f"import {module:<16} median {median(times):.3f} s, min {min(times):.3f} s")
+        for _ in range(1 + rounds):  # the first fills the cache
+            for name, program in FIRST_REQUEST.items():
+                command = [sys.executable, "-c", program, server.url, server.api_key]
+                times[name].append(float(subprocess.check_output(command, env=environment)))
+    floor = median(times["pandas and requests"][1:])
+    for name, (_, *taken) in times.items():
+        print(
+            f"{name:<20} median {median(taken):.3f} s, min {min(taken):.3f} s, "
+            f"{(median(taken) - floor) * 1000:+.0f} ms"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--case", choices=[*CASES, "growth", "listing"], help="one of them; default: all"
+        "--case", choices=[*CASES, "growth", "listing", "first"], help="one of them; default: all"
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", choices=CONTESTANTS, help=argparse.SUPPRESS)
@@ -324,7 +350,9 @@ def main() -> None:
     if given.case in (None, "listing"):
         print(f"listing: {LISTING.latency * 1000:g} ms latency, ours")
         listing(given.rounds)
-    imports()
+    if given.case in (None, "first"):
+        print("first: import, connect, and the first page of 300 batches as a frame, no latency")
+        first_request(FIRST_ROUNDS)
 
 
 if __name__ == "__main__":
