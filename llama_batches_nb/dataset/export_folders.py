@@ -28,6 +28,7 @@ from llama_batches_nb.dataset.state import DATASET_TABLES, STATE_FILE
 from llama_batches_nb.dataset.storage import make_parent, open_filesystem, write_bytes
 from llama_batches_nb.errors import DatasetError
 from llama_batches_nb.messages import agree, format_count
+from llama_batches_nb.system_files import ARROW_IGNORED_PREFIXES, is_system_file
 
 SCHEMA_FILE = "_common_metadata"  # the Parquet convention for the schema that all files share
 FILES_KEY = b"llama_batches_nb.files"
@@ -38,10 +39,17 @@ _PART_NAME = re.compile(r"([^/=]+=[^/]*/)+part-([0-9a-f]{8}-)?\d+\.parquet")
 
 
 def is_replaceable(path: Path) -> bool:
-    """Return whether a folder holds only exported files, or is a link, which is replaced itself."""
+    """Return whether a folder holds only exported files, or is a link, which is replaced itself.
+
+    Files of the operating system do not count.
+    """
     if path.is_symlink() or not path.is_dir():
         return path.is_dir()
-    files = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
+    files = {
+        file.relative_to(path).as_posix()
+        for file in path.rglob("*")
+        if not file.is_dir() and not is_system_file(file.name)
+    }
     parts = files - {SCHEMA_FILE}
     return not files or (SCHEMA_FILE in files and all(map(_PART_NAME.fullmatch, parts)))
 
@@ -57,7 +65,7 @@ def write_folder(table: pa.Table, path: Path, keys: Sequence[str]) -> None:
             _exchange_files(new, path, files)
             return
         elif path.is_dir():
-            _remove_empty_folders(path)
+            _remove_empty_folders(path, new)
         try:
             new.rename(path)
         except OSError as error:
@@ -117,8 +125,14 @@ def _remove_files(folder: Path, names: Iterable[str]) -> None:
                 (folder / parent).rmdir()
 
 
-def _remove_empty_folders(path: Path) -> None:
+def _remove_empty_folders(path: Path, new: Path) -> None:
+    """Remove a folder without files, and move those of the operating system to the new one."""
     with suppress(OSError):
+        for file in path.rglob("*"):
+            if is_system_file(file.name) and not file.is_dir():
+                moved = new / file.relative_to(path)
+                moved.parent.mkdir(parents=True, exist_ok=True)
+                file.rename(moved)
         for folder in sorted(path.rglob("*"), reverse=True):
             folder.rmdir()
         path.rmdir()
@@ -220,7 +234,13 @@ def _read_listed_files(
 def _read_unlisted_files(filesystem: fsspec.AbstractFileSystem, root: str, name: str) -> pa.Table:
     import pyarrow.dataset as ds
 
-    dataset = ds.dataset(root, filesystem=filesystem, format="parquet", partitioning="hive")
+    dataset = ds.dataset(
+        root,
+        filesystem=filesystem,
+        format="parquet",
+        partitioning="hive",
+        ignore_prefixes=ARROW_IGNORED_PREFIXES,
+    )
     if not dataset.files:
         raise DatasetError(f"The folder {root!r} contains no Parquet files.")
     first, *others = dataset.get_fragments()
@@ -254,7 +274,7 @@ def _listed_files(common: pa.Schema) -> dict[str, str] | None:
 def upload_folder(table: pa.Table, url: str, keys: Sequence[str]) -> None:
     """Upload the list of files, then the files; on an error, delete only those of this export."""
     filesystem, target = open_filesystem(url)
-    if filesystem.exists(target):
+    if filesystem.exists(target) and not _is_empty(filesystem, target):
         raise FileExistsError(f"{url!r} already exists; choose a new folder.")
     with tempfile.TemporaryDirectory(prefix="llama_batches_nb-") as scratch:
         local = Path(scratch)
@@ -277,6 +297,15 @@ def upload_folder(table: pa.Table, url: str, keys: Sequence[str]) -> None:
                 if _content(filesystem, list_file) == own:
                     filesystem.rm_file(list_file)
             raise
+
+
+def _is_empty(filesystem: fsspec.AbstractFileSystem, folder: str) -> bool:
+    """Return whether a path is a folder that holds no file but those of the operating system."""
+    if not filesystem.isdir(folder):
+        return False
+    own = folder.strip("/")
+    names = (str(name) for name in filesystem.ls(folder, detail=False))
+    return all(is_system_file(name) or name.strip("/") == own for name in names)
 
 
 def _create(filesystem: fsspec.AbstractFileSystem, path: str, content: bytes, url: str) -> None:

@@ -18,6 +18,7 @@ import fsspec
 
 from llama_batches_nb.dataset.atomic import atomic_write, fsync_folder, hidden_path
 from llama_batches_nb.errors import DatasetError
+from llama_batches_nb.system_files import is_system_file
 from llama_batches_nb.types import PathLike
 
 if TYPE_CHECKING:
@@ -65,12 +66,13 @@ class Storage:
     def names(self) -> list[str]:
         """List the files in the folder and its sub-folders; empty if it does not exist.
 
-        On a local disk, files deeper than those of a dataset are left out: it may be a home folder.
+        Files of the operating system are left out; on a local disk also files deeper than those of
+        a dataset, as it may be a home folder.
         """
         self.filesystem.invalidate_cache()
         start = len(self.path(""))
         found = self.filesystem.find(self.root, maxdepth=MAX_DEPTH if self.local else None)
-        names = sorted(path[start:] for path in found if path[start:])
+        names = sorted(path[start:] for path in found if path[start:] and not is_system_file(path))
         return [name for name in names if self._is_regular_file(name)]
 
     def get(self, name: str) -> bytes | None:

@@ -14,6 +14,7 @@ from typing import NoReturn
 import pandas as pd
 
 from llama_batches_nb.messages import agree, format_count, format_list, warn
+from llama_batches_nb.system_files import is_system_file
 from llama_batches_nb.types import PathLike
 
 
@@ -99,7 +100,8 @@ def _files_below(folder: Path) -> list[Path]:
     broken: list[str] = []
     for root, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(root, name) for name in names if not name.startswith(".")):
+        shown = (n for n in names if not n.startswith(".") and not is_system_file(n))
+        for path in (Path(root, name) for name in shown):
             if path.is_file():
                 found.append(path)
             elif path.is_symlink() and not path.exists():

@@ -54,8 +54,8 @@ def upload_files(
     Parameters
     ----------
     paths
-        A file, a folder (with all files below it, except hidden ones), a glob pattern such as
-        ``"scans/*.pdf"``, or an iterable of these.
+        A file, a folder (with all files below it, except hidden ones and those of Windows, such as
+        ``Thumbs.db``), a glob pattern such as ``"scans/*.pdf"``, or an iterable of these.
     name
         Name of the new directory, by default made from the current time. The API accepts a name
         that another directory has. Several directories get numbers after it.

@@ -389,6 +389,31 @@ def test_export_to_empty_folder(tmp_path: Path) -> None:
     assert len(round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")) == 4
 
 
+SYSTEM_FILES = [".DS_Store", "._notes", "Thumbs.db", "desktop.ini"]
+
+
+@pytest.mark.parametrize("name", SYSTEM_FILES)
+def test_folder_of_system_files_is_empty(each_path: str, name: str) -> None:
+    filesystem, root = fsspec.url_to_fs(each_path)
+    filesystem.makedirs(root, exist_ok=True)
+    filesystem.pipe_file(f"{root}/{name}", b"not Parquet")
+    assert len(round_trip(BATCH_FRAME, each_path, partition_by="status")) == 4
+    assert filesystem.cat_file(f"{root}/{name}") == b"not Parquet"
+
+
+@pytest.mark.parametrize("name", SYSTEM_FILES)
+def test_system_files_in_a_folder_are_no_part_of_it(tmp_path: Path, name: str) -> None:
+    round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")
+    for folder in (tmp_path / "by", tmp_path / "by" / "status=FAILED"):
+        (folder / name).write_text("not Parquet")
+    assert len(round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")) == 4
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    BATCH_FRAME.to_parquet(plain / "one.parquet")
+    (plain / name).write_text("not Parquet")
+    assert len(lb.read_parquet(plain)) == 4
+
+
 @pytest.mark.parametrize("name", ["mine.parquet", "sub/mine.parquet", "status=FAILED/mine.parquet"])
 @pytest.mark.parametrize("is_exported", [True, False])
 def test_folder_with_other_files_is_not_replaced(
@@ -609,6 +634,15 @@ def test_existing_folder_at_url_is_not_replaced(memory_url: str) -> None:
     with pytest.raises(FileExistsError, match="choose a new folder"):
         lb.export_parquet(BATCH_FRAME.iloc[:1], f"{memory_url}/by", partition_by="status")
     assert len(lb.read_parquet(f"{memory_url}/by")) == 4
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "deep/.DS_Store", "deep/notes.txt"])
+def test_folder_with_other_files_at_url_is_not_replaced(memory_url: str, name: str) -> None:
+    filesystem, root = fsspec.url_to_fs(memory_url)
+    filesystem.pipe_file(f"{root}/{name}", b"mine")
+    with pytest.raises(FileExistsError, match="choose a new folder"):
+        lb.export_parquet(BATCH_FRAME, memory_url, partition_by="status")
+    assert filesystem.find(root) == [f"{root}/{name}"]
 
 
 def test_url_with_unknown_scheme_raises() -> None:

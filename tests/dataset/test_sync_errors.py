@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 import llama_batches_nb as lb
@@ -24,6 +25,22 @@ from tests.dataset.checks import (
 )
 from tests.fake_api import START, FakeApi
 from tests.servers import Request, Response, page
+
+# --- folders ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "results/desktop.ini"])
+def test_folder_of_system_files_is_empty(api: FakeApi, each_path: str, name: str) -> None:
+    filesystem, root = fsspec.url_to_fs(each_path)
+    filesystem.makedirs(f"{root}/results", exist_ok=True)
+    filesystem.pipe_file(f"{root}/{name}", b"not Parquet")
+    with pytest.raises(FileNotFoundError, match="No dataset"):
+        read_dataset(each_path)
+    api.add()
+    for _ in range(2):
+        sync_dataset(each_path)
+        assert_dataset_complete(each_path)
+
 
 # --- failed requests ----------------------------------------------------------------------------
 

@@ -340,7 +340,8 @@ def test_broken_links_are_named_and_hidden_files_left_out(
 ) -> None:
     many = _numbered(folder, 1)
     (many / "lost.pdf").symlink_to(folder / "nowhere.pdf")
-    (many / ".DS_Store").write_text("x")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (many / name).write_text("x")
     with pytest.warns(UserWarning, match=r"1 link in .* leads to no file .*'lost\.pdf'"):
         files = lb.upload_files(many)
     assert files.display_name.tolist() == ["00.txt"]
