@@ -12,6 +12,7 @@ from llama_batches_nb.fetch.batches import fetch_batches
 from llama_batches_nb.fetch.directories import fetch_files
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.fetch.jobs import fetch_jobs
+from llama_batches_nb.fetch.names_for_ids import check_configuration_exists
 from llama_batches_nb.fetch.results import fetch_results
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.progress import Progress
@@ -101,7 +102,7 @@ def estimate_batch(
     ValueError, TypeError
         If an argument is invalid or `history` lacks a column; no request is sent.
     NotFoundError
-        If the directory does not exist.
+        If the directory does not exist, or a name is passed where an id belongs.
     FileNotFoundError, DatasetError
         If there is no readable dataset at the path `history`, or it has no jobs.
 
@@ -131,6 +132,8 @@ def estimate_batch(
     n_files = len(fetch_files(directory, **scope, progress=progress, client=client))
     if given is None:
         given = fetch_history(configuration, job_type, scope, progress=progress, client=client)
+    if given.empty:
+        check_configuration_exists(client, configuration, scope)
     return estimate_files(directory, configuration, n_files, given)
 
 

@@ -20,6 +20,7 @@ from llama_batches_nb.dataset.state import (
 from llama_batches_nb.dataset.stored_files import batch_key
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import BatchQuery
+from llama_batches_nb.fetch.names_for_ids import check_directory_exists
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.progress import ProgressBar
 from llama_batches_nb.tables.arguments import format_time
@@ -163,6 +164,8 @@ class Plan:
             run.check_project(record.get("project_id"))
             batch_id, created = listing.record_id(BATCHES, record), listing.created_at(record)
             found[batch_key(batch_id)] = Listed(batch_id, created, str(record.get("status")))
+        if not found and target.source_directory_id is not None:
+            check_directory_exists(run.client, target.source_directory_id, run.scope)
         return found
 
 

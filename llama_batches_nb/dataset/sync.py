@@ -160,6 +160,8 @@ def sync_dataset(
         batches of another project or pages of another kind. Nothing is changed.
     OSError
         If a file cannot be written, for example because the disk is full. Completed days are kept.
+    NotFoundError
+        If no batch is found because the directory of the filter does not exist.
     BatchesError
         If a request fails. Everything fetched is kept: when only a few batches or jobs cannot be
         fetched, the sync completes without them before it raises, and the next sync fetches them.

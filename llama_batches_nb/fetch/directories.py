@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
+from llama_batches_nb.fetch.names_for_ids import directory_id_hint
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
@@ -243,9 +245,10 @@ def fetch_directory_files(
 
     def fetch_one(directory_id: str) -> pa.Table:
         pages = endpoints.list_directory_files(client, directory_id, **params)
-        return records.to_arrow(
-            table, list(listing.iter_records(FILES, pages)), source_directory_id=directory_id
-        )
+        typed = len(directory_ids) == 1  # not from a frame, whose ids are no names
+        with directory_id_hint(client, directory_id, params) if typed else nullcontext():
+            files = list(listing.iter_records(FILES, pages))
+        return records.to_arrow(table, files, source_directory_id=directory_id)
 
     with progress_bar(progress, "files", unit="directory", total=len(directory_ids)) as bar:
         return fetch_concurrently(

@@ -10,13 +10,13 @@ from functools import partial
 from itertools import islice, pairwise
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
-from llama_batches_nb.errors import BatchesError, NotFoundError
+from llama_batches_nb.errors import BatchesError
 from llama_batches_nb.fetch import listing, time_windows
+from llama_batches_nb.fetch.names_for_ids import check_directory_exists
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.endpoints import BatchRecord
 from llama_batches_nb.http.progress import ProgressBar
-from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables.arguments import (
     check_time_order,
     format_time,
@@ -25,10 +25,9 @@ from llama_batches_nb.tables.arguments import (
     parse_int,
     parse_single_id,
 )
-from llama_batches_nb.tables.records import value_at
 from llama_batches_nb.tables.schema import BATCHES
 from llama_batches_nb.tables.statuses import BATCH_STATUSES
-from llama_batches_nb.types import BatchStatus, DirectoryIds, Record, TimeLike
+from llama_batches_nb.types import BatchStatus, DirectoryIds, TimeLike
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,7 +115,7 @@ class BatchQuery:
             yield record
         directory = self.params["source_directory_id"]
         if not found and directory is not None and self.limit != 0:
-            _check_directory_exists(client, directory, self.params)
+            check_directory_exists(client, directory, self.params)
 
     def _records(
         self, client: Client, bar: ProgressBar | None, *, parallel: bool
@@ -156,30 +155,6 @@ def project_params(project_id: str | None, organization_id: str | None) -> dict[
     return {
         name: None if value is None else parse_id(name, value) for name, value in values.items()
     }
-
-
-def _check_directory_exists(client: Client, directory_id: str, params: Record) -> None:
-    """Raise `NotFoundError` for an id that no directory has; pass if they cannot be listed.
-
-    The API answers a filter by an unknown directory with an empty list.
-    """
-    scope = {name: params[name] for name in ("project_id", "organization_id")}
-    try:
-        pages = endpoints.list_directories(client, include_deleted="true", **scope)
-        names = {
-            str(value_at(record, ("id",))): value_at(record, ("name",))
-            for page in pages
-            for record in page.items
-        }
-    except BatchesError:
-        return
-    if not names or directory_id in names:
-        return
-    ids_with_name = [str(id_) for id_, name in names.items() if name == directory_id]
-    hint = "pass an id from fetch_directories()."
-    if ids_with_name:
-        hint = f"the directory with that name has the id {format_list(ids_with_name)}."
-    raise NotFoundError(f"The project has no directory {directory_id!r}; {hint}")
 
 
 def _merge_by_time(lists: list[list[BatchRecord]]) -> Iterator[BatchRecord]:

@@ -11,6 +11,7 @@ import pandas as pd
 from llama_batches_nb.errors import attach_partial
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
+from llama_batches_nb.fetch.names_for_ids import directory_id_hint
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.endpoints import BatchRecord
@@ -135,7 +136,8 @@ def create_batch(
 
     if check_directory:
         for directory in directories:
-            preflight.check_directory(client, directory, scope)
+            with directory_id_hint(client, directory, scope):
+                preflight.check_directory(client, directory, scope)
     if check_configuration:
         preflight.check_configuration(client, configuration, job_type, scope)
     created: list[BatchRecord] = []

@@ -10,6 +10,7 @@ import pandas as pd
 from llama_batches_nb.errors import BatchesError, ConflictError, NotFoundError
 from llama_batches_nb.fetch import listing
 from llama_batches_nb.fetch.filters import project_params
+from llama_batches_nb.fetch.names_for_ids import id_hint
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
 from llama_batches_nb.http.concurrent import SkippedItems, fetch_concurrently
@@ -126,17 +127,17 @@ def delete_directories(
 def _find(client: Client, ids: list[str], scope: Record) -> dict[str, DirectoryRecord]:
     """Return the directories by id, or raise if one does not exist or is not ephemeral."""
     pages = endpoints.list_directories(client, include_deleted="true", **scope)
-    wanted = set(ids)
-    found = {
-        id_: directory
+    all_found = {
+        listing.record_id(DIRECTORIES, directory): directory
         for directory in listing.iter_records(DIRECTORIES, pages)
-        if (id_ := listing.record_id(DIRECTORIES, directory)) in wanted
     }
-    if missing := [id_ for id_ in ids if id_ not in found]:
+    if missing := [id_ for id_ in ids if id_ not in all_found]:
+        names = {id_: str(directory.get("name")) for id_, directory in all_found.items()}
+        hint = id_hint("directory", missing[0], names) or "check the ids and the project."
         raise NotFoundError(
-            f"The project has no {_directories(missing)}. Nothing was deleted; check the ids and "
-            "the project."
+            f"The project has no {_directories(missing)}. Nothing was deleted; {hint}"
         )
+    found = {id_: all_found[id_] for id_ in ids}
     if kept := [id_ for id_ in ids if found[id_].get("type") != "ephemeral"]:
         named = [f"{found[id_].get('name')} ({found[id_].get('type')})" for id_ in kept]
         raise ValueError(

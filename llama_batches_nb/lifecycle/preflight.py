@@ -10,6 +10,7 @@ import re
 from itertools import islice
 
 from llama_batches_nb.errors import BatchesError, InvalidRequestError, NotFoundError
+from llama_batches_nb.fetch.names_for_ids import id_hint
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.tables.records import value_at
@@ -49,7 +50,7 @@ def check_directory(client: Client, directory_id: str, scope: Record) -> None:
 def check_configuration(
     client: Client, configuration_id: str, job_type: str, scope: Record
 ) -> None:
-    """Raise if a saved configuration does not exist, or is for another job type."""
+    """Raise if a saved configuration does not exist, is for another job type, or is a name."""
     pages = endpoints.list_configurations(client, timeout=CHECK_TIMEOUT, **scope)
     try:
         configurations = {
@@ -70,3 +71,10 @@ def check_configuration(
             f"The project has no configuration {configuration_id}; copy an id from "
             "fetch_configurations(). No batch was created."
         )
+    else:
+        names = {id_: str(value_at(each, ("name",))) for id_, each in configurations.items()}
+        if hint := id_hint("configuration", configuration_id, names):
+            raise NotFoundError(
+                f"The project has no configuration {configuration_id!r}; {hint} No batch was "
+                "created."
+            )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from llama_batches_nb.fetch.names_for_ids import directory_id_hint
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.http.endpoints import FileRecord
 from llama_batches_nb.lifecycle.ephemeral_directory import create_directory, files_by_name
@@ -37,7 +38,8 @@ def choose_directories(
     sizes: Counter[str] = Counter()
     by_name = {normalize_name(file.name): file for file in files}
     for directory_id in ids or ():
-        records = files_by_name(client, directory_id, scope)
+        with directory_id_hint(client, directory_id, scope):
+            records = files_by_name(client, directory_id, scope)
         sizes[directory_id] = len(records)
         for found, record in records.items():
             file = by_name.get(normalize_name(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,39 @@ def test_filter_by_unknown_directory_raises(
     with pytest.raises(lb.NotFoundError, match="with that name has the id 'dir-2'"):
         function(source_directory_id="Invoices 2026", **filters)
     assert function(source_directory_id="dir-1", **filters).empty
+
+
+@pytest.mark.parametrize("name", ["Caf\u00e9", "Cafe\u0301", "  CAF\u00c9 "])
+def test_name_instead_of_the_id_of_a_directory_raises_with_the_id(
+    serve: Serve, tmp_path: Path, name: str
+) -> None:
+    api = FakeApi({"dir-1": 1})
+    api.directories["dir-1"]["name"] = "Cafe\u0301"
+    serve(api)
+    calls: list[Callable[[], Any]] = [
+        lambda: lb.fetch_batches(source_directory_id=name),
+        lambda: lb.sync_dataset(tmp_path / "kept", source_directory_id=name),
+        lambda: lb.fetch_files(name),
+        lambda: lb.create_batch(name, "cfg-1"),
+        lambda: lb.estimate_batch(name, "cfg-1"),
+        lambda: lb.upload_files(__file__, source_directory_id=name),
+        lambda: lb.delete_directories(name),
+    ]
+    for call in calls:
+        with pytest.raises(lb.NotFoundError, match="with that name has the id 'dir-1'"):
+            call()
+    assert not api.create_bodies
+    assert not api.requests["POST upload"]
+
+
+def test_name_instead_of_the_id_of_a_configuration_raises_with_the_id(serve: Serve) -> None:
+    api = FakeApi({"dir-1": 1}, configurations=[{"id": "cfg-1", "name": "Agentic"}])
+    serve(api)
+    with pytest.raises(lb.NotFoundError, match=r"with that name has the id 'cfg-1'.* No batch"):
+        lb.create_batch("dir-1", "agentic")
+    with pytest.raises(lb.NotFoundError, match="with that name has the id 'cfg-1'"):
+        lb.estimate_batch("dir-1", "Agentic")
+    assert not api.create_bodies
 
 
 def test_directory_is_not_checked_if_it_need_not_or_cannot_be(serve: Serve) -> None:
