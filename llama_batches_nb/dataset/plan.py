@@ -27,7 +27,10 @@ from llama_batches_nb.tables.arguments import format_time
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
-MAX_GROUP_BATCHES, MAX_GROUP_DAYS = 500, 100  # fetched before files are replaced; ids stay in memory
+MAX_GROUP_BATCHES, MAX_GROUP_DAYS = (
+    500,
+    100,
+)  # fetched before files are replaced; ids stay in memory
 END = datetime.max.replace(tzinfo=UTC)
 
 

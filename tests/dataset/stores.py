@@ -74,17 +74,41 @@ def serve_az() -> Iterator[dict[str, str]]:
         server.terminate()
 
 
-EMULATORS: dict[str, Callable[[], Any]] = {"s3": serve_s3, "az": serve_az}
-PACKAGES = {"s3": "s3fs", "az": "adlfs"}
+@contextmanager
+def serve_gs() -> Iterator[dict[str, str]]:
+    """Serve Google Cloud Storage; yield the environment with which gcsfs finds it.
+
+    The emulator ignores the condition that an object does not exist yet.
+    """
+    pytest.importorskip("gcp_storage_emulator")
+    port = _free_port()
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
+    with subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        _wait_for_port(port)
+        yield {
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}",
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # asks a service that is not emulated
+            "FSSPEC_GS": '{"token": "anon"}',  # others are looked for on the network
+        }
+        server.terminate()
+
+
+EMULATORS: dict[str, Callable[[], Any]] = {"s3": serve_s3, "az": serve_az, "gs": serve_gs}
+PACKAGES = {"s3": "s3fs", "az": "adlfs", "gs": "gcsfs"}
 
 
 @contextmanager
 def new_bucket(protocol: str, environment: dict[str, str]) -> Iterator[str]:
     """Yield the URL of a new bucket of an emulated store."""
-    pytest.importorskip(PACKAGES[protocol])
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
+        patch.setitem(fsspec.config.conf, "gs", {"token": "anon"})  # it was read at the import
+        pytest.importorskip(PACKAGES[protocol])
         filesystem = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
         name = f"bucket-{secrets.token_hex(4)}"
         filesystem.mkdir(name)

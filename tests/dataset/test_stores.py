@@ -90,6 +90,8 @@ def test_folder_is_not_replaced_by_file(bucket: str) -> None:
 
 
 def test_of_two_exports_at_once_one_wins(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if bucket.startswith("gs:"):
+        pytest.skip("the emulator ignores the condition that an object does not exist yet")
     write_parts = export_folders._write_parts
 
     def overtaken(*arguments: Any) -> dict[str, str]:
