@@ -23,7 +23,7 @@ from llama_batches_nb.messages import agree, format_count, format_list, warn
 T = TypeVar("T")
 R = TypeVar("R")
 
-DECODE_BATCH_SIZE = 16  # results that are decoded together
+DECODE_BATCH_SIZE = 32  # results that are decoded together
 MAX_OPEN_BYTES = 24 * 2**20  # of results that are requested or wait to be used
 FIRST_OPEN = 2  # calls until the size of a result is known
 
