@@ -155,7 +155,10 @@ class CreatePanel(Panel):
         except AuthenticationError as error:
             refused = error
             self.runner.update_ui(lambda: self._show_refused(refused))
-        except (BatchesError, Cancelled):
+        except BatchesError as error:
+            problem = error
+            self.runner.update_ui(lambda: self._show_without_names(problem))
+        except Cancelled:
             self.runner.update_ui(self.form.allow_ids_only)
         else:
             self.runner.update_ui(lambda: self.form.set_options(directories, configurations))
@@ -184,10 +187,15 @@ class CreatePanel(Panel):
 
     def _show_refused(self, error: AuthenticationError) -> None:
         if error.status_code == 403:  # the key may still be allowed to create batches
-            self.form.allow_ids_only()
-        else:
-            self.form.disable()
-            self.create_button.disabled = True
+            self._show_without_names(error)
+            return
+        self.form.disable()
+        self.create_button.disabled = True
+        self.show_error(error)
+
+    def _show_without_names(self, error: BatchesError) -> None:
+        """Show why there are no names to select; ids may still be typed."""
+        self.form.allow_ids_only()
         self.show_error(error)
 
     def _show_project(self) -> None:

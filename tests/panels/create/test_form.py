@@ -117,8 +117,15 @@ def test_ids_can_be_typed_when_names_are_refused(serve: Serve, keep: Keep[Any]) 
     panel.form.directory.value, panel.form.configuration.value = "7d0e", "cfg-1"
     panel.wait()
     assert "<b>3 files</b> of <b>7d0e</b> with <code>cfg-1</code>" in summary_of(panel)
+    assert "HTTP 403" in alert_of(panel)
     panel.create().wait()
     assert api.create_bodies[0]["source_directory_id"] == "7d0e"
+
+
+def test_names_that_cannot_be_loaded_are_an_error(open_panel: OpenPanel) -> None:
+    panel = open_panel(lambda request: Response({"detail": "Broken"}, 400), None)
+    assert "Broken" in alert_of(panel)
+    assert not panel.form.directory.disabled
 
 
 def test_failed_count_does_not_prevent_a_batch(open_panel: OpenPanel) -> None:
