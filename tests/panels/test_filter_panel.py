@@ -17,6 +17,7 @@ import llama_batches_nb as lb
 from llama_batches_nb.panels import markup
 from llama_batches_nb.panels.browse.filter_panel import (
     INCOMPLETE_NOTE,
+    NO_BATCHES,
     NO_MATCH,
     NOT_FETCHED,
     FilterPanel,
@@ -540,6 +541,9 @@ def test_new_panel_says_what_to_do(on_history: lb.Client, keep: Keep[FilterPanel
 def test_no_match_says_what_to_widen(serve: Serve, keep: Keep[FilterPanel]) -> None:
     serve(_named([]))
     panel = keep(lb.filter_panel())
+    panel.fetch().wait()
+    assert NO_BATCHES in panel._html()  # nothing to widen
+    panel.filters.status.value = ("FAILED",)
     panel.fetch().wait()
     assert any(NO_MATCH in html for html in texts(panel))
     assert NO_MATCH in panel._html()

@@ -27,10 +27,16 @@ from llama_batches_nb.panels.widgets.table import PAGE_SIZE, DataTable
 from llama_batches_nb.panels.widgets.table_cells import TableColumn
 
 NO_MATCH = "No batches match. Widen the dates or clear the status."
+NO_BATCHES = "There are no batches yet. Create one with lb.create_panel()."
 NOT_FETCHED = "Set the filters, then click Fetch."
 FETCHED_NOTHING = "No batches were fetched."
 INCOMPLETE_NOTE = "# The panel's frames are incomplete; this code fetches all rows."
 CREDITS_NOTE = "# Some credits are missing in the panel; this code requests all of them."
+
+
+def no_batches(query: Query) -> str:
+    """Return what to do about a fetch without rows, which may have had no filters."""
+    return NO_MATCH if query.words() else NO_BATCHES
 
 
 class FilterPanel(Panel):
@@ -195,7 +201,7 @@ class FilterPanel(Panel):
         if not keep_place:
             self._selected_id = None
             self._files.hide()
-        self.table.show(summary, empty=NO_MATCH, keep_place=keep_place)
+        self.table.show(summary, empty=no_batches(query), keep_place=keep_place)
         self._counts.value = counts
         self._export.refresh()
 

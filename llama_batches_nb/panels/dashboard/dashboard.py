@@ -13,7 +13,7 @@ import pandas as pd
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.panels import figures, markup
 from llama_batches_nb.panels.browse.credit_loader import CreditLoader
-from llama_batches_nb.panels.browse.filter_panel import NO_MATCH, FilterPanel, counts_html
+from llama_batches_nb.panels.browse.filter_panel import FilterPanel, counts_html, no_batches
 from llama_batches_nb.panels.browse.query import Query
 from llama_batches_nb.panels.browse.sources import ApiSource, Source
 from llama_batches_nb.panels.dashboard.active_filters import ActiveFilters
@@ -206,7 +206,12 @@ class Dashboard(FilterPanel):
             ),
             partial(self.open_batches.show, overview.open_batches(), empty="No open batches."),
             partial(self.slowest.show, overview.slowest_batches(), empty="No batch has ended."),
-            partial(self.table.show, self._summary[is_shown], empty=NO_MATCH, keep_place=True),
+            partial(
+                self.table.show,
+                self._summary[is_shown],
+                empty=no_batches(self._query),
+                keep_place=True,
+            ),
             partial(setattr, self._counts, "value", counts),
             partial(
                 self.patterns.show, overview.patterns(), empty="No failed files.", keep_place=True

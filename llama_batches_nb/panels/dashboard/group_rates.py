@@ -83,10 +83,8 @@ class GroupRates(widgets.VBox):
         """Show the rates and highlight the selected group."""
         self._axis_max = axis_max(rates)
         beyond = ", ▸ beyond" if (rates["failure_rate"] > self._axis_max).any() else ""
-        self.table.title.value = (
-            f"<h4>By {self._noun} <span class='lb-muted'>axis from 0 to "
-            f"{100 * self._axis_max:.0f} %{beyond}</span></h4>"
-        )
+        axis = f"axis from 0 to {100 * self._axis_max:.0f} %{beyond}" if len(rates) else ""
+        self.table.title.value = f"<h4>By {self._noun} <span class='lb-muted'>{axis}</span></h4>"
         self.table.show(rates, empty="No files.", keep_place=True)
         self.table.highlight(selected)
 

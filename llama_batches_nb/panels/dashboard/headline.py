@@ -68,12 +68,19 @@ class Headline:
     def _change(self) -> str:
         return "" if self.change is None else f"{_arrow(self.change)} {_from(self.change)}"
 
+    def _has_files(self) -> bool:
+        return bool(self.rate["total"] or self.rate["unreliable"])
+
     def _base(self) -> str:
+        if not self._has_files():
+            return "(no files)"
         if not self.rate["decided"]:
             return f"({format_rate(self.rate)})"
         return format_rate(self.rate).partition(" % ")[2]
 
     def _counts(self) -> str:
+        if not self._has_files():
+            return ""
         undecided = int(self.rate["total"] - self.rate["decided"])
         unreliable = self.rate["unreliable"]
         files = "file still fails" if self.still_failing == 1 else "files still fail"

@@ -281,9 +281,9 @@ class DataTable(widgets.VBox):
         first = self._first + 1 if n_rows else 0
         n_all = len(self._frame)
         found = f" (of {n_all:,})" if n_rows < n_all else ""
+        rows = f"{first:,}–{last:,} of " if len(self._frame) else ""
         self._range.value = (
-            f'<span role="status">{first:,}–{last:,} of '
-            f"{format_count(n_rows, self._noun)}{found}</span>"
+            f'<span role="status">{rows}{format_count(n_rows, self._noun)}{found}</span>'
         )
         self._previous.disabled = self._first == 0
         self._next.disabled = last >= n_rows
