@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +42,13 @@ def format_list(names: Iterable[str]) -> str:
     quoted = [repr(name) for name in names]
     more = ", …" if len(quoted) > MAX_LISTED_NAMES else ""
     return ", ".join(quoted[:MAX_LISTED_NAMES]) + more
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return `` Did you mean …?`` with the known name that is most like another; else nothing."""
+    folded = {str(each).casefold(): str(each) for each in known}
+    close = difflib.get_close_matches(str(name).strip().casefold(), folded, n=1)
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 _PLURAL_VERBS = {"is": "are", "was": "were", "has": "have", "fails": "fail", "leads": "lead"}

@@ -10,6 +10,7 @@ from typing import Any, Self
 import narwhals as nw
 import pandas as pd
 
+from llama_batches_nb.messages import did_you_mean
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
 
@@ -19,7 +20,7 @@ _WORDS = {  # what users write, and the pandas offset for it
     **dict.fromkeys(("minute", "minutes", "minutely"), "min"),
     **dict.fromkeys(("hour", "hours", "hourly"), "h"),
     **dict.fromkeys(("d", "day", "days", "daily"), "D"),
-    **dict.fromkeys(("w", "week", "weeks", "weekly"), "W"),
+    **dict.fromkeys(("w", "wk", "week", "weeks", "weekly"), "W"),
     **dict.fromkeys(("m", "month", "months", "monthly"), "MS"),
     **dict.fromkeys(("q", "quarter", "quarters", "quarterly"), "QS"),
     **dict.fromkeys(("y", "a", "year", "years", "yearly", "annual"), "YS"),
@@ -124,9 +125,7 @@ def parse_time_zone(tz: str) -> str:
     try:
         zoneinfo.ZoneInfo(tz)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        known = {name.casefold(): name for name in sorted(zoneinfo.available_timezones())}
-        close = difflib.get_close_matches(tz.casefold(), known, n=1)
-        hint = f" Did you mean {known[close[0]]!r}?" if close else ""
+        hint = did_you_mean(tz, sorted(zoneinfo.available_timezones()))
         raise ValueError(
             f"tz={tz!r} is not the name of a time zone such as 'Europe/Berlin'.{hint}"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pandas as pd
@@ -22,7 +23,9 @@ from llama_batches_nb.dataset.state import (
 from llama_batches_nb.dataset.storage import Storage
 from llama_batches_nb.dataset.stored_files import find_unrecorded, observe_files
 from llama_batches_nb.errors import DatasetError, TableNotSyncedError
+from llama_batches_nb.messages import did_you_mean
 from llama_batches_nb.tables import extractions, schema
+from llama_batches_nb.tables.arguments import format_time, parse_choice, parse_column_names
 from llama_batches_nb.tables.schema import EXTRACTIONS, Table
 from llama_batches_nb.types import PathLike
 
@@ -99,8 +102,8 @@ def read_dataset(
         Columns to read, in this order. By default all.
     filter
         Rows to read: an expression such as ``pyarrow.dataset.field("status") == "FAILED"``, or a
-        list of conditions such as ``[("status", "==", "FAILED")]``. Files are skipped if their
-        statistics show that no row matches.
+        list of conditions such as ``[("status", "==", "FAILED")]``, where times may be ISO 8601
+        text. Files are skipped if their statistics show that no row matches.
 
     Returns
     -------
@@ -112,8 +115,8 @@ def read_dataset(
     ------
     FileNotFoundError, DatasetError
         As `open_dataset`. The `DatasetError` of a damaged file names it.
-    ValueError
-        If there is no such table or column.
+    ValueError, TypeError
+        If there is no such table or column, or a filter compares a column to another type.
 
     Examples
     --------
@@ -124,7 +127,7 @@ def read_dataset(
     ['COMPLETED']
     """
     storage, chosen = Storage(path), _table(table)
-    conditions = _parse_filter(filter)
+    conditions = _parse_filter(chosen, filter)
     try:
         return _read(storage, chosen, columns, conditions)
     except (pa.ArrowException, OSError) as error:
@@ -140,11 +143,13 @@ def _read(
     if table is EXTRACTIONS:
         opened = _with_equal_types(opened)
     names = _column_names(table, opened.schema, columns)
+    if rows is not None:
+        _check_filter(table, opened.schema, rows)
     read = opened.to_table(columns=names, filter=rows)
     return schema.to_pandas(read, [c for c in table.columns if c.name in names])
 
 
-def _parse_filter(given: object) -> ds.Expression | None:
+def _parse_filter(table: Table, given: object) -> ds.Expression | None:
     """Return a filter as an expression; one condition may stand without a list."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -152,8 +157,9 @@ def _parse_filter(given: object) -> ds.Expression | None:
     if given is None or isinstance(given, pc.Expression):
         return given
     is_condition = isinstance(given, tuple) and len(given) == 3 and isinstance(given[0], str)
+    conditions = [given] if is_condition else given
     try:
-        return pq.filters_to_expression([given] if is_condition else given)
+        return pq.filters_to_expression(_parse_value(table, conditions))
     except (TypeError, ValueError) as error:
         raise type(error)(
             'filter must be a list of conditions such as ("status", "==", "COMPLETED"), or a '
@@ -162,10 +168,7 @@ def _parse_filter(given: object) -> ds.Expression | None:
 
 
 def _table(name: str) -> Table:
-    if name not in DATASET_TABLES:
-        known = ", ".join(map(repr, DATASET_TABLES))
-        raise ValueError(f"table={name!r} must be one of {known}.")
-    return DATASET_TABLES[name]
+    return DATASET_TABLES[parse_choice("table", name, tuple(DATASET_TABLES))]
 
 
 def _column_names(
@@ -174,13 +177,41 @@ def _column_names(
     existing = opened.names if table is EXTRACTIONS else table.names
     if columns is None:
         return existing
-    names = [columns] if isinstance(columns, str) else list(columns)
+    names = parse_column_names("columns", columns)
     if missing := [name for name in names if name not in existing]:
         raise ValueError(
             f"The table {table.name!r} has no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, existing))}."
+            f"{', '.join(map(repr, existing))}.{did_you_mean(missing[0], existing)}"
         )
-    return list(dict.fromkeys(names))
+    return names
+
+
+def _check_filter(table: Table, opened: pa.Schema, rows: ds.Expression) -> None:
+    """Raise `ValueError` if a filter names other columns than the table's, or values of no type."""
+    import pyarrow.dataset as ds
+
+    try:
+        ds.dataset(opened.empty_table()).to_table(filter=rows)
+    except (pa.ArrowException, TypeError) as error:
+        reason = str(error).partition(" in ")[0].splitlines()[0]
+        raise ValueError(
+            f"filter cannot be applied to the table {table.name!r}, which has "
+            f"{', '.join(f'{field.name} ({field.type})' for field in opened)}: {reason}."
+        ) from error
+
+
+def _parse_value(table: Table, condition: Any) -> Any:
+    """Return a condition of a filter, or a list of them, with times as Arrow compares them."""
+    if isinstance(condition, list):
+        return [_parse_value(table, each) for each in condition]
+    if not isinstance(condition, tuple) or len(condition) != 3:
+        return condition
+    name, operator, value = condition
+    existing = table.arrow_schema
+    is_time = name in existing.names and pa.types.is_timestamp(existing.field(name).type)
+    if is_time and isinstance(value, str | date):
+        return name, operator, pd.Timestamp(format_time(name, value) or "")
+    return condition
 
 
 def _checked_files(storage: Storage, table: Table) -> list[str]:

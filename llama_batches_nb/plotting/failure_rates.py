@@ -19,6 +19,7 @@ from llama_batches_nb.plotting.rate_axis import interval_note
 from llama_batches_nb.plotting.rates_by_group import draw_groups
 from llama_batches_nb.plotting.rates_over_time import draw_over_time
 from llama_batches_nb.tables import engines
+from llama_batches_nb.tables.arguments import format_time
 from llama_batches_nb.types import TimeLike
 
 if TYPE_CHECKING:
@@ -118,13 +119,8 @@ def plot_failure_rates(
 
 
 def _parse_now(now: TimeLike | None) -> pd.Timestamp:
-    if now is None:
-        return pd.Timestamp.now("UTC")
-    try:
-        time = pd.Timestamp(now)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"now={now!r} is not a time such as '2026-08-03T12:00:00Z'.") from error
-    return time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
+    text = format_time("now", now)
+    return pd.Timestamp.now("UTC") if text is None else pd.Timestamp(text)
 
 
 def _heading(

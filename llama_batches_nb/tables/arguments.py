@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Set
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from llama_batches_nb.messages import agree, format_count
+from llama_batches_nb.messages import agree, did_you_mean, format_count
 from llama_batches_nb.tables.engines import select_to_pandas, try_wrap
 from llama_batches_nb.types import Ids, TimeLike
 
@@ -80,9 +79,8 @@ def parse_choices(
     chosen = set()
     for item in values:
         if not isinstance(item, str) or item.strip().casefold() not in spelling:
-            close = difflib.get_close_matches(str(item).casefold(), spelling, n=1)
-            hint = f" Did you mean {spelling[close[0]]!r}?" if close else ""
-            raise ValueError(f"{name}={item!r} is not one of {', '.join(known)}.{hint}")
+            hint = did_you_mean(item, known)
+            raise ValueError(f"{name}={item!r:.80} is not one of {', '.join(known)}.{hint}")
         chosen.add(spelling[item.strip().casefold()])
     return tuple(choice for choice in known if choice in chosen)
 
@@ -90,7 +88,10 @@ def parse_choices(
 def parse_choice(name: str, value: str, known: tuple[str, ...]) -> str:
     """Return the value if it is one of the known ones."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name}={value!r:.80} must be one of {', '.join(map(repr, known))}.")
+        raise ValueError(
+            f"{name}={value!r:.80} must be one of {', '.join(map(repr, known))}."
+            f"{did_you_mean(value, known)}"
+        )
     return value
 
 

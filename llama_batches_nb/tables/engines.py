@@ -6,7 +6,6 @@ take the wrapped frame.
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import narwhals as nw
 import pandas as pd
 import pyarrow as pa
 
-from llama_batches_nb.messages import format_list
+from llama_batches_nb.messages import did_you_mean, format_list
 from llama_batches_nb.tables import schema
 
 Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
@@ -84,11 +83,9 @@ def check_columns(frame: Frame, *names: str) -> None:
     existing = column_names(frame)
     missing = [name for name in names if name not in existing]
     if missing:
-        close = difflib.get_close_matches(str(missing[0]), map(str, existing), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"The frame has no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, existing)) or 'none'}.{hint}"
+            f"{', '.join(map(repr, existing)) or 'none'}.{did_you_mean(missing[0], existing)}"
         )
 
 

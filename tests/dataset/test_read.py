@@ -79,8 +79,27 @@ def test_read_selects_columns_and_rows(dataset: str) -> None:
     for conditions in wrong:
         with pytest.raises((TypeError, ValueError), match="filter must be a list of conditions"):
             read_dataset(dataset, filter=conditions)
+    with pytest.raises(
+        ValueError, match=r"cannot be applied .*'results'.* FieldRef.Name\(statuss\)"
+    ):
+        read_dataset(dataset, filter=[("statuss", "==", "x")])
+    with pytest.raises(ValueError, match=r"cannot be applied to the table 'results'"):
+        read_dataset(dataset, filter=[("batch_id", ">", 3)])
     assert read_dataset(dataset, columns="batch_id").columns.tolist() == ["batch_id"]
     assert len(read_dataset(dataset, columns=[])) == len(read_dataset(dataset))
+
+
+def test_filter_takes_the_times_that_other_functions_take(dataset: str) -> None:
+    batches = read_dataset(dataset, "batches").sort_values("created_at")
+    middle = batches.created_at.iloc[len(batches) // 2]
+    expected = int((batches.created_at >= middle).sum())
+    naive = middle.tz_localize(None)
+    for time in (middle, naive, naive.to_pydatetime(), str(naive), middle.isoformat()):
+        assert len(read_dataset(dataset, "batches", filter=("created_at", ">=", time))) == expected
+        nested: Any = [[("created_at", ">=", time)], [("batch_id", "==", "none")]]
+        assert len(read_dataset(dataset, "batches", filter=nested)) == expected
+    with pytest.raises(ValueError, match=r"is not a time|filter must be"):
+        read_dataset(dataset, "batches", filter=("created_at", ">=", "05.10.2026"))
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,18 @@ def test_misspelt_choice_suggests_closest() -> None:
         arguments.parse_choices("status", ["COMPLETED", "FAILD"], BATCH_STATUSES)
 
 
+@pytest.mark.parametrize("value", ["Al", "ALL", "alll", " all"])
+def test_single_choice_suggests_closest(value: str) -> None:
+    with pytest.raises(ValueError, match=r"must be one of 'all', 'first'\. Did you mean 'all'\?"):
+        arguments.parse_choice("runs", value, ("all", "first"))
+
+
+def test_column_in_other_case_is_suggested() -> None:
+    frame = engines.wrap_frame("frame", pd.DataFrame({"status": [], "created_at": []}))
+    with pytest.raises(ValueError, match=r"no column 'STATUS'.* Did you mean 'status'\?"):
+        engines.check_columns(frame, "STATUS")
+
+
 @pytest.mark.parametrize("value", [7, None, "", float("nan")])
 def test_invalid_choice_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match=re.escape(f"status={value!r} is not one of")):
