@@ -70,7 +70,7 @@ def sum_credits(
 def add_cost_columns(files: Frame) -> Frame:
     """Add the columns `COST_COLUMNS`: which rows have a job, what is known of it, what it cost."""
     files = engines.convert_objects(files, "Float64", "credits")
-    with_job, known = ~nw.col("job_id").is_null(), ~nw.col("credits").is_null()
+    with_job, known = engines.has_text("job_id"), ~nw.col("credits").is_null()
     failed = engines.is_one_of(files, "outcome", FAILURE_OUTCOMES)
     split = _is_split() if _has_parts(files) else nw.lit(False)
     flags = (with_job & known, with_job & failed, with_job & failed & known, with_job & split)
@@ -103,7 +103,7 @@ def _billed_items(files: Frame, keys: list[str], *, has_parts: bool) -> Frame:
     numbers = ["credits", *(name for name, dtype in parts.items() if dtype == nw.Float64)]
     files = engines.convert_objects(files, "Float64", *numbers)
     jobs = (
-        files.filter(~nw.col("job_id").is_null())
+        files.filter(engines.has_text("job_id"))
         .with_columns(
             engines.flag(engines.is_one_of(files, "outcome", FAILURE_OUTCOMES)).alias("_failed"),
             nw.col("credits").cast(nw.Float64).alias("_cost"),

@@ -202,6 +202,9 @@ def _read_runs(runs: Frame) -> pd.DataFrame:
     frame = frame.assign(**{name: nothing for name in _OPTIONAL if name not in existing})
     text = [*_ID_COLUMNS, *FILE_COLUMNS, "error_message", "job_error_message"]
     dtypes = {**dict.fromkeys(text, STRING_DTYPE), "credits": "Float64"}
+    for name in {"credits", *_ID_COLUMNS, *FILE_COLUMNS} & set(frame):
+        if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype):
+            frame[name] = engines.clear_empty(frame[name].astype(object))
     return frame.astype(dtypes).assign(batch_created_at=engines.to_utc(frame["batch_created_at"]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import narwhals as nw
 import pandas as pd
@@ -105,7 +105,8 @@ def outcomes(
     native: Any = add_outcomes(frame, ended, paged).to_native()
     if isinstance(native, pd.DataFrame):
         native = native.assign(outcome=pd.Categorical(native["outcome"], categories=OUTCOMES))
-        native = engines.restore_index(native, cast("pd.DataFrame", results))
+    if isinstance(results, pd.DataFrame):
+        native = engines.restore_index(native, results)
     return native  # type: ignore[no-any-return]
 
 

@@ -53,7 +53,7 @@ def find_source_files(
 ) -> list[SourceFile]:
     """Return the source files of a frame that may have an output; count the others."""
     frame = select_columns(files)
-    has_job = frame["job_id"].notna()
+    has_job = frame["job_id"].notna() & (frame["job_id"] != "")
     left_out.add(WITHOUT_JOB, int((~has_job).sum()))
     frame = _add_job_types(frame[has_job].reset_index(drop=True), client, scope)
     if "batch_created_at" in frame:

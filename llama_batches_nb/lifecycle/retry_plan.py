@@ -74,6 +74,7 @@ def plan_retries(
         Override those of each file's last failed run.
     """
     runs = runs.reset_index(drop=True).astype(dict.fromkeys(_STRING_COLUMNS, STRING_DTYPE))
+    runs[[*_STRING_COLUMNS]] = runs[[*_STRING_COLUMNS]].replace("", pd.NA)
     runs = runs.assign(_file=file_identity(runs)).sort_values("attempt", kind="stable")
     last_attempts = runs.groupby("_file")["attempt"].max()
     runs = runs[is_reliable(runs)]

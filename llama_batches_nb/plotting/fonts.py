@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 
 any_character = ContextVar("any_character", default=False)  # whether a page provides the fonts
 MISSING_GLYPH = "▯"
+CONTROL_CHARS = frozenset(range(32))
 _REGULAR_WEIGHTS = (400, "normal", "regular")
 
 
@@ -16,6 +17,7 @@ def replace_missing_glyphs(text: str) -> str:
     if not missing:
         return text
     available = frozenset().union(*(_characters(path) for _, path in _fallback_fonts(missing)))
+    available -= CONTROL_CHARS  # some fonts list them, but draw nothing
     return "".join(MISSING_GLYPH if ord(c) in missing - available else c for c in text)
 
 
@@ -29,7 +31,7 @@ def font_families(text: str) -> list[str]:
 
 def _missing_glyphs(text: str) -> frozenset[int]:
     """Return the characters that the default font does not have."""
-    if text.isascii() or any_character.get():
+    if any_character.get() or (text.isascii() and text.replace("\n", "").isprintable()):
         return frozenset()
     from matplotlib.font_manager import FontProperties, findfont
 

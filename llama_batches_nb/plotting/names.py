@@ -20,7 +20,8 @@ BYTE_ORDER_MARK = "\ufeff"  # invisible, but makes writing a PDF fail
 
 def group_name(row: Series, keys: Sequence[str]) -> str:
     """Return the values of the keys of a group on one line."""
-    values = ["(none)" if pd.isna(row[key]) else str(row[key]) for key in keys]
+    known: list[str] = ["" if pd.isna(row[key]) else str(row[key]).strip() for key in keys]
+    values = [text if text else "(none)" for text in known]
     return " ".join(" · ".join(values).split()) or "all"
 
 

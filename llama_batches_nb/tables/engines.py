@@ -35,17 +35,36 @@ def wrap_frame(argument: str, value: object) -> Frame:
 
 def try_wrap(value: Any) -> Frame | None:
     """Wrap a frame for Narwhals; return None for any other value."""
+    value = nw.to_native(value, pass_through=True)
+    if isinstance(value, pa.RecordBatch):
+        value = pa.Table.from_batches([value])
+    elif isinstance(value, pa.RecordBatchReader):  # of DuckDB
+        value = value.read_all()
     if isinstance(value, pd.DataFrame):
         value = _index_to_columns(value)
         _check_unique(value.columns.tolist())
     elif isinstance(value, pa.Table):
         _check_unique(value.column_names)
+        value = _plain_text(value)
     if nw.dependencies.is_dask_dataframe(value):
         with warnings.catch_warnings():  # a notice for authors of packages, not for their users
             warnings.filterwarnings("ignore", "Dask support is moving", FutureWarning)
             return nw.from_native(value)
     frame = nw.from_native(value, pass_through=True)
     return frame if isinstance(frame, nw.DataFrame | nw.LazyFrame) else None
+
+
+def _plain_text(table: pa.Table) -> pa.Table:
+    """Return a table without dictionaries and views of text, which few of Arrow's kernels take."""
+    for index, field in enumerate(table.schema):
+        plain = field.type
+        if pa.types.is_dictionary(plain):
+            plain = plain.value_type
+        if pa.types.is_string_view(plain):
+            plain = pa.large_string()
+        if plain != field.type:
+            table = table.set_column(index, field.with_type(plain), table[index].cast(plain))
+    return table
 
 
 def _check_unique(names: list[Any]) -> None:
@@ -199,12 +218,25 @@ def convert_pandas_times(frame: Frame, column: str) -> Frame:
 
 
 def convert_objects(frame: Frame, dtype: Literal["boolean", "Float64"], *columns: str) -> Frame:
-    """Convert columns of objects in a pandas frame: Narwhals cannot cast or test ``pd.NA``."""
+    """Convert columns of objects in a pandas frame, and numbers that any engine has as text.
+
+    Narwhals cannot cast or test ``pd.NA``. Empty text, as after a CSV file, is missing.
+    """
     native = frame.to_native()
-    if not isinstance(native, pd.DataFrame):
-        return frame
-    objects = [name for name in columns if native[name].dtype == object]
-    return add_pandas_columns(frame, native[objects].astype(dtype)) if objects else frame
+    if isinstance(native, pd.DataFrame):
+        objects = {name: native[name] for name in columns if native[name].dtype == object}
+        converted = {name: clear_empty(values).astype(dtype) for name, values in objects.items()}
+        if converted:
+            frame = add_pandas_columns(frame, pd.DataFrame(converted, index=native.index))
+    types = frame.collect_schema()
+    texts = [name for name in columns if dtype == "Float64" and types[name] == nw.String]
+    numbers = (nw.when(has_text(n)).then(nw.col(n)).cast(nw.Float64).alias(n) for n in texts)
+    return frame.with_columns(*numbers) if texts else frame
+
+
+def clear_empty(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of objects with None where it has empty text, as after a CSV file."""
+    return values.where(values.notna() & ~values.isin([""]), None)
 
 
 def add_pandas_columns(frame: FrameT, columns: pd.DataFrame) -> FrameT:

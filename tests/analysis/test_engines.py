@@ -313,6 +313,15 @@ def test_pandas_text_key_keeps_text_dtype(folder: Path) -> None:
     assert lb.failure_rates(plain, by="job_type").job_type.dtype == STRING_DTYPE
 
 
+def retyped(frame: pd.DataFrame, as_type: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> pa.Table:
+    """Return an Arrow table whose text has another type."""
+    table = pa.Table.from_pandas(frame)
+    for n, field in enumerate(table.schema):
+        if pa.types.is_large_string(field.type) or pa.types.is_string(field.type):
+            table = table.set_column(n, field.name, as_type(table[n]))
+    return table
+
+
 CONVERTERS: dict[str, Callable[[pd.DataFrame], Frame]] = {
     "polars": pl.from_pandas,
     "lazy polars": lambda frame: pl.from_pandas(frame).lazy(),
@@ -320,6 +329,11 @@ CONVERTERS: dict[str, Callable[[pd.DataFrame], Frame]] = {
     "pandas on arrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
     "duckdb": lambda frame: duckdb.from_arrow(pa.Table.from_pandas(frame)),
     "dask": dd.from_pandas,
+    "narwhals": nw.from_native,
+    "pyarrow, views": lambda frame: retyped(frame, lambda text: text.cast(pa.string_view())),
+    "pyarrow, dictionaries": lambda frame: retyped(frame, pa.ChunkedArray.dictionary_encode),
+    "a record batch": pa.RecordBatch.from_pandas,
+    "record batches": lambda frame: pa.Table.from_pandas(frame).to_reader(),
 }
 """How an engine takes a pandas frame, categories included."""
 

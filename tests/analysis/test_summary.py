@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -569,3 +570,36 @@ def test_credits_per_page_are_missing_without_credits(convert: Any, n_pages: int
     expected = [4, 1] if n_pages else [None, None]
     assert rows_of(result, *PAGE_COLUMNS) == [[*expected, None]]
     assert str(result.credits_per_page.dtype) == "Float64"
+
+
+TIME = pd.Timestamp("2026-08-01", tz="UTC").as_unit("us")
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame.copy, pl.from_pandas, pa.Table.from_pandas])
+@pytest.mark.parametrize("dtype", [object, str])
+def test_empty_text_is_missing_in_numbers_and_ids(
+    convert: Callable[[pd.DataFrame], Any], dtype: type
+) -> None:
+    if dtype is object and convert is not pd.DataFrame.copy:
+        pytest.skip("columns of these engines have one type")
+    batches = pd.DataFrame({"batch_id": ["a"], "status": ["COMPLETED"], "created_at": [TIME]})
+    batches = batches.assign(updated_at=TIME)
+    files = pd.DataFrame(
+        {
+            "batch_id": "a",
+            "batch_created_at": TIME,
+            "configuration_id": "cfg-1",
+            "source_directory_file_id": ["x", "y", "z"],
+            "job_id": ["job-x", "job-y", None],
+            "outcome": ["succeeded", "job_failed", "no_job"],
+            "credits": [1.5, None, None],
+            "error_message": None,
+        }
+    )
+    empty = files.astype(object).where(files.notna(), "").astype(dtype)
+    empty["batch_created_at"] = TIME
+    expected = lb.summarize(batches, files)
+    pd.testing.assert_frame_equal(lb.summarize(batches, convert(empty)), expected)
+    found = lb.final_outcomes(convert(empty)).drop(columns="error_message")
+    pd.testing.assert_frame_equal(found, lb.final_outcomes(files)[[*found]])
+    assert found.credits.sum() == 1.5

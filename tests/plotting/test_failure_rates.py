@@ -395,8 +395,10 @@ def test_characters_without_a_font_become_boxes() -> None:
 
 @pytest.mark.parametrize("kind", ["pdf", "ps", "svg", "png"])
 @pytest.mark.parametrize("freq", [None, "D"])
-def test_chart_with_invisible_characters_can_be_saved(kind: str, freq: str | None) -> None:
-    name = "\ufeffa\x00\x1b\u200d\u202e\ufeff"
+@pytest.mark.parametrize("name", ["\ufeffa\x00\x1b\u200d\u202e\ufeff", "\x00z", "\x1b[31m"])
+def test_chart_with_invisible_characters_can_be_saved(
+    kind: str, freq: str | None, name: str
+) -> None:
     frame = daily_batches(2).assign(**{name: ["\ufeff", name]})
     ax = lb.plot_failure_rates(frame, by=name, freq=freq, ax=narrow_axes())
     with BytesIO() as file:
