@@ -14,6 +14,11 @@ from llama_batches_nb.messages import format_list
 from llama_batches_nb.tables.records import value_at
 from llama_batches_nb.types import Record
 
+DELETED = (
+    "The service deletes ephemeral directories, which uploads make, after some time; if this was "
+    "one, upload its files again with upload_files(paths)."
+)
+
 
 def check_directory_exists(client: Client, directory_id: str, scope: Record) -> None:
     """Raise `NotFoundError` for an id that no directory has; pass if they cannot be listed.
@@ -41,14 +46,14 @@ def check_configuration_exists(client: Client, configuration_id: str, scope: Rec
 
 @contextmanager
 def directory_id_hint(client: Client, directory_id: str, scope: Record) -> Iterator[None]:
-    """Add the id to a `NotFoundError` if the name of a directory was passed instead."""
+    """Add to a `NotFoundError` the id if a name was passed, or why a directory may be gone."""
     try:
         yield
     except NotFoundError as error:
+        hint = DELETED
         if not directory_id.startswith("dir-"):
             hint = id_hint("directory", directory_id, directory_names(client, scope))
-            if hint:
-                error.args = (f"{error} It is a name: {hint}", *error.args[1:])
+        error.args = (f"{error} {hint[:1].upper()}{hint[1:]}".rstrip(), *error.args[1:])
         raise
 
 

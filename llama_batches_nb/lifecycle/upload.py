@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from llama_batches_nb.errors import BatchesError
+from llama_batches_nb.errors import BatchesError, ConflictError
 from llama_batches_nb.fetch.filters import project_params
 from llama_batches_nb.http import endpoints
 from llama_batches_nb.http.client import Client, get_client
@@ -97,7 +97,8 @@ def upload_files(
     -----
     UserWarning
         If a folder has links that lead to no file, or several paths lead to one file: these are
-        left out. If a file changes while it is uploaded.
+        left out. If a file changes while it is uploaded, or another call uploads a file of that
+        name to the same directory at the same time.
 
     Examples
     --------
@@ -177,6 +178,8 @@ class _Upload:
     fields: dict[Path, dict[str, str]]
     scope: Record
     changed: list[str] = field(default_factory=list)
+    tried: set[Path] = field(default_factory=set)
+    of_others: list[str] = field(default_factory=list)  # names that were taken meanwhile
 
     def store(self, file: Path) -> FileRecord:
         """Return the record of a file, which is sent if its directory does not have it yet."""
@@ -198,21 +201,35 @@ class _Upload:
                     f"{file} has content but a size of 0, as files in /proc do. Copy it and upload "
                     "the copy."
                 )
-            record = endpoints.upload_directory_file(
-                self.client,
-                self.targets.directory_of[file],
-                file.name,
-                content,
-                self.fields[file],
-                **self.scope,
-            )
+            is_first = file not in self.tried
+            self.tried.add(file)
+            try:
+                record = endpoints.upload_directory_file(
+                    self.client,
+                    self.targets.directory_of[file],
+                    file.name,
+                    content,
+                    self.fields[file],
+                    **self.scope,
+                )
+            except ConflictError:
+                if is_first:  # else an attempt whose response was lost has stored it
+                    self.of_others.append(file.name)
+                raise
             after = os.fstat(content.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             self.changed.append(file.name)
         return record
 
     def warn_changed(self) -> None:
-        """Warn of the files that changed while they were sent."""
+        """Warn of files that changed while they were sent, or that another call sent meanwhile."""
+        if n := len(self.of_others):
+            warn(
+                f"{n:,} of {format_count(len(self.fields), 'file')} {agree(n, 'was')} uploaded to "
+                f"the directory by another call at the same time: "
+                f"{format_list(sorted(self.of_others))}. They were not stored twice; whether their "
+                "content is the same is not known."
+            )
         if self.changed:
             warn(
                 f"{len(self.changed):,} of {format_count(len(self.fields), 'file')} changed during "

@@ -322,6 +322,11 @@ def retyped(frame: pd.DataFrame, as_type: Callable[[pa.ChunkedArray], pa.Chunked
     return table
 
 
+def record_batch(table: pa.Table) -> pa.RecordBatch:
+    columns = [column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+
+
 CONVERTERS: dict[str, Callable[[pd.DataFrame], Frame]] = {
     "polars": pl.from_pandas,
     "lazy polars": lambda frame: pl.from_pandas(frame).lazy(),
@@ -332,8 +337,7 @@ CONVERTERS: dict[str, Callable[[pd.DataFrame], Frame]] = {
     "narwhals": nw.from_native,
     "pyarrow, views": lambda frame: retyped(frame, lambda text: text.cast(pa.string_view())),
     "pyarrow, dictionaries": lambda frame: retyped(frame, pa.ChunkedArray.dictionary_encode),
-    "a record batch": pa.RecordBatch.from_pandas,
-    "record batches": lambda frame: pa.Table.from_pandas(frame).to_reader(),
+    "a record batch": lambda frame: record_batch(pa.Table.from_pandas(frame)),
 }
 """How an engine takes a pandas frame, categories included."""
 
@@ -359,6 +363,12 @@ def test_converted_frames_give_results_of_pandas(name: str, question: str, world
             frame.astype(object).where(frame.notna(), None) for frame in (result, expected)
         )
     pd.testing.assert_frame_equal(result, expected)
+
+
+def test_reader_of_record_batches_is_a_frame() -> None:
+    reader = pa.Table.from_pandas(WORLD[0]).to_reader()
+    expected = lb.failure_rates(WORLD[0], by="job_type")
+    pd.testing.assert_frame_equal(lb.failure_rates(reader, by="job_type"), expected)
 
 
 @pytest.mark.parametrize("name", ["polars", "pyarrow", "pandas on arrow"])

@@ -6,7 +6,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pandas as pd
@@ -15,6 +18,7 @@ import pytest
 import llama_batches_nb as lb
 from llama_batches_nb.lifecycle import upload_targets
 from llama_batches_nb.lifecycle.local_files import find_files
+from llama_batches_nb.messages import redirect_warnings
 from tests.conftest import Serve
 from tests.servers import Request, Response, page
 
@@ -430,3 +434,59 @@ def test_file_whose_name_begins_like_an_unknown_user_is_found(
     monkeypatch.chdir(tmp_path)
     Path("~nobody-here.txt").write_text("a")
     assert [file.name for file in find_files("~nobody-here.txt")] == ["~nobody-here.txt"]
+
+
+def test_uploads_to_one_directory_at_once_store_each_file_once(
+    on_sandbox: lb.Client, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        for n in range(40):
+            (folder / f"{n}.txt").write_text(f"{folder.name} {n}")
+    directory = lb.upload_files(folders[0] / "0.txt").source_directory_id[0]
+    start = Barrier(2)
+
+    def upload(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+        messages: list[str] = []
+        start.wait()
+        with redirect_warnings(messages.append):
+            return lb.upload_files(folder, source_directory_id=directory), messages
+
+    with ThreadPoolExecutor(2) as pool:
+        (first, of_first), (second, of_second) = pool.map(upload, folders)
+    stored = lb.fetch_files(directory)
+    assert stored.display_name.is_unique
+    assert len(stored) == 40
+    assert {*first.source_directory_file_id} == {*stored.source_directory_file_id}
+    pd.testing.assert_frame_equal(first, second)
+    for message in of_first + of_second:
+        assert "uploaded to the directory by another call at the same time" in message
+
+
+def test_file_that_another_call_uploads_meanwhile_is_named(serve: Serve, folder: Path) -> None:
+    def respond(request: Request) -> Any:
+        if request.method == "POST":
+            return Response({"detail": "There is already a file with this name."}, 409)
+        is_search = request.param("display_name") is not None
+        return page([file_record("b.txt")] if is_search else [])
+
+    serve(respond)
+    with pytest.warns(UserWarning, match=r"1 of 1 file was uploaded .* by another call.*'b\.txt'"):
+        files = lb.upload_files(folder / "b.txt", source_directory_id="dir-1")
+    assert files.source_directory_file_id.tolist() == ["dfl-b.txt"]
+
+
+def test_directory_that_was_deleted_since_says_what_to_do(
+    on_sandbox: lb.Client, folder: Path
+) -> None:
+    uploaded = lb.upload_files(folder / "b.txt")
+    lb.delete_directories(uploaded, dry_run=False)
+    calls: list[Callable[[], Any]] = [
+        lambda: lb.upload_files(folder / "b.txt", source_directory_id=uploaded),
+        lambda: lb.create_batch(uploaded, "cfg-PARSE_AGENTIC"),
+        lambda: lb.fetch_files(uploaded),
+    ]
+    for call in calls:
+        with pytest.raises(lb.NotFoundError, match=r"deletes ephemeral .* upload its files again"):
+            call()
