@@ -39,8 +39,8 @@ from tests.browser.voila import Theme, Voila
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs"
-PAGES = (ROOT / "README.md", FOLDER / "index.md")
-NAMES = ("failure-rates", "dashboard", "filter-panel", "create-panel")
+PAGES = (ROOT / "README.md", FOLDER / "index.md", FOLDER / "project" / "panels.md")
+NAMES = ("failure-rates", "dashboard", "narrow-dashboard", "filter-panel", "create-panel")
 THEMES: tuple[Theme, ...] = ("light", "dark")
 DATA = Options(
     files=(1, 200), now=datetime(2026, 11, 23, 12, tzinfo=UTC), speed=0, usage_in_lists=True
@@ -53,7 +53,9 @@ DARK: Any = dict.fromkeys(
 )
 SCALE = 1.5  # pixels per CSS pixel
 SIZE: ViewportSize = {"width": 1140, "height": 1240}
+NARROW: ViewportSize = {"width": 420, "height": 1240}
 MARGIN = 12  # CSS pixels around a panel
+NARROW_MARGIN = 4  # CSS pixels below a table in a narrow page, where the next heading is close
 N_COLORS = 160
 # The height of a panel up to the last table that the window shows whole.
 SHOWN = """panel => {
@@ -102,6 +104,9 @@ def captions(files: pd.DataFrame) -> dict[str, str]:
             "below it, what changed and since when, the rate by week with its interval, and the "
             "rates by configuration and by directory"
         ),
+        "narrow-dashboard": (
+            "The dashboard in a window of 420 pixels: the chart shows the whole time range"
+        ),
         "filter-panel": "The filter panel: batches, and the files of one of them, failures first",
         "create-panel": (
             "The create panel: a batch that has ended, how many of its files failed, and which"
@@ -113,7 +118,7 @@ def with_captions(text: str, captions: dict[str, str]) -> str:
     """Return a page whose pictures have these captions."""
     for name, caption in captions.items():
         text = re.sub(rf'(?<=alt=")[^"]*(?=" src="docs/{name}-)', caption, text)
-        text = re.sub(rf"(image}} {name}-\w+\.png\n:alt: ).*", rf"\g<1>{caption}", text)
+        text = re.sub(rf"(image}} (?:\.\./)?{name}-\w+\.png\n:alt: ).*", rf"\g<1>{caption}", text)
     return text
 
 
@@ -142,12 +147,13 @@ def _draw_panels(browser: Browser, theme: Theme) -> Iterator[Path]:
         tempfile.TemporaryDirectory() as folder,
         Voila(Path(folder), kernel_environment(server)) as voila,
     ):
-        for name, show in (
-            ("dashboard", _dashboard),
-            ("filter-panel", _filter_panel),
-            ("create-panel", partial(_create_panel, server)),
+        for name, size, show in (
+            ("dashboard", SIZE, _dashboard),
+            ("narrow-dashboard", NARROW, _dashboard),
+            ("filter-panel", SIZE, _filter_panel),
+            ("create-panel", SIZE, partial(_create_panel, server)),
         ):
-            page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE)
+            page = browser.new_page(viewport=size, device_scale_factor=SCALE)
             page.set_default_timeout(MAX_WAIT)
             yield _save(show(voila, page, theme), name, theme)
             page.close()
@@ -214,12 +220,13 @@ def _save(panel: Locator, name: str, theme: Theme) -> Path:
     panel.evaluate(HIDE_TIMES)
     bounds = panel.bounding_box()
     assert bounds is not None
+    below = NARROW_MARGIN if panel.page.viewport_size == NARROW else MARGIN
     x, y = max(0, bounds["x"] - MARGIN), max(0, bounds["y"] - MARGIN)
     clip: FloatRect = {
         "x": x,
         "y": y,
         "width": bounds["width"] + 2 * MARGIN,
-        "height": panel.evaluate(SHOWN) + 2 * MARGIN,
+        "height": MARGIN + panel.evaluate(SHOWN) + below,
     }
     content = panel.page.screenshot(clip=clip, animations="disabled")
     return _write(content, path_of(name, theme))
