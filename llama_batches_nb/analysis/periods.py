@@ -15,6 +15,7 @@ from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
 
 _PERIOD_CODES = {"MS": "M", "ME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}
+LAST_TIME = pd.Timestamp("9999-12-29", tz="UTC")  # a day later has a local time in any zone
 _UNITS = {"Day": "1d", "Hour": "1h", "Minute": "1m"}
 _WORDS = {  # what users write, and the pandas offset for it
     **dict.fromkeys(("minute", "minutes", "minutely"), "min"),
@@ -136,7 +137,7 @@ def _is_earlier_of_two(utc: pd.Series[Any], tz: str) -> pd.Series[bool]:
     """Return where a local time that occurs twice, as clocks go back, is the earlier one."""
     local = utc.dt.tz_convert(tz).dt.tz_localize(None)
     offset = local - utc.dt.tz_localize(None)
-    later = utc + pd.Timedelta(days=1)
+    later = utc.mask(utc > LAST_TIME, LAST_TIME) + pd.Timedelta(days=1)
     is_earlier: pd.Series[bool] = offset > (
         later.dt.tz_convert(tz).dt.tz_localize(None) - later.dt.tz_localize(None)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -209,8 +209,12 @@ def _parse_value(table: Table, condition: Any) -> Any:
     name, operator, value = condition
     existing = table.arrow_schema
     is_time = name in existing.names and pa.types.is_timestamp(existing.field(name).type)
-    if is_time and isinstance(value, str | date):
+    if not is_time:
+        return condition
+    if isinstance(value, str | date):
         return name, operator, pd.Timestamp(format_time(name, value) or "")
+    if isinstance(value, Collection) and all(isinstance(each, str | date) for each in value):
+        return name, operator, [pd.Timestamp(format_time(name, each) or "") for each in value]
     return condition
 
 

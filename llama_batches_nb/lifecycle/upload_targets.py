@@ -96,6 +96,9 @@ def _check_metadata(values: object) -> None:
         if not isinstance(key, str):
             raise TypeError(f"metadata has the key {key!r:.80}, which must be text.")
         items = value if isinstance(value, list) else [value]
+        for text in (key, *items):
+            if isinstance(text, str):
+                check_text(f"metadata[{key!r:.80}]", text)
         if not all(isinstance(item, str | int | float) for item in items):
             raise TypeError(
                 f"metadata[{key!r:.80}] must be text, a number, True, False or a list of text, not "

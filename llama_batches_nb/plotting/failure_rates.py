@@ -15,6 +15,7 @@ from llama_batches_nb.analysis.runs import Runs
 from llama_batches_nb.messages import format_count, plural
 from llama_batches_nb.plotting import layout
 from llama_batches_nb.plotting.limits import Limits
+from llama_batches_nb.plotting.periods import clear_far_times
 from llama_batches_nb.plotting.rate_axis import interval_note
 from llama_batches_nb.plotting.rates_by_group import draw_groups
 from llama_batches_nb.plotting.rates_over_time import draw_over_time
@@ -101,6 +102,8 @@ def plot_failure_rates(
     groups, time = split_keys(rates)
     if time is not None and rates[time].dt.tz is None:
         rates = rates.assign(**{time: rates[time].dt.tz_localize("UTC")})
+    if time is not None:
+        rates = rates.assign(**{time: clear_far_times(rates[time])})
     title, subtitle = _heading(kind, rates, groups, confidence)
     if ax is None:
         ax = layout.new_axes(1 if time else len(rates))

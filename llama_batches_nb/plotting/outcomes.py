@@ -15,7 +15,7 @@ from llama_batches_nb.plotting import layout
 from llama_batches_nb.plotting.limits import Limits
 from llama_batches_nb.plotting.outcomes_by_group import draw_groups
 from llama_batches_nb.plotting.outcomes_over_time import MAX_STRIPS, draw_over_time
-from llama_batches_nb.plotting.periods import period_length
+from llama_batches_nb.plotting.periods import clear_far_times, period_length
 from llama_batches_nb.tables import arguments, engines
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def plot_outcomes(
     rows = add_outcomes(rows, None) if kind is RESULTS_KIND else rows
     cells = compute_rates(rows, by=[*groups, column], freq=freq, cluster=None)
     counts = _with_outcome_and_group(cells[cells["total"] > 0], rates, groups, column)
+    if freq:
+        counts = counts.assign(**{kind.time: clear_far_times(counts[kind.time])})
     title, subtitle = _heading(counts, groups, kind, excluded)
     if ax is None:
         n_groups = counts["_group"].nunique()

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from llama_batches_nb.messages import format_list, warn
+
 if TYPE_CHECKING:
     from llama_batches_nb.types import Series
 
+FIRST_YEAR, LAST_YEAR = 1700, 2200  # of times that pandas and matplotlib can place
 GAP_FACTOR = 1.6  # period lengths between neighbours that make a gap; months differ by less
 
 
@@ -17,6 +20,19 @@ def period_length(freq: str) -> pd.Timedelta:
     offset = pd.tseries.frequencies.to_offset(freq)
     start = pd.Timestamp(0) + offset
     return start + offset - start
+
+
+def clear_far_times(times: Series) -> Series:
+    """Return times without those of far years, which no chart can place, and warn of them."""
+    far = times.notna() & ~times.dt.year.between(FIRST_YEAR, LAST_YEAR)
+    if not far.any():
+        return times
+    years = format_list(sorted({f"{year:04d}" for year in times[far].dt.year.astype(int)}))
+    warn(
+        f"Times before {FIRST_YEAR} or after {LAST_YEAR} are not drawn and count as missing; the "
+        f"years are {years}."
+    )
+    return times.mask(far)
 
 
 def shortest_period(times: Series) -> pd.Timedelta:

@@ -98,6 +98,8 @@ def test_filter_takes_the_times_that_other_functions_take(dataset: str) -> None:
         assert len(read_dataset(dataset, "batches", filter=("created_at", ">=", time))) == expected
         nested: Any = [[("created_at", ">=", time)], [("batch_id", "==", "none")]]
         assert len(read_dataset(dataset, "batches", filter=nested)) == expected
+    several: Any = ("created_at", "in", [middle.isoformat(), "2001-01-01"])
+    assert read_dataset(dataset, "batches", filter=several).created_at.eq(middle).all()
     with pytest.raises(ValueError, match=r"is not a time|filter must be"):
         read_dataset(dataset, "batches", filter=("created_at", ">=", "05.10.2026"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
@@ -545,3 +546,21 @@ def test_time_axis_names_the_zone_of_the_periods() -> None:
 def test_now_must_be_a_time(now: Any) -> None:
     with pytest.raises(ValueError, match=r"now=.* is not a time: write ISO 8601"):
         lb.plot_failure_rates(GROUPS, now=now)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01", "1500-06-01", "2262-04-12", "9999-12-31T23:59:59"])
+@pytest.mark.parametrize("freq", ["D", "W", "YS"])
+@pytest.mark.parametrize("plot", [lb.plot_failure_rates, lb.plot_outcomes])
+def test_time_of_a_far_year_is_not_drawn(time: str, freq: str, plot: Callable[..., Any]) -> None:
+    frame = daily_batches(3, 3)
+    frame.loc[0, "created_at"] = pd.Timestamp(time, tz="UTC")
+    with pytest.warns(UserWarning, match=rf"not drawn and count as missing; .*'{time[:4]}'"):
+        ax = render(plot(frame, freq=freq))
+    assert 18_000 < ax.get_xlim()[0] < ax.get_xlim()[1] < 23_000  # days since 1970
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_time_in_the_last_year_has_a_local_period(zone: str) -> None:
+    frame = daily_batches(3)
+    frame["created_at"] = pd.Timestamp("9999-12-31 10:00", tz="UTC").as_unit("us")
+    assert lb.failure_rates(frame, freq="QS", tz=zone).total.tolist() == [3]
