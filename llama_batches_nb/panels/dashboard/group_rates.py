@@ -43,7 +43,7 @@ class GroupRates(widgets.VBox):
     ) -> None:
         self._noun, self._axis_max = noun, 1.0
         columns = [
-            name_column(column, noun.capitalize(), "minmax(90px,3fr)", names),
+            name_column(column, noun.capitalize(), "minmax(112px,3fr)", names),
             TableColumn(
                 "failure_rate",
                 "Failed",
@@ -71,7 +71,7 @@ class GroupRates(widgets.VBox):
             noun=noun,
             page_size=GROUPS_PER_PAGE,
             reserved=GROUPS_PER_PAGE,
-            min_width=490,
+            min_width=512,
             on_select=lambda row: on_select(row[column]),
             tooltip=lambda row: names().by_id.get(row[column], str(row[column])),
         )
