@@ -26,6 +26,7 @@ def _examples() -> list[doctest.DocTest]:
     return list(found.values())
 
 
+@pytest.mark.filterwarnings("ignore:Directory .* has other batches")  # of other examples
 @pytest.mark.parametrize("example", _examples(), ids=lambda example: example.name)
 def test_docstring_example_runs(
     example: doctest.DocTest,

@@ -122,13 +122,12 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
     final = frame.iloc[_deciding_runs(frame, file, batch)].reset_index(drop=True)
     batches = pd.DataFrame({"file": file, "batch": batch})[batch >= 0].drop_duplicates()
     counts = batches["file"].value_counts().reindex(final.index).fillna(0)
-    message = final["error_message"].mask(final["error_message"] == "")
     statuses = frame["batch_status"].dropna().unique().tolist()
     final = final.assign(
         runs=counts.astype("int64"),
         credits=_credits(frame, file, batch),
         outcome=_categorical(final["outcome"], OUTCOMES),
-        error_message=message.fillna(final["job_error_message"]),
+        error_message=final["error_message"].fillna(final["job_error_message"]),
         batch_status=_categorical(
             final["batch_status"],
             [*BATCH_STATUSES, *sorted({*map(str, statuses)} - {*BATCH_STATUSES})],
@@ -202,9 +201,9 @@ def _read_runs(runs: Frame) -> pd.DataFrame:
     frame = frame.assign(**{name: nothing for name in _OPTIONAL if name not in existing})
     text = [*_ID_COLUMNS, *FILE_COLUMNS, "error_message", "job_error_message"]
     dtypes = {**dict.fromkeys(text, STRING_DTYPE), "credits": "Float64"}
-    for name in {"credits", *_ID_COLUMNS, *FILE_COLUMNS} & set(frame):
+    for name in ("credits", *text):
         if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype):
-            frame[name] = engines.clear_empty(frame[name].astype(object))
+            frame[name] = engines.clear_empty(frame[name])
     return frame.astype(dtypes).assign(batch_created_at=engines.to_utc(frame["batch_created_at"]))
 
 

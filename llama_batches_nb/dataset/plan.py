@@ -27,10 +27,8 @@ from llama_batches_nb.tables.arguments import format_time
 from llama_batches_nb.tables.schema import BATCHES, RESULTS
 from llama_batches_nb.tables.statuses import TERMINAL_STATUSES
 
-MAX_GROUP_BATCHES, MAX_GROUP_DAYS = (
-    500,
-    100,
-)  # fetched before files are replaced; ids stay in memory
+MAX_GROUP_BATCHES = 500  # fetched before files are replaced; the ids of their jobs stay in memory
+MAX_GROUP_DAYS = 100
 END = datetime.max.replace(tzinfo=UTC)
 
 

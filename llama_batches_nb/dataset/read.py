@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -158,8 +159,9 @@ def _parse_filter(table: Table, given: object) -> ds.Expression | None:
         return given
     is_condition = isinstance(given, tuple) and len(given) == 3 and isinstance(given[0], str)
     conditions = [given] if is_condition else given
+    parsed = _parse_value(table, conditions)
     try:
-        return pq.filters_to_expression(_parse_value(table, conditions))
+        return pq.filters_to_expression(parsed)
     except (TypeError, ValueError) as error:
         raise type(error)(
             'filter must be a list of conditions such as ("status", "==", "COMPLETED"), or a '
@@ -187,7 +189,7 @@ def _column_names(
 
 
 def _check_filter(table: Table, opened: pa.Schema, rows: ds.Expression) -> None:
-    """Raise `ValueError` if a filter names other columns than the table's, or values of no type."""
+    """Raise `ValueError` if a filter names no column of the table, or a value of another type."""
     import pyarrow.dataset as ds
 
     try:
@@ -211,9 +213,11 @@ def _parse_value(table: Table, condition: Any) -> Any:
     is_time = name in existing.names and pa.types.is_timestamp(existing.field(name).type)
     if not is_time:
         return condition
-    if isinstance(value, str | date):
+    if isinstance(value, str | date | np.datetime64):
         return name, operator, pd.Timestamp(format_time(name, value) or "")
-    if isinstance(value, Collection) and all(isinstance(each, str | date) for each in value):
+    if isinstance(value, Collection) and all(
+        isinstance(each, str | date | np.datetime64) for each in value
+    ):
         return name, operator, [pd.Timestamp(format_time(name, each) or "") for each in value]
     return condition
 

@@ -21,9 +21,10 @@ _SIGNATURE = re.compile(
     re.I,
 )
 """What gives access in the presigned URLs of S3, Google Cloud Storage, Azure and CloudFront."""
-_HINTS = ("ignature=", "sig=")  # much faster to find than a URL, and "=" than these
-_HINTS_BYTES = tuple(hint.encode() for hint in _HINTS)
-_URL_BYTES, _SIGNATURE_BYTES = (re.compile(it.pattern.encode(), re.I) for it in (_URL, _SIGNATURE))
+_HINT = re.compile("ignature=|sig=", re.I)  # is found faster than a URL, and "=" faster still
+_URL_BYTES, _SIGNATURE_BYTES, _HINT_BYTES = (
+    re.compile(each.pattern.encode(), re.I) for each in (_URL, _SIGNATURE, _HINT)
+)
 
 _LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
 _thread = threading.local()
@@ -32,10 +33,10 @@ _thread = threading.local()
 def mask_signatures(text: AnyStr) -> AnyStr:
     """Mask what gives access in presigned URLs of text or bytes, whether plain or in JSON."""
     if isinstance(text, str):
-        if "=" not in text or not any(hint in text for hint in _HINTS):
+        if "=" not in text or not _HINT.search(text):
             return text
         return _URL.sub(lambda url: _SIGNATURE.sub(r"\1***", url[0]), text)
-    if b"=" not in text or not any(hint in text for hint in _HINTS_BYTES):
+    if b"=" not in text or not _HINT_BYTES.search(text):
         return text
     return _URL_BYTES.sub(lambda url: _SIGNATURE_BYTES.sub(rb"\1***", url[0]), text)
 

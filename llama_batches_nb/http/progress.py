@@ -117,8 +117,8 @@ class FittingBar(tqdm):  # type: ignore[type-arg]
         return format_as(LAYOUTS[-1], ncols)
 
 
-# tqdm's default lock is also one between processes. To make it chooses the start method of
-# processes, which the user may want to set, and leaves semaphores of workers that are killed.
+# tqdm's default lock is also one between processes. Creating that sets the start method of
+# multiprocessing, which is the user's choice, and a worker that is killed leaves its semaphore.
 FittingBar.set_lock(TqdmDefaultWriteLock.th_lock)
 
 

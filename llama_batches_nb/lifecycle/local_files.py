@@ -74,7 +74,7 @@ def _expand(path: PathLike) -> list[Path]:
     if expanded.is_dir():
         return _files_below(expanded)
     matches = sorted(Path(match) for match in glob.glob(str(expanded), recursive=True))  # noqa: PTH207
-    files = [match for match in matches if match.is_file()]
+    files = [m for m in matches if m.is_file() and not is_system_file(m.name)]
     if not files:
         raise FileNotFoundError(f"No file matches {str(path)!r}.")
     return files

@@ -193,8 +193,11 @@ def order_categories(frame: Frame, columns: Sequence[str]) -> Frame:
 
 
 def has_text(name: str) -> nw.Expr:
-    """Return whether a column of text has a value; empty text, as after a CSV file, is none."""
-    return ~nw.col(name).is_null() & (nw.col(name) != "")
+    """Return whether a column has a value; empty text, as after a CSV file, is none.
+
+    After a CSV file, a column without any value holds numbers.
+    """
+    return ~nw.col(name).is_null() & (nw.col(name).cast(nw.String) != "")
 
 
 def to_utc(values: pd.Series[Any]) -> pd.Series[pd.Timestamp]:
@@ -235,8 +238,11 @@ def convert_objects(frame: Frame, dtype: Literal["boolean", "Float64"], *columns
 
 
 def clear_empty(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of objects with None where it has empty text, as after a CSV file."""
-    return values.where(values.notna() & ~values.isin([""]), None)
+    """Return a column without empty text, which is missing, as after a CSV file."""
+    is_empty = values.isin([""])
+    if values.dtype == object:
+        return values.where(values.notna() & ~is_empty, None)
+    return values.mask(is_empty) if is_empty.any() else values
 
 
 def add_pandas_columns(frame: FrameT, columns: pd.DataFrame) -> FrameT:

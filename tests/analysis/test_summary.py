@@ -603,3 +603,21 @@ def test_empty_text_is_missing_in_numbers_and_ids(
     found = lb.final_outcomes(convert(empty)).drop(columns="error_message")
     pd.testing.assert_frame_equal(found, lb.final_outcomes(files)[[*found]])
     assert found.credits.sum() == 1.5
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame.copy, pl.from_pandas, pa.Table.from_pandas])
+def test_column_of_ids_without_any_is_of_numbers_after_a_csv_file(
+    convert: Callable[[pd.DataFrame], Any],
+) -> None:
+    batches = pd.DataFrame({"batch_id": ["a"], "status": ["FAILED"], "created_at": [TIME]})
+    batches = batches.assign(updated_at=TIME)
+    files = pd.DataFrame({"batch_id": ["a", "a"], "outcome": "no_job", "job_id": float("nan")})
+    found = lb.summarize(batches, convert(files))
+    pd.testing.assert_frame_equal(found, lb.summarize(batches, files.assign(job_id=None)))
+
+
+def test_empty_message_of_a_run_is_missing() -> None:
+    files = pd.DataFrame({"batch_id": ["a", "a"], "source_directory_file_id": ["x", "y"]})
+    files = files.assign(batch_created_at=TIME, configuration_id="cfg-1", job_id=["s", "t"])
+    files = files.assign(outcome="succeeded", error_message="", job_error_message=["", "slow"])
+    assert lb.final_outcomes(files).error_message.fillna("none").tolist() == ["none", "slow"]

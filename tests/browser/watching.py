@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from playwright.sync_api import BrowserContext, ConsoleMessage, Route, WebError, WebSocketRoute
 
 OUTSIDE = re.compile(r"(?:https?|wss?)://(?!(?:127\.0\.0\.1|localhost|\[::1\])(?:[:/?#]|$))")
-# from ipywidgets without a kernel; from Jupyter Notebook at its start
+# from ipywidgets without a kernel; from Jupyter Notebook at its start; from a timer of JupyterLab
+# that removes its splash screen twice
 KNOWN = re.compile(
     r"null \(reading 'kernel'\)\n.*/@jupyter-widgets/jupyterlab-manager/"
     r"|undefined \(reading 'schema'\)\n.*/static/notebook/notebook_core"
+    r"|'removeChild' on 'Node': .*\n.*/static/lab/jlab_core.*\Z"
 )
 
 

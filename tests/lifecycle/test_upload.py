@@ -352,6 +352,7 @@ def test_broken_links_are_named_and_hidden_files_left_out(
     with pytest.warns(UserWarning, match=r"1 link in .* leads to no file .*'lost\.pdf'"):
         files = lb.upload_files(many)
     assert files.display_name.tolist() == ["00.txt"]
+    assert lb.upload_files(f"{many}/*").display_name.tolist() == ["00.txt"]
 
 
 @pytest.mark.parametrize("what", ["scandir", "stat"])

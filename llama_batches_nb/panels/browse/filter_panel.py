@@ -28,15 +28,11 @@ from llama_batches_nb.panels.widgets.table_cells import TableColumn
 
 NO_MATCH = "No batches match. Widen the dates or clear the status."
 NO_BATCHES = "There are no batches yet. Create one with lb.create_panel()."
+EMPTY_DATASET = "The dataset has no batches."
 NOT_FETCHED = "Set the filters, then click Fetch."
 FETCHED_NOTHING = "No batches were fetched."
 INCOMPLETE_NOTE = "# The panel's frames are incomplete; this code fetches all rows."
 CREDITS_NOTE = "# Some credits are missing in the panel; this code requests all of them."
-
-
-def no_batches(query: Query) -> str:
-    """Return what to do about a fetch without rows, which may have had no filters."""
-    return NO_MATCH if query.words() else NO_BATCHES
 
 
 class FilterPanel(Panel):
@@ -201,9 +197,15 @@ class FilterPanel(Panel):
         if not keep_place:
             self._selected_id = None
             self._files.hide()
-        self.table.show(summary, empty=no_batches(query), keep_place=keep_place)
+        self.table.show(summary, empty=self._no_batches(query), keep_place=keep_place)
         self._counts.value = counts
         self._export.refresh()
+
+    def _no_batches(self, query: Query) -> str:
+        """Return what to do about a fetch without rows, which may have had no filters."""
+        if query.words():
+            return NO_MATCH
+        return NO_BATCHES if self._source.is_live else EMPTY_DATASET
 
     def _discard_credits(self) -> None:
         """Stop loading credits, whose jobs are about to be replaced."""

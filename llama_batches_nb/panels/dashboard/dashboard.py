@@ -13,7 +13,7 @@ import pandas as pd
 from llama_batches_nb.http.client import Client
 from llama_batches_nb.panels import figures, markup
 from llama_batches_nb.panels.browse.credit_loader import CreditLoader
-from llama_batches_nb.panels.browse.filter_panel import FilterPanel, counts_html, no_batches
+from llama_batches_nb.panels.browse.filter_panel import NO_MATCH, FilterPanel, counts_html
 from llama_batches_nb.panels.browse.query import Query
 from llama_batches_nb.panels.browse.sources import ApiSource, Source
 from llama_batches_nb.panels.dashboard.active_filters import ActiveFilters
@@ -209,7 +209,7 @@ class Dashboard(FilterPanel):
             partial(
                 self.table.show,
                 self._summary[is_shown],
-                empty=no_batches(self._query),
+                empty=NO_MATCH if filters else self._no_batches(self._query),
                 keep_place=True,
             ),
             partial(setattr, self._counts, "value", counts),
