@@ -10,6 +10,7 @@ import pandas as pd
 from llama_batches_nb.analysis.intervals import Floats, quantile
 
 CONFIDENCE = 0.9  # of a prediction interval
+MIN_SPREAD = 1e-12  # of the logarithms of sizes, squared; that of equal ones is rounding
 SLOPES = np.linspace(0, 1, 5)  # of log(duration) over log(files): from constant to proportional
 MIN_RELATIVE_VARIANCE = 1e-9  # of the batch with the largest variance
 
@@ -122,7 +123,7 @@ def estimate_minutes(history: pd.DataFrame, n_files: int) -> Estimate:
     if len(known) == 1:
         return Estimate(expected=float(np.exp(y[0] - x[0] / 2)))
     low, high = _interval_for_slopes(x, y)
-    if len(known) > 2 and (spread := ((x - x.mean()) ** 2).sum()) > 0:
+    if len(known) > 2 and (spread := ((x - x.mean()) ** 2).sum()) > MIN_SPREAD:
         fitted, half = _regression(x, y, spread)
         if fitted - half <= high and fitted + half >= low:
             low, high = max(low, fitted - half), min(high, fitted + half)

@@ -76,7 +76,7 @@ def export_parquet(
     """
     text = path_text(path, to_write=True)
     keys = arguments.parse_column_names("partition_by", partition_by)
-    wrapped = engines.wrap_frame("frame", frame)
+    wrapped = engines.wrap_frame("frame", frame, keep_types=True)
     engines.check_columns(wrapped, *keys)
     pandas = frame if isinstance(frame, pd.DataFrame) else engines.frame_to_pandas(wrapped)
     table = _to_arrow(pandas)

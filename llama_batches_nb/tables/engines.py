@@ -22,9 +22,12 @@ Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
 FrameT = TypeVar("FrameT", nw.DataFrame[Any], nw.LazyFrame[Any], Frame)
 
 
-def wrap_frame(argument: str, value: object) -> Frame:
-    """Wrap a frame for Narwhals, or raise `TypeError` naming the argument if it is no frame."""
-    frame = try_wrap(value)
+def wrap_frame(argument: str, value: object, *, keep_types: bool = False) -> Frame:
+    """Wrap a frame for Narwhals, or raise `TypeError` naming the argument if it is no frame.
+
+    With `keep_types`, columns of Arrow stay as they are, also those that kernels refuse.
+    """
+    frame = try_wrap(value, keep_types=keep_types)
     if frame is None:
         raise TypeError(
             f"{argument} must be a frame (pandas, Polars, PyArrow, DuckDB, Dask or PySpark), "
@@ -33,7 +36,7 @@ def wrap_frame(argument: str, value: object) -> Frame:
     return frame
 
 
-def try_wrap(value: Any) -> Frame | None:
+def try_wrap(value: Any, *, keep_types: bool = False) -> Frame | None:
     """Wrap a frame for Narwhals; return None for any other value."""
     value = nw.to_native(value, pass_through=True)
     if isinstance(value, pa.RecordBatch):
@@ -45,7 +48,7 @@ def try_wrap(value: Any) -> Frame | None:
         _check_unique(value.columns.tolist())
     elif isinstance(value, pa.Table):
         _check_unique(value.column_names)
-        value = _plain_text(value)
+        value = value if keep_types else _plain_text(value)
     if nw.dependencies.is_dask_dataframe(value):
         with warnings.catch_warnings():  # a notice for authors of packages, not for their users
             warnings.filterwarnings("ignore", "Dask support is moving", FutureWarning)

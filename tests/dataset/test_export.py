@@ -218,6 +218,7 @@ def test_round_trip_of_other_engines(frame: Any, tmp_path: Path) -> None:
     )
     assert result.created_at.dtype == BATCH_FRAME.created_at.dtype
     assert result.batch_id.dtype == schema.STRING_DTYPE
+    assert result.status.dtype == "category"
 
 
 def test_path_may_be_text_or_file_url(tmp_path: Path) -> None:
