@@ -22,12 +22,29 @@ examples of the functions run on it.
 """
 
 import typing as _typing
-from difflib import get_close_matches as _get_close_matches
 from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from types import FunctionType as _FunctionType
 
+from llama_batches_nb.errors import (
+    AuthenticationError,
+    BatchesError,
+    ConflictError,
+    ConnectionFailedError,
+    DatasetError,
+    DatasetLockedError,
+    InvalidRequestError,
+    NotFoundError,
+    PaginationError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    UnconfirmedCreateError,
+    UsageLimitError,
+    WaitTimeoutError,
+)
 from llama_batches_nb.http.interrupts import defer_interrupts as _defer_interrupts
+from llama_batches_nb.messages import did_you_mean as _did_you_mean
 from llama_batches_nb.tracebacks import hide_internal_frames as _hide_internal_frames
 
 if _typing.TYPE_CHECKING:
@@ -45,23 +62,6 @@ if _typing.TYPE_CHECKING:
     from llama_batches_nb.dataset.outputs import save_outputs
     from llama_batches_nb.dataset.read import open_dataset, read_dataset
     from llama_batches_nb.dataset.sync import SyncReport, sync_dataset
-    from llama_batches_nb.errors import (
-        AuthenticationError,
-        BatchesError,
-        ConflictError,
-        ConnectionFailedError,
-        DatasetError,
-        DatasetLockedError,
-        InvalidRequestError,
-        NotFoundError,
-        PaginationError,
-        RateLimitError,
-        ResponseError,
-        ServerError,
-        UnconfirmedCreateError,
-        UsageLimitError,
-        WaitTimeoutError,
-    )
     from llama_batches_nb.fetch.batches import fetch_batches, get_batch
     from llama_batches_nb.fetch.directories import (
         fetch_configurations,
@@ -168,23 +168,6 @@ _NAMES_OF = {
     "dataset.outputs": ("save_outputs",),
     "dataset.read": ("open_dataset", "read_dataset"),
     "dataset.sync": ("SyncReport", "sync_dataset"),
-    "errors": (
-        "AuthenticationError",
-        "BatchesError",
-        "ConflictError",
-        "ConnectionFailedError",
-        "DatasetError",
-        "DatasetLockedError",
-        "InvalidRequestError",
-        "NotFoundError",
-        "PaginationError",
-        "RateLimitError",
-        "ResponseError",
-        "ServerError",
-        "UnconfirmedCreateError",
-        "UsageLimitError",
-        "WaitTimeoutError",
-    ),
     "fetch.batches": ("fetch_batches", "get_batch"),
     "fetch.directories": ("fetch_configurations", "fetch_directories", "fetch_files"),
     "fetch.extractions": ("fetch_extractions",),
@@ -218,12 +201,11 @@ if not _typing.TYPE_CHECKING:  # type checkers would take any name for one of th
         if name == "__version__":
             return globals().setdefault(name, _version(__name__))
         if name not in _MODULE_OF:
-            close = _get_close_matches(name, __all__, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            message = f"module {__name__!r} has no attribute {name!r}.{hint}"
-            raise AttributeError(
-                message, name=None
-            )  # with its name, Python suggests the same again
+            message = (
+                f"module {__name__!r} has no attribute {name!r}.{_did_you_mean(name, __all__)}"
+            )
+            # With its name, Python suggests the same again.
+            raise AttributeError(message, name=None)
         with _defer_interrupts():
             value = getattr(_import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
         if isinstance(value, _FunctionType):

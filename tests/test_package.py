@@ -7,12 +7,14 @@ import importlib
 import inspect
 import operator
 import pkgutil
+import signal
 import subprocess
 import sys
 
 import pytest
 
 import llama_batches_nb as lb
+from llama_batches_nb.http.interrupts import defer_interrupts
 
 FUNCTIONS = [name for name in lb.__all__ if inspect.isfunction(getattr(lb, name))]
 
@@ -54,14 +56,13 @@ def test_interrupted_first_call_does_not_break_the_next_call() -> None:
 
 
 def test_names_for_type_checkers_are_those_at_run_time() -> None:
-    """The package lists its names in three places: for type checkers, at run time, and in all."""
-    source = inspect.getsource(lb)
-    (block,) = [node for node in ast.parse(source).body if isinstance(node, ast.If)][:1]
+    """The names that are imported on first use are listed for type checkers and at run time."""
     imported = {
         alias.name: node.module
-        for node in block.body
+        for node in ast.walk(ast.parse(inspect.getsource(lb)))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
+        if alias.asname is None
     }
     assert sorted(imported) == lb.__all__
     for name, module in imported.items():
@@ -74,6 +75,21 @@ MODULES = [
     for module in pkgutil.walk_packages(lb.__path__, "llama_batches_nb.")
     if not module.name.endswith("__main__")
 ]
+
+
+@defer_interrupts()
+def _interrupted_import() -> None:
+    signal.raise_signal(signal.SIGINT)
+    raise ImportError
+
+
+def test_interrupt_of_a_failed_import_is_not_lost() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted_import()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -44,10 +44,12 @@ def defer_interrupts() -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         interrupted.append((number, frame))
 
-    with _handler(handle):
-        yield
-    for number, frame in interrupted[:1]:
-        signal.default_int_handler(number, frame)
+    try:
+        with _handler(handle):
+            yield
+    finally:
+        for number, frame in interrupted[:1]:
+            signal.default_int_handler(number, frame)
 
 
 @contextmanager
