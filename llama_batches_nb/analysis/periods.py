@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import narwhals as nw
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from llama_batches_nb.messages import did_you_mean
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
 
+Times = npt.NDArray[np.datetime64]
 _PERIOD_CODES = {"MS": "M", "ME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}
+_MONTHS = {"M": 1, "Q": 3, "Y": 12}
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+FIRST_DAY = np.datetime64("0001-01-01")  # what begins before is cut there: Python has no year 0
+_DAY = pd.Timedelta(days=1).as_unit("us")  # pandas 2 has no nanoseconds of far years
 LAST_TIME = pd.Timestamp("9999-12-29", tz="UTC")  # a day later has a local time in any zone
 _UNITS = {"Day": "1d", "Hour": "1h", "Minute": "1m"}
 _WORDS = {  # what users write, and the pandas offset for it
@@ -43,7 +50,7 @@ class Period:
 
     unit: str  # to which the engine truncates, as Narwhals writes it
     freq: str  # pandas offset
-    code: str | None = None  # pandas period, for weeks and longer
+    code: str | None = None  # pandas period such as "M" or "W-SUN", for weeks and longer
     tz: str = "UTC"  # zone in which periods start
 
     @classmethod
@@ -101,21 +108,25 @@ class Period:
         utc = engines.to_utc(times)  # or local times, whose zone does not matter
         local = (utc if is_local else utc.dt.tz_convert(self.tz)).dt.tz_localize(None)
         if self.code is None:
-            starts = local.dt.floor(self.freq)
+            firsts = np.asarray(local.dt.floor(self.freq))
         else:
-            starts = local.dt.to_period(self.code).dt.start_time
+            firsts = _first_days(local.to_numpy(), self.code)
+        starts: pd.Series[Any] = pd.Series(np.maximum(firsts, FIRST_DAY), local.index)
         # A day that starts twice starts the first time; an hour that occurs twice is two hours.
         earlier = _is_earlier_of_two(utc, self.tz) | (self.unit == "1d")
-        aware = starts.dt.tz_localize(
+        aware = starts.dt.as_unit("us").dt.tz_localize(
             self.tz, ambiguous=earlier.to_numpy(), nonexistent="shift_forward"
         )
-        return aware.dt.as_unit("us")
+        return pd.Series(aware)
 
     def end(self, start: pd.Timestamp) -> pd.Timestamp:
         """Return the end of the period that starts at a time."""
         if self.code is None:
             return start + pd.tseries.frequencies.to_offset(self.freq)
-        local = pd.Period(start.tz_localize(None), self.code).end_time.ceil("us")
+        day = start.tz_localize(None).to_datetime64().astype("datetime64[D]")
+        months = _MONTHS.get(self.code)
+        next_day = day + 7 if months is None else day.astype("datetime64[M]") + months
+        local = pd.Timestamp(next_day.astype("datetime64[us]"))
         return local.tz_localize(start.tz, ambiguous=True, nonexistent="shift_forward")
 
 
@@ -133,11 +144,28 @@ def parse_time_zone(tz: str) -> str:
     return tz
 
 
+def _first_days(times: Times, code: str) -> Times:
+    """Return the first day of the period that contains each time.
+
+    Periods of pandas 2 cannot hold a year before 1678 or after 2261.
+    """
+    days = times.astype("datetime64[D]")
+    if code in _MONTHS:
+        months = days.astype("datetime64[M]")
+        since = months.astype("int64") % _MONTHS[code]  # 1970 begins a period of each length
+        firsts: Times = months - since.astype("timedelta64[M]")
+    else:
+        weekday = _WEEKDAYS.index(code.removeprefix("W-")) + 1
+        since = (days.astype("int64") + 3 - weekday) % 7  # 1970-01-01 is a Thursday
+        firsts = days - since.astype("timedelta64[D]")
+    return firsts.astype("datetime64[us]")
+
+
 def _is_earlier_of_two(utc: pd.Series[Any], tz: str) -> pd.Series[bool]:
     """Return where a local time that occurs twice, as clocks go back, is the earlier one."""
     local = utc.dt.tz_convert(tz).dt.tz_localize(None)
     offset = local - utc.dt.tz_localize(None)
-    later = utc.mask(utc > LAST_TIME, LAST_TIME) + pd.Timedelta(days=1)
+    later = utc.mask(utc > LAST_TIME, LAST_TIME) + _DAY
     is_earlier: pd.Series[bool] = offset > (
         later.dt.tz_convert(tz).dt.tz_localize(None) - later.dt.tz_localize(None)
     )

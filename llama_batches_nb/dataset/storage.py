@@ -160,7 +160,7 @@ def path_text(path: PathLike, *, to_write: bool = False) -> str:
         os.fsencode(text)
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"The path {text!r} has half a character, which no file name can have."
+            f"The path {text!r} has an unpaired surrogate, which no file name can have."
         ) from error
     protocol = text.partition("://")[0].rpartition("::")[2]
     known = {*fsspec.available_protocols(), *fsspec.registry}  # the second has registered classes

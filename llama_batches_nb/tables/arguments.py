@@ -140,7 +140,7 @@ def parse_text(name: str, value: str | None) -> str | None:
     if not isinstance(value, str | None):
         raise TypeError(f"{name} must be text, not {value!r:.80}.")
     if value is not None and _has_surrogates(value):
-        raise ValueError(f"{name}={value!r:.80} has half a character, which cannot be sent.")
+        raise ValueError(f"{name}={value!r:.80} has an unpaired surrogate, which cannot be sent.")
     return value
 
 

@@ -217,7 +217,7 @@ def test_tilde_without_user_is_a_folder_to_save_to(
     ("path", "words"),
     [
         ("a\0b", "null character"),
-        ("a\ud800b", "half a character"),
+        ("a\ud800b", "an unpaired surrogate"),
         ("foo://bucket/x", "no protocol 'foo'"),
         ("simplecache::foo://x", "no protocol 'foo'"),
     ],

@@ -548,13 +548,6 @@ def test_now_must_be_a_time(now: Any) -> None:
         lb.plot_failure_rates(GROUPS, now=now)
 
 
-FAR_PERIODS = pytest.mark.skipif(
-    int(pd.__version__.split(".")[0]) < 3,
-    reason="pandas 2 has no periods before 1678 or after 2261",
-)
-
-
-@FAR_PERIODS
 @pytest.mark.parametrize("time", ["0001-01-01", "1500-06-01", "2262-04-12", "9999-12-31T23:59:59"])
 @pytest.mark.parametrize("freq", ["D", "W", "YS"])
 @pytest.mark.parametrize("plot", [lb.plot_failure_rates, lb.plot_outcomes])
@@ -566,7 +559,17 @@ def test_time_of_a_far_year_is_not_drawn(time: str, freq: str, plot: Callable[..
     assert 18_000 < ax.get_xlim()[0] < ax.get_xlim()[1] < 23_000  # days since 1970
 
 
-@FAR_PERIODS
+@pytest.mark.skipif(
+    int(pd.__version__.split(".")[0]) < 3, reason="pandas 2 cannot print such times"
+)
+@pytest.mark.parametrize("freq", ["D", "W-WED", "MS", "YS"])
+def test_time_in_the_first_year_has_a_local_period_that_is_shown(freq: str) -> None:
+    frame = daily_batches(3)
+    frame["created_at"] = pd.Timestamp("0001-01-01", tz="UTC").as_unit("us")
+    rates = lb.failure_rates(frame, freq=freq, tz="America/New_York")
+    assert "0001-01-01 00:00:00-04:56" in repr(rates)
+
+
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
 def test_time_in_the_last_year_has_a_local_period(zone: str) -> None:
     frame = daily_batches(3)
