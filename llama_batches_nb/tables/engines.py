@@ -66,8 +66,21 @@ def _plain_text(table: pa.Table) -> pa.Table:
         if pa.types.is_string_view(plain):
             plain = pa.large_string()
         if plain != field.type:
-            table = table.set_column(index, field.with_type(plain), table[index].cast(plain))
+            text = pa.chunked_array(
+                [_decoded(chunk).cast(plain) for chunk in table[index].chunks], plain
+            )
+            table = table.set_column(index, field.with_type(plain), text)
     return table
+
+
+def _decoded(array: pa.Array) -> pa.Array:
+    """Return an array without a dictionary, as Arrow cannot take views of text out of one."""
+    if not pa.types.is_dictionary(array.type):
+        return array
+    values = array.dictionary
+    if pa.types.is_string_view(values.type):
+        values = values.cast(pa.large_string())
+    return pa.DictionaryArray.from_arrays(array.indices, values).dictionary_decode()
 
 
 def _check_unique(names: list[Any]) -> None:

@@ -343,6 +343,7 @@ if int(pa.__version__.split(".")[0]) >= 21:  # earlier ones cannot convert text 
     CONVERTERS["pyarrow, views"] = lambda frame: retyped(
         frame, lambda text: text.cast(pa.string_view())
     )
+    CONVERTERS["pyarrow of polars"] = lambda frame: pa.table(pl.from_pandas(frame))
 
 
 @pytest.mark.parametrize(
