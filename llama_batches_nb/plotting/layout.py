@@ -180,8 +180,7 @@ def label_rows(
     """
     ax.set_yticks(range(len(labels)), list(map(escape, labels)))
     ax.tick_params(axis="y", labelfontfamily=font_families("".join(labels)))
-    note_lines = note.count("\n") + 1 if note else 0
-    limits.show("y", -0.6 - 0.7 * note_lines, max(len(labels) - 0.4, 0.6))
+    limits.show("y", -0.6 - _rows_of_note(ax, note, len(labels)), max(len(labels) - 0.4, 0.6))
     label_width = max(map(text_width, labels), default=0)
     width = max(map(text_width, texts), default=0)
     fits_beside = label_width + width < 0.58 * available_width(ax)
@@ -211,6 +210,16 @@ def label_rows(
             alpha=MUTED,
         )
     return 0.9 * available_width(ax) - label_width - (width if fits_beside else 0)
+
+
+def _rows_of_note(ax: Axes, note: str, n_rows: int) -> float:
+    """Return how many rows' height the note below the rows takes."""
+    if not note:
+        return 0.0
+    lines = note.count("\n") + 1
+    height = lines * 1.35 * font_size(SMALL) + 4
+    left = max(available_height(ax) - height, height)
+    return max(0.7 * lines, n_rows * height / left)
 
 
 def annotate_sample_sizes(ax: Axes, times: Sequence[float], sizes: Sequence[int]) -> float:

@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 import llama_batches_nb as lb
 from llama_batches_nb.plotting.fonts import MISSING_GLYPH
@@ -284,6 +285,19 @@ def test_groups_that_do_not_fit_are_counted() -> None:
     frame = pd.concat([batches("FAILED").assign(configuration_id=f"c{n}") for n in range(35)])
     ax = render(lb.plot_failure_rates(frame, by="configuration_id"))
     assert texts(ax)[-1].startswith("5 groups with lower intervals not shown: c")
+
+
+@pytest.mark.parametrize("size", [(4.2, 3.6), (6, 2.5), (8, 5), (12, 9)])
+def test_note_of_groups_that_do_not_fit_is_below_the_last_row(size: tuple[float, float]) -> None:
+    frame = pd.concat(
+        [batches("FAILED", "COMPLETED").assign(configuration_id=f"group {n}") for n in range(60)]
+    )
+    ax = Figure(size, layout="constrained").subplots()
+    lb.plot_failure_rates(frame, by="configuration_id", ax=ax)
+    render(ax)
+    (note,) = [text for text in ax.texts if "not shown" in text.get_text()]
+    _, last_row = ax.transData.transform((0, 0))
+    assert note.get_window_extent().y1 < last_row
 
 
 def test_gap_between_two_periods_breaks_the_line() -> None:
