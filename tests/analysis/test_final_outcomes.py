@@ -228,6 +228,20 @@ def test_order_of_rows_changes_no_file(runs: list[dict[str, Any]], random: Any) 
 
 
 @few
+@given(RUNS, st.sampled_from(["of its own", "one for each file", "none"]))
+def test_lazy_frames_give_the_same_files(runs: list[dict[str, Any]], job: str) -> None:
+    found = frame(*runs)
+    if job == "one for each file":
+        found["job_id"] = "pjb-" + found["source_directory_file_id"]
+    elif job == "none":
+        found["job_id"] = ""
+    expected = lb.final_outcomes(found)
+    pd.testing.assert_frame_equal(lb.final_outcomes(pl.from_pandas(found).lazy()), expected)
+    if job == "one for each file":
+        assert expected.credits.tolist() == [3.0] * len(expected)
+
+
+@few
 @given(RUNS)
 def test_runs_and_credits_add_up(runs: list[dict[str, Any]]) -> None:
     final = lb.final_outcomes(frame(*runs))

@@ -43,11 +43,18 @@ def ledger(folder: Path) -> pl.LazyFrame:
     return rows.agg(pl.len().alias("rows"), in_failed)
 
 
-def joined(folder: Path) -> pl.LazyFrame:
+def _jobs(folder: Path) -> pl.LazyFrame:
+    columns = ("job_id", "status", "credits", "updated_at")
+    return _scan(folder, "jobs").select(*columns, job_error_message="error_message")
+
+
+def outcomes(folder: Path) -> pl.LazyFrame:
+    latest = pl.all().sort_by("updated_at").last()
+    return _joined(folder, _jobs(folder).group_by("job_id").agg(latest))
+
+
+def _joined(folder: Path, jobs: pl.LazyFrame) -> pl.LazyFrame:
     """Return the results with the outcome, the message and the credits of their jobs."""
-    jobs = _scan(folder, "jobs").select(
-        "job_id", "status", "credits", job_error_message="error_message"
-    )
     outcome = (
         pl.when(pl.col("error_message") != "")
         .then(pl.lit("mapping_error"))
@@ -61,11 +68,11 @@ def joined(folder: Path) -> pl.LazyFrame:
         )
     )
     rows = _scan(folder, "results").join(jobs, on="job_id", how="left")
-    return rows.with_columns(outcome=outcome).drop("status")
+    return rows.with_columns(outcome=outcome).drop("status", "updated_at")
 
 
 def outcomes_counted(folder: Path) -> pl.LazyFrame:
-    return joined(folder).group_by("outcome").agg(pl.len().alias("total"))
+    return outcomes(folder).group_by("outcome").agg(pl.len().alias("total"))
 
 
 def error_patterns(folder: Path) -> pl.LazyFrame:
@@ -77,7 +84,7 @@ def error_patterns(folder: Path) -> pl.LazyFrame:
 
 
 def summarize(folder: Path) -> pl.LazyFrame:
-    files = joined(folder)
+    files = _joined(folder, _jobs(folder))
     counts = files.group_by("batch_id").agg(
         pl.len().alias("n_files"),
         _DECIDED.sum().alias("n_decided"),
@@ -143,7 +150,7 @@ QUERIES: dict[str, Callable[[Path], pl.LazyFrame]] = {
     "failure_rates": failure_rates,
     "ledger": ledger,
     "outcomes, counted": outcomes_counted,
-    "outcomes, all rows": joined,
+    "outcomes, all rows": outcomes,
     "error_patterns": error_patterns,
     "summarize": summarize,
     "attempts": attempts,

@@ -16,6 +16,9 @@ _OUTCOME = """
     else 'job_running' end as outcome
 """
 _JOINED = "'{results}' r left join '{jobs}' j using (job_id)"
+_LATEST = """'{results}' r left join (
+    from '{jobs}' qualify row_number() over (partition by job_id order by updated_at desc) = 1
+) j using (job_id)"""
 _WITH_FILES = "'{outcomes}' r left join '{files}' f using (source_directory_file_id)"
 
 SQL = {
@@ -34,10 +37,10 @@ SQL = {
             sum((batch_status = 'FAILED')::int) as in_failed_batches
         from '{outcomes}' group by all""",
     "outcomes, counted": f"""
-        with files as (select {_OUTCOME} from {_JOINED})
+        with files as (select {_OUTCOME} from {_LATEST})
         select outcome, count(*) as total from files group by all""",
     "outcomes, all rows": f"""
-        select r.*, {_OUTCOME}, j.error_message as job_error_message, j.credits from {_JOINED}""",
+        select r.*, {_OUTCOME}, j.error_message as job_error_message, j.credits from {_LATEST}""",
     "error_patterns": f"""
         select outcome, error_message, job_error_message, count(*) as count,
             min(batch_created_at) as first_seen, max(batch_created_at) as last_seen
