@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from narwhals.typing import IntoFrame as IntoFrame
 
 if TYPE_CHECKING:
     import pyarrow.dataset as pa_ds
+    from narwhals.typing import IntoFrame as IntoFrame
 
     Series: TypeAlias = pd.Series[Any]
-else:
-    Series = pd.Series
+else:  # Narwhals is imported when a frame is passed
+    IntoFrame, Series = Any, pd.Series
 
 Ids: TypeAlias = str | Iterable[str] | Series | IntoFrame
 """An id, an iterable of ids, or a frame with a column (or index level) of ids.

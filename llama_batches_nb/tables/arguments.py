@@ -8,13 +8,11 @@ from collections.abc import Hashable, Iterable, Mapping, Set
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from llama_batches_nb.messages import agree, did_you_mean, format_count
-from llama_batches_nb.tables.engines import select_to_pandas, try_wrap
 from llama_batches_nb.types import Ids, TimeLike
 
 ISO_TIME = re.compile(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}(-?\d)?)([T ].+)?", re.ASCII)
@@ -236,9 +234,11 @@ def _iter_ids(column: str, value: Any) -> list[Any]:
         return [value]
     if isinstance(value, pd.Series) and column in value.index:
         return [value[column]]
-    frame = try_wrap(value)
+    from llama_batches_nb.tables import engines  # not for a first request without ids
+
+    frame = engines.try_wrap(value)
     if frame is not None:
-        ids = select_to_pandas(frame, column)[column]
+        ids = engines.select_to_pandas(frame, column)[column]
         if n := int(ids.isna().sum()):
             raise ValueError(
                 f"{format_count(n, 'row')} of the frame {agree(n, 'has')} no {column}."
@@ -253,6 +253,8 @@ def _iter_ids(column: str, value: Any) -> list[Any]:
 
 
 def _list_items(value: Any) -> list[Any]:
+    import narwhals as nw
+
     series = nw.from_native(value, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):  # of Arrow, whose own items are no text
         return series.to_list()
