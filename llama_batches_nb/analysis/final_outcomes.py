@@ -124,12 +124,10 @@ def final_outcomes(runs: IntoFrame, files: IntoFrame | None = None) -> pd.DataFr
     file = _number_files(frame, stored, of_run)
     batch = pd.factorize(frame["batch_id"], sort=True)[0]  # -1 if missing
     final = frame.iloc[_deciding_runs(frame, file, batch)].reset_index(drop=True)
-    batches = pd.unique(file[batch >= 0] * (batch.max(initial=0) + 1) + batch[batch >= 0])
-    counts = np.bincount(batches // (batch.max(initial=0) + 1), minlength=len(final))
     statuses = frame["batch_status"].dropna().unique().tolist()
     final = final.assign(
-        runs=counts.astype("int64"),
-        credits=_credits(frame, file, batch, distinct_jobs=distinct_jobs),
+        runs=_count_batches(file, batch, len(final)),
+        credits=_credits(frame, file, batch, len(final), distinct_jobs=distinct_jobs),
         outcome=_categorical(final["outcome"], OUTCOMES),
         error_message=final["error_message"].fillna(final["job_error_message"]),
         batch_status=_categorical(
@@ -180,6 +178,16 @@ def _deciding_runs(
     return runs
 
 
+def _count_batches(
+    file: npt.NDArray[np.intp], batch: npt.NDArray[np.intp], count: int
+) -> npt.NDArray[np.int64]:
+    """Return the number of batches that ran each file."""
+    n_batches = batch.max(initial=0) + 1
+    pairs = np.sort(file[batch >= 0] * n_batches + batch[batch >= 0])
+    distinct = pairs[np.diff(pairs, prepend=-1) != 0]
+    return np.bincount(distinct // n_batches, minlength=count).astype("int64")
+
+
 def _first_known(
     values: pd.Series[Any],
     of_run: npt.NDArray[np.intp],
@@ -220,17 +228,19 @@ def _credits(
     frame: pd.DataFrame,
     file: npt.NDArray[np.intp],
     batch: npt.NDArray[np.intp],
+    count: int,
     *,
     distinct_jobs: bool,
 ) -> pd.Series[Any]:
     """Sum the known credits per file, counting each job once; missing if none is known."""
     has_job = frame["job_id"].notna().to_numpy()
     is_known = frame["credits"].notna().to_numpy() & (has_job | (batch >= 0))
-    known = frame["credits"][is_known].reset_index(drop=True)
-    if distinct_jobs and has_job[is_known].all():
-        return known.groupby(file[is_known]).sum()
-    job, jobs = pd.factorize(frame["job_id"])
-    if has_job.sum() == len(jobs) and has_job[is_known].all():
-        return known.groupby(file[is_known]).sum()
-    item = np.where(has_job, job, len(jobs) + batch)  # without a job: one item per batch
-    return known.groupby([file[is_known], item[is_known]]).max().groupby(level=0).sum()
+    owner, cost = file[is_known], frame["credits"].to_numpy("float64", na_value=0)[is_known]
+    if not distinct_jobs or not has_job[is_known].all():
+        job, jobs = pd.factorize(frame["job_id"])
+        item = np.where(has_job, job, len(jobs) + batch)[is_known]  # without a job: the batch
+        if has_job.sum() > len(jobs) or not has_job[is_known].all():
+            highest = pd.Series(cost).groupby([owner, item]).max()
+            owner, cost = highest.index.get_level_values(0).to_numpy(), highest.to_numpy()
+    total = np.bincount(owner, weights=cost, minlength=count)
+    return pd.Series(total).astype("Float64").where(np.bincount(owner, minlength=count) > 0)

@@ -215,8 +215,8 @@ def _join_pandas(results: nw.DataFrame[Any], jobs: pd.DataFrame) -> nw.DataFrame
         order = times.sort_values(kind="stable", na_position="first").index.to_numpy()
     row = np.full(max(job.max(initial=-1), of_result.max(initial=-1)) + 2, -1)
     row[job[order]] = order  # the last one stays
-    found = jobs.drop(columns=["job_id", _UPDATED_AT], errors="ignore").reset_index(drop=True)
-    found = found.reindex(row[of_result]).set_axis(native.index)
+    facts = jobs.drop(columns=["job_id", _UPDATED_AT], errors="ignore")
+    found = engines.take_pandas_rows(facts, row[of_result], native.index)
     return engines.add_pandas_columns(results, found)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import narwhals as nw
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -259,6 +261,22 @@ def clear_empty(values: pd.Series[Any]) -> pd.Series[Any]:
     if values.dtype == object:
         return values.where(values.notna() & ~is_empty, None)
     return values.mask(is_empty) if is_empty.any() else values
+
+
+def take_pandas_rows(
+    frame: pd.DataFrame, rows: npt.NDArray[np.int64], index: pd.Index[Any]
+) -> pd.DataFrame:
+    """Return rows by their positions, with another index; values are missing at -1.
+
+    `reindex` takes twice as long.
+    """
+    arrays: dict[Any, Any] = {
+        name: column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
+        for name, column in frame.items()
+    }
+    take = pd.api.extensions.take
+    taken = {name: take(array, rows, allow_fill=True) for name, array in arrays.items()}
+    return pd.DataFrame(taken, index)
 
 
 def add_pandas_columns(frame: FrameT, columns: pd.DataFrame) -> FrameT:
