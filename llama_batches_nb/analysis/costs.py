@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
 
 from llama_batches_nb.tables import engines
@@ -13,6 +14,7 @@ COST_PARTS = ("extract_credits", "parse_credits", "parse_job_id")
 """Columns of jobs that separate the cost of an extraction from that of the parse job behind it."""
 PART_DTYPES = (nw.Float64(), nw.Float64(), nw.String())
 PART_PREFIX = "_job_"  # of these columns in a frame of files
+JOB_NUMBER = f"{PART_PREFIX}number"  # in a frame of pandas: equal for equal jobs, -1 without one
 
 COST_FLAGS = ("_known", "_failed_job", "_failed_known", "_split")
 TOTALS = ["credits", "credits_on_failed", "jobs", "jobs_unknown"]
@@ -65,6 +67,15 @@ def sum_credits(
     counts = ["jobs", "jobs_unknown"]
     totals[counts] = totals[counts].fillna(0).astype("int64")
     return totals[[*keys, *TOTALS]]
+
+
+def has_distinct_jobs(files: Frame, results: Frame) -> bool:
+    """Return whether no two files, which were joined from these results, have the same job."""
+    native = files.to_native()
+    if isinstance(native, pd.DataFrame) and JOB_NUMBER in native:
+        numbers = native[JOB_NUMBER].to_numpy()
+        return bool(np.bincount(numbers[numbers >= 0]).max(initial=0) <= 1)
+    return engines.is_distinct(results, "job_id")
 
 
 def add_cost_columns(files: Frame) -> Frame:

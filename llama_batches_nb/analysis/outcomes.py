@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrameT
 
-from llama_batches_nb.analysis.costs import COST_PARTS, PART_PREFIX
+from llama_batches_nb.analysis.costs import COST_PARTS, JOB_NUMBER, PART_PREFIX
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
 from llama_batches_nb.tables.schema import (
@@ -134,7 +134,7 @@ def add_outcomes(
     frame = results.drop(_ADDED, strict=False)
     if jobs is not None:
         latest = _latest_jobs(jobs, COST_PARTS if cost_parts else (), distinct=distinct_jobs)
-        frame = join_jobs(frame, latest)
+        frame = join_jobs(frame, latest, number_jobs=cost_parts)
         if pages is not None:
             frame = join_jobs(frame, _jobs_with_failed_pages(pages), "pages")
     if frame.implementation.is_pandas():
@@ -185,14 +185,19 @@ def _latest_jobs(jobs: Frame, cost_parts: Sequence[str] = (), *, distinct: bool 
     return selected.unique(subset=["job_id"], keep="last", order_by=order).drop(order)
 
 
-def join_jobs(results: Frame, jobs: Frame, argument: str = "jobs") -> Frame:
-    """Left-join facts of jobs from an argument; eager engines keep the order of the results."""
+def join_jobs(
+    results: Frame, jobs: Frame, argument: str = "jobs", *, number_jobs: bool = False
+) -> Frame:
+    """Left-join facts of jobs from an argument; eager engines keep the order of the results.
+
+    With `number_jobs`, a frame of pandas also gets the column `JOB_NUMBER`.
+    """
     same_engine = results.implementation == jobs.implementation
     if same_engine and isinstance(results, nw.LazyFrame) and isinstance(jobs, nw.LazyFrame):
         return results.join(jobs, on="job_id", how="left")
     if same_engine and isinstance(results, nw.DataFrame) and isinstance(jobs, nw.DataFrame):
         if results.implementation.is_pandas():
-            return _join_pandas(results, jobs.to_native())
+            return _join_pandas(results, jobs.to_native(), number_jobs=number_jobs)
         results, jobs = _align_id_dtypes(results, jobs)
         joined = results.with_row_index(_ROW).join(jobs, on="job_id", how="left")
         return joined.sort(_ROW).drop(_ROW)
@@ -202,7 +207,9 @@ def join_jobs(results: Frame, jobs: Frame, argument: str = "jobs") -> Frame:
     )
 
 
-def _join_pandas(results: nw.DataFrame[Any], jobs: pd.DataFrame) -> nw.DataFrame[Any]:
+def _join_pandas(
+    results: nw.DataFrame[Any], jobs: pd.DataFrame, *, number_jobs: bool
+) -> nw.DataFrame[Any]:
     """Look up the jobs without a copy of the results, as a merge would make.
 
     Of the rows of a job, the one with the latest `_UPDATED_AT` counts, and of equal ones the last.
@@ -217,6 +224,8 @@ def _join_pandas(results: nw.DataFrame[Any], jobs: pd.DataFrame) -> nw.DataFrame
     row[job[order]] = order  # the last one stays
     facts = jobs.drop(columns=["job_id", _UPDATED_AT], errors="ignore")
     found = engines.take_pandas_rows(facts, row[of_result], native.index)
+    if number_jobs:
+        found[JOB_NUMBER] = of_result
     return engines.add_pandas_columns(results, found)
 
 

@@ -12,6 +12,7 @@ from llama_batches_nb.analysis.costs import (
     COST_COLUMNS,
     COST_FLOATS,
     add_cost_columns,
+    has_distinct_jobs,
     sum_credits,
 )
 from llama_batches_nb.analysis.frame_kinds import detect_kind, flag_rows
@@ -146,8 +147,8 @@ def summarize(
         duration=_duration(summary).where(status.isin(list(TERMINAL_STATUSES))),
     )
     if has_credits:
-        distinct_jobs = engines.is_distinct(result_frame, "job_id")
-        credits_per_batch = sum_credits(files, ["batch_id"], counts, distinct_jobs=distinct_jobs)
+        distinct = has_distinct_jobs(files, result_frame)
+        credits_per_batch = sum_credits(files, ["batch_id"], counts, distinct_jobs=distinct)
         for name in CREDIT_COLUMNS:
             values = _align_to(credits_per_batch[["batch_id", name]], ids)
             summary[name] = values.astype("Float64")
