@@ -16,11 +16,14 @@ from llama_batches_nb.messages import did_you_mean
 from llama_batches_nb.tables import engines
 from llama_batches_nb.tables.engines import Frame
 
-Times = npt.NDArray[np.datetime64]
+_Times = npt.NDArray[np.datetime64]
 _PERIOD_CODES = {"MS": "M", "ME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-FIRST_DAY = np.datetime64("0001-01-01")  # what begins before is cut there: Python has no year 0
+_FIRST, _LAST = np.datetime64("0001-01-01"), np.datetime64("9999-12-30")
+"""What begins before or after is cut there, as Python has no other years, in any zone."""
+_FIRST_LOCAL = _FIRST if int(pd.__version__.split(".")[0]) >= 3 else np.datetime64("1678-01-01")
+"""pandas 2 ends the process when it prints an earlier time of a zone other than UTC."""
 _DAY = pd.Timedelta(days=1).as_unit("us")  # pandas 2 has no nanoseconds of far years
 LAST_TIME = pd.Timestamp("9999-12-29", tz="UTC")  # a day later has a local time in any zone
 _UNITS = {"Day": "1d", "Hour": "1h", "Minute": "1m"}
@@ -83,6 +86,8 @@ class Period:
         dtype = frame.collect_schema()[column]
         if dtype != nw.Datetime:
             raise ValueError(f"freq needs times in the column {column!r}, which holds {dtype}.")
+        if self.tz != "UTC":
+            frame = _cut_last_times(frame, column)
         times, zone = nw.col(column), getattr(dtype, "time_zone", None)
         unit = self.unit if self.tz == "UTC" else "1m"  # zones may differ by minutes
         if self.tz != "UTC" and self.unit == "1d":
@@ -111,7 +116,8 @@ class Period:
             firsts = np.asarray(local.dt.floor(self.freq))
         else:
             firsts = _first_days(local.to_numpy(), self.code)
-        starts: pd.Series[Any] = pd.Series(np.maximum(firsts, FIRST_DAY), local.index)
+        first = _FIRST if self.tz == "UTC" else _FIRST_LOCAL
+        starts: pd.Series[Any] = pd.Series(np.clip(firsts, first, _LAST), local.index)
         # A day that starts twice starts the first time; an hour that occurs twice is two hours.
         earlier = _is_earlier_of_two(utc, self.tz) | (self.unit == "1d")
         aware = starts.dt.as_unit("us").dt.tz_localize(
@@ -121,11 +127,16 @@ class Period:
 
     def end(self, start: pd.Timestamp) -> pd.Timestamp:
         """Return the end of the period that starts at a time."""
+        offset = pd.tseries.frequencies.to_offset(self.freq)
+        if self.unit != "1d":
+            return start + offset
+        day: Any = start.tz_localize(None).to_datetime64().astype("datetime64[D]")
         if self.code is None:
-            return start + pd.tseries.frequencies.to_offset(self.freq)
-        day = start.tz_localize(None).to_datetime64().astype("datetime64[D]")
-        months = _MONTHS.get(self.code)
-        next_day = day + 7 if months is None else day.astype("datetime64[M]") + months
+            next_day = day - day.astype("int64") % offset.n + offset.n
+        else:  # the day of the start is a later one if the first day does not exist
+            first = _first_days(day, self.code).astype("datetime64[D]")
+            months = _MONTHS.get(self.code)
+            next_day = first + 7 if months is None else first.astype("datetime64[M]") + months
         local = pd.Timestamp(next_day.astype("datetime64[us]"))
         return local.tz_localize(start.tz, ambiguous=True, nonexistent="shift_forward")
 
@@ -144,7 +155,20 @@ def parse_time_zone(tz: str) -> str:
     return tz
 
 
-def _first_days(times: Times, code: str) -> Times:
+def _cut_last_times(frame: Frame, column: str) -> Frame:
+    """Cut times of pandas that would be in the year 10000 in some zone."""
+    native = frame.to_native()
+    if not isinstance(native, pd.DataFrame):
+        return frame
+    times = native[column]
+    last = LAST_TIME.tz_localize(None) if times.dt.tz is None else LAST_TIME
+    late = times > last
+    if not late.any():
+        return frame
+    return engines.add_pandas_columns(frame, times.mask(late, last).to_frame())
+
+
+def _first_days(times: Any, code: str) -> _Times:
     """Return the first day of the period that contains each time.
 
     Periods of pandas 2 cannot hold a year before 1678 or after 2261.
@@ -153,7 +177,7 @@ def _first_days(times: Times, code: str) -> Times:
     if code in _MONTHS:
         months = days.astype("datetime64[M]")
         since = months.astype("int64") % _MONTHS[code]  # 1970 begins a period of each length
-        firsts: Times = months - since.astype("timedelta64[M]")
+        firsts: _Times = months - since.astype("timedelta64[M]")
     else:
         weekday = _WEEKDAYS.index(code.removeprefix("W-")) + 1
         since = (days.astype("int64") + 3 - weekday) % 7  # 1970-01-01 is a Thursday
