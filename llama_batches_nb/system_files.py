@@ -6,7 +6,14 @@ _NAMES = frozenset(
     {".ds_store", ".directory", ".localized", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 )
 ARROW_IGNORED_PREFIXES = [
-    *(".", "_", "Icon\r", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini")
+    ".",
+    "_",
+    "Icon\r",
+    "Thumbs.db",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "Desktop.ini",
 ]
 """For pyarrow's readers of folders: hidden files, as by default, and those of the system."""
 

@@ -236,11 +236,11 @@ def _credits(
     has_job = frame["job_id"].notna().to_numpy()
     is_known = frame["credits"].notna().to_numpy() & (has_job | (batch >= 0))
     owner, cost = file[is_known], frame["credits"].to_numpy("float64", na_value=0)[is_known]
-    if not distinct_jobs or not has_job[is_known].all():
+    all_have_jobs = bool(has_job[is_known].all())
+    if not (distinct_jobs and all_have_jobs):
         job, jobs = pd.factorize(frame["job_id"])
         item = np.where(has_job, job, len(jobs) + batch)[is_known]  # without a job: the batch
-        if has_job.sum() > len(jobs) or not has_job[is_known].all():
+        if has_job.sum() > len(jobs) or not all_have_jobs:
             highest = pd.Series(cost).groupby([owner, item]).max()
             owner, cost = highest.index.get_level_values(0).to_numpy(), highest.to_numpy()
-    total = np.bincount(owner, weights=cost, minlength=count)
-    return pd.Series(total).astype("Float64").where(np.bincount(owner, minlength=count) > 0)
+    return pd.Series(cost).groupby(owner).sum().astype("Float64").reindex(range(count))

@@ -131,7 +131,7 @@ def add_outcomes(
     `distinct_jobs`, no job occurs twice in `jobs`.
     """
     engines.check_columns(results, "job_id", "error_message")
-    frame = results.drop(_ADDED, strict=False)
+    frame = results.drop(*_ADDED, _JOB_STATUS, _HAS_FAILED_PAGE, strict=False)
     if jobs is not None:
         latest = _latest_jobs(jobs, COST_PARTS if cost_parts else (), distinct=distinct_jobs)
         frame = join_jobs(frame, latest, number_jobs=cost_parts)
@@ -218,7 +218,7 @@ def _join_pandas(
     job, of_result = _encode_together(jobs["job_id"], native["job_id"])
     order = np.arange(len(jobs))
     if _UPDATED_AT in jobs and job.max(initial=-1) + 1 < len(jobs):
-        times = jobs[_UPDATED_AT].reset_index(drop=True)
+        times = engines.to_utc(jobs[_UPDATED_AT].rename("updated_at").reset_index(drop=True))
         order = times.sort_values(kind="stable", na_position="first").index.to_numpy()
     row = np.full(max(job.max(initial=-1), of_result.max(initial=-1)) + 2, -1)
     row[job[order]] = order  # the last one stays
@@ -271,8 +271,8 @@ def _outcome(frame: Frame) -> nw.Expr:
     with_job: nw.Expr = nw.lit("mapped")
     if _JOB_STATUS in names:
         with_job = nw.lit("job_unknown")
-        for outcome in dict.fromkeys(reversed(_JOB_OUTCOMES.values())):
-            statuses = [status for status, its in _JOB_OUTCOMES.items() if its == outcome]
+        for outcome in dict.fromkeys(_JOB_OUTCOMES.values()):
+            statuses = [status for status, value in _JOB_OUTCOMES.items() if value == outcome]
             has_status = engines.is_one_of(frame, _JOB_STATUS, statuses)
             with_job = nw.when(has_status).then(nw.lit(outcome)).otherwise(with_job)
     if _HAS_FAILED_PAGE in names:
@@ -287,12 +287,15 @@ def _outcome(frame: Frame) -> nw.Expr:
 
 
 def _pandas_outcome(frame: Frame) -> pd.Series[Any]:
-    """Return what `_outcome` is for each row of pandas; codes take a fraction of the time."""
+    """Return the outcome of each row of a pandas frame, as `_outcome`, from codes of categories."""
     native: pd.DataFrame = frame.to_native()
     code = {outcome: n for n, outcome in enumerate(OUTCOMES)}
     codes = np.full(len(native), code["mapped"], "int8")
     if _JOB_STATUS in native:
-        statuses = native[_JOB_STATUS].astype("category").cat
+        status = native[_JOB_STATUS]
+        if status.dtype == object:  # other objects than text may have no hash
+            status = status.map(lambda value: value if isinstance(value, str) else None)
+        statuses = status.astype("category").cat
         known = [code[_JOB_OUTCOMES.get(status, "job_unknown")] for status in statuses.categories]
         codes = np.array([*known, code["job_unknown"]], "int8")[statuses.codes]  # -1: missing
     if _HAS_FAILED_PAGE in native:

@@ -234,7 +234,7 @@ def _iter_ids(column: str, value: Any) -> list[Any]:
         return [value]
     if isinstance(value, pd.Series) and column in value.index:
         return [value[column]]
-    from llama_batches_nb.tables import engines  # not for a first request without ids
+    from llama_batches_nb.tables import engines  # a request without ids needs no frames
 
     frame = engines.try_wrap(value)
     if frame is not None:

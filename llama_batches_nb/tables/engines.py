@@ -274,8 +274,10 @@ def take_pandas_rows(
         name: column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
         for name, column in frame.items()
     }
-    take = pd.api.extensions.take
-    taken = {name: take(array, rows, allow_fill=True) for name, array in arrays.items()}
+    taken = {}
+    for name, array in arrays.items():
+        values = pd.api.extensions.take(array, rows, allow_fill=True)
+        taken[name] = pd.Series(values, index, dtype=values.dtype)  # objects stay objects
     return pd.DataFrame(taken, index)
 
 

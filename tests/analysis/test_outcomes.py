@@ -195,6 +195,38 @@ def test_duplicate_job_has_status_of_latest_update(turned: bool) -> None:
     assert words(result.outcome) == ["job_failed"]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2026-08-01T00:00:00Z", "2026-08-01T00:00:00.5Z"),
+        ("2026-08-01T00:00:00Z", pd.Timestamp("2026-08-02", tz="UTC")),
+        (None, "2026-08-01"),
+    ],
+)
+def test_times_of_repeated_jobs_may_be_text_as_after_a_csv_file(earlier: Any, later: Any) -> None:
+    both = pd.concat([jobs(job="FAILED"), jobs(job="RUNNING")], ignore_index=True)
+    both["updated_at"] = pd.Series([later, earlier], dtype=object)
+    for rows in (both, both[::-1]):
+        assert words(lb.outcomes(results(("job", None)), rows).outcome) == ["job_failed"]
+
+
+@pytest.mark.parametrize("name", ["_job_status", "_has_failed_page", "_job_number"])
+def test_columns_of_the_user_change_no_outcome(name: str) -> None:
+    files = results(("job", None)).assign(**{name: "COMPLETED"})
+    assert words(lb.outcomes(files).outcome) == ["mapped"]
+    assert words(lb.outcomes(files, jobs(job="FAILED")).outcome) == ["job_failed"]
+
+
+def test_status_that_is_no_text_is_unknown() -> None:
+    ended = jobs(job="FAILED").assign(status=pd.Series([["FAILED"]], dtype=object))
+    assert words(lb.outcomes(results(("job", None)), ended).outcome) == ["job_unknown"]
+
+
+def test_objects_of_jobs_stay_objects() -> None:
+    ended = jobs(job="FAILED").assign(credits=pd.Series(["1.5"], dtype=object))
+    assert lb.outcomes(results(("job", None)), ended).credits.dtype == object
+
+
 @given(result_frames(), job_frames())
 @few
 def test_duplicate_jobs_do_not_duplicate_results(files: pd.DataFrame, ended: pd.DataFrame) -> None:

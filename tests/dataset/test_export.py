@@ -390,7 +390,7 @@ def test_export_to_empty_folder(tmp_path: Path) -> None:
     assert len(round_trip(BATCH_FRAME, tmp_path / "by", partition_by="status")) == 4
 
 
-SYSTEM_FILES = [".DS_Store", "._notes", "Thumbs.db", "desktop.ini"]
+SYSTEM_FILES = [".DS_Store", "._notes", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini"]
 
 
 @pytest.mark.parametrize("name", SYSTEM_FILES)
