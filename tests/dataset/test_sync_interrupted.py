@@ -117,6 +117,7 @@ def test_sync_stopped_at_any_call_of_the_store_loses_and_doubles_nothing(
     api: FakeApi, sampled_store: str, error: type[BaseException], first: int
 ) -> None:
     stopped = stop_at(api, sampled_store, error, range(first, 200, EVERY_CALL or 12))
+    print(f"{len(stopped)} syncs were stopped")
     assert stopped[-1] > 20
 
 

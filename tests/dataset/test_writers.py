@@ -144,6 +144,7 @@ def test_interleaved_syncs_lose_and_double_nothing(api: FakeApi, sampled_store: 
             n_tried += 1
             if was_done:
                 break
+    print(f"{n_tried} pairs of calls")
     assert n_tried >= len(limits)
 
 
