@@ -110,11 +110,14 @@ def plot_durations(
         ax = layout.new_axes(len(rows))
     limits = Limits(ax)
     layout.style_axes(ax, "x")
-    hidden = max(0, len(rows) - layout.max_rows(ax))
+    top = rows[-layout.MAX_ROWS :]
+    texts = [_row_text(row) for row in top]
+    names = [group_name(row.first, keys) for row in top]
+    hidden = max(0, len(rows) - layout.max_rows(ax, names, texts))
     shown, left_out = rows[hidden:], rows[max(0, hidden - layout.MAX_NAMED) : hidden][::-1]
     names = [group_name(row.first, keys) for row in (*left_out, *shown)]
     short = shorten_names(names, layout.max_label_length(ax))
-    labels, texts = short[len(left_out) :], [_row_text(row) for row in shown]
+    labels, texts = short[len(left_out) :], texts[len(texts) - len(shown) :]
     note = ""
     if hidden:
         start = f"{format_count(hidden, 'row')} with shorter medians not shown"

@@ -29,7 +29,6 @@ CHARACTER_WIDTH = 0.6  # average, in font sizes
 MAX_LABEL_LENGTH = 36  # characters
 MAX_ROWS = 30
 MAX_NAMED = 40  # groups that are left out
-NARROW_WIDTH = 400.0  # points
 MAX_SAMPLE_SIZES = 16  # numbers above the axes
 
 
@@ -88,10 +87,18 @@ def available_height(ax: Axes, above: float = 0.0) -> float:
     return 72 * share * float(ax.figure.bbox.height) / float(ax.figure.dpi) - 80 - above
 
 
-def max_rows(ax: Axes, above: float = 0.0) -> int:
-    """Return how many rows fit, one above the other."""
-    row_height = 12 if available_width(ax) > NARROW_WIDTH else 24
+def max_rows(ax: Axes, names: Sequence[str], texts: Sequence[str], above: float = 0.0) -> int:
+    """Return how many rows fit, one above the other, as `label_rows` labels them."""
+    length = max_label_length(ax)
+    row_height = 12 if _fits_beside(ax, [name[:length] for name in names], texts) else 24
     return max(1, min(MAX_ROWS, int(available_height(ax, above) / row_height)))
+
+
+def _fits_beside(ax: Axes, labels: Sequence[str], texts: Sequence[str]) -> bool:
+    """Return whether labels and texts leave enough width for the chart between them."""
+    label_width = max(map(text_width, labels), default=0)
+    width = max(map(text_width, texts), default=0)
+    return label_width + width < 0.58 * available_width(ax)
 
 
 def text_width(text: str, share: float = SMALL) -> float:
@@ -183,7 +190,7 @@ def label_rows(
     limits.show("y", -0.6 - _rows_of_note(ax, note, len(labels)), max(len(labels) - 0.4, 0.6))
     label_width = max(map(text_width, labels), default=0)
     width = max(map(text_width, texts), default=0)
-    fits_beside = label_width + width < 0.58 * available_width(ax)
+    fits_beside = _fits_beside(ax, labels, texts)
     for y, text in enumerate(texts):
         ax.annotate(
             text,

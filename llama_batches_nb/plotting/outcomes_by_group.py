@@ -45,7 +45,8 @@ def draw_groups(
     names = ranked_names(counts, groups, layout.max_label_length(ax))
     label_width = max(map(layout.text_width, names[: layout.MAX_ROWS]), default=0)
     above = add_legend(ax, counts, kind, label_width)
-    n_rows = layout.max_rows(ax, above)
+    top = [f"{size:,}" for size in sizes[: layout.MAX_ROWS]]
+    n_rows = layout.max_rows(ax, names[: layout.MAX_ROWS], top, above)
     shown = sizes[:n_rows][::-1]
     table = count_table(counts, ["_group"], kind).reindex(shown.index)
     y, left = np.arange(len(table)), np.zeros(len(table))

@@ -34,7 +34,9 @@ def draw_groups(
     ordered = rates.sort_values(
         ["ci_low", "failure_rate"], na_position="first", ignore_index=True, kind="stable"
     )
-    hidden = max(0, len(ordered) - layout.max_rows(ax))
+    top = ordered.tail(layout.MAX_ROWS)
+    texts = [format_rate(row) for _, row in top.iterrows()]
+    hidden = max(0, len(ordered) - layout.max_rows(ax, group_names(top, groups), texts))
     named = group_names(ordered[max(0, hidden - layout.MAX_NAMED) :], groups)
     short = shorten_names(named, layout.max_label_length(ax))
     shown = ordered[hidden:].reset_index(drop=True)
@@ -44,7 +46,7 @@ def draw_groups(
     if hidden:
         start = f"{format_count(hidden, 'group')} with lower intervals not shown"
         note = layout.name_left_out(ax, start, left_out, hidden)
-    texts = [format_rate(row) for _, row in shown.iterrows()]
+    texts = texts[len(texts) - len(shown) :]
     width = layout.label_rows(ax, limits, labels, texts, note)
     limit = rate_axis.set_rate_axis(ax, limits, rate_axis.scale_limit(rates), "x", width)
     notes = _draw_rows(ax, shown, groups, limit)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from llama_batches_nb.plotting.durations import (
     DAY,
@@ -253,6 +254,16 @@ def test_given_axes_are_used_without_pyplot() -> None:
     ax = narrow_axes()
     assert plot_durations(completed_batches(60), ax=ax) is ax
     assert plt.get_fignums() == []
+
+
+def test_texts_above_rows_with_long_names_do_not_cover_other_rows() -> None:
+    names = [f"a configuration of many words {n % 40}" for n in range(400)]
+    frame = completed_batches(*range(60, 460), configuration_id=names)
+    ax = Figure((6.5, 4.5), layout="constrained").subplots()
+    render(plot_durations(frame, by="configuration_id", ax=ax))
+    for row, text in enumerate(ax.texts[: len(ax.get_yticks())]):
+        box = text.get_window_extent().transformed(ax.transData.inverted())
+        assert row < box.y0 < box.y1 < row + 0.9
 
 
 def test_narrow_chart_has_no_overlapping_texts() -> None:
