@@ -26,6 +26,13 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_first_request_without_frames_imports_no_engine() -> None:
+    code = "import sys, llama_batches_nb as lb; lb.connect('llx-key'); lb.fetch_batches; "
+    code += "print([m for m in ('narwhals', 'polars', 'duckdb') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 INTERRUPTED = """
 import os, signal, sys
 import llama_batches_nb as lb

@@ -296,7 +296,7 @@ def _pandas_outcome(frame: Frame) -> pd.Series[Any]:
         if status.dtype == object:  # other objects than text may have no hash
             status = status.map(lambda value: value if isinstance(value, str) else None)
         statuses = status.astype("category").cat
-        known = [code[_JOB_OUTCOMES.get(status, "job_unknown")] for status in statuses.categories]
+        known = [code[_JOB_OUTCOMES.get(name, "job_unknown")] for name in statuses.categories]
         codes = np.array([*known, code["job_unknown"]], "int8")[statuses.codes]  # -1: missing
     if _HAS_FAILED_PAGE in native:
         has_failed_page = native[_HAS_FAILED_PAGE].notna().to_numpy()

@@ -134,7 +134,7 @@ def plot_durations(
     if ended.empty:
         layout.annotate_empty(ax, limits, "no batch has ended yet" if len(frame) else "no batches")
     has_quantiles = any(len(row.seconds) > MAX_POINTS for row in shown)
-    label_width = max(map(layout.text_width, labels), default=0)
+    label_width = layout.widest(labels)
     add_heading(ax, *_heading(frame, groups, has_quantiles), left=label_width)
     limits.apply()
     return ax

@@ -96,9 +96,12 @@ def max_rows(ax: Axes, names: Sequence[str], texts: Sequence[str], above: float 
 
 def _fits_beside(ax: Axes, labels: Sequence[str], texts: Sequence[str]) -> bool:
     """Return whether labels and texts leave enough width for the chart between them."""
-    label_width = max(map(text_width, labels), default=0)
-    width = max(map(text_width, texts), default=0)
-    return label_width + width < 0.58 * available_width(ax)
+    return widest(labels) + widest(texts) < 0.58 * available_width(ax)
+
+
+def widest(texts: Sequence[str]) -> float:
+    """Return the approximate width of the widest text in points; 0 without any."""
+    return max(map(text_width, texts), default=0.0)
 
 
 def text_width(text: str, share: float = SMALL) -> float:
@@ -188,8 +191,6 @@ def label_rows(
     ax.set_yticks(range(len(labels)), list(map(escape, labels)))
     ax.tick_params(axis="y", labelfontfamily=font_families("".join(labels)))
     limits.show("y", -0.6 - _rows_of_note(ax, note, len(labels)), max(len(labels) - 0.4, 0.6))
-    label_width = max(map(text_width, labels), default=0)
-    width = max(map(text_width, texts), default=0)
     fits_beside = _fits_beside(ax, labels, texts)
     for y, text in enumerate(texts):
         ax.annotate(
@@ -216,7 +217,7 @@ def label_rows(
             color=ink(ax),
             alpha=MUTED,
         )
-    return 0.9 * available_width(ax) - label_width - (width if fits_beside else 0)
+    return 0.9 * available_width(ax) - widest(labels) - (widest(texts) if fits_beside else 0)
 
 
 def _rows_of_note(ax: Axes, note: str, n_rows: int) -> float:

@@ -43,7 +43,7 @@ def draw_groups(
     """Draw a row of bars per group, the group with the highest rank at the top."""
     sizes = counts.groupby("_group")["total"].sum()
     names = ranked_names(counts, groups, layout.max_label_length(ax))
-    label_width = max(map(layout.text_width, names[: layout.MAX_ROWS]), default=0)
+    label_width = layout.widest(names[: layout.MAX_ROWS])
     above = add_legend(ax, counts, kind, label_width)
     top = [f"{size:,}" for size in sizes[: layout.MAX_ROWS]]
     n_rows = layout.max_rows(ax, names[: layout.MAX_ROWS], top, above)

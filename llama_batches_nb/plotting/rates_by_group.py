@@ -52,7 +52,7 @@ def draw_groups(
     notes = _draw_rows(ax, shown, groups, limit)
     if not len(shown):
         layout.annotate_empty(ax, limits, "no rows")
-    label_width = max(map(layout.text_width, labels), default=0)
+    label_width = layout.widest(labels)
     add_heading(ax, title, subtitle, notes, left=label_width)
     hover.add_rows(ax, named[n_named:], texts)
 

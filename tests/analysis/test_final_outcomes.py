@@ -177,6 +177,12 @@ def test_credits_add_all_runs_and_count_a_job_once() -> None:
     assert lb.final_outcomes(runs.drop(columns="credits")).credits.isna().all()
 
 
+def test_rows_of_one_batch_are_one_run() -> None:
+    runs = frame(run("a", "job_failed"), run("a", "job_failed"), run("a", "succeeded", 2))
+    assert lb.final_outcomes(runs).runs.tolist() == [2]
+    assert lb.final_outcomes(runs.assign(batch_id=None)).runs.tolist() == [0]
+
+
 def test_credits_add_up_without_errors_of_rounding() -> None:
     runs = frame(*(run("a", "job_failed", day, credits=0.1) for day in range(1, 11)))
     assert lb.final_outcomes(runs).credits.tolist() == [1.0]
